@@ -1,1 +1,44 @@
-//! Placeholder.
+//! The contract of ATLAS: the messages and services of `atlas.events`, the names of event types,
+//! the rules that an event must keep to be stored, and the proto3 JSON mapping.
+//!
+//! This crate knows neither databases nor transports; every other crate may depend on it.
+
+mod clock;
+mod decimal;
+mod draft;
+mod event_type;
+mod filter;
+mod rules;
+mod text;
+mod timestamp;
+
+pub use clock::Clock;
+pub use decimal::parse_decimal;
+pub use draft::{Acceptance, Draft, ID_TIME_TOLERANCE};
+pub use event_type::{EventType, KNOWN_EVENT_TYPES};
+pub use filter::EventFilter;
+pub use generated::*;
+pub use text::Violation;
+pub use timestamp::Timestamp;
+
+/// The contract as a serialised `google.protobuf.FileDescriptorSet`, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));
+
+/// At most this many events in one publish.
+pub const BATCH_EVENTS_MAX: usize = 1_000;
+/// At most this many bytes in one request message.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// At most this many bytes in one encoded event.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// At most this many characters in a series id.
+pub const SERIES_ID_CHARS_MAX: usize = 50;
+
+#[expect(
+    clippy::all,
+    reason = "generated; the contract holds the documentation"
+)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/atlas.events.rs"));
+    include!(concat!(env!("OUT_DIR"), "/atlas.events.serde.rs"));
+}

@@ -1,0 +1,206 @@
+use bytes::Bytes;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use prost::Message;
+use ulid::Ulid;
+
+use crate::{
+    EVENT_BYTES_MAX, Event, EventType, Timestamp, Violation,
+    event::Payload,
+    rules::{NAME_CHARS_MAX, check_payload},
+    text::{check_name, check_text},
+};
+
+/// How far the time embedded in an event's id and its `occurred_at` may be apart.
+///
+/// The log finds an earlier event of the same id by looking this far around the id's time, so the
+/// rule is what makes an id unique for the life of the log.
+pub const ID_TIME_TOLERANCE: TimeDelta = TimeDelta::hours(1);
+
+/// What an event is judged by when it is accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Acceptance {
+    /// The present; `occurred_at` may be one hour ahead of it.
+    pub now: DateTime<Utc>,
+    /// The oldest `occurred_at` that the log keeps.
+    pub earliest: DateTime<Utc>,
+    /// Source of the random part of ids that the server makes.
+    pub entropy: fn() -> u128,
+}
+
+impl Acceptance {
+    /// Acceptance with the entropy of the operating system.
+    pub fn new(now: DateTime<Utc>, earliest: DateTime<Utc>) -> Self {
+        Self {
+            now,
+            earliest,
+            entropy: || Ulid::generate().random(),
+        }
+    }
+}
+
+/// An event that keeps the rules of the contract, ready to be stored.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Identity.
+    pub event_id: Ulid,
+    /// When it happened, in whole microseconds.
+    pub occurred_at: DateTime<Utc>,
+    /// Who published it.
+    pub source_service: String,
+    /// Name of its type.
+    pub event_type: EventType,
+    /// The series that it is about, each once.
+    pub series_ids: Vec<String>,
+    /// What happened; never a marker.
+    pub payload: Payload,
+    /// The payload in the proto3 JSON mapping.
+    pub payload_json: String,
+    /// The whole event in the binary format, without position and `recorded_at`.
+    pub encoded: Bytes,
+}
+
+impl Draft {
+    /// Checks an event against the rules of the contract and completes its id and time.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with the path of the field in [`Event`].
+    pub fn new(event: Event, acceptance: &Acceptance) -> Result<Self, Violation> {
+        let payload = event.payload.ok_or_else(|| {
+            let known = "series_collected, collection_failed, threshold_crossed, \
+                         regime_transition and custom";
+            Violation::new(
+                "payload",
+                format!("is missing or of an unknown kind; known are {known}"),
+            )
+        })?;
+        let event_type = EventType::of(&payload).ok_or_else(|| {
+            Violation::new(
+                "payload",
+                "is a marker of streams, which cannot be published",
+            )
+        })?;
+        check_name("source_service", &event.source_service, NAME_CHARS_MAX)?;
+        check_text("traceparent", &event.traceparent, NAME_CHARS_MAX)?;
+        let series_ids = check_payload(&payload)?;
+        let (event_id, occurred_at) = identify(&event.event_id, event.occurred_at, acceptance)?;
+
+        let event = Event {
+            event_id: event_id.to_string(),
+            occurred_at: Some(occurred_at.into()),
+            source_service: event.source_service,
+            position: 0,
+            recorded_at: None,
+            traceparent: event.traceparent,
+            payload: Some(payload),
+        };
+        let encoded = event.encode_to_vec();
+        if encoded.len() > EVENT_BYTES_MAX {
+            let problem = format!("makes an event of over {EVENT_BYTES_MAX} bytes");
+            return Err(Violation::new("payload", problem));
+        }
+        let Event {
+            source_service,
+            payload: Some(payload),
+            ..
+        } = event
+        else {
+            unreachable!("the payload was set above");
+        };
+        let payload_json = payload_json(&payload)?;
+        Ok(Self {
+            event_id,
+            occurred_at,
+            source_service,
+            event_type,
+            series_ids,
+            payload,
+            payload_json,
+            encoded: encoded.into(),
+        })
+    }
+}
+
+/// The id and the time of an event, each derived from the other where one is absent.
+fn identify(
+    event_id: &str,
+    occurred_at: Option<Timestamp>,
+    acceptance: &Acceptance,
+) -> Result<(Ulid, DateTime<Utc>), Violation> {
+    let given_id = match event_id {
+        "" => None,
+        text => Some(Ulid::from_string(text).map_err(|_| {
+            Violation::new(
+                "event_id",
+                "is not a ULID (26 characters of Crockford's base 32)",
+            )
+        })?),
+    };
+    let given_time = match occurred_at {
+        None => None,
+        Some(timestamp) => Some(timestamp.to_utc().ok_or_else(|| {
+            Violation::new("occurred_at", "is not a time in the years 1 to 9999")
+        })?),
+    };
+    let occurred_at = match (given_time, given_id) {
+        (Some(at), _) => at,
+        (None, Some(id)) => id_time(id)?,
+        (None, None) => acceptance.now,
+    }
+    .trunc_subsecs(6);
+    check_time(occurred_at, acceptance)?;
+    let id = match given_id {
+        Some(id) => id,
+        None => {
+            let milliseconds = u64::try_from(occurred_at.timestamp_millis()).map_err(|_| {
+                Violation::new("occurred_at", "lies before 1970, where ULIDs begin")
+            })?;
+            Ulid::from_parts(milliseconds, (acceptance.entropy)())
+        }
+    };
+    let apart = (id_time(id)? - occurred_at).abs();
+    if apart > ID_TIME_TOLERANCE {
+        return Err(Violation::new(
+            "event_id",
+            format!(
+                "its embedded time and occurred_at are {} s apart, more than one hour; make the id \
+                 when the event occurs, or leave one of the two absent",
+                apart.num_seconds()
+            ),
+        ));
+    }
+    Ok((id, occurred_at))
+}
+
+fn id_time(id: Ulid) -> Result<DateTime<Utc>, Violation> {
+    i64::try_from(id.timestamp_ms())
+        .ok()
+        .and_then(DateTime::from_timestamp_millis)
+        .ok_or_else(|| Violation::new("event_id", "its embedded time is out of range"))
+}
+
+fn check_time(occurred_at: DateTime<Utc>, acceptance: &Acceptance) -> Result<(), Violation> {
+    if occurred_at < acceptance.earliest {
+        let earliest = acceptance.earliest.to_rfc3339();
+        let problem = format!("is older than the log keeps; the oldest it accepts is {earliest}");
+        return Err(Violation::new("occurred_at", problem));
+    }
+    if occurred_at > acceptance.now + ID_TIME_TOLERANCE {
+        let problem = "is more than one hour ahead of the server's clock";
+        return Err(Violation::new("occurred_at", problem));
+    }
+    Ok(())
+}
+
+fn payload_json(payload: &Payload) -> Result<String, Violation> {
+    match payload {
+        Payload::SeriesCollected(message) => serde_json::to_string(message),
+        Payload::CollectionFailed(message) => serde_json::to_string(message),
+        Payload::ThresholdCrossed(message) => serde_json::to_string(message),
+        Payload::RegimeTransition(message) => serde_json::to_string(message),
+        Payload::Custom(message) => serde_json::to_string(message),
+        Payload::Heartbeat(message) => serde_json::to_string(message),
+        Payload::CaughtUp(message) => serde_json::to_string(message),
+        Payload::FellBehind(message) => serde_json::to_string(message),
+    }
+    .map_err(|error| Violation::new("payload", error))
+}

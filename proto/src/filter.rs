@@ -1,0 +1,152 @@
+use crate::{
+    KNOWN_EVENT_TYPES, SERIES_ID_CHARS_MAX, Violation,
+    event_type::{CUSTOM_PREFIX, EventType},
+    text::check_name,
+};
+
+/// At most this many event types or series in one filter.
+const ENTRIES_MAX: usize = 1_000;
+
+/// Which events a reader wants. The default wants all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct EventFilter {
+    event_types: Vec<String>,
+    any_custom: bool,
+    series_ids: Vec<String>,
+}
+
+impl EventFilter {
+    /// Events of one of `event_types` (all if empty) that are about one of `series_ids` (all if
+    /// empty). Types are payload message names, `CustomEvent` for all custom ones, or
+    /// `custom:<type>`.
+    ///
+    /// # Errors
+    /// An unknown type (the known ones are listed), a series id that is empty or over 50
+    /// characters, or more than 1,000 entries.
+    pub fn new(event_types: Vec<String>, series_ids: Vec<String>) -> Result<Self, Violation> {
+        for (field, entries) in [("event_types", &event_types), ("series_ids", &series_ids)] {
+            if entries.len() > ENTRIES_MAX {
+                return Err(Violation::new(
+                    field,
+                    format!("has more than {ENTRIES_MAX} entries"),
+                ));
+            }
+        }
+        for (index, name) in event_types.iter().enumerate() {
+            let custom = name
+                .strip_prefix(CUSTOM_PREFIX)
+                .is_some_and(|rest| !rest.is_empty());
+            if !custom && !KNOWN_EVENT_TYPES.contains(&name.as_str()) {
+                let known = KNOWN_EVENT_TYPES.join(", ");
+                return Err(Violation::new(
+                    format!("event_types[{index}]"),
+                    format!("\"{name}\" is not known; known are {known}, and custom:<type>"),
+                ));
+            }
+        }
+        for (index, id) in series_ids.iter().enumerate() {
+            check_name(&format!("series_ids[{index}]"), id, SERIES_ID_CHARS_MAX)?;
+        }
+        let any_custom = event_types.iter().any(|name| name == KNOWN_EVENT_TYPES[4]);
+        Ok(Self {
+            event_types,
+            any_custom,
+            series_ids,
+        })
+    }
+
+    /// Whether every event is wanted.
+    pub fn is_unfiltered(&self) -> bool {
+        self.event_types.is_empty() && self.series_ids.is_empty()
+    }
+
+    /// Whether an event of this type, about these series, is wanted.
+    pub fn matches(&self, event_type: &EventType, series_ids: &[String]) -> bool {
+        let type_matches = self.event_types.is_empty()
+            || (self.any_custom && event_type.is_custom())
+            || self
+                .event_types
+                .iter()
+                .any(|name| name == event_type.as_str());
+        let series_match = self.series_ids.is_empty()
+            || self
+                .series_ids
+                .iter()
+                .any(|wanted| series_ids.contains(wanted));
+        type_matches && series_match
+    }
+
+    /// The types asked for by name, or `None` for all.
+    pub fn event_types(&self) -> Option<&[String]> {
+        (!self.event_types.is_empty()).then_some(&self.event_types)
+    }
+
+    /// Whether every custom type was asked for.
+    pub fn any_custom(&self) -> bool {
+        self.any_custom
+    }
+
+    /// The series asked for, or `None` for all.
+    pub fn series_ids(&self) -> Option<&[String]> {
+        (!self.series_ids.is_empty()).then_some(&self.series_ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(types: &[&str], series: &[&str]) -> Result<EventFilter, Violation> {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        EventFilter::new(owned(types), owned(series))
+    }
+
+    #[track_caller]
+    fn check(types: &[&str], series: &[&str], event: (&str, &[&str]), wanted: bool) {
+        let about: Vec<_> = event.1.iter().map(ToString::to_string).collect();
+        let matched = filter(types, series)
+            .unwrap()
+            .matches(&EventType::from_stored(event.0), &about);
+        assert_eq!(matched, wanted, "{types:?} {series:?} {event:?}");
+    }
+
+    #[test]
+    fn types_and_series_both_have_to_match() {
+        check(&[], &[], ("custom:A", &[]), true);
+        check(
+            &["SeriesCollectedEvent"],
+            &[],
+            ("SeriesCollectedEvent", &["ICSA"]),
+            true,
+        );
+        check(
+            &["SeriesCollectedEvent"],
+            &[],
+            ("CollectionFailedEvent", &["ICSA"]),
+            false,
+        );
+        check(&["CustomEvent"], &[], ("custom:A", &[]), true);
+        check(&["custom:B"], &[], ("custom:A", &[]), false);
+        check(
+            &[],
+            &["ICSA", "UNRATE"],
+            ("ThresholdCrossedEvent", &["DGS2", "UNRATE"]),
+            true,
+        );
+        check(&[], &["ICSA"], ("custom:A", &[]), false);
+    }
+
+    #[test]
+    fn an_unknown_type_is_refused_with_the_known_ones() {
+        let violation = filter(&["SeriesCollectedEvent", "Nope"], &[]).unwrap_err();
+        assert_eq!(violation.field, "event_types[1]");
+        assert!(
+            violation.problem.contains("RegimeTransitionEvent"),
+            "{violation}"
+        );
+        assert_eq!(
+            filter(&[], &[&"x".repeat(51)]).unwrap_err().field,
+            "series_ids[0]"
+        );
+    }
+}

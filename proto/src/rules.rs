@@ -1,0 +1,199 @@
+//! The rules that each payload keeps, as the contract's comments state them.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDate;
+
+use crate::{
+    CollectionFailedEvent, CustomEvent, KNOWN_EVENT_TYPES, RegimeTransitionEvent,
+    SERIES_ID_CHARS_MAX, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp,
+    Violation,
+    event::Payload,
+    parse_decimal,
+    text::{check_name, check_text},
+};
+
+pub(crate) const NAME_CHARS_MAX: usize = 100;
+const MESSAGE_CHARS_MAX: usize = 10_000;
+
+/// Checks a payload and tells which series it is about.
+pub(crate) fn check_payload(payload: &Payload) -> Result<Vec<String>, Violation> {
+    match payload {
+        Payload::SeriesCollected(collected) => {
+            check_collected(collected).map_err(|v| v.within("series_collected"))?;
+            Ok(vec![collected.series_id.clone()])
+        }
+        Payload::CollectionFailed(failed) => {
+            check_failed(failed).map_err(|v| v.within("collection_failed"))?;
+            Ok(vec![failed.series_id.clone()])
+        }
+        Payload::ThresholdCrossed(crossed) => {
+            check_crossed(crossed).map_err(|v| v.within("threshold_crossed"))?;
+            let mut series: Vec<_> = crossed.inputs.iter().map(|i| i.series_id.clone()).collect();
+            series.sort_unstable();
+            series.dedup();
+            Ok(series)
+        }
+        Payload::RegimeTransition(transition) => {
+            check_transition(transition).map_err(|v| v.within("regime_transition"))?;
+            Ok(Vec::new())
+        }
+        Payload::Custom(custom) => {
+            check_custom(custom).map_err(|v| v.within("custom"))?;
+            Ok(Vec::new())
+        }
+        Payload::Heartbeat(_) | Payload::CaughtUp(_) | Payload::FellBehind(_) => Ok(Vec::new()),
+    }
+}
+
+fn check_collected(event: &SeriesCollectedEvent) -> Result<(), Violation> {
+    check_name("series_id", &event.series_id, SERIES_ID_CHARS_MAX)?;
+    check_timestamp("collected_at", event.collected_at)?;
+    if event.data_points.is_empty() {
+        return Err(Violation::new("data_points", "is empty"));
+    }
+    let mut seen = HashSet::with_capacity(event.data_points.len());
+    for (index, point) in event.data_points.iter().enumerate() {
+        let within = |v: Violation| v.within(format!("data_points[{index}]"));
+        check_date("date", &point.date).map_err(within)?;
+        check_decimal("value", point.value.as_deref()).map_err(within)?;
+        check_timestamp("known_from", point.known_from).map_err(within)?;
+        if !seen.insert((&point.date, point.known_from)) {
+            let problem = "repeats the date and known_from of an earlier data point";
+            return Err(within(Violation::new("date", problem)));
+        }
+    }
+    Ok(())
+}
+
+fn check_failed(event: &CollectionFailedEvent) -> Result<(), Violation> {
+    check_name("series_id", &event.series_id, SERIES_ID_CHARS_MAX)?;
+    check_name("error_code", &event.error_code, NAME_CHARS_MAX)?;
+    check_text("error_message", &event.error_message, MESSAGE_CHARS_MAX)?;
+    check_timestamp("next_attempt_at", event.next_attempt_at)
+}
+
+fn check_crossed(event: &ThresholdCrossedEvent) -> Result<(), Violation> {
+    check_name("pattern_id", &event.pattern_id, NAME_CHARS_MAX)?;
+    for (field, text) in [
+        ("pattern_name", &event.pattern_name),
+        ("pattern_version", &event.pattern_version),
+        ("severity", &event.severity),
+        ("previous_state", &event.previous_state),
+        ("cause_event_id", &event.cause_event_id),
+        ("observation_date", &event.observation_date),
+        ("revises_event_id", &event.revises_event_id),
+    ] {
+        check_text(field, text, NAME_CHARS_MAX)?;
+    }
+    check_text("message", &event.message, MESSAGE_CHARS_MAX)?;
+    for (key, value) in &event.labels {
+        check_name("labels", key, NAME_CHARS_MAX)?;
+        check_text("labels", value, MESSAGE_CHARS_MAX)?;
+    }
+    check_decimal("value", event.value.as_deref())?;
+    check_decimal("threshold", event.threshold.as_deref())?;
+    check_timestamp("previous_state_since", event.previous_state_since)?;
+    for (index, input) in event.inputs.iter().enumerate() {
+        check_input(input).map_err(|v| v.within(format!("inputs[{index}]")))?;
+    }
+    Ok(())
+}
+
+fn check_input(input: &ThresholdInput) -> Result<(), Violation> {
+    check_name("series_id", &input.series_id, SERIES_ID_CHARS_MAX)?;
+    check_decimal("value", input.value.as_deref())?;
+    check_text("date", &input.date, NAME_CHARS_MAX)?;
+    check_timestamp("known_from", input.known_from)
+}
+
+fn check_transition(event: &RegimeTransitionEvent) -> Result<(), Violation> {
+    check_name("model_id", &event.model_id, NAME_CHARS_MAX)?;
+    check_name("to_regime", &event.to_regime, NAME_CHARS_MAX)?;
+    check_text("from_regime", &event.from_regime, NAME_CHARS_MAX)?;
+    check_text("since", &event.since, NAME_CHARS_MAX)?;
+    check_text("cause_event_id", &event.cause_event_id, NAME_CHARS_MAX)?;
+    for (index, id) in event.trigger_pattern_ids.iter().enumerate() {
+        check_name(&format!("trigger_pattern_ids[{index}]"), id, NAME_CHARS_MAX)?;
+    }
+    check_decimal("score", event.score.as_deref())
+}
+
+fn check_custom(event: &CustomEvent) -> Result<(), Violation> {
+    check_name("type", &event.r#type, NAME_CHARS_MAX)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let starts_well = event.r#type.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !starts_well || !event.r#type.chars().all(allowed) {
+        let problem = "is a letter, then letters, digits, \"_\", \".\" or \"-\"";
+        return Err(Violation::new("type", problem));
+    }
+    if KNOWN_EVENT_TYPES.contains(&event.r#type.as_str()) {
+        return Err(Violation::new(
+            "type",
+            "is a name of the platform's own; use its payload",
+        ));
+    }
+    let Some(data) = &event.data else {
+        return Ok(());
+    };
+    for (key, value) in &data.fields {
+        check_text("data", key, usize::MAX)?;
+        check_value(value).map_err(|problem| Violation::new(format!("data.{key}"), problem))?;
+    }
+    Ok(())
+}
+
+fn check_value(value: &pbjson_types::Value) -> Result<(), &'static str> {
+    use pbjson_types::value::Kind;
+    match &value.kind {
+        None => Err("holds a value of no kind"),
+        Some(Kind::NumberValue(number)) if !number.is_finite() => {
+            Err("holds NaN or an infinite number")
+        }
+        Some(Kind::StringValue(text)) if text.contains('\0') => {
+            Err("holds a NUL character, which cannot be stored")
+        }
+        Some(Kind::ListValue(list)) => list.values.iter().try_for_each(check_value),
+        Some(Kind::StructValue(inner)) => {
+            if inner.fields.keys().any(|key| key.contains('\0')) {
+                return Err("holds a NUL character, which cannot be stored");
+            }
+            inner.fields.values().try_for_each(check_value)
+        }
+        Some(
+            Kind::NullValue(_) | Kind::NumberValue(_) | Kind::StringValue(_) | Kind::BoolValue(_),
+        ) => Ok(()),
+    }
+}
+
+fn check_date(field: &str, text: &str) -> Result<(), Violation> {
+    // chrono also reads years of other lengths and single digits; the contract has one form.
+    let well_formed = text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
+    if well_formed && text.as_bytes()[0].is_ascii_digit() {
+        return Ok(());
+    }
+    Err(Violation::new(
+        field,
+        "is not a calendar date as YYYY-MM-DD",
+    ))
+}
+
+fn check_decimal(field: &str, text: Option<&str>) -> Result<(), Violation> {
+    match text {
+        Some(text) if parse_decimal(text).is_none() => Err(Violation::new(
+            field,
+            "is not a finite decimal in plain notation with at most 28 significant digits",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_timestamp(field: &str, timestamp: Option<Timestamp>) -> Result<(), Violation> {
+    match timestamp {
+        Some(timestamp) if timestamp.to_utc().is_none() => Err(Violation::new(
+            field,
+            "is not a time in the years 1 to 9999",
+        )),
+        _ => Ok(()),
+    }
+}
