@@ -1,0 +1,44 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+.PHONY: help demo test verify unit fmt bench db db-stop sqlx-prepare sqlx-check contract-baseline setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## collect real series into TimescaleDB and stream them
+	@scripts/demo
+
+test: verify unit ## all that CI checks: lints, contract, licences, SQL, tests
+
+verify: ## every check but the tests
+	@scripts/verify
+
+unit: ## the tests alone
+	@scripts/test
+
+fmt: ## format the Rust sources
+	@cargo fmt --all
+
+bench: ## measure throughput and latency against the database (release build)
+	@scripts/bench
+
+db: ## start a private TimescaleDB; prints its URL
+	@scripts/db up
+
+db-stop: ## stop it; its data stays
+	@scripts/db down
+
+sqlx-prepare: ## refresh .sqlx after a change of SQL or migrations
+	@scripts/sqlx-prepare
+
+sqlx-check: ## fail where .sqlx is stale
+	@scripts/sqlx-prepare --check
+
+contract-baseline: ## accept the present contract as the one not to break
+	@scripts/contract baseline
+
+setup: ## install the tools that building and checking need
+	@scripts/setup

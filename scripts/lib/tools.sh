@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# Tools that checks need: what this machine has, else a pinned version installed once.
+
+BUF_VERSION=1.75.0
+CARGO_DENY_VERSION=0.20.2
+
+# What compiling needs beside Rust.
+tools_for_building() {
+    have cargo || die "cargo is missing; install Rust (rustup), $(sed -n 's/^rust-version = //p' "$REPO/Cargo.toml") or later"
+    need cc build-essential
+}
+
+# buf ARGUMENT...: from the npm package, or the PyPI one where there is no node. Kept in the cache.
+buf() {
+    local tool
+    tool=$(cache_dir)/buf-$BUF_VERSION
+    [[ -d $tool ]] || buf_install "$tool"
+    if [[ -x $tool/bin/buf ]]; then "$tool/bin/buf" "$@"; else "$tool/node_modules/.bin/buf" "$@"; fi
+}
+
+buf_install() {
+    local tool=$1 part=$1.part
+    say "installing buf $BUF_VERSION"
+    rm -rf "$part"
+    mkdir -p "$part"
+    if have npm; then
+        npm install --silent --no-fund --no-audit --prefix "$part" "@bufbuild/buf@$BUF_VERSION" >&2
+    else
+        python3 -c 'import ensurepip' 2>/dev/null || { can_install && apt_install python3-venv; } ||
+            die "buf needs node with npm, or python3 with venv; install either"
+        python3 -m venv "$part/venv" && "$part/venv/bin/pip" install --quiet --target "$part" "buf-bin==$BUF_VERSION" >&2
+        rm -rf "$part/venv"
+    fi
+    mv -T "$part" "$tool"
+}
+
+# cargo-deny is compiled once, into cargo's own directory of programs.
+cargo_deny() {
+    if ! cargo deny --version 2>/dev/null | grep -qxF "cargo-deny $CARGO_DENY_VERSION"; then
+        say "compiling cargo-deny $CARGO_DENY_VERSION (once; several minutes)"
+        cargo install --quiet --locked cargo-deny --version "$CARGO_DENY_VERSION" >&2
+    fi
+    cargo deny "$@"
+}
+
+# step NAME COMMAND...: says what is done and how long it took.
+step() {
+    local name=$1 began=$SECONDS
+    shift
+    say "== $name"
+    "$@" || die "$name failed: $*"
+    say "   $name: $((SECONDS - began)) s"
+}
