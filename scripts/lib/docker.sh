@@ -10,7 +10,7 @@ docker_compose() {
 
 docker_running() {
     docker ps --quiet --filter "label=com.docker.compose.project=atlas-$INSTANCE" \
-        --filter label=com.docker.compose.service=timescaledb 2>/dev/null | grep -q .
+        --filter label=com.docker.compose.service=timescaledb --filter health=healthy 2>/dev/null | grep -q .
 }
 
 docker_up() { docker_compose up --detach --wait timescaledb; }
