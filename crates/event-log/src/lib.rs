@@ -1,1 +1,39 @@
-//! Placeholder.
+//! An ordered, gapless, durable event log on TimescaleDB.
+//!
+//! The database is the log. [`EventLog::append`] stores events at positions 1, 2, 3, … in commit
+//! order; a [`Follower`] delivers exactly the events that a filter wants, from a cursor on, from the
+//! database while it is behind and from memory once it is not; a [`RangeRead`] delivers those of a
+//! range of times. This crate holds all SQL on events and knows nothing of gRPC.
+//!
+//! Where to change what: positions and duplicates in `append`, group commit in `appender`, which
+//! chunks a read touches in `segment`, memory in `ring`, what wakes readers in `tail`.
+
+mod append;
+mod appender;
+mod batch;
+mod config;
+mod copy;
+mod database;
+mod error;
+mod find;
+mod follow;
+mod head;
+mod log;
+mod range;
+mod read;
+mod retention;
+mod ring;
+mod segment;
+mod tail;
+
+pub use append::{Projection, Receipt};
+pub use appender::PendingAppend;
+pub use batch::Delivery;
+pub use config::LogConfig;
+pub use database::{connect, connect_options};
+pub use error::LogError;
+pub use follow::{Followed, Follower};
+pub use head::Head;
+pub use log::EventLog;
+pub use range::RangeRead;
+pub use retention::Trimmed;

@@ -1,0 +1,178 @@
+//! Appending within a transaction: the one place where positions are given.
+
+use std::collections::HashMap;
+
+use atlas_events::{Draft, ID_TIME_TOLERANCE};
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use sqlx::PgConnection;
+
+use crate::{
+    LogError, copy,
+    head::{self, LockedHead, position},
+    segment::SegmentWriter,
+};
+
+/// Where an event is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its position.
+    pub position: u64,
+    /// When the log stored it.
+    pub recorded_at: DateTime<Utc>,
+    /// Whether the log held it already.
+    pub duplicate: bool,
+}
+
+/// Something that is derived from the events of a log and kept in the same database, written in
+/// the very transaction that appends them, so that the two never disagree.
+pub trait Projection: Send + Sync {
+    /// Applies events that are being appended, in position order.
+    ///
+    /// # Errors
+    /// An error undoes the append.
+    fn apply<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        events: &'a [(u64, &'a Draft)],
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+}
+
+/// What an append did.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    /// One for each draft.
+    pub(crate) receipts: Vec<Receipt>,
+    /// Indices of the drafts that were stored, in position order.
+    pub(crate) fresh: Vec<usize>,
+    /// The position of the first of them.
+    pub(crate) first_position: u64,
+    pub(crate) recorded_at: DateTime<Utc>,
+}
+
+/// Appends drafts inside the caller's transaction. From here until the transaction ends, no other
+/// process can append: call it last.
+pub(crate) async fn append(
+    connection: &mut PgConnection,
+    drafts: &[Draft],
+    channel: &str,
+    projection: Option<&dyn Projection>,
+) -> Result<Appended, LogError> {
+    let mut locked = head::lock(connection).await?;
+    refuse_dropped(&locked, drafts)?;
+    let known = find_stored(connection, drafts).await?;
+    let appended = number(&locked, drafts, known);
+    if appended.fresh.is_empty() {
+        return Ok(appended);
+    }
+    let fresh: Vec<&Draft> = appended.fresh.iter().map(|index| &drafts[*index]).collect();
+    copy::insert(connection, &fresh, appended.first_position, locked.now).await?;
+    let numbered: Vec<_> = (appended.first_position..).zip(fresh).collect();
+    if let Some(projection) = projection {
+        projection.apply(connection, &numbered).await?;
+    }
+    move_head(connection, &mut locked, &numbered, channel).await?;
+    Ok(appended)
+}
+
+/// A twin of an event this old may have been dropped already, so it cannot be told from new.
+fn refuse_dropped(locked: &LockedHead, drafts: &[Draft]) -> Result<(), LogError> {
+    let Some(earliest) = locked.head.earliest_distinct() else {
+        return Ok(());
+    };
+    match drafts.iter().position(|draft| draft.occurred_at < earliest) {
+        Some(index) => Err(LogError::TooOld { index, earliest }),
+        None => Ok(()),
+    }
+}
+
+/// The drafts that the log holds already. Every twin of an id occurred within an hour of the time
+/// in the id, so the bounds reach all of them while touching one or two chunks.
+async fn find_stored(
+    connection: &mut PgConnection,
+    drafts: &[Draft],
+) -> Result<HashMap<String, (u64, DateTime<Utc>)>, LogError> {
+    let id_times = drafts.iter().map(|draft| draft.event_id.timestamp_ms());
+    let (Some(first), Some(last)) = (id_times.clone().min(), id_times.max()) else {
+        return Ok(HashMap::new());
+    };
+    let time = |milliseconds: u64| {
+        let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
+        DateTime::from_timestamp_millis(milliseconds).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    };
+    let ids: Vec<String> = drafts
+        .iter()
+        .map(|draft| draft.event_id.to_string())
+        .collect();
+    let rows = sqlx::query!(
+        "select event_id, position, recorded_at from events
+         where event_id = any($1) and occurred_at between $2 and $3",
+        &ids,
+        time(first) - ID_TIME_TOLERANCE,
+        // An id's time is in whole milliseconds.
+        time(last + 1) + ID_TIME_TOLERANCE,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.event_id, (position(row.position), row.recorded_at)))
+        .collect())
+}
+
+/// Gives consecutive positions to the drafts that are new, and to each of the others the position
+/// of its first appearance, be that in the log or earlier in the batch.
+fn number(
+    locked: &LockedHead,
+    drafts: &[Draft],
+    stored: HashMap<String, (u64, DateTime<Utc>)>,
+) -> Appended {
+    let first_position = locked.head.last_position + 1;
+    let mut known: HashMap<_, _> = stored
+        .into_iter()
+        .filter_map(|(id, place)| Some((ulid::Ulid::from_string(&id).ok()?, place)))
+        .collect();
+    let mut fresh = Vec::with_capacity(drafts.len());
+    let mut next = first_position;
+    let mut receipts = Vec::with_capacity(drafts.len());
+    for (index, draft) in drafts.iter().enumerate() {
+        let place = known.get(&draft.event_id).copied();
+        let duplicate = place.is_some();
+        let (position, recorded_at) = place.unwrap_or_else(|| {
+            let place = (next, locked.now);
+            known.insert(draft.event_id, place);
+            fresh.push(index);
+            next += 1;
+            place
+        });
+        receipts.push(Receipt {
+            position,
+            recorded_at,
+            duplicate,
+        });
+    }
+    Appended {
+        receipts,
+        fresh,
+        first_position,
+        recorded_at: locked.now,
+    }
+}
+
+async fn move_head(
+    connection: &mut PgConnection,
+    locked: &mut LockedHead,
+    numbered: &[(u64, &Draft)],
+    channel: &str,
+) -> Result<(), LogError> {
+    let mut segments = SegmentWriter::resume(locked.open_segment);
+    for (position, draft) in numbered {
+        segments.add(*position, draft.occurred_at);
+        locked.head.last_position = *position;
+        locked.head.latest_occurred_at =
+            locked.head.latest_occurred_at.max(Some(draft.occurred_at));
+    }
+    locked.head.latest_recorded_at = Some(locked.now);
+    locked.open_segment = segments.finish(connection).await?;
+    head::advance(connection, locked, channel).await
+}

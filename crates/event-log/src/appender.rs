@@ -1,0 +1,293 @@
+//! Group commit: while one transaction commits, what arrives meanwhile gathers for the next. There
+//! is no artificial delay, so a lone event waits for nobody, and under load a group grows.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use atlas_events::Draft;
+use futures::FutureExt;
+use metrics::{counter, histogram};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, raw_sql};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    LogError, Projection, Receipt,
+    append::{self, Appended},
+    batch::Batch,
+    error::is_data_error,
+    tail::{InFlight, LocalCommit},
+};
+
+/// A group takes no further batch once it has this many events or bytes.
+const GROUP_EVENTS_MAX: usize = 4_000;
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+struct Request {
+    drafts: Vec<Draft>,
+    reply: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
+}
+
+/// Takes batches of events to be stored.
+#[derive(Debug, Clone)]
+pub(crate) struct AppendQueue {
+    requests: mpsc::UnboundedSender<Request>,
+    queued_events: Arc<AtomicUsize>,
+    queued_events_max: usize,
+}
+
+impl AppendQueue {
+    /// A queue and the other end of it.
+    pub(crate) fn new(queued_events_max: usize) -> (Self, AppendRequests) {
+        // Bounded by the count of events and not of requests, since requests differ a thousandfold.
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let queued_events = Arc::new(AtomicUsize::new(0));
+        let queue = Self {
+            requests,
+            queued_events: Arc::clone(&queued_events),
+            queued_events_max,
+        };
+        (
+            queue,
+            AppendRequests {
+                receiver,
+                queued_events,
+            },
+        )
+    }
+
+    /// Queues a batch, behind all that were queued before, and returns where the answer will be.
+    pub(crate) fn enqueue(&self, drafts: Vec<Draft>) -> PendingAppend {
+        let (reply, answer) = oneshot::channel();
+        let count = drafts.len();
+        let queued = self.queued_events.fetch_add(count, Ordering::AcqRel);
+        if queued > 0 && queued + count > self.queued_events_max {
+            self.queued_events.fetch_sub(count, Ordering::AcqRel);
+            let _ = reply.send(Err(LogError::Overloaded));
+        } else if let Err(refused) = self.requests.send(Request { drafts, reply }) {
+            self.queued_events.fetch_sub(count, Ordering::AcqRel);
+            let _ = refused.0.reply.send(Err(LogError::Closed));
+        }
+        PendingAppend { answer }
+    }
+}
+
+/// The answer to a queued batch. Dropping it does not undo the append.
+#[derive(Debug)]
+pub struct PendingAppend {
+    answer: oneshot::Receiver<Result<Vec<Receipt>, LogError>>,
+}
+
+impl PendingAppend {
+    /// One receipt for each event, in order, once the batch is durable.
+    ///
+    /// # Errors
+    /// [`LogError::OutcomeUnknown`] if the batch may or may not be stored; after any other error it
+    /// is certainly not.
+    pub async fn receipts(self) -> Result<Vec<Receipt>, LogError> {
+        // The appender answers everything; unless its task was torn down, perhaps while committing.
+        self.answer
+            .await
+            .unwrap_or(Err(LogError::OutcomeUnknown(sqlx::Error::WorkerCrashed)))
+    }
+}
+
+pub(crate) struct AppendRequests {
+    receiver: mpsc::UnboundedReceiver<Request>,
+    queued_events: Arc<AtomicUsize>,
+}
+
+impl AppendRequests {
+    /// All that waits, up to the size of a group; `None` once the queue is closed and empty.
+    async fn next_group(&mut self) -> Option<Vec<Request>> {
+        let first = self.receiver.recv().await?;
+        let mut events = first.drafts.len();
+        let mut bytes = bytes_of(&first);
+        let mut group = vec![first];
+        while events < GROUP_EVENTS_MAX && bytes < GROUP_BYTES_MAX {
+            let Some(Some(next)) = self.receiver.recv().now_or_never() else {
+                break;
+            };
+            events += next.drafts.len();
+            bytes += bytes_of(&next);
+            group.push(next);
+        }
+        self.queued_events.fetch_sub(events, Ordering::AcqRel);
+        Some(group)
+    }
+}
+
+fn bytes_of(request: &Request) -> usize {
+    request.drafts.iter().map(|draft| draft.encoded.len()).sum()
+}
+
+/// The one task of the process that appends what was published.
+pub(crate) struct Appender {
+    pub(crate) requests: AppendRequests,
+    pub(crate) options: PgConnectOptions,
+    pub(crate) channel: String,
+    pub(crate) projection: Option<Arc<dyn Projection>>,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) commits: mpsc::Sender<LocalCommit>,
+    /// Its own connection, so that appending never waits for a reader to return one.
+    pub(crate) connection: Option<PgConnection>,
+}
+
+impl Appender {
+    /// Runs until `stop`, and then until everything queued has been answered.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let group = tokio::select! {
+                group = self.requests.next_group() => group,
+                () = stop.cancelled() => {
+                    self.requests.receiver.close();
+                    self.requests.next_group().await
+                }
+            };
+            match group {
+                Some(group) => self.store(group).await,
+                None => return,
+            }
+        }
+    }
+
+    async fn store(&mut self, group: Vec<Request>) {
+        let sizes: Vec<usize> = group.iter().map(|request| request.drafts.len()).collect();
+        let mut drafts = Vec::with_capacity(sizes.iter().sum());
+        let mut replies = Vec::with_capacity(group.len());
+        for request in group {
+            drafts.extend(request.drafts);
+            replies.push(request.reply);
+        }
+        match self.commit(&drafts).await {
+            Ok(mut receipts) => {
+                for (reply, size) in replies.into_iter().zip(sizes) {
+                    let rest = receipts.split_off(size);
+                    let _ = reply.send(Ok(std::mem::replace(&mut receipts, rest)));
+                }
+            }
+            Err(error) if replies.len() > 1 && blames_events(&error) => {
+                self.store_one_by_one(drafts, sizes, replies).await;
+            }
+            Err(error) => {
+                for reply in replies {
+                    let _ = reply.send(Err(copy_of(&error)));
+                }
+            }
+        }
+    }
+
+    /// One bad batch must not fail the others that happened to be in its group.
+    async fn store_one_by_one(
+        &mut self,
+        mut drafts: Vec<Draft>,
+        sizes: Vec<usize>,
+        replies: Vec<oneshot::Sender<Result<Vec<Receipt>, LogError>>>,
+    ) {
+        for (reply, size) in replies.into_iter().zip(sizes) {
+            let rest = drafts.split_off(size);
+            let own = std::mem::replace(&mut drafts, rest);
+            let _ = reply.send(self.commit(&own).await);
+        }
+    }
+
+    /// Stores drafts in one transaction and hands them to the ring.
+    async fn commit(&mut self, drafts: &[Draft]) -> Result<Vec<Receipt>, LogError> {
+        let started = Instant::now();
+        self.in_flight.begin();
+        let stored = self.transact(drafts).await;
+        let batches = stored.as_ref().map_or_else(
+            |_| Vec::new(),
+            |appended| {
+                let fresh = appended.fresh.iter().map(|index| &drafts[*index]);
+                Batch::of_appended(fresh, appended.first_position, appended.recorded_at)
+            },
+        );
+        // A feeder that is busy reading the database will find these there.
+        if self.commits.try_send(batches).is_err() {
+            self.in_flight.end();
+        }
+        let appended = stored?;
+        histogram!("event_log_append_seconds").record(started.elapsed());
+        histogram!("event_log_group_events").record(drafts.len() as f64);
+        counter!("event_log_appended_events_total").increment(appended.fresh.len() as u64);
+        let duplicates = drafts.len() - appended.fresh.len();
+        counter!("event_log_duplicate_events_total").increment(duplicates as u64);
+        Ok(appended.receipts)
+    }
+
+    /// While a transaction is under way its connection is not in `self`: one that is left halfway,
+    /// or whose state is unknown after an error, is closed and with it the transaction undone.
+    async fn transact(&mut self, drafts: &[Draft]) -> Result<Appended, LogError> {
+        let mut connection = self.begin().await?;
+        let projection = self.projection.as_deref();
+        let appended = append::append(&mut connection, drafts, &self.channel, projection).await?;
+        raw_sql("commit")
+            .execute(&mut connection)
+            .await
+            .map_err(outcome_of_commit)?;
+        self.connection = Some(connection);
+        Ok(appended)
+    }
+
+    async fn begin(&mut self) -> Result<PgConnection, LogError> {
+        if let Some(mut connection) = self.connection.take()
+            && raw_sql("begin").execute(&mut connection).await.is_ok()
+        {
+            return Ok(connection);
+        }
+        // The server closed the connection while it was idle, or there is none yet.
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        raw_sql("begin").execute(&mut connection).await?;
+        Ok(connection)
+    }
+}
+
+/// Whether the fault lies with the events and not with the database.
+fn blames_events(error: &LogError) -> bool {
+    match error {
+        LogError::TooOld { .. } => true,
+        LogError::Database(error) => is_data_error(error),
+        _ => false,
+    }
+}
+
+/// A commit is known to be undone only if the server says that it failed for the transaction's own
+/// sake (SQLSTATE classes 22, 23, 25, 40). A server that is being stopped (class 57) may end a
+/// connection after the commit, and one that does not answer may have committed.
+pub(crate) fn outcome_of_commit(error: sqlx::Error) -> LogError {
+    let code = error
+        .as_database_error()
+        .and_then(|e| e.code())
+        .unwrap_or_default();
+    if ["22", "23", "25", "40"]
+        .iter()
+        .any(|class| code.starts_with(class))
+    {
+        LogError::Database(error)
+    } else {
+        LogError::OutcomeUnknown(error)
+    }
+}
+
+/// The same answer for everybody in a group; the database's own words go to the log once.
+fn copy_of(error: &LogError) -> LogError {
+    match error {
+        LogError::OutcomeUnknown(source) => LogError::OutcomeUnknown(restated(source)),
+        LogError::Database(source) => LogError::Database(restated(source)),
+        LogError::TooOld { index, earliest } => LogError::TooOld {
+            index: *index,
+            earliest: *earliest,
+        },
+        other => LogError::Database(sqlx::Error::Protocol(other.to_string())),
+    }
+}
+
+fn restated(source: &sqlx::Error) -> sqlx::Error {
+    sqlx::Error::Protocol(source.to_string())
+}

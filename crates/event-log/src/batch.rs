@@ -1,0 +1,212 @@
+//! Events as they travel: encoded once, framed once, shared by all readers.
+
+use std::sync::Arc;
+
+use atlas_events::{Draft, Event, EventFilter, EventType, Timestamp};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use chrono::{DateTime, Utc};
+use prost::{
+    Message,
+    encoding::{message, uint64},
+};
+
+/// A frame is one byte (0: not compressed), four bytes of length (big end first), and the event.
+/// It is the framing of gRPC, so that a transport hands batches on as they are.
+const FRAME_HEADER_BYTES: usize = 5;
+/// At most about this many bytes in one batch: what one stalled reader can hold in memory.
+pub(crate) const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Field numbers of `Event` that the log fills in.
+const POSITION_FIELD: u32 = 4;
+const RECORDED_AT_FIELD: u32 = 5;
+
+#[derive(Debug)]
+struct Entry {
+    position: u64,
+    frame_end: usize,
+    event_type: EventType,
+    series_ids: Vec<String>,
+}
+
+/// Consecutive frames in position order.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    entries: Vec<Entry>,
+    frames: Bytes,
+    recorded_at: DateTime<Utc>,
+}
+
+impl Batch {
+    pub(crate) fn first_position(&self) -> u64 {
+        self.entries.first().map_or(0, |entry| entry.position)
+    }
+
+    pub(crate) fn last_position(&self) -> u64 {
+        self.entries.last().map_or(0, |entry| entry.position)
+    }
+
+    /// Memory held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.frames.len() + self.entries.len() * size_of::<Entry>()
+    }
+
+    /// Batches of the drafts that were stored at consecutive positions.
+    pub(crate) fn of_appended<'a>(
+        drafts: impl Iterator<Item = &'a Draft>,
+        first_position: u64,
+        recorded_at: DateTime<Utc>,
+    ) -> Vec<Self> {
+        let mut batches = Vec::new();
+        let mut builder = BatchBuilder::default();
+        for (draft, position) in drafts.zip(first_position..) {
+            let (event_type, series_ids) = (draft.event_type.clone(), draft.series_ids.clone());
+            builder.push(
+                position,
+                recorded_at,
+                &draft.encoded,
+                event_type,
+                series_ids,
+            );
+            if builder.frames.len() >= BATCH_BYTES_MAX {
+                batches.extend(std::mem::take(&mut builder).finish());
+            }
+        }
+        batches.extend(builder.finish());
+        batches
+    }
+
+    /// Appends the wanted frames after a cursor to `out`.
+    fn copy_wanted(&self, after: u64, filter: &EventFilter, out: &mut BytesMut) -> usize {
+        let mut frame_start = 0;
+        let mut count = 0;
+        for entry in &self.entries {
+            let wanted =
+                entry.position > after && filter.matches(&entry.event_type, &entry.series_ids);
+            if wanted {
+                out.put_slice(&self.frames[frame_start..entry.frame_end]);
+                count += 1;
+            }
+            frame_start = entry.frame_end;
+        }
+        count
+    }
+
+    /// The frames after a cursor, without a copy.
+    fn slice_after(&self, after: u64) -> (usize, Bytes) {
+        let skipped = self
+            .entries
+            .partition_point(|entry| entry.position <= after);
+        let frame_start = match skipped {
+            0 => 0,
+            _ => self.entries[skipped - 1].frame_end,
+        };
+        (
+            self.entries.len() - skipped,
+            self.frames.slice(frame_start..),
+        )
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct BatchBuilder {
+    entries: Vec<Entry>,
+    frames: BytesMut,
+    recorded_at: Option<DateTime<Utc>>,
+}
+
+impl BatchBuilder {
+    /// Adds an event: what was stored, and behind it the fields that the log gave. Concatenated
+    /// protobuf messages are one message.
+    pub(crate) fn push(
+        &mut self,
+        position: u64,
+        recorded_at: DateTime<Utc>,
+        encoded: &[u8],
+        event_type: EventType,
+        series_ids: Vec<String>,
+    ) {
+        let stored_at = Timestamp::from(recorded_at);
+        let length = encoded.len()
+            + uint64::encoded_len(POSITION_FIELD, &position)
+            + message::encoded_len(RECORDED_AT_FIELD, &stored_at);
+        self.frames.reserve(FRAME_HEADER_BYTES + length);
+        self.frames.put_u8(0);
+        self.frames
+            .put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+        self.frames.put_slice(encoded);
+        uint64::encode(POSITION_FIELD, &position, &mut self.frames);
+        message::encode(RECORDED_AT_FIELD, &stored_at, &mut self.frames);
+        let frame_end = self.frames.len();
+        self.recorded_at.get_or_insert(recorded_at);
+        self.entries.push(Entry {
+            position,
+            frame_end,
+            event_type,
+            series_ids,
+        });
+    }
+
+    /// The batch; `None` if nothing was added.
+    pub(crate) fn finish(self) -> Option<Batch> {
+        let recorded_at = self.recorded_at?;
+        Some(Batch {
+            entries: self.entries,
+            frames: self.frames.freeze(),
+            recorded_at,
+        })
+    }
+}
+
+/// Events for one reader, in position order.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Each event as one frame: a zero byte, four bytes of length (big end first), and the event
+    /// in the binary format; the framing of gRPC messages. Shared, not copied, where possible.
+    pub frames: Bytes,
+    /// How many events.
+    pub count: usize,
+    /// Everything up to this position has been considered: the reader's new cursor.
+    pub up_to: u64,
+    /// When the first of them was stored.
+    pub recorded_at: DateTime<Utc>,
+}
+
+impl Delivery {
+    /// What `filter` wants of consecutive batches after a cursor.
+    pub(crate) fn select(batches: &[Arc<Batch>], after: u64, filter: &EventFilter) -> Option<Self> {
+        let (first, last) = (batches.first()?, batches.last()?);
+        let (up_to, recorded_at) = (last.last_position(), first.recorded_at);
+        if let ([batch], true) = (batches, filter.is_unfiltered()) {
+            let (count, frames) = batch.slice_after(after);
+            return Some(Self {
+                frames,
+                count,
+                up_to,
+                recorded_at,
+            });
+        }
+        let mut frames = BytesMut::new();
+        let count = batches
+            .iter()
+            .map(|b| b.copy_wanted(after, filter, &mut frames))
+            .sum();
+        Some(Self {
+            frames: frames.freeze(),
+            count,
+            up_to,
+            recorded_at,
+        })
+    }
+
+    /// The events, decoded. An event that cannot be decoded ends the iteration with an error.
+    pub fn events(&self) -> impl Iterator<Item = Result<Event, prost::DecodeError>> + use<> {
+        let mut rest = self.frames.clone();
+        std::iter::from_fn(move || {
+            if rest.len() < FRAME_HEADER_BYTES {
+                return None;
+            }
+            rest.advance(1);
+            let length = rest.get_u32() as usize;
+            Some(Event::decode(rest.split_to(length.min(rest.len()))))
+        })
+    }
+}

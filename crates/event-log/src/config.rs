@@ -1,0 +1,34 @@
+use std::time::Duration;
+
+use atlas_events::Clock;
+
+/// How a log works.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Events are kept at least this long after they occurred, and at most this long after they
+    /// were stored. `None` keeps all.
+    pub retention: Option<Duration>,
+    /// How often retention looks for what may go.
+    pub retention_interval: Duration,
+    /// At most this many bytes of the newest events are held in memory for readers.
+    pub ring_bytes_max: usize,
+    /// How often the database is asked for what a lost notification did not tell.
+    pub poll_interval: Duration,
+    /// At most this many events may wait to be stored; more are refused.
+    pub queue_events_max: usize,
+    /// The present.
+    pub clock: Clock,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            retention: Some(Duration::from_secs(730 * 24 * 3600)),
+            retention_interval: Duration::from_secs(3600),
+            ring_bytes_max: 64 * 1024 * 1024,
+            poll_interval: Duration::from_secs(1),
+            queue_events_max: 50_000,
+            clock: Clock::system(),
+        }
+    }
+}

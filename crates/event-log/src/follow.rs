@@ -1,0 +1,135 @@
+//! A reader that follows a log: from the database while it is behind, from memory once it is not.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use atlas_events::EventFilter;
+use metrics::counter;
+
+use crate::{
+    EventLog, LogError,
+    batch::Delivery,
+    read::{self, PAGE_EVENTS_MAX, SCAN_POSITIONS_MAX},
+    ring::Lookup,
+};
+
+/// What a follower comes upon.
+#[derive(Debug)]
+pub enum Followed {
+    /// Events that the filter wants; at least one.
+    Events(Delivery),
+    /// Everything stored has been delivered; what follows is live.
+    CaughtUp,
+    /// The log grows faster than the reader reads: it is served from the database again.
+    FellBehind,
+}
+
+/// Delivers exactly the wanted events after a cursor, once each, in order, for as long as it is
+/// asked. It holds a cursor and nothing else: a slow one costs no memory and delays nobody.
+#[derive(Debug)]
+pub struct Follower {
+    log: EventLog,
+    filter: EventFilter,
+    cursor: Arc<AtomicU64>,
+    live: bool,
+}
+
+impl Follower {
+    pub(crate) fn new(log: EventLog, after: u64, filter: EventFilter) -> Self {
+        Self {
+            log,
+            filter,
+            cursor: Arc::new(AtomicU64::new(after)),
+            live: false,
+        }
+    }
+
+    /// The cursor, readable while `next` is under way: everything wanted up to it has been
+    /// returned by `next`.
+    pub fn cursor(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.cursor)
+    }
+
+    fn position(&self) -> u64 {
+        self.cursor.load(Ordering::Acquire)
+    }
+
+    /// What comes next; waits for it if need be. May be dropped and called again without loss.
+    ///
+    /// # Errors
+    /// [`LogError::Trimmed`] if retention has overtaken the reader, [`LogError::Database`] if the
+    /// database cannot be read, [`LogError::Closed`] on shutdown. The cursor stays valid.
+    pub async fn next(&mut self) -> Result<Followed, LogError> {
+        loop {
+            let cursor = self.position();
+            match self.log.ring().after(cursor) {
+                Lookup::Batches(batches) => {
+                    counter!("event_log_ring_reads_total").increment(1);
+                    let delivery = Delivery::select(&batches, cursor, &self.filter);
+                    if let Some(found) = delivery.and_then(|delivery| self.advance(delivery)) {
+                        return Ok(found);
+                    }
+                }
+                Lookup::AtTail if self.live => self.wait_beyond(cursor).await?,
+                Lookup::AtTail => {
+                    self.live = true;
+                    return Ok(Followed::CaughtUp);
+                }
+                Lookup::Behind if self.live => {
+                    self.live = false;
+                    return Ok(Followed::FellBehind);
+                }
+                Lookup::Behind => {
+                    if let Some(found) = self.read_page(cursor).await? {
+                        return Ok(found);
+                    }
+                }
+            }
+        }
+    }
+
+    fn advance(&self, delivery: Delivery) -> Option<Followed> {
+        self.cursor.store(delivery.up_to, Ordering::Release);
+        (delivery.count > 0).then_some(Followed::Events(delivery))
+    }
+
+    async fn wait_beyond(&self, cursor: u64) -> Result<(), LogError> {
+        let mut tail = self.log.ring().watch();
+        tokio::select! {
+            _ = tail.wait_for(|tail| *tail > cursor) => Ok(()),
+            () = self.log.closing() => Err(LogError::Closed),
+        }
+    }
+
+    async fn read_page(&self, cursor: u64) -> Result<Option<Followed>, LogError> {
+        counter!("event_log_database_reads_total").increment(1);
+        let positions = if self.filter.is_unfiltered() {
+            PAGE_EVENTS_MAX
+        } else {
+            SCAN_POSITIONS_MAX
+        };
+        let (pool, segments) = (self.log.pool(), self.log.segments());
+        let Some(window) = segments.window(pool, cursor, positions).await? else {
+            return Err(LogError::BeyondHead {
+                after: cursor,
+                last_position: cursor,
+            });
+        };
+        let page = read::page(pool, cursor, window, &self.filter).await?;
+        let delivery = page.batch.and_then(|batch| {
+            Delivery::select(&[Arc::new(batch)], cursor, &EventFilter::default())
+        });
+        Ok(match delivery {
+            Some(delivery) => self.advance(Delivery {
+                up_to: page.up_to,
+                ..delivery
+            }),
+            None => {
+                self.cursor.store(page.up_to, Ordering::Release);
+                None
+            }
+        })
+    }
+}

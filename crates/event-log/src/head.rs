@@ -1,0 +1,144 @@
+//! The one row that says where the log stands.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use crate::LogError;
+
+/// Retention keeps this much more than it promises, so that a twin of an accepted event is never
+/// among what it dropped: ids may be an hour from their event on either side.
+pub(crate) const TWIN_MARGIN: TimeDelta = TimeDelta::hours(2);
+
+/// Where a log stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Identity of the log; cursors belong to it.
+    pub log_id: Uuid,
+    /// The first position that is kept; `last_position + 1` if none is.
+    pub first_position: u64,
+    /// The last position; 0 before the first event.
+    pub last_position: u64,
+    /// The greatest `occurred_at` ever stored.
+    pub latest_occurred_at: Option<DateTime<Utc>>,
+    /// When the event at `last_position` was stored.
+    pub latest_recorded_at: Option<DateTime<Utc>>,
+    /// Events older than this were removed by retention.
+    pub dropped_before: Option<DateTime<Utc>>,
+}
+
+impl Head {
+    /// The oldest `occurred_at` that can be told from everything already dropped.
+    pub(crate) fn earliest_distinct(&self) -> Option<DateTime<Utc>> {
+        self.dropped_before.map(|dropped| dropped + TWIN_MARGIN)
+    }
+}
+
+/// The head while its row is locked: no other transaction can append until this one ends.
+#[derive(Debug)]
+pub(crate) struct LockedHead {
+    pub(crate) head: Head,
+    /// Bounds of `occurred_at` in the segment that is not full yet; `None` if it is empty.
+    pub(crate) open_segment: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// The clock of the database, never behind that of an earlier append.
+    pub(crate) now: DateTime<Utc>,
+}
+
+pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, LogError> {
+    let row = sqlx::query!(
+        r#"select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
+                  segment_earliest, segment_latest, dropped_before,
+                  greatest(clock_timestamp(), latest_recorded_at) as "now!"
+           from log_head for update"#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(LockedHead {
+        head: Head {
+            log_id: row.log_id,
+            first_position: position(row.first_position),
+            last_position: position(row.last_position),
+            latest_occurred_at: row.latest_occurred_at,
+            latest_recorded_at: row.latest_recorded_at,
+            dropped_before: row.dropped_before,
+        },
+        open_segment: row.segment_earliest.zip(row.segment_latest),
+        now: row.now,
+    })
+}
+
+pub(crate) async fn read(executor: impl PgExecutor<'_>) -> Result<Head, LogError> {
+    let row = sqlx::query!(
+        "select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
+                dropped_before
+         from log_head"
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(Head {
+        log_id: row.log_id,
+        first_position: position(row.first_position),
+        last_position: position(row.last_position),
+        latest_occurred_at: row.latest_occurred_at,
+        latest_recorded_at: row.latest_recorded_at,
+        dropped_before: row.dropped_before,
+    })
+}
+
+/// Moves the head after an append and notifies the readers of every process once this transaction
+/// commits.
+pub(crate) async fn advance(
+    connection: &mut PgConnection,
+    locked: &LockedHead,
+    channel: &str,
+) -> Result<(), LogError> {
+    let head = &locked.head;
+    let (earliest, latest) = locked.open_segment.unzip();
+    sqlx::query!(
+        r#"with moved as (
+               update log_head
+               set last_position = $1, latest_occurred_at = $2, latest_recorded_at = $3,
+                   segment_earliest = $4, segment_latest = $5
+           )
+           select pg_notify($6, $7) as "notified: ()""#,
+        stored(head.last_position),
+        head.latest_occurred_at,
+        head.latest_recorded_at,
+        earliest,
+        latest,
+        channel,
+        head.last_position.to_string(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records what retention removed.
+pub(crate) async fn trim(
+    connection: &mut PgConnection,
+    first_position: u64,
+    dropped_before: DateTime<Utc>,
+) -> Result<(), LogError> {
+    sqlx::query!(
+        "update log_head
+         set first_position = greatest(first_position, $1),
+             dropped_before = greatest(dropped_before, $2)",
+        stored(first_position),
+        dropped_before,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A position as the database returns it: never negative.
+pub(crate) fn position(stored: i64) -> u64 {
+    stored.unsigned_abs()
+}
+
+/// A position as the database stores it. A log of one event a nanosecond reaches the end of the
+/// type after 292 years.
+pub(crate) fn stored(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,361 @@
+use std::{fmt, sync::Arc};
+
+use atlas_events::{Acceptance, Draft, Event, EventFilter};
+use chrono::{DateTime, TimeDelta, Utc};
+use prost::Message;
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+use ulid::Ulid;
+
+use crate::{
+    Follower, Head, LogConfig, LogError, PendingAppend, Projection, RangeRead, Receipt, Trimmed,
+    append,
+    appender::{AppendQueue, Appender},
+    database,
+    head::{self, TWIN_MARGIN},
+    retention,
+    ring::Ring,
+    segment::{self, SegmentIndex},
+    tail::{Feeder, InFlight},
+};
+
+/// Groups that may wait for the ring; what comes on top of them reaches it through the database.
+const COMMITS_QUEUED_MAX: usize = 64;
+
+/// A handle on an event log; clones are the same log.
+///
+/// Positions are 1, 2, 3, … in commit order, whatever number of processes append. An event is
+/// durable before its append is acknowledged.
+#[derive(Clone)]
+pub struct EventLog(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    config: LogConfig,
+    log_id: uuid::Uuid,
+    edition: String,
+    channel: String,
+    queue: AppendQueue,
+    ring: Arc<Ring>,
+    segments: Arc<SegmentIndex>,
+    projection: Option<Arc<dyn Projection>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLog")
+            .field("log_id", &self.0.log_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EventLog {
+    /// Opens the log in the schema that `pool` connects to ([`crate::connect`]), brings its tables
+    /// to this version, and starts its tasks: the appender, the feeder of the ring, and retention.
+    ///
+    /// # Errors
+    /// [`LogError::Migration`] or [`LogError::Database`].
+    pub async fn open(
+        pool: PgPool,
+        config: LogConfig,
+        projection: Option<Arc<dyn Projection>>,
+    ) -> Result<Self, LogError> {
+        database::migrate(&pool).await?;
+        let edition = database::edition(&pool).await?;
+        let head = head::read(&pool).await?;
+        let channel = format!("event_log_{}", head.log_id.simple());
+        let (queue, requests) = AppendQueue::new(config.queue_events_max);
+        let (commits, committed) = mpsc::channel(COMMITS_QUEUED_MAX);
+        let in_flight = Arc::new(InFlight::default());
+        let ring = Arc::new(Ring::new(head.last_position, config.ring_bytes_max));
+        let appender = Appender {
+            requests,
+            options: pool.connect_options().as_ref().clone(),
+            channel: channel.clone(),
+            projection: projection.clone(),
+            in_flight: Arc::clone(&in_flight),
+            commits,
+            connection: None,
+        };
+        let segments = Arc::new(SegmentIndex::default());
+        let feeder = Feeder {
+            pool: pool.clone(),
+            channel: channel.clone(),
+            ring: Arc::clone(&ring),
+            segments: Arc::clone(&segments),
+            in_flight,
+            poll_interval: config.poll_interval,
+            commits: committed,
+        };
+        let log = Self(Arc::new(Inner {
+            pool,
+            config,
+            log_id: head.log_id,
+            edition,
+            channel,
+            queue,
+            ring,
+            segments,
+            projection,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }));
+        log.start(appender, feeder);
+        Ok(log)
+    }
+
+    fn start(&self, appender: Appender, feeder: Feeder) {
+        let stop = &self.0.stop;
+        self.0.tasks.spawn(appender.run(stop.clone()));
+        self.0.tasks.spawn(feeder.run(stop.clone()));
+        if let Some(retention) = self.0.config.retention {
+            // The task holds the pool and not the log, which would then never be dropped.
+            let (pool, config) = (self.0.pool.clone(), self.0.config.clone());
+            let stop = stop.clone();
+            let run = async move {
+                let mut timer = tokio::time::interval(config.retention_interval);
+                loop {
+                    timer.tick().await;
+                    let cutoff = config.clock.now() - as_delta(retention);
+                    if let Err(error) = retention::trim(&pool, cutoff).await {
+                        warn!(%error, "retention could not run; trying again later");
+                    }
+                }
+            };
+            self.0
+                .tasks
+                .spawn(async move { stop.run_until_cancelled(run).await });
+        }
+        self.0.tasks.close();
+    }
+
+    /// Ends the log's tasks once everything queued has been stored and answered. Followers end with
+    /// [`LogError::Closed`].
+    pub async fn close(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.wait().await;
+    }
+
+    pub(crate) async fn closing(&self) {
+        self.0.stop.cancelled().await;
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.0.ring
+    }
+
+    pub(crate) fn segments(&self) -> &SegmentIndex {
+        &self.0.segments
+    }
+
+    /// Identity of the log; cursors belong to it.
+    pub fn log_id(&self) -> uuid::Uuid {
+        self.0.log_id
+    }
+
+    /// Version and licence of TimescaleDB, such as `2.19.3 apache`.
+    pub fn edition(&self) -> &str {
+        &self.0.edition
+    }
+
+    /// Where the log stands, read from the database.
+    ///
+    /// # Errors
+    /// [`LogError::Database`].
+    pub async fn head(&self) -> Result<Head, LogError> {
+        head::read(&self.0.pool).await
+    }
+
+    /// The last position that has reached this process, without asking the database.
+    pub fn tail_position(&self) -> u64 {
+        self.0.ring.tail()
+    }
+
+    /// What an event is judged by that is published now.
+    pub fn acceptance(&self) -> Acceptance {
+        let now = self.0.config.clock.now();
+        let earliest = self
+            .0
+            .config
+            .retention
+            .map_or(DateTime::UNIX_EPOCH, |retention| now - as_delta(retention));
+        Acceptance::new(now, earliest)
+    }
+
+    /// Stores a batch atomically, together with whatever else waits to be stored. Returns one
+    /// receipt for each event, in order, once it is durable.
+    ///
+    /// # Errors
+    /// As [`PendingAppend::receipts`].
+    pub async fn append(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, LogError> {
+        self.enqueue(drafts).receipts().await
+    }
+
+    /// Queues a batch behind all that were queued before it in this process.
+    pub fn enqueue(&self, drafts: Vec<Draft>) -> PendingAppend {
+        self.0.queue.enqueue(drafts)
+    }
+
+    /// Stores a batch within the caller's transaction, which must be on a connection made by
+    /// [`crate::connect_options`] for the schema of this log. Nothing is visible before it commits;
+    /// until it ends no other process can append, so this belongs at its end.
+    ///
+    /// # Errors
+    /// [`LogError::TooOld`] or [`LogError::Database`]; the transaction is then to be rolled back.
+    pub async fn append_in(
+        &self,
+        connection: &mut PgConnection,
+        drafts: &[Draft],
+    ) -> Result<Vec<Receipt>, LogError> {
+        let projection = self.0.projection.as_deref();
+        let appended = append::append(connection, drafts, &self.0.channel, projection).await?;
+        Ok(appended.receipts)
+    }
+
+    /// Follows the log after a cursor (0: from the first event ever).
+    ///
+    /// # Errors
+    /// [`LogError::BeyondHead`], [`LogError::Trimmed`], or [`LogError::Database`].
+    pub async fn follow_after(
+        &self,
+        after: u64,
+        filter: EventFilter,
+    ) -> Result<Follower, LogError> {
+        // A cursor that this process has seen events beyond needs no look at the last position,
+        // but only the database knows what retention removed.
+        let head = self.head().await?;
+        if after > head.last_position {
+            return Err(LogError::BeyondHead {
+                after,
+                last_position: head.last_position,
+            });
+        }
+        if after + 1 < head.first_position {
+            return Err(LogError::Trimmed {
+                after,
+                first_position: head.first_position,
+            });
+        }
+        Ok(Follower::new(self.clone(), after, filter))
+    }
+
+    /// Follows the log from the first position whose event occurred at or after `since`.
+    ///
+    /// # Errors
+    /// [`LogError::TrimmedTime`] if retention removed events of that time, or
+    /// [`LogError::Database`].
+    pub async fn follow_since(
+        &self,
+        since: DateTime<Utc>,
+        filter: EventFilter,
+    ) -> Result<Follower, LogError> {
+        let head = self.head().await?;
+        let after = self.cursor_at(&head, since).await?;
+        Ok(Follower::new(self.clone(), after, filter))
+    }
+
+    /// Follows what is stored from now on.
+    ///
+    /// # Errors
+    /// [`LogError::Database`].
+    pub async fn follow_live(&self, filter: EventFilter) -> Result<Follower, LogError> {
+        let head = self.head().await?;
+        Ok(Follower::new(self.clone(), head.last_position, filter))
+    }
+
+    /// Reads the stored events that occurred at or after `since` (all if absent) and before
+    /// `before` (no bound if absent).
+    ///
+    /// # Errors
+    /// As [`EventLog::follow_since`].
+    pub async fn read_between(
+        &self,
+        since: Option<DateTime<Utc>>,
+        before: Option<DateTime<Utc>>,
+        filter: EventFilter,
+    ) -> Result<RangeRead, LogError> {
+        let head = self.head().await?;
+        let after = match since {
+            Some(since) => self.cursor_at(&head, since).await?,
+            None => head.first_position - 1,
+        };
+        let since = since.unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let before = before.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Ok(RangeRead::new(
+            self.clone(),
+            (after, head.last_position),
+            (since, before),
+            filter,
+        ))
+    }
+
+    async fn cursor_at(&self, head: &Head, since: DateTime<Utc>) -> Result<u64, LogError> {
+        if let Some(kept_since) = head.dropped_before
+            && since < kept_since
+        {
+            let first_position = head.first_position;
+            return Err(LogError::TrimmedTime {
+                since,
+                kept_since,
+                first_position,
+            });
+        }
+        segment::cursor_at(&self.0.pool, since, head.first_position, head.last_position).await
+    }
+
+    /// The stored event with an id; `None` if the log does not hold it.
+    ///
+    /// # Errors
+    /// [`LogError::Database`], also if what is stored cannot be decoded.
+    pub async fn find(&self, event_id: Ulid) -> Result<Option<Event>, LogError> {
+        let Some(stored) = crate::find::by_id(&self.0.pool, event_id).await? else {
+            return Ok(None);
+        };
+        let mut event = Event::decode(stored.encoded.as_slice())
+            .map_err(|error| LogError::Database(sqlx::Error::Decode(error.into())))?;
+        event.position = head::position(stored.position);
+        event.recorded_at = Some(stored.recorded_at.into());
+        Ok(Some(event))
+    }
+
+    /// Applies retention now.
+    ///
+    /// # Errors
+    /// [`LogError::Database`], among others if a reader held a chunk's lock for too long; nothing
+    /// was removed then.
+    pub async fn trim(&self) -> Result<Trimmed, LogError> {
+        match self.0.config.retention {
+            Some(retention) => {
+                let cutoff = self.0.config.clock.now() - as_delta(retention);
+                retention::trim(&self.0.pool, cutoff).await
+            }
+            None => Ok(Trimmed {
+                chunks: 0,
+                first_position: self.head().await?.first_position,
+            }),
+        }
+    }
+
+    /// The oldest `occurred_at` that an event may have now.
+    pub fn earliest_accepted(&self, head: &Head) -> DateTime<Utc> {
+        let distinct = head.dropped_before.map(|dropped| dropped + TWIN_MARGIN);
+        self.acceptance()
+            .earliest
+            .max(distinct.unwrap_or(DateTime::UNIX_EPOCH))
+    }
+}
+
+/// A duration too long for the calendar keeps everything that could ever be stored.
+fn as_delta(duration: std::time::Duration) -> TimeDelta {
+    TimeDelta::from_std(duration)
+        .unwrap_or(TimeDelta::days(365 * 1_000))
+        .min(TimeDelta::days(365 * 1_000))
+}

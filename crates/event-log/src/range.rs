@@ -1,0 +1,70 @@
+//! Reads by time: a filter on `occurred_at`, delivered in position order, that ends.
+
+use std::sync::Arc;
+
+use atlas_events::EventFilter;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    EventLog, LogError,
+    batch::Delivery,
+    read::{self, SCAN_POSITIONS_MAX},
+    segment::Bounds,
+};
+
+/// Delivers the wanted events of a range of times, stored before the read began, in position order.
+#[derive(Debug)]
+pub struct RangeRead {
+    log: EventLog,
+    filter: EventFilter,
+    bounds: Bounds,
+    cursor: u64,
+    up_to: u64,
+}
+
+impl RangeRead {
+    pub(crate) fn new(
+        log: EventLog,
+        (after, up_to): (u64, u64),
+        (since, before): (DateTime<Utc>, DateTime<Utc>),
+        filter: EventFilter,
+    ) -> Self {
+        // Times have whole microseconds, so this is the last one before `before`.
+        let bounds = Bounds {
+            earliest: since,
+            latest: before - TimeDelta::microseconds(1),
+        };
+        Self {
+            log,
+            filter,
+            bounds,
+            cursor: after,
+            up_to,
+        }
+    }
+
+    /// The next events; `None` at the end.
+    ///
+    /// # Errors
+    /// [`LogError::Database`].
+    pub async fn next(&mut self) -> Result<Option<Delivery>, LogError> {
+        let (pool, segments) = (self.log.pool(), self.log.segments());
+        while self.cursor < self.up_to {
+            let positions = SCAN_POSITIONS_MAX.min(self.up_to - self.cursor);
+            let Some(window) = segments.window(pool, self.cursor, positions).await? else {
+                break;
+            };
+            let page =
+                read::page_between(pool, self.cursor, window, self.bounds, &self.filter).await?;
+            let after = std::mem::replace(&mut self.cursor, page.up_to);
+            if let Some(batch) = page.batch {
+                return Ok(Delivery::select(
+                    &[Arc::new(batch)],
+                    after,
+                    &EventFilter::default(),
+                ));
+            }
+        }
+        Ok(None)
+    }
+}

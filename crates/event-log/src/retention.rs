@@ -1,0 +1,153 @@
+//! Retention: whole chunks are dropped, oldest positions first, and never silently.
+//!
+//! Only a prefix of the log is ever removed, so what remains stays gapless: a chunk whose time has
+//! come is kept while it holds a position behind one that must stay. An event is therefore removed
+//! no earlier than the configured time after it occurred, and no later than (a chunk's length after)
+//! that time after it was stored.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use tracing::info;
+
+use crate::{
+    LogError,
+    head::{self, TWIN_MARGIN, position},
+};
+
+/// How long dropping may wait for a reader of the chunk before it gives up and tries again later.
+/// Short, because whoever comes after it in the queue of the lock waits too.
+const LOCK_TIMEOUT: &str = "500ms";
+
+/// What one run of retention removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Chunks dropped.
+    pub chunks: usize,
+    /// The first position that remains.
+    pub first_position: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Chunk {
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    /// Bounds of its positions; `None` if it is empty.
+    positions: Option<(u64, u64)>,
+}
+
+/// Drops the chunks that hold only events from before `cutoff` and only positions before every
+/// other event.
+pub(crate) async fn trim(pool: &PgPool, cutoff: DateTime<Utc>) -> Result<Trimmed, LogError> {
+    let cutoff = cutoff - TWIN_MARGIN;
+    let head = head::read(pool).await?;
+    let chunks = chunks(pool).await?;
+    let expired = expired_prefix(chunks, cutoff);
+    let Some(dropped_before) = expired.iter().map(|chunk| chunk.end).max() else {
+        return Ok(Trimmed {
+            chunks: 0,
+            first_position: head.first_position,
+        });
+    };
+    let last_dropped = expired
+        .iter()
+        .filter_map(|chunk| chunk.positions)
+        .map(|(_, last)| last)
+        .max();
+    let first_position = last_dropped.map_or(head.first_position, |last| last + 1);
+    let mut transaction = pool.begin().await?;
+    set_lock_timeout(&mut transaction).await?;
+    for chunk in &expired {
+        drop_chunk(&mut transaction, chunk).await?;
+    }
+    head::trim(&mut transaction, first_position, dropped_before).await?;
+    transaction.commit().await?;
+    info!(chunks = expired.len(), first_position, %dropped_before, "retention dropped chunks");
+    Ok(Trimmed {
+        chunks: expired.len(),
+        first_position,
+    })
+}
+
+/// The chunks that end before the cutoff, less those that hold a position behind one that stays.
+fn expired_prefix(chunks: Vec<Chunk>, cutoff: DateTime<Utc>) -> Vec<Chunk> {
+    let (mut expired, mut kept): (Vec<_>, Vec<_>) =
+        chunks.into_iter().partition(|chunk| chunk.end <= cutoff);
+    loop {
+        let first_kept = kept
+            .iter()
+            .filter_map(|chunk| chunk.positions)
+            .map(|(first, _)| first)
+            .min();
+        let overlaps = |chunk: &Chunk| match (chunk.positions, first_kept) {
+            (Some((_, last)), Some(first_kept)) => last > first_kept,
+            _ => false,
+        };
+        let (overlapping, rest): (Vec<_>, Vec<_>) = expired.into_iter().partition(overlaps);
+        expired = rest;
+        if overlapping.is_empty() {
+            return expired;
+        }
+        kept.extend(overlapping);
+    }
+}
+
+async fn chunks(pool: &PgPool) -> Result<Vec<Chunk>, LogError> {
+    let ranges = sqlx::query!(
+        r#"select range_start as "start!", range_end as "end!"
+           from timescaledb_information.chunks
+           where hypertable_schema = current_schema and hypertable_name = 'events'
+           order by range_start"#
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut chunks = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let positions = positions_between(pool, range.start, range.end).await?;
+        chunks.push(Chunk {
+            start: range.start,
+            end: range.end,
+            positions,
+        });
+    }
+    Ok(chunks)
+}
+
+async fn positions_between(
+    pool: &PgPool,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> Result<Option<(u64, u64)>, LogError> {
+    let row = sqlx::query!(
+        "select min(position) as first, max(position) as last from events
+         where occurred_at >= $1 and occurred_at < $2",
+        start,
+        end,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(row
+        .first
+        .zip(row.last)
+        .map(|(first, last)| (position(first), position(last))))
+}
+
+async fn set_lock_timeout(connection: &mut PgConnection) -> Result<(), LogError> {
+    sqlx::query_scalar!("select set_config('lock_timeout', $1, true)", LOCK_TIMEOUT)
+        .fetch_one(connection)
+        .await?;
+    Ok(())
+}
+
+async fn drop_chunk(connection: &mut PgConnection, chunk: &Chunk) -> Result<(), LogError> {
+    sqlx::query_scalar!(
+        r#"select drop_chunks(
+               format('%I.events', current_schema)::regclass,
+               older_than => $1::timestamptz, newer_than => $2::timestamptz
+           )::text as "name!""#,
+        chunk.end,
+        chunk.start,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
+}
