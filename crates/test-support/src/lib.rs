@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What the tests of several crates share: a database for each test, events, and waiting for a
+//! condition. Never part of a product.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is to fail loudly, where it stands"
+)]
+
+mod database;
+mod events;
+mod eventually;
+
+pub use database::TestDatabase;
+pub use events::{
+    EventIds, custom_event, custom_event_at, draft, drafts, series_event, started_at,
+};
+pub use eventually::eventually;

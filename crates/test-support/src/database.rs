@@ -1,0 +1,186 @@
+//! A database of its own for each test.
+
+use std::{str::FromStr, thread, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions,
+};
+use uuid::Uuid;
+
+const SERVER_VARIABLE: &str = "ATLAS_TEST_DATABASE_URL";
+const NAME_PREFIX: &str = "atlas_test_";
+/// No test runs for as long as this: what is older was left behind by one that was killed.
+const LEFTOVER_SECONDS: i64 = 3_600;
+/// Creating a database fails with this code (object in use) while another session looks into the
+/// template, which it does for milliseconds.
+const TEMPLATE_IN_USE: &str = "55006";
+const CREATE_ATTEMPTS: u32 = 200;
+
+/// An empty database with the TimescaleDB extension, gone when this is dropped.
+///
+/// Tests may hold as many as they need, at the same time as others. The database has no background
+/// workers of TimescaleDB: a server has few of them, which dozens of databases would wait for.
+#[derive(Debug)]
+pub struct TestDatabase {
+    server: PgConnectOptions,
+    name: String,
+}
+
+impl TestDatabase {
+    /// Creates a database on the server that the variable `ATLAS_TEST_DATABASE_URL` names, as a
+    /// superuser.
+    ///
+    /// # Panics
+    /// If the variable is not set, or the server cannot be reached or lacks the extension.
+    pub async fn create() -> Self {
+        let server = server();
+        let mut connection = PgConnection::connect_with(&server)
+            .await
+            .unwrap_or_else(|error| panic!("{SERVER_VARIABLE} names no reachable server: {error}"));
+        sweep(&mut connection).await;
+        let id = Uuid::new_v4().simple();
+        let name = format!("{NAME_PREFIX}{}_{id}", Utc::now().timestamp());
+        create_database(&mut connection, &name).await;
+        let database = Self { server, name };
+        database.prepare().await;
+        database
+    }
+
+    /// The URL of the database, with user and password.
+    pub fn url(&self) -> String {
+        self.options().to_url_lossy().to_string()
+    }
+
+    /// A new connection to the database as a superuser, outside of any pool.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub async fn connection(&self) -> PgConnection {
+        PgConnection::connect_with(&self.options()).await.unwrap()
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        self.server.clone().database(&self.name)
+    }
+
+    async fn prepare(&self) {
+        let mut connection = self.connection().await;
+        connection
+            .execute(
+                "set client_min_messages = error;
+                 create extension if not exists timescaledb;
+                 select _timescaledb_functions.stop_background_workers()",
+            )
+            .await
+            .unwrap();
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        // The runtime of the test may be on its way out, so this takes one of its own.
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let dropping = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect_with(&server).await?;
+                drop_database(&mut connection, &name).await
+            })
+        });
+        // What cannot be dropped now is swept later; a panic here would hide the test's own.
+        let _ = dropping.join();
+    }
+}
+
+fn server() -> PgConnectOptions {
+    let url = std::env::var(SERVER_VARIABLE).unwrap_or_else(|_| {
+        panic!(
+            "{SERVER_VARIABLE} is not set: run `make test`, or start a TimescaleDB with `make db` \
+             and `export {SERVER_VARIABLE}=<the URL it prints>`"
+        )
+    });
+    PgConnectOptions::from_str(&url)
+        .unwrap_or_else(|error| panic!("{SERVER_VARIABLE} is not a URL of PostgreSQL: {error}"))
+}
+
+async fn create_database(connection: &mut PgConnection, name: &str) {
+    for _ in 0..CREATE_ATTEMPTS {
+        let create = format!("create database {name}");
+        match connection.execute(AssertSqlSafe(create)).await {
+            Ok(_) => return,
+            Err(error) if code_of(&error).as_deref() == Some(TEMPLATE_IN_USE) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => panic!("cannot create the database {name}: {error}"),
+        }
+    }
+    panic!("cannot create the database {name}: the template is in use all the time");
+}
+
+fn code_of(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+async fn drop_database(connection: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
+    let drop = format!("drop database if exists {name} with (force)");
+    connection.execute(AssertSqlSafe(drop)).await?;
+    Ok(())
+}
+
+/// Drops what killed tests left behind.
+async fn sweep(connection: &mut PgConnection) {
+    let names: Vec<String> =
+        sqlx::query_scalar("select datname::text from pg_database where datname like $1")
+            .bind(format!("{NAME_PREFIX}%"))
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+    for name in names.iter().filter(|name| is_leftover(name, Utc::now())) {
+        // Another test may be sweeping the same one.
+        let _ = drop_database(connection, name).await;
+    }
+}
+
+fn is_leftover(name: &str, now: DateTime<Utc>) -> bool {
+    name.strip_prefix(NAME_PREFIX)
+        .and_then(|rest| rest.split('_').next()?.parse::<i64>().ok())
+        .is_some_and(|created| now.timestamp() - created > LEFTOVER_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_databases_of_tests_are_leftovers() {
+        let now = DateTime::from_timestamp(1_750_000_000, 0).unwrap();
+        assert!(is_leftover("atlas_test_1749996399_ab", now));
+        assert!(!is_leftover("atlas_test_1749996400_ab", now));
+        assert!(!is_leftover("atlas_test_run_1", now));
+        assert!(!is_leftover("atlas", now));
+    }
+
+    #[tokio::test]
+    async fn a_database_is_gone_when_dropped() {
+        let database = TestDatabase::create().await;
+        let (server, name) = (database.server.clone(), database.name.clone());
+        let extensions: i64 =
+            sqlx::query_scalar("select count(*) from pg_extension where extname = 'timescaledb'")
+                .fetch_one(&mut database.connection().await)
+                .await
+                .unwrap();
+        assert_eq!(extensions, 1);
+        drop(database);
+        let mut connection = PgConnection::connect_with(&server).await.unwrap();
+        let left: i64 = sqlx::query_scalar("select count(*) from pg_database where datname = $1")
+            .bind(name)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(left, 0);
+    }
+}
