@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The gRPC services of `atlas.events` over an event log: `EventStream`, `EventPublisher` and
+//! `EventLog`, with health and reflection. This crate knows no SQL.
+//!
+//! Where to change what: what a subscription sends in `subscription`, how bytes reach HTTP/2 in
+//! `frames`, what errors look like on the wire in `status`.
+
+mod config;
+mod consumers;
+mod event_stream;
+mod frames;
+mod log_info;
+mod publisher;
+mod request;
+mod serve;
+mod status;
+mod subscription;
+
+pub use config::StreamConfig;
+pub use serve::{ServeError, serve};

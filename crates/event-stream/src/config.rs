@@ -1,0 +1,31 @@
+use std::time::Duration;
+
+use atlas_events::Clock;
+
+/// How the gRPC services of a log work.
+#[derive(Debug, Clone)]
+pub struct StreamConfig {
+    /// First part of the names of metrics, such as `fredcollector`.
+    pub metrics_prefix: String,
+    /// At most this many subscriptions and range reads at once; more are refused.
+    pub subscriptions_max: usize,
+    /// At most this many requests of one publish stream may await their acknowledgement; the
+    /// stream is not read on before one has it.
+    pub unacknowledged_max: usize,
+    /// How often connections are asked whether they live, and how long they may take to answer.
+    pub keepalive: (Duration, Duration),
+    /// The present.
+    pub clock: Clock,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            metrics_prefix: "atlas".to_owned(),
+            subscriptions_max: 4_096,
+            unacknowledged_max: 1_024,
+            keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
+            clock: Clock::system(),
+        }
+    }
+}

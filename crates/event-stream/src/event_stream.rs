@@ -1,0 +1,177 @@
+//! The `EventStream` service, by hand where the generated one would encode each event anew.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use atlas_events::{Clock, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation};
+use event_log::{EventLog, Follower, RangeRead};
+use futures::{Stream, future::BoxFuture, stream};
+use http::{Request, Response};
+use metrics::Histogram;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, body::Body, server::NamedService};
+use tonic_prost::ProstCodec;
+use tower::Service;
+
+use crate::{
+    consumers::{Admission, Consumers},
+    frames::{self, Frame},
+    request::{Range, Start, Subscribe},
+    status::Refusal,
+    subscription::Subscription,
+};
+
+/// What all calls share.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) log: EventLog,
+    pub(crate) consumers: Arc<Consumers>,
+    pub(crate) latency: Histogram,
+    pub(crate) clock: Clock,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The service `atlas.events.EventStream`.
+#[derive(Debug, Clone)]
+pub(crate) struct EventStreamService(pub(crate) Arc<Server>);
+
+impl NamedService for EventStreamService {
+    const NAME: &'static str = "atlas.events.EventStream";
+}
+
+impl Service<Request<Body>> for EventStreamService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let server = Arc::clone(&self.0);
+        Box::pin(async move {
+            Ok(route(server, request)
+                .await
+                .unwrap_or_else(Status::into_http))
+        })
+    }
+}
+
+async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    match request.uri().path() {
+        "/atlas.events.EventStream/SubscribeToEvents" => {
+            let request: SubscriptionRequest = frames::read_message(request).await?;
+            let subscription = subscribe(server, request)
+                .await
+                .map_err(Refusal::into_status)?;
+            Ok(frames::response(subscription.into_frames()))
+        }
+        "/atlas.events.EventStream/GetEventsSince" => {
+            let request: TimeRangeRequest = frames::read_message(request).await?;
+            range(server, Range::since(request)).await
+        }
+        "/atlas.events.EventStream/GetEventsBetween" => {
+            let request: TimeRangeRequest = frames::read_message(request).await?;
+            range(server, Range::between(request)).await
+        }
+        "/atlas.events.EventStream/GetLatestEventTime" => {
+            let answer = tower::service_fn(move |_: tonic::Request<()>| {
+                let server = Arc::clone(&server);
+                async move { latest_event_time(&server).await.map(tonic::Response::new) }
+            });
+            let codec = ProstCodec::<Timestamp, ()>::default();
+            Ok(tonic::server::Grpc::new(codec).unary(answer, request).await)
+        }
+        path => Err(Status::unimplemented(format!("there is no method {path}"))),
+    }
+}
+
+async fn subscribe(
+    server: Arc<Server>,
+    request: SubscriptionRequest,
+) -> Result<Subscription, Refusal> {
+    let request = Subscribe::try_from(request).map_err(Refusal::invalid)?;
+    let log_id = server.log.log_id().to_string();
+    if !request.log_id.is_empty() && request.log_id != log_id {
+        let message = format!("this log is {log_id}, not the one that the cursor belongs to");
+        let refusal = Refusal::new(Code::FailedPrecondition, "OTHER_LOG", message);
+        return Err(refusal.at("log_id").with("log_id", log_id));
+    }
+    let follower = follow(&server.log, request.start, request.filter).await?;
+    let admission = admit(&server, &request.consumer, &follower)?;
+    Ok(Subscription::new(
+        server,
+        follower,
+        request.heartbeat_interval,
+        admission,
+    ))
+}
+
+async fn follow(
+    log: &EventLog,
+    start: Start,
+    filter: atlas_events::EventFilter,
+) -> Result<Follower, Refusal> {
+    match start {
+        Start::After(position) => log.follow_after(position, filter).await,
+        Start::Since(time) => log.follow_since(time, filter).await,
+        Start::Live => log.follow_live(filter).await,
+    }
+    .map_err(|failure| Refusal::from_read(failure, "starting a subscription"))
+}
+
+fn admit(server: &Server, consumer: &str, follower: &Follower) -> Result<Admission, Refusal> {
+    server
+        .consumers
+        .admit(consumer, follower.cursor())
+        .ok_or_else(|| {
+            let message = "too many streams are open; try again later";
+            Refusal::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
+        })
+}
+
+async fn range(
+    server: Arc<Server>,
+    range: Result<Range, Violation>,
+) -> Result<Response<Body>, Status> {
+    let range = range.map_err(|violation| Refusal::invalid(violation).into_status())?;
+    let read = server
+        .log
+        .read_between(range.since, range.before, range.filter)
+        .await
+        .map_err(|failure| Refusal::from_read(failure, "starting a range read").into_status())?;
+    Ok(frames::response(range_frames(server, read)))
+}
+
+/// The frames of a range read; the last are trailers.
+fn range_frames(server: Arc<Server>, read: RangeRead) -> impl Stream<Item = Frame> + Send {
+    stream::unfold(Some(read), move |read| {
+        let stop = server.stop.clone();
+        async move {
+            let mut read = read?;
+            let status = match stop.run_until_cancelled(read.next()).await {
+                Some(Ok(Some(delivery))) => {
+                    return Some((Frame::data(delivery.frames), Some(read)));
+                }
+                Some(Ok(None)) => Status::ok(""),
+                Some(Err(failure)) => Refusal::from_read(failure, "reading a range").into_status(),
+                None => Refusal::new(Code::Unavailable, "SHUTTING_DOWN", "the server is stopping")
+                    .into_status(),
+            };
+            Some((frames::trailers(&status), None))
+        }
+    })
+}
+
+async fn latest_event_time(server: &Server) -> Result<Timestamp, Status> {
+    let head = server.log.head().await;
+    let head =
+        head.map_err(|failure| Refusal::from_read(failure, "reading the head").into_status())?;
+    head.latest_occurred_at.map(Timestamp::from).ok_or_else(|| {
+        Refusal::new(Code::NotFound, "LOG_EMPTY", "the log holds no events yet").into_status()
+    })
+}

@@ -1,0 +1,209 @@
+//! The `EventPublisher` service.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use atlas_events::{
+    BATCH_EVENTS_MAX, Draft, MESSAGE_BYTES_MAX, PublishReceipt, PublishRequest, PublishResponse,
+    PublishStreamResponse, Violation,
+    event_publisher_server::{EventPublisher, EventPublisherServer},
+    publish_stream_response::Outcome,
+};
+use event_log::{EventLog, PendingAppend};
+use futures::{Stream, StreamExt, future::BoxFuture};
+use metrics::counter;
+use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService};
+use tower::Service;
+
+use crate::status::Refusal;
+
+#[derive(Debug, Clone)]
+pub(crate) struct PublisherService {
+    pub(crate) log: EventLog,
+    pub(crate) unacknowledged_max: usize,
+    pub(crate) refused_total: String,
+}
+
+/// A batch that was queued, with the ids of its events.
+struct Queued {
+    event_ids: Vec<String>,
+    pending: PendingAppend,
+}
+
+impl PublisherService {
+    /// Checks a batch and queues it behind all that came before.
+    fn enqueue(&self, request: PublishRequest) -> Result<Queued, Refusal> {
+        let drafts = self
+            .check(request)
+            .inspect_err(|refusal| self.count(refusal))?;
+        let event_ids = drafts
+            .iter()
+            .map(|draft| draft.event_id.to_string())
+            .collect();
+        Ok(Queued {
+            event_ids,
+            pending: self.log.enqueue(drafts),
+        })
+    }
+
+    fn check(&self, request: PublishRequest) -> Result<Vec<Draft>, Refusal> {
+        let count = request.events.len();
+        if count == 0 {
+            return Err(Refusal::invalid(Violation::new("events", "is empty")));
+        }
+        if count > BATCH_EVENTS_MAX {
+            let message =
+                format!("events: {count} in one batch are more than the limit, {BATCH_EVENTS_MAX}");
+            let refusal = Refusal::new(Code::ResourceExhausted, "BATCH_TOO_LARGE", message);
+            return Err(refusal.at("events").with("events_max", BATCH_EVENTS_MAX));
+        }
+        let acceptance = self.log.acceptance();
+        let drafts = request
+            .events
+            .into_iter()
+            .enumerate()
+            .map(|(index, event)| {
+                Draft::new(event, &acceptance).map_err(|violation| {
+                    Refusal::invalid(violation.within(format!("events[{index}]")))
+                })
+            });
+        drafts.collect()
+    }
+
+    fn count(&self, refusal: &Refusal) {
+        counter!(self.refused_total.clone(), "reason" => refusal.reason()).increment(1);
+    }
+}
+
+/// Waits until a queued batch is durable.
+async fn acknowledge(queued: Queued) -> Result<PublishResponse, Refusal> {
+    let receipts = queued.pending.receipts().await;
+    let receipts = receipts.map_err(|failure| Refusal::from_log(failure, "storing a batch"))?;
+    let receipts = queued
+        .event_ids
+        .into_iter()
+        .zip(receipts)
+        .map(|(event_id, receipt)| PublishReceipt {
+            event_id,
+            position: receipt.position,
+            duplicate: receipt.duplicate,
+            recorded_at: Some(receipt.recorded_at.into()),
+        });
+    Ok(PublishResponse {
+        receipts: receipts.collect(),
+    })
+}
+
+#[tonic::async_trait]
+impl EventPublisher for PublisherService {
+    type PublishStreamStream =
+        Pin<Box<dyn Stream<Item = Result<PublishStreamResponse, Status>> + Send>>;
+
+    async fn publish(
+        &self,
+        request: Request<PublishRequest>,
+    ) -> Result<Response<PublishResponse>, Status> {
+        let queued = self
+            .enqueue(request.into_inner())
+            .map_err(Refusal::into_status)?;
+        match acknowledge(queued).await {
+            Ok(response) => Ok(Response::new(response)),
+            Err(refusal) => {
+                self.count(&refusal);
+                Err(refusal.into_status())
+            }
+        }
+    }
+
+    async fn publish_stream(
+        &self,
+        request: Request<Streaming<PublishRequest>>,
+    ) -> Result<Response<Self::PublishStreamStream>, Status> {
+        let service = self.clone();
+        let outcomes = request.into_inner().map(move |request| {
+            // Queued here, while the stream is read, so that the order is that of the stream.
+            let queued = request
+                .map_err(too_large)
+                .map(|request| service.enqueue(request));
+            let service = service.clone();
+            async move {
+                let outcome = match queued? {
+                    Ok(queued) => acknowledge(queued).await.inspect_err(|r| service.count(r)),
+                    Err(refusal) => Err(refusal),
+                };
+                Ok(PublishStreamResponse {
+                    outcome: Some(outcome_of(outcome)),
+                })
+            }
+        });
+        Ok(Response::new(Box::pin(
+            outcomes.buffered(self.unacknowledged_max),
+        )))
+    }
+}
+
+fn outcome_of(outcome: Result<PublishResponse, Refusal>) -> Outcome {
+    match outcome {
+        Ok(response) => Outcome::Stored(response),
+        Err(refusal) => Outcome::Refused(refusal.into_message()),
+    }
+}
+
+/// The transport calls a message over the limit `OUT_OF_RANGE`, which in this contract is about
+/// cursors.
+fn too_large(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange => message_too_large().into_status(),
+        _ => status,
+    }
+}
+
+fn message_too_large() -> Refusal {
+    let message = format!(
+        "the request message is over the limit of {MESSAGE_BYTES_MAX} bytes; send smaller batches"
+    );
+    Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
+        .with("message_bytes_max", MESSAGE_BYTES_MAX)
+}
+
+/// The publisher as it is served: the one status that the transport makes itself is put into the
+/// contract's words.
+#[derive(Debug, Clone)]
+pub(crate) struct Publisher(pub(crate) EventPublisherServer<PublisherService>);
+
+impl Publisher {
+    pub(crate) fn new(service: PublisherService) -> Self {
+        let server = EventPublisherServer::new(service);
+        Self(server.max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+}
+
+impl NamedService for Publisher {
+    const NAME: &'static str = <EventPublisherServer<PublisherService> as NamedService>::NAME;
+}
+
+impl Service<http::Request<Body>> for Publisher {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<http::Request<Body>>::poll_ready(&mut self.0, context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            Ok(match Status::from_header_map(response.headers()) {
+                Some(status) if status.code() == Code::OutOfRange => {
+                    message_too_large().into_status().into_http()
+                }
+                _ => response,
+            })
+        })
+    }
+}

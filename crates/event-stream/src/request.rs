@@ -1,0 +1,221 @@
+//! Requests to read, checked and turned into what the log understands.
+
+use std::time::Duration;
+
+use atlas_events::{EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation};
+use chrono::{DateTime, Utc};
+
+const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(3_600);
+const CONSUMER_CHARS_MAX: usize = 100;
+
+/// Where a subscription starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// After a position.
+    After(u64),
+    /// At the first event of a time.
+    Since(DateTime<Utc>),
+    /// With what is stored from now on.
+    Live,
+}
+
+/// A subscription that was asked for.
+#[derive(Debug)]
+pub(crate) struct Subscribe {
+    pub(crate) start: Start,
+    pub(crate) filter: EventFilter,
+    /// Empty if not to be checked.
+    pub(crate) log_id: String,
+    /// Empty if it has no name.
+    pub(crate) consumer: String,
+    /// `None`: no markers.
+    pub(crate) heartbeat_interval: Option<Duration>,
+}
+
+impl TryFrom<SubscriptionRequest> for Subscribe {
+    type Error = Violation;
+
+    fn try_from(request: SubscriptionRequest) -> Result<Self, Violation> {
+        let start = match (request.after_position, request.start_from) {
+            (Some(_), Some(_)) => {
+                let problem = "excludes after_position; give one of the two";
+                return Err(Violation::new("start_from", problem));
+            }
+            (Some(after), None) => Start::After(after),
+            (None, Some(since)) => Start::Since(time("start_from", since)?),
+            (None, None) => Start::Live,
+        };
+        if request.consumer.chars().count() > CONSUMER_CHARS_MAX {
+            let problem = format!("has more than {CONSUMER_CHARS_MAX} characters");
+            return Err(Violation::new("consumer", problem));
+        }
+        Ok(Self {
+            start,
+            filter: EventFilter::new(request.event_types, request.series_ids)?,
+            log_id: request.log_id,
+            consumer: request.consumer,
+            heartbeat_interval: request.heartbeat_interval.map(heartbeat).transpose()?,
+        })
+    }
+}
+
+fn heartbeat(interval: pbjson_types::Duration) -> Result<Duration, Violation> {
+    let seconds = u64::try_from(interval.seconds).ok();
+    let nanos = u32::try_from(interval.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000);
+    seconds
+        .zip(nanos)
+        .map(|(seconds, nanos)| Duration::new(seconds, nanos))
+        .filter(|interval| (HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(interval))
+        .ok_or_else(|| Violation::new("heartbeat_interval", "is not between 100 ms and 1 hour"))
+}
+
+/// A range of times that was asked for.
+#[derive(Debug)]
+pub(crate) struct Range {
+    pub(crate) since: Option<DateTime<Utc>>,
+    pub(crate) before: Option<DateTime<Utc>>,
+    pub(crate) filter: EventFilter,
+}
+
+impl Range {
+    pub(crate) fn since(request: TimeRangeRequest) -> Result<Self, Violation> {
+        if request.end_at.is_some() {
+            let problem = "is for GetEventsBetween; GetEventsSince reads up to the present";
+            return Err(Violation::new("end_at", problem));
+        }
+        Self::new(request)
+    }
+
+    pub(crate) fn between(request: TimeRangeRequest) -> Result<Self, Violation> {
+        let range = Self::new(request)?;
+        match (range.since, range.before) {
+            (_, None) => Err(Violation::new("end_at", "is required")),
+            (Some(since), Some(before)) if before < since => {
+                Err(Violation::new("end_at", "lies before start_from"))
+            }
+            _ => Ok(range),
+        }
+    }
+
+    fn new(request: TimeRangeRequest) -> Result<Self, Violation> {
+        Ok(Self {
+            since: request
+                .start_from
+                .map(|at| time("start_from", at))
+                .transpose()?,
+            before: request.end_at.map(|at| time("end_at", at)).transpose()?,
+            filter: EventFilter::new(request.event_types, request.series_ids)?,
+        })
+    }
+}
+
+fn time(field: &str, timestamp: Timestamp) -> Result<DateTime<Utc>, Violation> {
+    timestamp
+        .to_utc()
+        .ok_or_else(|| Violation::new(field, "is not a time in the years 1 to 9999"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Option<Timestamp> {
+        Some(Timestamp { seconds, nanos: 0 })
+    }
+
+    #[track_caller]
+    fn check(request: SubscriptionRequest, field: Option<&str>) {
+        let violation = Subscribe::try_from(request).err();
+        assert_eq!(
+            violation.as_ref().map(|v| v.field.as_str()),
+            field,
+            "{violation:?}"
+        );
+    }
+
+    #[test]
+    fn a_bad_subscription_names_its_field() {
+        let request = SubscriptionRequest::default;
+        let duration = |seconds, nanos| Some(pbjson_types::Duration { seconds, nanos });
+        check(request(), None);
+        check(
+            SubscriptionRequest {
+                start_from: at(1),
+                ..request()
+            },
+            None,
+        );
+        check(
+            SubscriptionRequest {
+                start_from: at(1),
+                after_position: Some(0),
+                ..request()
+            },
+            Some("start_from"),
+        );
+        check(
+            SubscriptionRequest {
+                start_from: at(i64::MAX),
+                ..request()
+            },
+            Some("start_from"),
+        );
+        check(
+            SubscriptionRequest {
+                event_types: vec!["X".into()],
+                ..request()
+            },
+            Some("event_types[0]"),
+        );
+        check(
+            SubscriptionRequest {
+                consumer: "x".repeat(101),
+                ..request()
+            },
+            Some("consumer"),
+        );
+        for (seconds, nanos, field) in [
+            (10, 0, None),
+            (0, 100_000_000, None),
+            (0, 99_999_999, Some("heartbeat_interval")),
+            (3_601, 0, Some("heartbeat_interval")),
+            (-1, 0, Some("heartbeat_interval")),
+            (1, -1, Some("heartbeat_interval")),
+        ] {
+            let heartbeat_interval = duration(seconds, nanos);
+            check(
+                SubscriptionRequest {
+                    heartbeat_interval,
+                    ..request()
+                },
+                field,
+            );
+        }
+    }
+
+    #[test]
+    fn a_range_ends_after_it_begins() {
+        let range = |start_from, end_at| TimeRangeRequest {
+            start_from,
+            end_at,
+            ..Default::default()
+        };
+        assert!(Range::between(range(at(5), at(5))).is_ok());
+        assert_eq!(
+            Range::between(range(at(5), at(4))).unwrap_err().field,
+            "end_at"
+        );
+        assert_eq!(
+            Range::between(range(at(5), None)).unwrap_err().field,
+            "end_at"
+        );
+        assert_eq!(
+            Range::since(range(at(5), at(6))).unwrap_err().field,
+            "end_at"
+        );
+        assert!(Range::since(range(None, None)).is_ok());
+    }
+}

@@ -1,0 +1,104 @@
+use std::sync::Arc;
+
+use atlas_events::{FILE_DESCRIPTOR_SET, event_log_server::EventLogServer};
+use event_log::EventLog;
+use metrics::histogram;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    server::NamedService,
+    transport::{Server as Transport, server::TcpIncoming},
+};
+
+use crate::{
+    StreamConfig,
+    consumers::Consumers,
+    event_stream::{EventStreamService, Server},
+    log_info::LogInfoService,
+    publisher::{Publisher, PublisherService},
+};
+
+/// What a client may send on one stream before the server has read it.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// The same for a whole connection. HTTP/2 here ends a connection on which many small unread frames
+/// lie, and allows for more of them the larger this window is.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// Streams on one connection.
+const CONCURRENT_STREAMS_MAX: u32 = 1_024;
+
+/// Why the services could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The contract's own descriptors could not be read.
+    #[error("reflection is not available: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("gRPC could not be served: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves a log on a listener: `EventStream`, `EventPublisher`, `EventLog`, health, and reflection
+/// (v1 and v1alpha).
+///
+/// On `shutdown` no new call is accepted, streams end with `UNAVAILABLE` and the position to resume
+/// after, and the future resolves once all connections are closed. A client that does not take its
+/// last bytes can delay that, so the caller bounds its patience.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    listener: TcpListener,
+    log: EventLog,
+    config: StreamConfig,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let prefix = &config.metrics_prefix;
+    let consumers = Consumers::new(prefix, config.subscriptions_max);
+    let sampling = {
+        let log = log.clone();
+        Arc::clone(&consumers).sample(move || log.tail_position(), shutdown.clone())
+    };
+    let server = Arc::new(Server {
+        log: log.clone(),
+        consumers,
+        latency: histogram!(format!("{prefix}_grpc_streaming_latency_seconds")),
+        clock: config.clock.clone(),
+        stop: shutdown.clone(),
+    });
+    let publisher = Publisher::new(PublisherService {
+        log: log.clone(),
+        unacknowledged_max: config.unacknowledged_max,
+        refused_total: format!("{prefix}_publish_refused_total"),
+    });
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for name in [EventStreamService::NAME, Publisher::NAME] {
+        health
+            .set_service_status(name, tonic_health::ServingStatus::Serving)
+            .await;
+    }
+    let (keepalive_interval, keepalive_timeout) = config.keepalive;
+    let serving = Transport::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
+        .http2_keepalive_interval(Some(keepalive_interval))
+        .http2_keepalive_timeout(Some(keepalive_timeout))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(EventStreamService(server))
+        .add_service(publisher)
+        .add_service(EventLogServer::new(LogInfoService(log)))
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown.cancelled(),
+        );
+    let ((), served) = tokio::join!(sampling, serving);
+    Ok(served?)
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}

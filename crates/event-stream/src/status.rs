@@ -1,0 +1,188 @@
+//! What errors look like on the wire: a code, a sentence, the field, and a stable reason.
+//!
+//! The words of the database go to the log of the process and never to a client.
+
+use std::collections::HashMap;
+
+use atlas_events::{PublishRefusal, Violation};
+use event_log::LogError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use tracing::{error, warn};
+
+const DOMAIN: &str = "atlas.events";
+
+/// An error as a client sees it.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    code: Code,
+    reason: &'static str,
+    field: String,
+    message: String,
+    /// Facts for programs, such as `first_position`.
+    facts: HashMap<String, String>,
+    /// Whether a refused publish is known to have stored nothing.
+    definitely_not_stored: bool,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            field: String::new(),
+            message: message.into(),
+            facts: HashMap::new(),
+            definitely_not_stored: true,
+        }
+    }
+
+    pub(crate) fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = field.into();
+        self
+    }
+
+    pub(crate) fn with(mut self, fact: &str, value: impl ToString) -> Self {
+        self.facts.insert(fact.to_owned(), value.to_string());
+        self
+    }
+
+    /// A request that breaks a rule.
+    pub(crate) fn invalid(violation: Violation) -> Self {
+        Self::new(
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+            violation.to_string(),
+        )
+        .at(violation.field)
+    }
+
+    /// Something that the log could not do; `doing` names it in the log of the process.
+    pub(crate) fn from_log(failure: LogError, doing: &'static str) -> Self {
+        match failure {
+            LogError::TooOld { index, earliest } => Self::invalid(Violation::new(
+                format!("events[{index}].occurred_at"),
+                format!("is older than the log keeps; the oldest it accepts is {earliest}"),
+            )),
+            LogError::Trimmed {
+                after,
+                first_position,
+            } => Self::new(
+                Code::OutOfRange,
+                "TRIMMED",
+                format!(
+                    "retention has removed events after position {after}; the first that remains \
+                     is {first_position}, to be read with after_position {}",
+                    first_position - 1
+                ),
+            )
+            .at("after_position")
+            .with("first_position", first_position),
+            LogError::TrimmedTime {
+                since,
+                kept_since,
+                first_position,
+            } => Self::new(
+                Code::OutOfRange,
+                "TRIMMED",
+                format!(
+                    "retention has removed events that occurred since {since}; all are kept since \
+                     {kept_since}, and the first position that remains is {first_position}"
+                ),
+            )
+            .at("start_from")
+            .with("first_position", first_position)
+            .with("kept_since", kept_since.to_rfc3339()),
+            LogError::BeyondHead {
+                after,
+                last_position,
+            } => Self::new(
+                Code::OutOfRange,
+                "BEYOND_HEAD",
+                format!("position {after} lies beyond the last one, {last_position}"),
+            )
+            .at("after_position")
+            .with("last_position", last_position),
+            LogError::Hole { after } => {
+                error!(after, doing, "the stored log has a hole");
+                Self::new(
+                    Code::DataLoss,
+                    "HOLE",
+                    format!("the stored log has a hole after position {after}"),
+                )
+                .with("after_position", after)
+            }
+            LogError::Overloaded => Self::new(
+                Code::ResourceExhausted,
+                "OVERLOADED",
+                "too many events are waiting to be stored; nothing was stored, try again later",
+            ),
+            LogError::Closed => Self::new(
+                Code::Unavailable,
+                "SHUTTING_DOWN",
+                "the server is shutting down",
+            ),
+            LogError::OutcomeUnknown(source) => {
+                warn!(%source, doing, "the outcome of a commit is unknown");
+                let message = "the connection to the database was lost during the commit; publish \
+                               again with the same event ids to find out";
+                let refusal = Self::new(Code::Unavailable, "OUTCOME_UNKNOWN", message);
+                Self {
+                    definitely_not_stored: false,
+                    ..refusal
+                }
+            }
+            LogError::Database(source) => {
+                warn!(%source, doing, "the database failed");
+                let message = "the database failed; nothing was stored, try again";
+                Self::new(Code::Unavailable, "NOT_STORED", message)
+            }
+            LogError::ExtensionMissing { .. }
+            | LogError::SchemaName(_)
+            | LogError::Migration(_) => {
+                error!(%failure, doing, "the log is not usable");
+                Self::new(Code::Internal, "INTERNAL", "the log is not usable")
+            }
+        }
+    }
+
+    /// The same for a read, where nothing was to be stored.
+    pub(crate) fn from_read(failure: LogError, doing: &'static str) -> Self {
+        let refusal = Self::from_log(failure, doing);
+        match refusal.reason {
+            "NOT_STORED" => {
+                let message = "the database failed; resume after the last position received";
+                Self {
+                    reason: "DATABASE_UNAVAILABLE",
+                    message: message.to_owned(),
+                    ..refusal
+                }
+            }
+            _ => refusal,
+        }
+    }
+
+    pub(crate) fn into_status(self) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(self.reason, DOMAIN, self.facts);
+        if !self.field.is_empty() {
+            details.add_bad_request_violation(self.field, self.message.clone());
+        }
+        Status::with_error_details(self.code, self.message, details)
+    }
+
+    /// The answer within a publish stream.
+    pub(crate) fn into_message(self) -> PublishRefusal {
+        PublishRefusal {
+            code: self.code as i32,
+            reason: self.reason.to_owned(),
+            field: self.field,
+            message: self.message,
+            definitely_not_stored: self.definitely_not_stored,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+}

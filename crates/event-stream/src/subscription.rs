@@ -1,0 +1,184 @@
+//! What a subscription sends: events, the markers that were asked for, and how it ends.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use atlas_events::{CaughtUp, Event, FellBehind, Heartbeat, event::Payload};
+use bytes::Bytes;
+use event_log::{Followed, Follower, LogError};
+use futures::{Stream, stream};
+use metrics::Histogram;
+use tokio::time::{Interval, MissedTickBehavior};
+use tonic::{Code, Status};
+
+use crate::{
+    consumers::Admission,
+    event_stream::Server,
+    frames::{self, Frame},
+    status::Refusal,
+};
+
+/// The next thing that a follower comes upon, and the follower back. It is kept across heartbeats:
+/// a read that takes longer than the interval must not start over each time.
+type Next = Pin<Box<dyn Future<Output = (Follower, Result<Followed, LogError>)> + Send>>;
+
+fn next_of(mut follower: Follower) -> Next {
+    Box::pin(async move {
+        let followed = follower.next().await;
+        (follower, followed)
+    })
+}
+
+pub(crate) struct Subscription {
+    server: Arc<Server>,
+    next: Option<Next>,
+    cursor: Arc<AtomicU64>,
+    heartbeat: Option<Interval>,
+    latency: Histogram,
+    live: bool,
+    _admission: Admission,
+}
+
+impl Subscription {
+    pub(crate) fn new(
+        server: Arc<Server>,
+        follower: Follower,
+        heartbeat_interval: Option<Duration>,
+        admission: Admission,
+    ) -> Self {
+        let heartbeat = heartbeat_interval.map(|every| {
+            let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        });
+        let (cursor, latency) = (follower.cursor(), server.latency.clone());
+        let next = Some(next_of(follower));
+        Self {
+            server,
+            next,
+            cursor,
+            heartbeat,
+            latency,
+            live: false,
+            _admission: admission,
+        }
+    }
+
+    /// The frames of the response; the last are trailers.
+    pub(crate) fn into_frames(self) -> impl Stream<Item = Frame> + Send {
+        stream::unfold(Some(self), |subscription| async {
+            let mut subscription = subscription?;
+            Some(match subscription.step().await {
+                Ok(frames) => (Frame::data(frames), Some(subscription)),
+                Err(status) => (frames::trailers(&status), None),
+            })
+        })
+    }
+
+    async fn step(&mut self) -> Result<Bytes, Status> {
+        loop {
+            let Some(next) = &mut self.next else {
+                return Err(self.stopping());
+            };
+            let (follower, followed) = tokio::select! {
+                biased;
+                () = self.server.stop.cancelled() => return Err(self.stopping()),
+                done = next => done,
+                () = tick(&mut self.heartbeat) => return Ok(self.beat()),
+            };
+            self.next = Some(next_of(follower));
+            if let Some(frames) = self.send(followed)? {
+                if let Some(heartbeat) = &mut self.heartbeat {
+                    heartbeat.reset();
+                }
+                return Ok(frames);
+            }
+        }
+    }
+
+    /// What goes to the client for something that the follower came upon; `None` if nothing.
+    fn send(&mut self, followed: Result<Followed, LogError>) -> Result<Option<Bytes>, Status> {
+        match followed {
+            Ok(Followed::Events(delivery)) => {
+                if self.live {
+                    let age = self.server.clock.now() - delivery.recorded_at;
+                    self.latency.record(age.as_seconds_f64().max(0.0));
+                }
+                Ok(Some(delivery.frames))
+            }
+            Ok(Followed::CaughtUp) => {
+                self.live = true;
+                let (position, server_time) = (self.position(), self.now());
+                Ok(self.marker(Payload::CaughtUp(CaughtUp {
+                    position,
+                    server_time,
+                })))
+            }
+            Ok(Followed::FellBehind) => {
+                self.live = false;
+                let (position, server_time) = (self.position(), self.now());
+                let head_position = self.server.log.tail_position();
+                let marker = FellBehind {
+                    position,
+                    head_position,
+                    server_time,
+                };
+                Ok(self.marker(Payload::FellBehind(marker)))
+            }
+            Err(LogError::Closed) => Err(self.stopping()),
+            Err(failure) => {
+                let refusal = Refusal::from_read(failure, "following the log");
+                Err(refusal.with("position", self.position()).into_status())
+            }
+        }
+    }
+
+    fn beat(&self) -> Bytes {
+        let heartbeat = Heartbeat {
+            position: self.position(),
+            head_position: self.server.log.tail_position().max(self.position()),
+            server_time: self.now(),
+        };
+        frames::framed(&Event {
+            payload: Some(Payload::Heartbeat(heartbeat)),
+            ..Event::default()
+        })
+    }
+
+    fn marker(&self, payload: Payload) -> Option<Bytes> {
+        self.heartbeat.as_ref()?;
+        Some(frames::framed(&Event {
+            payload: Some(payload),
+            ..Event::default()
+        }))
+    }
+
+    fn position(&self) -> u64 {
+        self.cursor.load(Ordering::Acquire)
+    }
+
+    fn now(&self) -> Option<atlas_events::Timestamp> {
+        Some(self.server.clock.now().into())
+    }
+
+    fn stopping(&self) -> Status {
+        let position = self.position();
+        let message = format!("the server is stopping; resume after position {position}");
+        Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message)
+            .with("position", position)
+            .into_status()
+    }
+}
+
+async fn tick(heartbeat: &mut Option<Interval>) {
+    match heartbeat {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
