@@ -36,6 +36,8 @@ pub const SERIES_ID_CHARS_MAX: usize = 50;
 
 #[expect(
     clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
     reason = "generated; the contract holds the documentation"
 )]
 mod generated {
