@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    LogError, Projection, Receipt,
+    LogConfig, LogError, Projection, Receipt,
     append::{self, Appended},
     batch::Batch,
     error::is_data_error,
@@ -33,44 +33,68 @@ struct Request {
     reply: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
 }
 
+/// What waits to be stored.
+#[derive(Debug)]
+struct Waiting {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+    events_max: usize,
+    bytes_max: usize,
+}
+
+impl Waiting {
+    /// Takes room for a batch. A batch larger than all the room there is may wait alone.
+    fn enter(&self, events: usize, bytes: usize) -> bool {
+        let events_before = self.events.fetch_add(events, Ordering::AcqRel);
+        let bytes_before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let fits =
+            events_before + events <= self.events_max && bytes_before + bytes <= self.bytes_max;
+        let admitted = fits || events_before == 0;
+        if !admitted {
+            self.leave(events, bytes);
+        }
+        admitted
+    }
+
+    fn leave(&self, events: usize, bytes: usize) {
+        self.events.fetch_sub(events, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
 /// Takes batches of events to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct AppendQueue {
+    // Bounded by `waiting` and not by requests, since these differ a thousandfold in size.
     requests: mpsc::UnboundedSender<Request>,
-    queued_events: Arc<AtomicUsize>,
-    queued_events_max: usize,
+    waiting: Arc<Waiting>,
 }
 
 impl AppendQueue {
     /// A queue and the other end of it.
-    pub(crate) fn new(queued_events_max: usize) -> (Self, AppendRequests) {
-        // Bounded by the count of events and not of requests, since requests differ a thousandfold.
+    pub(crate) fn new(config: &LogConfig) -> (Self, AppendRequests) {
         let (requests, receiver) = mpsc::unbounded_channel();
-        let queued_events = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(Waiting {
+            events: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            events_max: config.queue_events_max,
+            bytes_max: config.queue_bytes_max,
+        });
         let queue = Self {
             requests,
-            queued_events: Arc::clone(&queued_events),
-            queued_events_max,
+            waiting: Arc::clone(&waiting),
         };
-        (
-            queue,
-            AppendRequests {
-                receiver,
-                queued_events,
-            },
-        )
+        (queue, AppendRequests { receiver, waiting })
     }
 
     /// Queues a batch, behind all that were queued before, and returns where the answer will be.
     pub(crate) fn enqueue(&self, drafts: Vec<Draft>) -> PendingAppend {
         let (reply, answer) = oneshot::channel();
-        let count = drafts.len();
-        let queued = self.queued_events.fetch_add(count, Ordering::AcqRel);
-        if queued > 0 && queued + count > self.queued_events_max {
-            self.queued_events.fetch_sub(count, Ordering::AcqRel);
+        let (events, bytes) = (drafts.len(), bytes_of(&drafts));
+        if !self.waiting.enter(events, bytes) {
             let _ = reply.send(Err(LogError::Overloaded));
         } else if let Err(refused) = self.requests.send(Request { drafts, reply }) {
-            self.queued_events.fetch_sub(count, Ordering::AcqRel);
+            self.waiting.leave(events, bytes);
             let _ = refused.0.reply.send(Err(LogError::Closed));
         }
         PendingAppend { answer }
@@ -99,7 +123,7 @@ impl PendingAppend {
 
 pub(crate) struct AppendRequests {
     receiver: mpsc::UnboundedReceiver<Request>,
-    queued_events: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
 }
 
 impl AppendRequests {
@@ -107,23 +131,23 @@ impl AppendRequests {
     async fn next_group(&mut self) -> Option<Vec<Request>> {
         let first = self.receiver.recv().await?;
         let mut events = first.drafts.len();
-        let mut bytes = bytes_of(&first);
+        let mut bytes = bytes_of(&first.drafts);
         let mut group = vec![first];
         while events < GROUP_EVENTS_MAX && bytes < GROUP_BYTES_MAX {
             let Some(Some(next)) = self.receiver.recv().now_or_never() else {
                 break;
             };
             events += next.drafts.len();
-            bytes += bytes_of(&next);
+            bytes += bytes_of(&next.drafts);
             group.push(next);
         }
-        self.queued_events.fetch_sub(events, Ordering::AcqRel);
+        self.waiting.leave(events, bytes);
         Some(group)
     }
 }
 
-fn bytes_of(request: &Request) -> usize {
-    request.drafts.iter().map(|draft| draft.encoded.len()).sum()
+fn bytes_of(drafts: &[Draft]) -> usize {
+    drafts.iter().map(|draft| draft.encoded.len()).sum()
 }
 
 /// The one task of the process that appends what was published.

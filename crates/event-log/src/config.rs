@@ -16,6 +16,8 @@ pub struct LogConfig {
     pub poll_interval: Duration,
     /// At most this many events may wait to be stored; more are refused.
     pub queue_events_max: usize,
+    /// At most this many bytes of encoded events may wait to be stored; more are refused.
+    pub queue_bytes_max: usize,
     /// The present.
     pub clock: Clock,
 }
@@ -28,6 +30,7 @@ impl Default for LogConfig {
             ring_bytes_max: 64 * 1024 * 1024,
             poll_interval: Duration::from_secs(1),
             queue_events_max: 50_000,
+            queue_bytes_max: 64 * 1024 * 1024,
             clock: Clock::system(),
         }
     }

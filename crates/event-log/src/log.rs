@@ -68,7 +68,7 @@ impl EventLog {
         let edition = database::edition(&pool).await?;
         let head = head::read(&pool).await?;
         let channel = format!("event_log_{}", head.log_id.simple());
-        let (queue, requests) = AppendQueue::new(config.queue_events_max);
+        let (queue, requests) = AppendQueue::new(&config);
         let (commits, committed) = mpsc::channel(COMMITS_QUEUED_MAX);
         let in_flight = Arc::new(InFlight::default());
         let ring = Arc::new(Ring::new(head.last_position, config.ring_bytes_max));
