@@ -1,0 +1,34 @@
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Collects observations into an event log on TimescaleDB and serves it over gRPC and REST.
+///
+/// Every setting has a place in the TOML file, a name in the environment ([grpc] port is
+/// GRPC__PORT) and can be given as --set grpc.port=5001; flags win over the environment, and that
+/// over the file. collector.example.toml lists them all.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "collector", version)]
+pub struct Flags {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "COLLECTOR_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where to serve REST, such as 127.0.0.1:5000.
+    #[arg(long, value_name = "ADDRESS")]
+    pub rest_address: Option<String>,
+    /// Where to serve gRPC, such as 127.0.0.1:5001.
+    #[arg(long, value_name = "ADDRESS")]
+    pub grpc_address: Option<String>,
+    /// Series to collect, such as UNRATE,VIXCLS.
+    #[arg(long, value_name = "IDS")]
+    pub series: Option<String>,
+    /// How far back first collections reach: 24mo, a date, or all.
+    #[arg(long, value_name = "BACKFILL")]
+    pub backfill: Option<String>,
+    /// Any setting by its key.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print the configuration, without secrets, and end.
+    #[arg(long)]
+    pub print_config: bool,
+}

@@ -1,0 +1,152 @@
+//! Merging file, environment and flags into one set of values.
+
+use std::path::Path;
+
+use config::{ConfigBuilder, File, FileFormat, Value, ValueKind, builder::DefaultState};
+
+use super::{Flags, Problem};
+
+/// The sections of the file, which are also the first parts of names in the environment.
+pub(super) const SECTIONS: [&str; 7] = [
+    "database",
+    "rest",
+    "grpc",
+    "events",
+    "fred",
+    "shutdown",
+    "telemetry",
+];
+
+/// Names in the environment besides `SECTION__KEY`, weakest first.
+const ALIASES: [(&str, &str); 4] = [
+    ("CONNECTIONSTRINGS__ATLAS", "database.url"),
+    ("DATABASE_URL", "database.url"),
+    ("FRED_API_KEY", "fred.api_key"),
+    ("FRED_API_BASE_URL", "fred.base_url"),
+];
+
+/// All values by key, each with where it came from.
+pub(super) fn merge(
+    flags: &Flags,
+    environment: &[(String, String)],
+    problems: &mut Vec<Problem>,
+) -> config::Config {
+    let mut builder = config::Config::builder();
+    if let Some(path) = &flags.config {
+        match read_file(path) {
+            Ok(file) => builder = builder.add_source(file),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for setting in from_environment(environment).chain(from_flags(flags, problems)) {
+        builder = add(builder, setting, problems);
+    }
+    match builder.build() {
+        Ok(merged) => merged,
+        Err(error) => {
+            problems.push(Problem::new("configuration", error));
+            config::Config::default()
+        }
+    }
+}
+
+struct Setting {
+    key: String,
+    value: String,
+    origin: String,
+}
+
+fn add(
+    builder: ConfigBuilder<DefaultState>,
+    setting: Setting,
+    problems: &mut Vec<Problem>,
+) -> ConfigBuilder<DefaultState> {
+    let Setting { key, value, origin } = setting;
+    // The library reads keys as paths with operators; ours are plain.
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    if !key.chars().all(plain) || key.split('.').any(str::is_empty) {
+        problems.push(Problem::new(&origin, "is not a known setting"));
+        return builder;
+    }
+    let value = Value::new(Some(&origin), ValueKind::String(value));
+    match builder.clone().set_override(&key, value) {
+        Ok(builder) => builder,
+        Err(error) => {
+            problems.push(Problem::new(&origin, error));
+            builder
+        }
+    }
+}
+
+/// Reads a file and checks that it is TOML, so that one with a mistake does not hide the others.
+fn read_file(path: &Path) -> Result<File<config::FileSourceString, FileFormat>, Problem> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Problem::new(&name, format!("cannot be read: {error}")))?;
+    let file = File::from_str(&text, FileFormat::Toml);
+    config::Config::builder()
+        .add_source(file.clone())
+        .build()
+        .map_err(|error| Problem::new(&name, format!("is not valid TOML: {error}")))?;
+    Ok(file)
+}
+
+/// An empty variable counts as none, as compose files pass it for one that is not set.
+fn from_environment(environment: &[(String, String)]) -> impl Iterator<Item = Setting> {
+    let given = environment.iter().filter(|(_, value)| !value.is_empty());
+    let mut settings: Vec<(usize, Setting)> = given
+        .filter_map(|(name, value)| {
+            let (strength, key) = key_of(name)?;
+            let origin = name.clone();
+            let value = value.clone();
+            Some((strength, Setting { key, value, origin }))
+        })
+        .collect();
+    settings.sort_by_key(|(strength, _)| *strength);
+    settings.into_iter().map(|(_, setting)| setting)
+}
+
+/// The key that a variable sets, if it is ours, and its strength among those of the same key.
+fn key_of(name: &str) -> Option<(usize, String)> {
+    let upper = name.to_ascii_uppercase();
+    if let Some(strength) = ALIASES.iter().position(|(alias, _)| *alias == upper) {
+        return Some((strength, ALIASES[strength].1.to_owned()));
+    }
+    let (section, key) = upper.split_once("__")?;
+    let section = section.to_ascii_lowercase();
+    SECTIONS.contains(&section.as_str()).then(|| {
+        let key = key.replace("__", ".").to_ascii_lowercase();
+        (ALIASES.len(), format!("{section}.{key}"))
+    })
+}
+
+fn from_flags(flags: &Flags, problems: &mut Vec<Problem>) -> Vec<Setting> {
+    let named = [
+        ("--rest-address", "rest.address", &flags.rest_address),
+        ("--grpc-address", "grpc.address", &flags.grpc_address),
+        ("--series", "fred.series", &flags.series),
+        ("--backfill", "fred.backfill", &flags.backfill),
+    ];
+    let named = named.into_iter().filter_map(|(origin, key, value)| {
+        Some(Setting {
+            key: key.to_owned(),
+            value: value.clone()?,
+            origin: origin.to_owned(),
+        })
+    });
+    let mut settings: Vec<Setting> = named.collect();
+    for text in &flags.set {
+        match text.split_once('=') {
+            Some((key, value)) => settings.push(Setting {
+                key: key.trim().to_owned(),
+                value: value.trim().to_owned(),
+                origin: format!("--set {}", key.trim()),
+            }),
+            None => problems.push(Problem::new(
+                "--set",
+                "is to be KEY=VALUE, such as --set grpc.port=5001",
+            )),
+        }
+    }
+    settings
+}

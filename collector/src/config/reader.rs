@@ -1,0 +1,214 @@
+//! Reads merged values one by one and collects everything that is wrong with them.
+
+use std::{
+    collections::BTreeSet, fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration,
+};
+
+use config::{Config, Value, ValueKind};
+
+use super::layers::SECTIONS;
+
+/// Something wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, or what else is at fault, such as a file.
+    pub key: String,
+    /// What is wrong and what to do, for people. Free of secrets.
+    pub problem: String,
+}
+
+impl Problem {
+    pub(super) fn new(key: impl Into<String>, problem: impl fmt::Display) -> Self {
+        Self {
+            key: key.into(),
+            problem: problem.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.problem)
+    }
+}
+
+/// Values being read. What was never asked for is unknown.
+pub(super) struct Reader {
+    merged: Config,
+    known: BTreeSet<&'static str>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    pub(super) fn new(merged: Config, problems: Vec<Problem>) -> Self {
+        Self {
+            merged,
+            known: BTreeSet::new(),
+            problems,
+        }
+    }
+
+    /// The raw value of a key.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<Value> {
+        self.known.insert(key);
+        self.merged.get::<Value>(key).ok()
+    }
+
+    /// Notes a problem with a value that was read by other means.
+    pub(super) fn refuse(&mut self, key: impl Into<String>, problem: impl fmt::Display) {
+        self.problems.push(Problem::new(key, problem));
+    }
+
+    /// A text, which is never repeated in a problem: it may be a secret.
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+        let value = self.value(key)?;
+        match value.kind {
+            ValueKind::String(text) => Some(text),
+            _ => {
+                self.refuse(key, "is to be a text, in quotation marks");
+                None
+            }
+        }
+    }
+
+    /// A text, read as what it stands for.
+    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        key: &'static str,
+        default: T,
+    ) -> T {
+        let Some(text) = self.text(key) else {
+            return default;
+        };
+        text.parse().unwrap_or_else(|error| {
+            self.refuse(key, error);
+            default
+        })
+    }
+
+    /// An address to listen at.
+    pub(super) fn address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
+        let Some(text) = self.text(key) else {
+            return default;
+        };
+        text.parse().unwrap_or_else(|_| {
+            self.refuse(
+                key,
+                format!("\"{text}\" is not an IP address and a port, such as {default}"),
+            );
+            default
+        })
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        bounds: RangeInclusive<u64>,
+    ) -> u64 {
+        let Some(value) = self.value(key) else {
+            return default;
+        };
+        let shown = value.to_string();
+        let number = match value.kind {
+            ValueKind::Float(_) | ValueKind::Boolean(_) => None,
+            _ => value.into_uint().ok(),
+        };
+        match number {
+            Some(number) if bounds.contains(&number) => number,
+            _ => {
+                let (least, most) = bounds.into_inner();
+                self.refuse(
+                    key,
+                    format!("{shown} is not a whole number from {least} to {most}"),
+                );
+                default
+            }
+        }
+    }
+
+    /// A number of milliseconds.
+    pub(super) fn milliseconds(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        bounds: RangeInclusive<u64>,
+    ) -> Duration {
+        Duration::from_millis(self.number(key, default, bounds))
+    }
+
+    /// A number of seconds.
+    pub(super) fn seconds(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        bounds: RangeInclusive<u64>,
+    ) -> Duration {
+        Duration::from_secs(self.number(key, default, bounds))
+    }
+
+    /// Everything that is wrong, among it the keys that nobody asked for.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        let tree = std::mem::take(&mut self.merged);
+        let mut given = Vec::new();
+        flatten("", tree.cache, &self.known, &mut given);
+        for (key, origin) in given {
+            let name = origin.unwrap_or_else(|| key.clone());
+            let problem = unknown(&key, &self.known);
+            self.problems.push(Problem::new(name, problem));
+        }
+        self.problems
+    }
+}
+
+/// The keys of a tree that are not known, with where they came from.
+fn flatten(
+    path: &str,
+    value: Value,
+    known: &BTreeSet<&'static str>,
+    unknown: &mut Vec<(String, Option<String>)>,
+) {
+    if known.contains(path) {
+        return;
+    }
+    let origin = value.origin().map(ToOwned::to_owned);
+    match value.kind {
+        ValueKind::Table(table) if path.is_empty() || SECTIONS.contains(&path) => {
+            let mut entries: Vec<_> = table.into_iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            for (name, value) in entries {
+                let inner = match path {
+                    "" => name,
+                    _ => format!("{path}.{name}"),
+                };
+                flatten(&inner, value, known, unknown);
+            }
+        }
+        _ => unknown.push((path.to_owned(), origin)),
+    }
+}
+
+fn unknown(key: &str, known: &BTreeSet<&'static str>) -> String {
+    if SECTIONS.contains(&key) {
+        return format!("is a section: write [{key}]");
+    }
+    let candidates = known.iter().chain(&SECTIONS);
+    let nearest = candidates.max_by(|a, b| likeness(key, a).total_cmp(&likeness(key, b)));
+    match nearest {
+        Some(nearest) => format!("is not a known setting; the nearest is {nearest}"),
+        None => "is not a known setting".to_owned(),
+    }
+}
+
+/// How alike two keys are, from 0 to 1; one that is right but for its section is very alike.
+fn likeness(given: &str, known: &str) -> f64 {
+    let name = |key: &str| {
+        key.rsplit_once('.')
+            .map_or(key, |(_, name)| name)
+            .to_owned()
+    };
+    let whole = strsim::jaro_winkler(given, known);
+    let part = strsim::jaro_winkler(&name(given), &name(known));
+    (whole + part) / 2.0
+}
