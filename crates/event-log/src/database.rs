@@ -1,9 +1,9 @@
 //! Connections, schema and edition of the database.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, PgPool,
+    AssertSqlSafe, Connection, PgConnection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -15,6 +15,9 @@ static MIGRATOR: Migrator = Migrator {
     table_name: std::borrow::Cow::Borrowed("event_log_migrations"),
     ..sqlx::migrate!("../../migrations/event-log")
 };
+
+/// How long a reader waits for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How connections of an owner of a log are made: `schema` comes first in the search path, so that
 /// the same statements serve every log of a database.
@@ -44,30 +47,33 @@ pub fn connect_options(url: &str, schema: &str) -> Result<PgConnectOptions, LogE
 /// be reached or refuses.
 pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<PgPool, LogError> {
     let options = connect_options(url, schema)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(std::time::Duration::from_secs(10))
-        .connect_with(options)
-        .await?;
-    ensure_extension(&pool).await?;
+    // Not through the pool, which hides why it cannot connect behind a timeout.
+    let mut connection = PgConnection::connect_with(&options).await?;
+    ensure_extension(&mut connection).await?;
     // The name was checked to be a plain identifier when the options were made.
     let create = format!("create schema if not exists {schema}");
-    let created = sqlx::query(AssertSqlSafe(create)).execute(&pool).await;
+    let created = sqlx::query(AssertSqlSafe(create))
+        .execute(&mut connection)
+        .await;
     ignore_race(created)?;
-    Ok(pool)
+    connection.close().await?;
+    Ok(PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options))
 }
 
-async fn ensure_extension(pool: &PgPool) -> Result<(), LogError> {
+async fn ensure_extension(connection: &mut PgConnection) -> Result<(), LogError> {
     let present = sqlx::query_scalar!(
         r#"select exists (select from pg_extension where extname = 'timescaledb') as "present!""#
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *connection)
     .await?;
     if present {
         return Ok(());
     }
     let created = sqlx::query("create extension if not exists timescaledb")
-        .execute(pool)
+        .execute(connection)
         .await;
     match ignore_race(created) {
         Err(LogError::Database(sqlx::Error::Database(error))) => Err(LogError::ExtensionMissing {

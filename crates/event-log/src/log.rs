@@ -90,6 +90,7 @@ impl EventLog {
             in_flight,
             poll_interval: config.poll_interval,
             commits: committed,
+            announced: head.last_position,
         };
         let log = Self(Arc::new(Inner {
             pool,

@@ -35,7 +35,8 @@ struct StoredEvent {
 /// Reads the wanted events after a cursor within a window.
 ///
 /// # Errors
-/// [`LogError::Trimmed`] or [`LogError::Hole`] if an unfiltered page is not gapless.
+/// [`LogError::Trimmed`] if retention has removed what the page would have held, and
+/// [`LogError::Hole`] if an unfiltered page is not gapless.
 pub(crate) async fn page(
     pool: &PgPool,
     after: u64,
@@ -43,8 +44,11 @@ pub(crate) async fn page(
     filter: &EventFilter,
 ) -> Result<Page, LogError> {
     let rows = select(pool, after, window, filter).await?;
-    if filter.is_unfiltered() {
-        check_gapless(pool, after, window.up_to, &rows).await?;
+    if !filter.is_unfiltered() {
+        check_kept(pool, after).await?;
+    } else if !is_gapless(after, &rows) {
+        check_kept(pool, after).await?;
+        return Err(LogError::Hole { after });
     }
     Ok(into_page(rows, window))
 }
@@ -64,6 +68,7 @@ pub(crate) async fn page_between(
         });
     };
     let rows = select(pool, after, Window { bounds, ..window }, filter).await?;
+    check_kept(pool, after).await?;
     Ok(into_page(rows, window))
 }
 
@@ -128,20 +133,15 @@ fn into_page(rows: Vec<StoredEvent>, window: Window) -> Page {
     }
 }
 
-/// A page without filter that skips a position lost events to retention, or storage is damaged.
-async fn check_gapless(
-    pool: &PgPool,
-    after: u64,
-    up_to: u64,
-    rows: &[StoredEvent],
-) -> Result<(), LogError> {
-    let gapless = rows
-        .iter()
-        .zip(after + 1..)
-        .all(|(row, expected)| position(row.position) == expected);
-    if gapless && (!rows.is_empty() || up_to <= after) {
-        return Ok(());
-    }
+/// Whether rows hold every position after a cursor, up to the last of them; and there is one, as
+/// windows end at a stored position.
+fn is_gapless(after: u64, rows: &[StoredEvent]) -> bool {
+    let consecutive = |(row, expected): (&StoredEvent, u64)| position(row.position) == expected;
+    !rows.is_empty() && rows.iter().zip(after + 1..).all(consecutive)
+}
+
+/// Checks, once a page has been read, that retention had not removed a part of it before.
+async fn check_kept(pool: &PgPool, after: u64) -> Result<(), LogError> {
     let first_position = head::read(pool).await?.first_position;
     if first_position > after + 1 {
         return Err(LogError::Trimmed {
@@ -149,5 +149,5 @@ async fn check_gapless(
             first_position,
         });
     }
-    Err(LogError::Hole { after })
+    Ok(())
 }

@@ -54,6 +54,8 @@ pub(crate) struct Feeder {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) poll_interval: Duration,
     pub(crate) commits: mpsc::Receiver<LocalCommit>,
+    /// The greatest position that a notification told of.
+    pub(crate) announced: u64,
 }
 
 impl Feeder {
@@ -70,8 +72,8 @@ impl Feeder {
                     self.in_flight.end();
                 }
                 announced = next_notification(&mut listener) => match announced {
-                    Some(position) if position <= self.ring.tail() || self.in_flight.any() => {}
-                    _ => self.catch_up_or_warn().await,
+                    Some(position) => self.announced = self.announced.max(position),
+                    None => self.catch_up_or_warn().await,
                 },
                 _ = poll.tick() => {
                     if listener.is_none() {
@@ -79,6 +81,9 @@ impl Feeder {
                     }
                     self.catch_up_or_warn().await;
                 }
+            }
+            if self.announced > self.ring.tail() && !self.in_flight.any() {
+                self.catch_up_or_warn().await;
             }
         }
     }
