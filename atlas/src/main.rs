@@ -1,2 +1,80 @@
-//! Placeholder.
-fn main() {}
+//! `atlas`, the command line: follow a log, publish to it, look into it.
+//!
+//! Where to change what: commands and flags in `arguments`, the wire in `connection`, exit codes and
+//! messages in `failure`, how an event reads in `text`.
+
+mod arguments;
+mod backoff;
+mod connection;
+mod cursor;
+mod failure;
+mod inspect;
+mod output;
+mod publish;
+mod source;
+mod tail;
+mod text;
+mod time;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::Failure;
+use output::Output;
+use tokio_util::sync::CancellationToken;
+
+// One worker keeps connections alive while this thread waits for a slow reader of its output.
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    let mut output = Output::standard();
+    let ended = run(&arguments, &mut output, &stop).await;
+    match ended.and_then(|()| Ok(output.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            // What was printed before is complete lines, also when the command failed.
+            let _ = output.flush();
+            output::note(format_args!("error: {failure}"));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(
+    arguments: &Arguments,
+    output: &mut Output,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let server = &arguments.server;
+    match &arguments.command {
+        Command::Tail(options) => tail::run(server, options, output, stop).await,
+        Command::Publish(options) => publish::run(server, options, output, stop).await,
+        Command::Get(options) => until(stop, inspect::get(server, options, output)).await,
+        Command::Range(options) => until(stop, inspect::range(server, options, output)).await,
+        Command::Info(options) => until(stop, inspect::info(server, options, output)).await,
+    }
+}
+
+async fn until(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    stop.run_until_cancelled(work).await.unwrap_or(Ok(()))
+}
+
+/// The first Ctrl-C ends the command in order, a second one at once.
+async fn stop_on_signal(stop: CancellationToken) {
+    while tokio::signal::ctrl_c().await.is_ok() {
+        if stop.is_cancelled() {
+            std::process::exit(130);
+        }
+        stop.cancel();
+    }
+}

@@ -1,0 +1,211 @@
+//! Commands and flags.
+
+use std::{path::PathBuf, time::Duration};
+
+use atlas_events::Timestamp;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::time;
+
+const EXIT_CODES: &str = "\
+Times are RFC 3339 (2024-05-01T12:00:00Z), a date (midnight UTC), or how long ago (15m, 2h, 7d).
+
+Exit codes:
+  0  done (also: stopped by Ctrl-C, or the reader of the output went away)
+  1  refused by the server, or bad input; nothing more was stored
+  2  wrong usage
+  3  the server cannot be reached or is not ready
+  4  not found
+  5  the stream is not what it was: events are missing, were removed by retention, or the log is
+     another one
+  6  the outcome of a publish is unknown: publish again with the same ids to find out";
+
+/// Follow an event log, publish to it, look into it.
+#[derive(Debug, Parser)]
+#[command(name = "atlas", version, about, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// Where the log is served
+    #[arg(
+        long,
+        global = true,
+        env = "ATLAS_SERVER",
+        default_value = "http://127.0.0.1:5001"
+    )]
+    pub(crate) server: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print events as they are stored, one per line; resumes after every interruption
+    Tail(TailOptions),
+    /// Store events and print their receipts
+    Publish(PublishOptions),
+    /// Print the event with an id
+    Get(GetOptions),
+    /// Print the stored events of a range of times
+    Range(RangeOptions),
+    /// Tell what a log is and holds
+    Info(InfoOptions),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// The proto3 JSON mapping, one message per line
+    Json,
+}
+
+/// Which events.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Wanted {
+    /// Only events of this type, such as SeriesCollectedEvent or custom:OrderPlaced; repeatable
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) event_types: Vec<String>,
+    /// Only events about this series; repeatable
+    #[arg(long = "series", value_name = "SERIES")]
+    pub(crate) series_ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailOptions {
+    /// Begin after this position (0: the beginning of the log)
+    #[arg(long, value_name = "POSITION", group = "start")]
+    pub(crate) after: Option<u64>,
+    /// Begin with the first event that occurred at or after this time
+    #[arg(long, value_name = "TIME", group = "start", value_parser = time::parse)]
+    pub(crate) since: Option<Timestamp>,
+    /// Begin with the first event that is kept
+    #[arg(long, group = "start")]
+    pub(crate) from_beginning: bool,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+    /// End after this many events
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End once everything stored has been printed
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+    /// How long the stream may be silent: after three times as long the connection counts as lost
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) heartbeat: Duration,
+    /// Name under which the server reports the lag of this reader
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) consumer: String,
+    /// Refuse to read another log than this one (see `atlas info`)
+    #[arg(long, value_name = "LOG_ID", default_value = "")]
+    pub(crate) log_id: String,
+    /// Give up when the server stays away for this long; without it, never
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) give_up_after: Option<Duration>,
+    /// Also print the markers of the stream (heartbeat, caught up, fell behind)
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublishOptions {
+    /// Type of the event: a name of your own such as OrderPlaced, or one of the platform's
+    #[arg(
+        long = "type",
+        value_name = "TYPE",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    pub(crate) event_type: Option<String>,
+    /// Content as a JSON object; of the platform's types, their message in the proto3 JSON mapping
+    #[arg(
+        long,
+        value_name = "JSON",
+        default_value = "{}",
+        conflicts_with = "file"
+    )]
+    pub(crate) data: String,
+    /// Identity, a ULID; made from the time of the event if absent
+    #[arg(long, value_name = "ULID", conflicts_with = "file")]
+    pub(crate) id: Option<String>,
+    /// When it happened; now if absent
+    #[arg(long, value_name = "TIME", conflicts_with = "file", value_parser = time::parse)]
+    pub(crate) occurred_at: Option<Timestamp>,
+    /// Events from a file, one per line in the proto3 JSON mapping ("-": standard input). A line
+    /// without an eventId gets a new one each time that the file is published
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    /// Events in one atomic batch of a file
+    #[arg(long, value_name = "EVENTS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) batch: u64,
+    /// The publishing service, where an event does not name it itself
+    #[arg(long, value_name = "NAME", default_value = "atlas-cli")]
+    pub(crate) source: String,
+    /// How often a batch is sent while the server is away or cannot tell the outcome
+    #[arg(long, value_name = "TIMES", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) attempts: u32,
+    /// How receipts are printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+    /// Print no receipts
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetOptions {
+    /// A ULID
+    pub(crate) event_id: String,
+    #[arg(long, value_enum, default_value = "json")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RangeOptions {
+    /// Events that occurred at or after this time; from the first that is kept if absent
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) since: Option<Timestamp>,
+    /// … and before this time; up to the last one if absent
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) before: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoOptions {
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_tail_starts_at_one_place() {
+        let two = ["atlas", "tail", "--after", "3", "--from-beginning"];
+        assert!(Arguments::try_parse_from(two).is_err());
+        assert!(Arguments::try_parse_from(&two[..4]).is_ok());
+    }
+
+    #[test]
+    fn a_publish_is_one_event_or_a_file() {
+        for refused in [
+            &["atlas", "publish"][..],
+            &["atlas", "publish", "--type", "A", "--file", "x"],
+            &["atlas", "publish", "--file", "x", "--batch", "1001"],
+        ] {
+            assert!(Arguments::try_parse_from(refused).is_err(), "{refused:?}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Standard output, a line at a time.
+
+use std::io::{self, BufWriter, Stdout, Write};
+
+use serde::Serialize;
+
+/// Buffered standard output; what is printed appears with `flush`.
+#[derive(Debug)]
+pub(crate) struct Output(BufWriter<Stdout>);
+
+impl Output {
+    pub(crate) fn standard() -> Self {
+        Self(BufWriter::with_capacity(64 * 1024, io::stdout()))
+    }
+
+    pub(crate) fn line(&mut self, text: impl std::fmt::Display) -> io::Result<()> {
+        writeln!(self.0, "{text}")
+    }
+
+    /// One line of JSON.
+    pub(crate) fn json(&mut self, message: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.0, message)?;
+        self.0.write_all(b"\n")
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// A line for people on standard error; there is nobody to tell if that fails.
+pub(crate) fn note(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

@@ -1,0 +1,282 @@
+//! How an event reads: one line for people.
+
+use std::collections::HashMap;
+
+use atlas_events::{
+    CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, Event, RegimeTransitionEvent,
+    SeriesCollectedEvent, ThresholdCrossedEvent, Timestamp, event::Payload,
+};
+use chrono::SecondsFormat;
+
+/// Longer texts of events are cut.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// Renders events and remembers, per series, which dates have been seen: a value of such a date
+/// that became known later is a revision.
+#[derive(Debug, Default)]
+pub(crate) struct Renderer {
+    seen: HashMap<String, SeenDates>,
+}
+
+#[derive(Debug)]
+struct SeenDates {
+    first: String,
+    last: String,
+}
+
+impl Renderer {
+    /// Position, time, type, series, and what happened; tab-free, one line.
+    pub(crate) fn line(&mut self, event: &Event) -> String {
+        let at = time(event.occurred_at);
+        let (event_type, about, what) = match &event.payload {
+            Some(Payload::SeriesCollected(collected)) => {
+                let what = self.collected(collected);
+                ("SeriesCollectedEvent", collected.series_id.clone(), what)
+            }
+            Some(Payload::CollectionFailed(failed)) => {
+                let series = failed.series_id.clone();
+                ("CollectionFailedEvent", series, failure(failed))
+            }
+            Some(Payload::ThresholdCrossed(crossed)) => {
+                let series: Vec<_> = crossed
+                    .inputs
+                    .iter()
+                    .map(|i| i.series_id.as_str())
+                    .collect();
+                ("ThresholdCrossedEvent", series.join(","), crossing(crossed))
+            }
+            Some(Payload::RegimeTransition(transition)) => {
+                let what = regime(transition);
+                ("RegimeTransitionEvent", String::new(), what)
+            }
+            Some(Payload::Custom(custom)) => return custom_line(event, &at, custom),
+            Some(Payload::Heartbeat(marker)) => {
+                let behind = marker.head_position.saturating_sub(marker.position);
+                return format!("-- heartbeat at {}, {behind} behind", marker.position);
+            }
+            Some(Payload::CaughtUp(marker)) => {
+                return format!("-- caught up at {}", marker.position);
+            }
+            Some(Payload::FellBehind(marker)) => {
+                let head = marker.head_position;
+                return format!(
+                    "-- fell behind at {}, the log is at {head}",
+                    marker.position
+                );
+            }
+            None => ("unknown", String::new(), "of a newer version".to_owned()),
+        };
+        let (position, about) = (event.position, clean(&about));
+        format!("{position:>8}  {at}  {event_type:<21}  {about:<12}  {what}")
+    }
+
+    fn collected(&mut self, event: &SeriesCollectedEvent) -> String {
+        let mut points: Vec<&DataPoint> = event.data_points.iter().collect();
+        // In the order in which they became known; dates are ISO, so their order is that of texts.
+        points.sort_by_key(|point| (known_from(point), &point.date));
+        let (mut newest, mut revised): (Option<&DataPoint>, Vec<&DataPoint>) = (None, Vec::new());
+        for point in points {
+            if self.is_revision(&event.series_id, &point.date) {
+                revised.push(point);
+            }
+            if newest.is_none_or(|newest| newest.date <= point.date) {
+                newest = Some(point);
+            }
+        }
+        let count = match event.data_points.len() {
+            1 => "1 point".to_owned(),
+            count => format!("{count} points"),
+        };
+        let newest = newest.map_or_else(String::new, |point| format!(", newest {}", value(point)));
+        let revisions = match revised.as_slice() {
+            [] => String::new(),
+            [only] => format!("; revised {}", value(only)),
+            [.., last] => format!("; {} revised, last {}", revised.len(), value(last)),
+        };
+        format!("{count}{newest}{revisions}")
+    }
+
+    /// Whether a value of this date was seen before; takes note of the date.
+    fn is_revision(&mut self, series_id: &str, date: &str) -> bool {
+        let Some(seen) = self.seen.get_mut(series_id) else {
+            let (first, last) = (date.to_owned(), date.to_owned());
+            self.seen
+                .insert(series_id.to_owned(), SeenDates { first, last });
+            return false;
+        };
+        if date < seen.first.as_str() {
+            seen.first = date.to_owned();
+            return false;
+        }
+        if date > seen.last.as_str() {
+            seen.last = date.to_owned();
+            return false;
+        }
+        true
+    }
+}
+
+fn known_from(point: &DataPoint) -> (i64, i32) {
+    point
+        .known_from
+        .map_or((i64::MAX, 0), |at| (at.seconds, at.nanos))
+}
+
+fn value(point: &DataPoint) -> String {
+    let value = point.value.as_deref().unwrap_or("no value");
+    clean(&format!("{} = {value}", point.date))
+}
+
+fn failure(failed: &CollectionFailedEvent) -> String {
+    let next = match failed.next_attempt_at {
+        Some(at) => format!(", next {}", time(Some(at))),
+        None => ", no further attempt".to_owned(),
+    };
+    let attempt = failed.attempt;
+    let told = clean(&failed.error_message);
+    format!(
+        "{} after attempt {attempt}: {told}{next}",
+        clean(&failed.error_code)
+    )
+}
+
+fn crossing(crossed: &ThresholdCrossedEvent) -> String {
+    let direction = match crossed.direction() {
+        CrossingDirection::Unspecified => "changed",
+        CrossingDirection::Entered => "entered",
+        CrossingDirection::Cleared => "cleared",
+        CrossingDirection::Revised => "revised",
+    };
+    let compared = match (&crossed.value, &crossed.threshold) {
+        (Some(value), Some(threshold)) => format!(" ({value} against {threshold})"),
+        (Some(value), None) => format!(" ({value})"),
+        (None, _) => String::new(),
+    };
+    let (pattern, date) = (&crossed.pattern_id, &crossed.observation_date);
+    clean(&format!(
+        "{pattern} {direction} on {date}{compared} {}",
+        crossed.severity
+    ))
+}
+
+fn regime(transition: &RegimeTransitionEvent) -> String {
+    let RegimeTransitionEvent {
+        model_id,
+        from_regime,
+        to_regime,
+        since,
+        ..
+    } = transition;
+    clean(&format!(
+        "{model_id} {from_regime} -> {to_regime} since {since}"
+    ))
+}
+
+fn custom_line(event: &Event, at: &str, custom: &CustomEvent) -> String {
+    let data = custom.data.as_ref().map(serde_json::to_string);
+    let data = data.and_then(Result::ok).unwrap_or_default();
+    let event_type = format!("custom:{}", custom.r#type);
+    let (position, source) = (event.position, clean(&event.source_service));
+    format!(
+        "{position:>8}  {at}  {event_type:<21}  {source:<12}  {}",
+        clean(&data)
+    )
+}
+
+/// A time with milliseconds, of constant width.
+pub(crate) fn time(at: Option<Timestamp>) -> String {
+    at.and_then(Timestamp::to_utc).map_or_else(
+        || "no time".to_owned(),
+        |at| at.to_rfc3339_opts(SecondsFormat::Millis, true),
+    )
+}
+
+/// One line of bounded length, whatever a publisher wrote: nothing in it controls a terminal.
+fn clean(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    let mut cleaned: String = text.chars().take(TEXT_CHARS_MAX).map(visible).collect();
+    if text.chars().nth(TEXT_CHARS_MAX).is_some() {
+        cleaned.push('…');
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(date: &str, value: Option<&str>, known_from: i64) -> DataPoint {
+        DataPoint {
+            date: date.to_owned(),
+            value: value.map(str::to_owned),
+            known_from: Some(Timestamp {
+                seconds: known_from,
+                nanos: 0,
+            }),
+        }
+    }
+
+    #[track_caller]
+    fn check(renderer: &mut Renderer, points: Vec<DataPoint>, expected: &str) {
+        let event = SeriesCollectedEvent {
+            series_id: "UNRATE".to_owned(),
+            data_points: points,
+            collected_at: None,
+        };
+        assert_eq!(renderer.collected(&event), expected);
+    }
+
+    #[test]
+    fn points_are_counted_and_revisions_marked() {
+        let mut renderer = Renderer::default();
+        let backfill = vec![
+            point("2026-01-01", Some("4.0"), 10),
+            point("2026-02-01", Some("4.1"), 20),
+            point("2026-01-01", Some("4.2"), 20),
+        ];
+        let expected = "3 points, newest 2026-02-01 = 4.1; revised 2026-01-01 = 4.2";
+        check(&mut renderer, backfill, expected);
+        let release = vec![
+            point("2026-01-01", Some("4.3"), 30),
+            point("2026-02-01", None, 30),
+            point("2026-03-01", Some("4.4"), 30),
+        ];
+        let expected = "3 points, newest 2026-03-01 = 4.4; 2 revised, last 2026-02-01 = no value";
+        check(&mut renderer, release, expected);
+        let older = vec![point("2025-12-01", Some("3.9"), 5)];
+        check(&mut renderer, older, "1 point, newest 2025-12-01 = 3.9");
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        let hostile = format!("a\n\x1b[31m{}", "x".repeat(1_000));
+        let cleaned = clean(&hostile);
+        assert!(!cleaned.contains(char::is_control));
+        assert_eq!(cleaned.chars().count(), TEXT_CHARS_MAX + 1);
+    }
+
+    #[test]
+    fn an_event_shows_position_time_type_and_series() {
+        let event = Event {
+            position: 42,
+            occurred_at: Some(Timestamp {
+                seconds: 0,
+                nanos: 5_000_000,
+            }),
+            payload: Some(Payload::CollectionFailed(CollectionFailedEvent {
+                series_id: "ICSA".to_owned(),
+                error_code: "TIMEOUT".to_owned(),
+                error_message: "no answer".to_owned(),
+                attempt: 3,
+                next_attempt_at: None,
+            })),
+            ..Event::default()
+        };
+        let words: Vec<_> = "42 1970-01-01T00:00:00.005Z CollectionFailedEvent ICSA TIMEOUT after \
+                             attempt 3: no answer, no further attempt"
+            .split_whitespace()
+            .collect();
+        let line = Renderer::default().line(&event);
+        assert_eq!(line.split_whitespace().collect::<Vec<_>>(), words);
+    }
+}
