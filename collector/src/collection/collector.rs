@@ -1,0 +1,135 @@
+use atlas_events::Clock;
+use chrono::{DateTime, Utc};
+use event_log::{EventLog, LogError};
+use metrics::counter;
+use sqlx::PgPool;
+use tracing::{debug, info};
+
+use super::{failure, fetch};
+use crate::{
+    fred::{FredClient, FredError, FredFailure},
+    series::store,
+};
+
+/// How often a collection begins again because another one was faster.
+const RESTARTS_MAX: usize = 5;
+
+/// Collects one series at a time; clones are the same.
+#[derive(Debug, Clone)]
+pub struct SeriesCollector {
+    pub(super) pool: PgPool,
+    pub(super) log: EventLog,
+    pub(super) fred: FredClient,
+    pub(super) clock: Clock,
+}
+
+/// What a collection brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collected {
+    /// The series.
+    pub series_id: String,
+    /// How many values were new or revised.
+    pub data_points: usize,
+    /// Position of the first event that tells them; absent if there was nothing new.
+    pub first_position: Option<u64>,
+    /// Position of the last one.
+    pub last_position: Option<u64>,
+    /// When the series is to be collected next, unless it is paused.
+    pub next_collection_at: DateTime<Utc>,
+}
+
+/// Why a series was not collected.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The source did not give what was needed; that is recorded as an event.
+    #[error(transparent)]
+    Source(#[from] FredFailure),
+    /// The series is not in the registry (any more).
+    #[error("the series \"{0}\" is not collected")]
+    NotFound(String),
+    /// Other collectors were faster, again and again.
+    #[error("other collectors are collecting the series \"{0}\" at present")]
+    Busy(String),
+    /// The log refused or failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl SeriesCollector {
+    /// A collector of the series in the registry of `pool`, into `log`, which must be opened on the
+    /// same pool with [`crate::observations::ObservationProjection`]: news are what the observations
+    /// do not hold yet.
+    pub fn new(pool: PgPool, log: EventLog, fred: FredClient, clock: Clock) -> Self {
+        Self {
+            pool,
+            log,
+            fred,
+            clock,
+        }
+    }
+
+    /// Asks the source for what is new or revised, stores it, and schedules the next collection. May
+    /// be dropped at any time, and run by any number of collectors at once: nothing is lost or
+    /// stored twice.
+    ///
+    /// # Errors
+    /// [`CollectError`].
+    pub async fn collect(&self, series_id: &str) -> Result<Collected, CollectError> {
+        let asked_at = self.clock.now();
+        match self.try_collect(series_id).await {
+            Ok(collected) => {
+                tell(&collected);
+                Ok(collected)
+            }
+            Err(CollectError::Source(FredFailure {
+                error: FredError::Pace(error),
+                ..
+            })) => Err(CollectError::Database(error)),
+            Err(CollectError::Source(failure)) => {
+                failure::record(self, series_id, &failure, asked_at).await?;
+                Err(CollectError::Source(failure))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn try_collect(&self, series_id: &str) -> Result<Collected, CollectError> {
+        for _ in 0..RESTARTS_MAX {
+            let before = store::get(&self.pool, series_id)
+                .await?
+                .ok_or_else(|| CollectError::NotFound(series_id.to_owned()))?;
+            let asked_at = self.clock.now();
+            let metadata = match before.title {
+                Some(_) => None,
+                None => Some(self.fred.series(series_id).await?),
+            };
+            let fetched = fetch::fetch(&self.fred, &before, asked_at).await?;
+            let stored = self.commit(&before, metadata, fetched, asked_at).await?;
+            if let Some(collected) = stored {
+                return Ok(collected);
+            }
+            debug!(series_id, "another collection was faster; beginning again");
+        }
+        Err(CollectError::Busy(series_id.to_owned()))
+    }
+}
+
+fn tell(collected: &Collected) {
+    let outcome = if collected.data_points > 0 {
+        info!(
+            series_id = collected.series_id,
+            data_points = collected.data_points,
+            last_position = collected.last_position,
+            "collected"
+        );
+        "news"
+    } else {
+        debug!(series_id = collected.series_id, "nothing new");
+        "nothing_new"
+    };
+    counter!("fredcollector_collections_total", "source" => "fred", "outcome" => outcome)
+        .increment(1);
+}

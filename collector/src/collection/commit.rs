@@ -1,0 +1,172 @@
+//! Storing what a collection brought.
+
+use std::ops::RangeInclusive;
+
+use atlas_events::{Draft, Event, SeriesCollectedEvent, event::Payload};
+use chrono::{DateTime, Utc};
+use event_log::LogError;
+use sqlx::PgConnection;
+use tracing::info;
+
+use super::{
+    CollectError, Collected, SOURCE_SERVICE, SeriesCollector,
+    fetch::Fetched,
+    known::Known,
+    news::{News, midnight, news},
+};
+use crate::{
+    fred::{FredObservation, FredSeries},
+    series::{SeriesRow, store},
+};
+
+/// At most this many data points in one event.
+const EVENT_POINTS_MAX: usize = 1_000;
+/// At most this many in one transaction, which nobody else can append during.
+const COMMIT_POINTS_MAX: usize = 10 * EVENT_POINTS_MAX;
+
+impl SeriesCollector {
+    /// Stores what is new of what was fetched, and that everything up to the cursor is known now.
+    /// `None` if the series is not as it was `before` any more: what was fetched may then be out of
+    /// date.
+    ///
+    /// Much news is stored by several transactions, in the order in which it became known. The
+    /// cursor moves with the last one: a collection that ends before is made again, and finds that
+    /// what it stored is known.
+    pub(super) async fn commit(
+        &self,
+        before: &SeriesRow,
+        metadata: Option<FredSeries>,
+        fetched: Fetched,
+        asked_at: DateTime<Utc>,
+    ) -> Result<Option<Collected>, CollectError> {
+        let series_id = &before.series_id;
+        let mut version = before.version;
+        let mut found: Option<Vec<News>> = None;
+        let mut stored = 0;
+        let mut positions = None;
+        loop {
+            let mut transaction = self.pool.begin().await?;
+            let row = store::lock(&mut transaction, series_id)
+                .await?
+                .ok_or_else(|| CollectError::NotFound(series_id.clone()))?;
+            if row.version != version {
+                return Ok(None);
+            }
+            let news = match &found {
+                Some(news) => news,
+                None => found.insert(compare(&mut transaction, before, &fetched.rows).await?),
+            };
+            let part = &news[stored..news.len().min(stored + COMMIT_POINTS_MAX)];
+            let is_last = stored + part.len() == news.len();
+            let schedule = with_frequency(row, metadata.as_ref()).schedule();
+            let next_collection_at = schedule.next_after(self.clock.now());
+            if is_last {
+                let success = store::Success {
+                    series_id,
+                    metadata: metadata.as_ref(),
+                    vintage_cursor: fetched.cursor,
+                    asked_at,
+                    next_collection_at,
+                };
+                store::succeed(&mut transaction, &success).await?;
+            } else {
+                store::progress(&mut transaction, series_id).await?;
+            }
+            let appended = self
+                .append(&mut transaction, series_id, part, asked_at)
+                .await?;
+            transaction.commit().await?;
+
+            version += 1;
+            stored += part.len();
+            positions = spanned(positions, appended);
+            if is_last {
+                return Ok(Some(Collected {
+                    series_id: series_id.clone(),
+                    data_points: stored,
+                    first_position: positions.as_ref().map(|span| *span.start()),
+                    last_position: positions.as_ref().map(|span| *span.end()),
+                    next_collection_at,
+                }));
+            }
+            info!(series_id, stored, of = news.len(), "storing data points");
+        }
+    }
+
+    /// Appends the events of one transaction; gives their positions.
+    async fn append(
+        &self,
+        connection: &mut PgConnection,
+        series_id: &str,
+        news: &[News],
+        asked_at: DateTime<Utc>,
+    ) -> Result<Option<RangeInclusive<u64>>, CollectError> {
+        if news.is_empty() {
+            return Ok(None);
+        }
+        let acceptance = self.log.acceptance();
+        let drafts: Vec<Draft> = news
+            .chunks(EVENT_POINTS_MAX)
+            .map(|points| {
+                let collected = SeriesCollectedEvent {
+                    series_id: series_id.to_owned(),
+                    data_points: points.iter().map(Into::into).collect(),
+                    collected_at: Some(asked_at.into()),
+                };
+                draft(Payload::SeriesCollected(collected), &acceptance)
+            })
+            .collect::<Result<_, _>>()?;
+        let receipts = self.log.append_in(connection, &drafts).await?;
+        let ends = receipts.first().zip(receipts.last());
+        Ok(ends.map(|(first, last)| first.position..=last.position))
+    }
+}
+
+/// An event of the collector that occurs now.
+pub(super) fn draft(
+    payload: Payload,
+    acceptance: &atlas_events::Acceptance,
+) -> Result<Draft, CollectError> {
+    let event = Event {
+        source_service: SOURCE_SERVICE.to_owned(),
+        payload: Some(payload),
+        ..Event::default()
+    };
+    // What the source gives was checked when it was decoded; a rule broken here is a mistake of ours
+    // that must not be stored.
+    Draft::new(event, acceptance)
+        .map_err(|violation| LogError::Database(sqlx::Error::Encode(violation.into())).into())
+}
+
+/// What is new, given what is stored at this moment.
+async fn compare(
+    connection: &mut PgConnection,
+    before: &SeriesRow,
+    rows: &[FredObservation],
+) -> Result<Vec<News>, sqlx::Error> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(Vec::new());
+    };
+    let since = rows.iter().map(|row| row.realtime_start).min();
+    let since = midnight(since.unwrap_or(first.realtime_start));
+    let dates = (first.date, last.date);
+    let known = Known::read(connection, &before.series_id, dates, since).await?;
+    Ok(news(rows, known))
+}
+
+fn with_frequency(mut row: SeriesRow, metadata: Option<&FredSeries>) -> SeriesRow {
+    if let Some(metadata) = metadata {
+        row.frequency = Some(metadata.frequency.clone());
+    }
+    row
+}
+
+fn spanned(
+    before: Option<RangeInclusive<u64>>,
+    more: Option<RangeInclusive<u64>>,
+) -> Option<RangeInclusive<u64>> {
+    match (before, more) {
+        (Some(before), Some(more)) => Some(*before.start()..=*more.end()),
+        (before, more) => before.or(more),
+    }
+}

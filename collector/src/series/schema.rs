@@ -1,0 +1,20 @@
+use sqlx::{
+    PgPool,
+    migrate::{MigrateError, Migrator},
+};
+
+/// Migrations of what the collector keeps beside its log.
+static MIGRATOR: Migrator = Migrator {
+    table_name: std::borrow::Cow::Borrowed("collector_migrations"),
+    ..sqlx::migrate!("../migrations/collector")
+};
+
+/// Brings the collector's own tables (series, pace, observations) to this version, in the schema
+/// that `pool` connects to. To be called before a log is opened with the projection of
+/// [`crate::observations`].
+///
+/// # Errors
+/// If a migration fails, or the database is of a newer version.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    MIGRATOR.run(pool).await
+}
