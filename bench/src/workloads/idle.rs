@@ -1,0 +1,63 @@
+//! What subscribers cost that get next to nothing.
+
+use anyhow::Result;
+
+use super::{Bench, all};
+use crate::{
+    connection::{connect, connect_many},
+    load,
+    process::resident_mib,
+    reader::Reader,
+    report::Target,
+    stage::Stage,
+};
+use tokio::task::JoinSet;
+
+/// Published at the end, so that it is known that all were subscribed.
+const EVENTS: u64 = 10;
+
+pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    for _ in 0..bench.sizes.runs {
+        measure(bench).await?;
+    }
+    Ok(())
+}
+
+async fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    let subscribers = bench.sizes.idle_subscribers;
+    let name = format!("{subscribers} idle subscribers");
+    let stage = Stage::open(bench.database_url).await?;
+    let pid = stage.server.pid;
+    let before = resident_mib(pid);
+    let mut readers = Vec::with_capacity(subscribers);
+    for channel in connect_many(&stage.server.address, subscribers).await? {
+        readers.push(Reader::live(channel, 0).await?);
+    }
+    let idle = resident_mib(pid);
+    let mut receiving = JoinSet::new();
+    for mut reader in readers {
+        receiving.spawn(async move {
+            reader.skip_to(EVENTS).await?;
+            Ok(reader)
+        });
+    }
+    let publisher = connect(&stage.server.address).await?;
+    load::paced(publisher, 100, EVENTS, 0).await?;
+    let readers = all(receiving).await?;
+    let after = resident_mib(pid);
+    drop(readers);
+    let report = &mut bench.report;
+    for (figure, target, value) in [
+        ("server memory without them, MiB", Target::None, before),
+        ("server memory, MiB", Target::AtMost(200.0), idle),
+        ("server memory after 10 events, MiB", Target::None, after),
+        (
+            "memory of one, KiB",
+            Target::None,
+            (idle - before) * 1_024.0 / subscribers as f64,
+        ),
+    ] {
+        report.add(&name, figure, target, value);
+    }
+    stage.close(bench.database_url, EVENTS).await
+}

@@ -1,0 +1,109 @@
+//! A page of 1,000 events from a random position, in a log of few chunks and in one of many.
+
+use anyhow::{Context, Result, bail, ensure};
+use atlas_events::EventFilter;
+use event_log::{EventLog, Followed};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::time::Instant;
+
+use super::Bench;
+use crate::{
+    clock::now_us,
+    connection::connect,
+    load,
+    report::{Target, median},
+    serve::{SCHEMA, log_config},
+    stage::Stage,
+};
+
+const NAME: &str = "page of 1,000 by position";
+const FEW_CHUNKS: u64 = 4;
+const MANY_CHUNKS: u64 = 200;
+/// The interval of a chunk.
+const CHUNK_US: u64 = 7 * 24 * 3_600 * 1_000_000;
+const PAGE_EVENTS: u64 = 1_000;
+/// Pages read before it counts: each chunk's catalogue entries are to be in memory.
+const WARM_UP_PAGES: u64 = 2 * MANY_CHUNKS;
+
+pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    let events = bench.sizes.page_cost_events;
+    let few = Log::fill(bench.database_url, events, FEW_CHUNKS).await?;
+    let many = Log::fill(bench.database_url, events, MANY_CHUNKS).await?;
+    for run in 0..bench.sizes.runs {
+        let mut random = StdRng::seed_from_u64(u64::from(run));
+        let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
+        // Alternating, so that what disturbs the machine disturbs both.
+        for _ in 0..bench.sizes.page_cost_pages {
+            let after = random.random_range(0..events - PAGE_EVENTS);
+            of_few.push(few.page_ms(after).await?);
+            of_many.push(many.page_ms(after).await?);
+        }
+        of_few.sort_by(f64::total_cmp);
+        of_many.sort_by(f64::total_cmp);
+        let (of_few, of_many) = (median(&of_few), median(&of_many));
+        let report = &mut bench.report;
+        report.add(NAME, "4 chunks, median ms", Target::None, of_few);
+        report.add(NAME, "200 chunks, median ms", Target::None, of_many);
+        let target = Target::AtMost(1.2);
+        report.add(
+            NAME,
+            "200 chunks against 4, ratio",
+            target,
+            of_many / of_few,
+        );
+    }
+    few.close(bench.database_url, events).await?;
+    many.close(bench.database_url, events).await
+}
+
+struct Log {
+    stage: Stage,
+    log: EventLog,
+}
+
+impl Log {
+    /// A log whose events are spread evenly over that many chunks, opened by this process.
+    async fn fill(database_url: &str, events: u64, chunks: u64) -> Result<Self> {
+        let stage = Stage::open(database_url).await?;
+        let publisher = connect(&stage.server.address).await?;
+        let span = chunks * CHUNK_US;
+        // Chunks begin at multiples of their interval since 2000-01-03, a Monday, in UTC.
+        let monday = 946_857_600 * 1_000_000;
+        let end = monday + (now_us() - monday) / CHUNK_US * CHUNK_US;
+        let step = span / events;
+        load::fill(publisher, events, |number| end - span + number * step).await?;
+        let pool = event_log::connect(&stage.database_url, SCHEMA, 3).await?;
+        let log = EventLog::open(pool, log_config(), None).await?;
+        let log = Self { stage, log };
+        for page in 0..WARM_UP_PAGES {
+            log.page_ms(page * (events - PAGE_EVENTS) / WARM_UP_PAGES)
+                .await?;
+        }
+        Ok(log)
+    }
+
+    /// Reads the page after a position; returns how long that took.
+    async fn page_ms(&self, after: u64) -> Result<f64> {
+        let filter = EventFilter::default();
+        let mut follower = self.log.follow_after(after, filter).await?;
+        let started = Instant::now();
+        let Followed::Events(page) = follower.next().await? else {
+            bail!("no events came after position {after}");
+        };
+        let elapsed_ms = started.elapsed().as_secs_f64() * 1_000.0;
+        for (event, expected) in page.events().zip(after + 1..) {
+            let position = event.context("a stored event cannot be decoded")?.position;
+            ensure!(
+                position == expected,
+                "{position} came where {expected} was due"
+            );
+        }
+        ensure!(page.count as u64 == PAGE_EVENTS, "{} events", page.count);
+        Ok(elapsed_ms)
+    }
+
+    async fn close(self, database_url: &str, last_position: u64) -> Result<()> {
+        self.log.close().await;
+        self.stage.close(database_url, last_position).await
+    }
+}
