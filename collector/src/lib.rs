@@ -4,4 +4,7 @@ pub mod config;
 pub mod collection;
 pub mod fred;
 pub mod observations;
+pub mod rest;
 pub mod series;
+pub mod service;
+pub mod telemetry;

@@ -52,8 +52,8 @@ fn without_settings_the_defaults_hold() {
     assert_eq!(config.rest.address.to_string(), "127.0.0.1:5000");
     assert_eq!(config.grpc.address.to_string(), "127.0.0.1:5001");
     assert_eq!(config.events.retention_days, Some(730));
-    assert_eq!(config.fred.base_url, "https://api.stlouisfed.org");
-    assert_eq!(config.fred.request_interval.as_millis(), 500);
+    assert_eq!(config.fred.base_url, "https://api.stlouisfed.org/fred");
+    assert_eq!(config.fred.request_interval.as_millis(), 510);
     assert!(config.fred.api_key.is_none());
     assert!(config.fred.series.is_empty());
     assert_eq!(config.shutdown.drain.as_secs(), 10);
@@ -129,12 +129,12 @@ fn variables_of_the_source_are_read() {
         &[
             ("DATABASE_URL", URL),
             ("FRED_API_KEY", "k3y"),
-            ("FRED_API_BASE_URL", "http://127.0.0.1:8085/"),
+            ("FRED_API_BASE_URL", "http://127.0.0.1:8085/fred/"),
             ("TELEMETRY__FORMAT", "json"),
         ],
     );
     assert_eq!(config.fred.api_key.unwrap().expose_secret(), "k3y");
-    assert_eq!(config.fred.base_url, "http://127.0.0.1:8085");
+    assert_eq!(config.fred.base_url, "http://127.0.0.1:8085/fred");
     assert_eq!(config.telemetry.format, LogFormat::Json);
 }
 

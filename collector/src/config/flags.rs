@@ -15,10 +15,10 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     /// Where to serve REST, such as 127.0.0.1:5000.
     #[arg(long, value_name = "ADDRESS")]
-    pub rest_address: Option<String>,
+    pub rest: Option<String>,
     /// Where to serve gRPC, such as 127.0.0.1:5001.
     #[arg(long, value_name = "ADDRESS")]
-    pub grpc_address: Option<String>,
+    pub grpc: Option<String>,
     /// Series to collect, such as UNRATE,VIXCLS.
     #[arg(long, value_name = "IDS")]
     pub series: Option<String>,

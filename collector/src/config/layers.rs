@@ -122,8 +122,8 @@ fn key_of(name: &str) -> Option<(usize, String)> {
 
 fn from_flags(flags: &Flags, problems: &mut Vec<Problem>) -> Vec<Setting> {
     let named = [
-        ("--rest-address", "rest.address", &flags.rest_address),
-        ("--grpc-address", "grpc.address", &flags.grpc_address),
+        ("--rest", "rest.address", &flags.rest),
+        ("--grpc", "grpc.address", &flags.grpc),
         ("--series", "fred.series", &flags.series),
         ("--backfill", "fred.backfill", &flags.backfill),
     ];

@@ -10,11 +10,12 @@ use super::{
     Problem, RestConfig, SeriesSeed, ShutdownConfig, TelemetryConfig, connection_string, layers,
     reader::Reader,
 };
+use crate::series::Schedule;
 
 const DAYS_MAX: u64 = 365 * 1_000;
 const MEBIBYTE: u64 = 1024 * 1024;
 const HOUR_SECONDS: u64 = 3_600;
-const FRED_BASE_URL: &str = "https://api.stlouisfed.org";
+const FRED_BASE_URL: &str = "https://api.stlouisfed.org/fred";
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -190,11 +191,11 @@ fn seed(reader: &mut Reader, path: &str, entry: Value, backfill: Backfill) -> Op
             return None;
         }
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let length = seed.id.chars().count();
     if !(1..=atlas_events::SERIES_ID_CHARS_MAX).contains(&length) || !seed.id.chars().all(allowed) {
         let most = atlas_events::SERIES_ID_CHARS_MAX;
-        let problem = format!("needs an id of 1 to {most} letters, digits and underscores");
+        let problem = format!("needs an id of 1 to {most} letters, digits, \"_\", \".\" or \"-\"");
         reader.refuse(path, problem);
         return None;
     }
@@ -208,8 +209,8 @@ fn set_field(seed: &mut SeriesSeed, name: &str, value: Value) -> Result<(), Stri
     match name {
         "id" => seed.id = text,
         "schedule" => {
-            text.parse::<croner::Cron>()
-                .map_err(|error| format!("\"{text}\" is no cron expression: {error}"))?;
+            text.parse::<Schedule>()
+                .map_err(|error| error.to_string())?;
             seed.schedule = Some(text);
         }
         "backfill" => {

@@ -1,6 +1,8 @@
 use std::{fmt, str::FromStr};
 
-use chrono::NaiveDate;
+use chrono::{Months, NaiveDate};
+
+use crate::series;
 
 /// Backfills are at most this many months; longer ones are `all`.
 const MONTHS_MAX: u32 = 12 * 200;
@@ -25,6 +27,26 @@ pub enum Backfill {
     Since(NaiveDate),
     /// Everything.
     All,
+}
+
+impl Backfill {
+    /// The first observation date to collect, on a day; `None` for all there are.
+    pub fn first_date(self, today: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            // Before the beginning of the calendar there is nothing to collect.
+            Self::Months(months) => today.checked_sub_months(Months::new(months)),
+            Self::Since(date) => Some(date),
+            Self::All => None,
+        }
+    }
+
+    /// The same, as the registry takes it.
+    pub fn on(self, today: NaiveDate) -> series::Backfill {
+        match self.first_date(today) {
+            Some(date) => series::Backfill::From(date),
+            None => series::Backfill::All,
+        }
+    }
 }
 
 impl Default for Backfill {

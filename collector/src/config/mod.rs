@@ -87,7 +87,7 @@ pub struct EventsConfig {
 pub struct FredConfig {
     /// Without a key nothing is collected.
     pub api_key: Option<SecretString>,
-    /// Where FRED is, without `/fred`.
+    /// Where the API is, such as `https://api.stlouisfed.org/fred`.
     pub base_url: String,
     /// Time between the starts of two requests.
     pub request_interval: Duration,

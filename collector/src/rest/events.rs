@@ -1,0 +1,147 @@
+//! Reading the log: a page of events, or one by its id.
+
+use std::collections::BTreeMap;
+
+use atlas_events::{Event, EventFilter, Violation};
+use axum::{Json, extract::State};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+use utoipa::{
+    IntoParams, IntoResponses, ToSchema,
+    openapi::{RefOr, Response},
+};
+
+use super::{
+    App,
+    document::{self, Always, EventDocument, One, Parameters},
+    event_page::{self, Range},
+    extract::{self, Id, Query, check_limit},
+    problem::{Problem, ProblemKind},
+};
+
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1_000;
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventsQuery {
+    /// Only events that occurred at or after this time (`2024-05-01T12:00:00Z`, or a date).
+    #[serde(default, deserialize_with = "extract::time")]
+    since: Option<DateTime<Utc>>,
+    /// Only events that occurred before this time.
+    #[serde(default, deserialize_with = "extract::time")]
+    until: Option<DateTime<Utc>>,
+    /// Only events of this type, such as `SeriesCollectedEvent`, `CustomEvent` for all custom ones,
+    /// or `custom:OrderPlaced`. Repeat it for several.
+    #[serde(default)]
+    event_type: Vec<String>,
+    /// Only events about this series. Repeat it for several.
+    #[serde(default)]
+    series_id: Vec<String>,
+    /// Only events behind this position; `next` of the page before.
+    #[serde(default, deserialize_with = "extract::parsed")]
+    after_position: Option<u64>,
+    /// At most this many events, 1 to 1,000.
+    #[serde(default, deserialize_with = "extract::parsed")]
+    #[param(default = 100, minimum = 1, maximum = 1_000)]
+    limit: Option<u32>,
+}
+
+/// A page of events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EventsPage {
+    /// In the order of their positions.
+    #[schema(value_type = Vec<EventDocument>)]
+    events: Vec<Event>,
+    /// `after_position` of the next page; `null` at the end of the log. A page may hold fewer
+    /// events than asked for and still have a next one.
+    next: Option<u64>,
+    /// Everything up to this position has been considered: `after_position` to ask for what comes
+    /// later.
+    up_to: u64,
+}
+
+/// Problems of cursors.
+pub(super) enum Cursors {}
+
+impl IntoResponses for Cursors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        document::of(&[
+            ProblemKind::InvalidRequest,
+            ProblemKind::BeyondHead,
+            ProblemKind::Trimmed,
+        ])
+    }
+}
+
+/// Stored events
+///
+/// In the order of their positions, a page at a time. A cursor or time from which retention has
+/// removed events gets 410 with the first position that remains.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "events", params(EventsQuery),
+    responses((status = 200, description = "A page", body = EventsPage), Cursors, Always)
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<EventsQuery>,
+) -> Result<Json<EventsPage>, Problem> {
+    let events_max = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    if let (Some(since), Some(until)) = (query.since, query.until)
+        && until < since
+    {
+        return Err(Problem::field(
+            ProblemKind::InvalidRequest,
+            "until",
+            "lies before since",
+        ));
+    }
+    let filter = EventFilter::new(query.event_type, query.series_id).map_err(of_parameter)?;
+    let range = Range {
+        after_position: query.after_position,
+        since: query.since,
+        until: query.until,
+    };
+    let page = event_page::read(&app.log, range, filter, events_max).await?;
+    Ok(Json(EventsPage {
+        events: page.events,
+        next: page.has_more.then_some(page.up_to),
+        up_to: page.up_to,
+    }))
+}
+
+/// Filters name their lists in the plural, the parameters that make them do not.
+fn of_parameter(violation: Violation) -> Violation {
+    let field = violation
+        .field
+        .replacen("event_types", "event_type", 1)
+        .replacen("series_ids", "series_id", 1);
+    Violation { field, ..violation }
+}
+
+/// The event with an id
+#[utoipa::path(
+    get, path = "/v1/events/{event_id}", tag = "events",
+    params(("event_id" = String, Path, description = "ULID")),
+    responses((status = 200, description = "The event", body = EventDocument), Parameters, One, Always)
+)]
+pub(super) async fn find(State(app): State<App>, Id(event_id): Id) -> Result<Json<Event>, Problem> {
+    let id = Ulid::from_string(&event_id).map_err(|_| {
+        Problem::field(
+            ProblemKind::InvalidRequest,
+            "event_id",
+            "is not a ULID (26 characters of Crockford's base 32)",
+        )
+    })?;
+    let found = app.log.find(id).await?;
+    found.map(Json).ok_or_else(|| {
+        Problem::field(
+            ProblemKind::NotFound,
+            "event_id",
+            "the log holds no such event, or does not any more",
+        )
+    })
+}

@@ -1,0 +1,126 @@
+//! What happens around every request: an id, a span, a time limit, metrics, and the last touch on
+//! problems.
+
+use std::{
+    any::Any,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use metrics::{counter, histogram};
+use tracing::{Instrument, debug, error, info_span};
+use ulid::Ulid;
+
+use super::problem::{Problem, ProblemKind};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_CHARS_MAX: usize = 100;
+
+/// The outermost layer.
+pub(super) async fn around(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(request.headers());
+    let path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    // The route, not the path: a metric for each series would be one too many.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    let span = info_span!("request", %method, path, request_id);
+    let answering = async {
+        let mut response = next.run(request).await;
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            let allow = response.headers_mut().remove(axum::http::header::ALLOW);
+            response = problem.of_request(&path, &request_id).render();
+            if let Some(allow) = allow {
+                response
+                    .headers_mut()
+                    .insert(axum::http::header::ALLOW, allow);
+            }
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        debug!(status = response.status().as_u16(), seconds, "answered");
+        response
+    };
+    let mut response = answering.instrument(span).await;
+    let status = response.status().as_u16().to_string();
+    let method = method.to_string();
+    counter!("fredcollector_rest_requests_total",
+        "method" => method, "route" => route.clone(), "status" => status)
+    .increment(1);
+    histogram!("fredcollector_rest_request_seconds", "route" => route).record(started.elapsed());
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// Answers for a handler that takes too long.
+pub(super) async fn limit_time(
+    State(timeout): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    tokio::time::timeout(timeout, next.run(request))
+        .await
+        .unwrap_or_else(|_| timed_out(timeout).into_response())
+}
+
+/// The id that the client gave, if it can be repeated, or a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()))
+        .map_or_else(|| Ulid::generate().to_string(), ToOwned::to_owned)
+}
+
+fn timed_out(timeout: Duration) -> Problem {
+    Problem::new(
+        ProblemKind::TimedOut,
+        format!(
+            "no answer within {} s; what was to be stored may have been: publish again with the \
+             same event ids to find out",
+            timeout.as_secs_f32()
+        ),
+    )
+}
+
+/// A handler panicked. What it said was logged where it happened and stays there.
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    error!("a request made its handler panic");
+    Problem::new(
+        ProblemKind::Internal,
+        "something went wrong in the collector; its log holds more under this request_id",
+    )
+    .into_response()
+}
+
+/// No route has this path.
+pub(super) async fn not_found(request: Request) -> Problem {
+    Problem::new(
+        ProblemKind::NotFound,
+        format!(
+            "there is nothing at {}; GET /openapi.json lists what there is",
+            request.uri().path()
+        ),
+    )
+}
+
+/// The route of this path has no such method.
+pub(super) async fn method_not_allowed(request: Request) -> Problem {
+    Problem::new(
+        ProblemKind::MethodNotAllowed,
+        format!(
+            "{} is not possible at {}; the header allow lists what is",
+            request.method(),
+            request.uri().path()
+        ),
+    )
+}

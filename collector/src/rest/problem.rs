@@ -1,0 +1,231 @@
+//! What errors look like: problem details (RFC 9457), always with the same members.
+
+use atlas_events::Violation;
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// The media type of problem details.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+/// Seconds after which to try again what may then succeed.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// Every kind of problem there is. A kind has one status and one `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProblemKind {
+    InvalidRequest,
+    InvalidEvent,
+    BeyondHead,
+    NotFound,
+    MethodNotAllowed,
+    SeriesExists,
+    Conflict,
+    Trimmed,
+    TooLarge,
+    UnsupportedMediaType,
+    Internal,
+    SourceFailed,
+    NotCollecting,
+    Overloaded,
+    ShuttingDown,
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    TimedOut,
+}
+
+impl ProblemKind {
+    /// Status, last part of `type`, and title.
+    fn facts(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::InvalidRequest => (S::BAD_REQUEST, "invalid-request", "Invalid request"),
+            Self::InvalidEvent => (S::UNPROCESSABLE_ENTITY, "invalid-event", "Invalid event"),
+            Self::BeyondHead => (S::BAD_REQUEST, "beyond-head", "Cursor beyond the log"),
+            Self::NotFound => (S::NOT_FOUND, "not-found", "Not found"),
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+            ),
+            Self::SeriesExists => (S::CONFLICT, "series-exists", "Series exists"),
+            Self::Conflict => (S::CONFLICT, "conflict", "Not possible at present"),
+            Self::Trimmed => (S::GONE, "trimmed", "Removed by retention"),
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Body too large"),
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "Unsupported media type",
+            ),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::SourceFailed => (S::BAD_GATEWAY, "source-failed", "The source failed"),
+            Self::NotCollecting => (S::SERVICE_UNAVAILABLE, "not-collecting", "Not collecting"),
+            Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
+            Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting-down", "Shutting down"),
+            Self::DatabaseUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "database-unavailable",
+                "Database unavailable",
+            ),
+            Self::OutcomeUnknown => (S::SERVICE_UNAVAILABLE, "outcome-unknown", "Outcome unknown"),
+            Self::TimedOut => (S::GATEWAY_TIMEOUT, "timed-out", "Timed out"),
+        }
+    }
+
+    /// Status of the response.
+    pub(super) fn status(self) -> StatusCode {
+        self.facts().0
+    }
+
+    /// Last part of `type`.
+    pub(super) fn name(self) -> &'static str {
+        self.facts().1
+    }
+
+    fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded
+                | Self::ShuttingDown
+                | Self::DatabaseUnavailable
+                | Self::OutcomeUnknown
+                | Self::TimedOut
+        )
+    }
+}
+
+/// A field at fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FieldError {
+    /// Path of the field, such as `events[3].occurred_at`, or the name of a parameter.
+    #[schema(example = "events[3].occurred_at")]
+    pub(crate) field: String,
+    /// What is wrong and what to do.
+    #[schema(example = "is more than one hour ahead of the server's clock")]
+    pub(crate) problem: String,
+}
+
+impl From<Violation> for FieldError {
+    fn from(violation: Violation) -> Self {
+        Self {
+            field: violation.field,
+            problem: violation.problem,
+        }
+    }
+}
+
+/// Problem details (RFC 9457). Some kinds have further members with facts for programs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Stable name of the kind, `urn:atlas:problem:` and one of `invalid-request`,
+    /// `invalid-event`, `beyond-head`, `not-found`, `method-not-allowed`, `series-exists`,
+    /// `conflict`, `trimmed`, `too-large`, `unsupported-media-type`, `internal`, `source-failed`,
+    /// `not-collecting`, `overloaded`, `shutting-down`, `database-unavailable`, `outcome-unknown`,
+    /// `timed-out`.
+    #[schema(example = "urn:atlas:problem:invalid-event")]
+    r#type: String,
+    /// The kind, for people.
+    #[schema(example = "Invalid event")]
+    title: &'static str,
+    /// The status of the response.
+    #[schema(example = 422)]
+    status: u16,
+    /// What happened this time, for people.
+    detail: String,
+    /// The path that was asked for.
+    #[schema(example = "/v1/events")]
+    instance: String,
+    /// Also in the header `x-request-id` and in the log of the collector.
+    request_id: String,
+    /// The fields at fault; empty if no field is.
+    errors: Vec<FieldError>,
+    /// Facts for programs, such as `first_position`.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    facts: Map<String, Value>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    kind: ProblemKind,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        let (status, name, title) = kind.facts();
+        Self {
+            r#type: format!("urn:atlas:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            instance: String::new(),
+            request_id: String::new(),
+            errors: Vec::new(),
+            facts: Map::new(),
+            kind,
+        }
+    }
+
+    /// A problem with fields of the request; there is at least one.
+    pub(crate) fn fields(kind: ProblemKind, errors: Vec<FieldError>) -> Self {
+        let told: Vec<_> = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.field, error.problem))
+            .collect();
+        let mut problem = Self::new(kind, told.join("; "));
+        problem.errors = errors;
+        problem
+    }
+
+    /// A problem with one field of the request.
+    pub(crate) fn field(
+        kind: ProblemKind,
+        field: impl Into<String>,
+        problem: impl Into<String>,
+    ) -> Self {
+        let (field, problem) = (field.into(), problem.into());
+        Self::fields(kind, vec![FieldError { field, problem }])
+    }
+
+    /// Adds a fact for programs.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.facts.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same problem, of this request.
+    pub(crate) fn of_request(mut self, path: &str, request_id: &str) -> Self {
+        path.clone_into(&mut self.instance);
+        request_id.clone_into(&mut self.request_id);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+
+    /// The response as it goes out.
+    pub(crate) fn render(self) -> Response {
+        let transient = self.kind.is_transient();
+        let mut response = (self.kind.status(), Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if transient {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response
+    }
+}
+
+/// Leaves the problem in the response's extensions: the outermost layer knows path and request id,
+/// and renders it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.kind.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,47 @@
+//! Which problem a failure of the registry or of FRED is.
+
+use super::problem::{Problem, ProblemKind};
+use crate::{
+    fred::{FredError, FredFailure},
+    series::SeriesError,
+};
+
+impl From<SeriesError> for Problem {
+    fn from(error: SeriesError) -> Self {
+        let told = error.to_string();
+        match error {
+            SeriesError::InvalidId(_) => Self::field(ProblemKind::InvalidRequest, "id", told),
+            SeriesError::InvalidSchedule(_) => {
+                Self::field(ProblemKind::InvalidRequest, "schedule", told)
+            }
+            SeriesError::AlreadyExists(_) => Self::field(ProblemKind::SeriesExists, "id", told),
+            SeriesError::NotFound(_) => Self::field(ProblemKind::NotFound, "id", told),
+            SeriesError::Busy(_) => Self::new(ProblemKind::Conflict, told),
+            SeriesError::Source(failure) => failure.into(),
+            SeriesError::Log(error) => error.into(),
+            SeriesError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<FredFailure> for Problem {
+    fn from(failure: FredFailure) -> Self {
+        let FredFailure { error, attempts } = failure;
+        let (code, told) = (error.code(), error.to_string());
+        match error {
+            FredError::SeriesNotFound { .. } => Self::field(ProblemKind::NotFound, "id", told),
+            FredError::Pace(error) => error.into(),
+            FredError::KeyRefused { .. }
+            | FredError::BadRequest { .. }
+            | FredError::RateLimited { .. }
+            | FredError::Http { .. }
+            | FredError::Timeout { .. }
+            | FredError::Connection { .. }
+            | FredError::Malformed { .. }
+            | FredError::TooLarge { .. }
+            | FredError::CircuitOpen { .. } => Self::new(ProblemKind::SourceFailed, told)
+                .with("code", code)
+                .with("attempts", attempts),
+        }
+    }
+}

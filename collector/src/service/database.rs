@@ -1,0 +1,100 @@
+//! The first connection, whose failures are what people meet when they set up a collector.
+
+use std::{io, time::Duration};
+
+use event_log::LogError;
+use secrecy::ExposeSecret;
+use sqlx::{ConnectOptions, Connection, PgPool};
+
+use super::StartError;
+use crate::config::DatabaseConfig;
+
+/// A server that takes longer to answer is not reachable.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connects, and makes extension and schema if they are missing.
+pub(super) async fn connect(config: &DatabaseConfig) -> Result<PgPool, StartError> {
+    let url = config.url.expose_secret();
+    let options = event_log::connect_options(url, &config.schema).map_err(from_log)?;
+    // A pool would try again until it runs out of time, and then not know why.
+    match tokio::time::timeout(CONNECT_PATIENCE, options.connect()).await {
+        Ok(Ok(connection)) => {
+            let _ = connection.close().await;
+        }
+        Ok(Err(error)) => return Err(refused(error)),
+        Err(_) => {
+            return Err(StartError::Database {
+                problem: format!(
+                    "the database server does not answer within {} s",
+                    CONNECT_PATIENCE.as_secs()
+                ),
+                advice: "check host and port of DATABASE_URL, and that nothing is in between",
+                source: None,
+            });
+        }
+    }
+    event_log::connect(url, &config.schema, config.connections_max)
+        .await
+        .map_err(from_log)
+}
+
+/// A failure of the log before anything is served.
+pub(super) fn from_log(error: LogError) -> StartError {
+    match error {
+        LogError::Database(error) => refused(error),
+        error => StartError::Log(error),
+    }
+}
+
+fn refused(error: sqlx::Error) -> StartError {
+    let (problem, advice) = describe(&error);
+    StartError::Database {
+        problem,
+        advice,
+        source: Some(error),
+    }
+}
+
+fn describe(error: &sqlx::Error) -> (String, &'static str) {
+    match error {
+        sqlx::Error::Database(refusal) => {
+            let told = refusal.message();
+            let code = refusal.code().unwrap_or_default();
+            (format!("the database refuses: {told}"), advice(&code))
+        }
+        sqlx::Error::Io(error) => {
+            let told = match error.kind() {
+                io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
+                _ => error.to_string(),
+            };
+            (
+                format!("the database server cannot be reached: {told}"),
+                "check host and port of DATABASE_URL, and that PostgreSQL runs (make db starts one)",
+            )
+        }
+        sqlx::Error::Tls(error) => (
+            format!("no secure connection to the database: {error}"),
+            "check sslmode and the certificates that DATABASE_URL names",
+        ),
+        sqlx::Error::Configuration(_) => (
+            "DATABASE_URL cannot be used".to_owned(),
+            "give postgres://user:password@host:5432/database",
+        ),
+        error => (
+            format!("the database cannot be used: {error}"),
+            "check DATABASE_URL and the log of the database server",
+        ),
+    }
+}
+
+/// What to do about an SQLSTATE.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "28P01" | "28000" => "check user and password of DATABASE_URL",
+        "3D000" => "create the database, or name another one in DATABASE_URL",
+        "42501" => "grant the user what is missing, or let a user who may create it",
+        "53300" => "raise max_connections of the server, or lower database.connections_max",
+        "57P03" => "try again shortly",
+        _ => "check DATABASE_URL and the log of the database server",
+    }
+}

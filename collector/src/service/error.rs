@@ -1,0 +1,81 @@
+use std::{io, net::SocketAddr};
+
+use event_log::LogError;
+
+use crate::{fred::FredError, series::SeriesError};
+
+/// Why a collector could not start. Each text is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened at.
+    #[error(
+        "cannot listen at {address} for {part}: {}; {}",
+        plain(source),
+        advice(source, key)
+    )]
+    Listen {
+        /// REST or gRPC.
+        part: &'static str,
+        /// The setting that holds the address, as a variable.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database cannot be used.
+    #[error("{problem}; {advice}")]
+    Database {
+        /// What is wrong. Free of secrets.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+        /// What the database said.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(LogError),
+    /// The tables of the collector cannot be brought to this version.
+    #[error("the tables of the collector cannot be brought to this version: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The source cannot be asked from this machine.
+    #[error("FRED cannot be asked from this machine: {0}")]
+    Source(#[from] FredError),
+    /// The series of the configuration cannot be added.
+    #[error("the series of the configuration cannot be added: {0}")]
+    Series(#[from] SeriesError),
+}
+
+/// Why a collector ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It could not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A part ended that was not to end.
+    #[error("{part} ended: {reason}")]
+    Ended {
+        /// Which.
+        part: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+fn plain(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => "that is not permitted".to_owned(),
+        _ => source.to_string(),
+    }
+}
+
+fn advice(source: &io::Error, key: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => format!("end it, or set {key} to another address"),
+        _ => format!("set {key} to another address"),
+    }
+}
