@@ -45,9 +45,8 @@ impl Latencies {
     }
 
     /// Records the time from `due_us` until now.
-    pub(crate) fn record_since(&mut self, due_us: u64) {
-        // Grows by itself, so that every value can be recorded.
-        self.0.saturating_record(now_us().saturating_sub(due_us));
+    pub(crate) fn record_since(&mut self, due_us: u64) -> anyhow::Result<()> {
+        Ok(self.0.record(now_us().saturating_sub(due_us))?)
     }
 
     pub(crate) fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
@@ -60,5 +59,19 @@ impl Latencies {
 
     pub(crate) fn max_ms(&self) -> f64 {
         self.0.max() as f64 / 1_000.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_of_any_length_are_told_in_milliseconds() {
+        let mut latencies = Latencies::new().unwrap();
+        latencies.record_since(now_us() - 90_000_000).unwrap();
+        latencies.record_since(now_us()).unwrap();
+        assert!(latencies.quantile_ms(0.5) < 1_000.0);
+        assert!((90_000.0..91_000.0).contains(&latencies.max_ms()));
     }
 }

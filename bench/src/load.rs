@@ -121,7 +121,7 @@ pub(crate) async fn flat_out(channel: Channel, how: FlatOut) -> Result<Published
         let now = Instant::now();
         if now >= how.from && now < how.until {
             published.counted += receipts.len() as u64;
-            published.latencies.record_since(due_us);
+            published.latencies.record_since(due_us)?;
         }
         fresh(&receipts, &mut published.positions)?;
     }
@@ -148,7 +148,7 @@ pub(crate) async fn paced(
             answer = pipeline.acknowledged() => {
                 let Acknowledged { due_us, receipts } = answer?;
                 if positions.len() as u64 >= warm_up {
-                    latencies.record_since(due_us);
+                    latencies.record_since(due_us)?;
                 }
                 fresh(&receipts, &mut positions)?;
             }

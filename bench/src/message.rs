@@ -50,7 +50,7 @@ mod tests {
             event.position = number + 1;
             event.recorded_at = event.occurred_at;
             let length = event.encoded_len();
-            assert!((190..=210).contains(&length), "{length}");
+            assert!((185..=215).contains(&length), "{length}");
         }
     }
 

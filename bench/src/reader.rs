@@ -135,7 +135,7 @@ impl<T: Received> Reader<T> {
         while self.position < last {
             let event = self.next().await?;
             if event.position() > warm_up {
-                latencies.record_since(event.due_us());
+                latencies.record_since(event.due_us())?;
             }
         }
         Ok(latencies)

@@ -41,7 +41,7 @@ pub(crate) async fn run(options: &RunOptions, report: &mut Report) -> Result<()>
     };
     for workload in workloads {
         let name = format!("{workload:?}");
-        progress(&format!("{name}: {} runs", bench.sizes.runs));
+        progress(&format!("measuring {name}"));
         let measured = match workload {
             Workload::Publish => publish::run(&mut bench).await,
             Workload::Latency => latency::run(&mut bench).await,

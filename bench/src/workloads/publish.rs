@@ -109,7 +109,7 @@ async fn batches(address: &str, from: Instant, until: Instant) -> Result<Publish
         let now = Instant::now();
         if now >= from && now < until {
             published.counted += receipts.len() as u64;
-            published.latencies.record_since(due_us);
+            published.latencies.record_since(due_us)?;
         }
         // Two calls may be stored in either order; each of them rises.
         let mut own = Vec::with_capacity(receipts.len());
