@@ -4,11 +4,16 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const CONTRACT: &str = "atlas/events/events.proto";
+const CONTRACT: [&str; 2] = [
+    "atlas/events/events.proto",
+    "atlas/events/consumer.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={CONTRACT}");
-    let descriptors = protox::compile([CONTRACT], ["."])?;
+    for file in CONTRACT {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(CONTRACT, ["."])?;
     let encoded = descriptors.encode_to_vec();
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.binpb"), &encoded)?;

@@ -1,0 +1,1 @@
+//! An exactly-once consumer of event logs.
