@@ -1,6 +1,6 @@
 //! A database of its own for each test.
 
-use std::{str::FromStr, thread, time::Duration};
+use std::{str::FromStr, sync::mpsc, thread, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{
@@ -16,6 +16,8 @@ const LEFTOVER_SECONDS: i64 = 3_600;
 /// template, which it does for milliseconds.
 const TEMPLATE_IN_USE: &str = "55006";
 const CREATE_ATTEMPTS: u32 = 200;
+/// How long a test waits for its database to be dropped: long enough for the server to be told.
+const DROP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// An empty database with the TimescaleDB extension, gone when this is dropped.
 ///
@@ -81,18 +83,22 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         // The runtime of the test may be on its way out, so this takes one of its own.
         let (server, name) = (self.server.clone(), self.name.clone());
-        let dropping = thread::spawn(move || {
+        let (done, dropped) = mpsc::channel();
+        thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(async {
+            let result = runtime.block_on(async {
                 let mut connection = PgConnection::connect_with(&server).await?;
                 drop_database(&mut connection, &name).await
-            })
+            });
+            let _ = done.send(result);
         });
-        // What cannot be dropped now is swept later; a panic here would hide the test's own.
-        let _ = dropping.join();
+        // The server waits for sessions that are just being opened, and these may wait for this
+        // very thread. It goes on by itself; what cannot be dropped is swept later, and a panic
+        // here would hide the test's own.
+        let _ = dropped.recv_timeout(DROP_TIMEOUT);
     }
 }
 
@@ -154,6 +160,7 @@ fn is_leftover(name: &str, now: DateTime<Utc>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eventually;
 
     #[test]
     fn only_old_databases_of_tests_are_leftovers() {
@@ -176,11 +183,15 @@ mod tests {
         assert_eq!(extensions, 1);
         drop(database);
         let mut connection = PgConnection::connect_with(&server).await.unwrap();
-        let left: i64 = sqlx::query_scalar("select count(*) from pg_database where datname = $1")
-            .bind(name)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        assert_eq!(left, 0);
+        eventually(Duration::from_secs(30), async || {
+            let left: i64 =
+                sqlx::query_scalar("select count(*) from pg_database where datname = $1")
+                    .bind(&name)
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap();
+            left == 0
+        })
+        .await;
     }
 }

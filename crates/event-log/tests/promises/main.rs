@@ -1,0 +1,20 @@
+//! Tests of what a log promises, each against a database of its own.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is to fail loudly, where it stands"
+)]
+
+mod common;
+mod proxy;
+
+mod page_cost;
+mod promise_10_retention;
+mod promise_1_durable;
+mod promise_2_gapless;
+mod promise_3_idempotent;
+mod promise_4_exact_stream;
+mod promise_5_slow_reader;
+mod promise_9_honest_errors;
+mod range_reads;
+mod segment_boundaries;
+mod wake_ups;

@@ -1,0 +1,238 @@
+//! Publishing an id again stores nothing and returns the position of the first.
+
+use std::{cell::Cell, collections::HashMap};
+
+use atlas_events::Draft;
+use chrono::TimeDelta;
+use event_log::{EventLog, LogConfig, Receipt};
+use futures::future::join_all;
+use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
+use sqlx::{Connection, PgConnection};
+use test_support::{
+    TestDatabase, custom_event, custom_event_at, draft, drafts, series_event, started_at,
+};
+use ulid::Ulid;
+
+use crate::common::{TestLog, cases, chunk_boundary, everything, open, read_up_to};
+
+/// Few ids, so that most are repeats.
+const IDS: u64 = 40;
+
+/// One appearance of an id. `minutes` apart from the time in the id it occurred.
+#[derive(Debug, Clone)]
+struct Appearance {
+    n: u64,
+    minutes: i64,
+}
+
+impl Appearance {
+    /// The times in the ids lie around the boundary of two chunks, so that twins often lie in
+    /// different ones.
+    fn draft(&self) -> Draft {
+        let boundary = chunk_boundary(started_at(), 2);
+        let id_time = boundary + TimeDelta::minutes(6 * (self.n as i64 - IDS as i64 / 2));
+        let mut event = custom_event_at(self.n, id_time);
+        let occurred_at = id_time + TimeDelta::minutes(self.minutes);
+        event.occurred_at = Some(occurred_at.into());
+        draft(event)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Appends a batch by one of the processes.
+    Append(usize, Vec<Appearance>),
+    /// Appends several batches that wait together.
+    Pipeline(usize, Vec<Vec<Appearance>>),
+    /// Appends a batch within a transaction of the caller's, which is kept or not.
+    Transaction(usize, Vec<Appearance>, bool),
+    /// Ends a process and starts it again.
+    Reopen(usize),
+}
+
+fn appearance() -> impl Strategy<Value = Appearance> {
+    let minutes = prop_oneof![Just(0), Just(60), Just(-60), -60..=60i64];
+    (0..IDS, minutes).prop_map(|(n, minutes)| Appearance { n, minutes })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let process = || 0..2usize;
+    prop_oneof![
+        4 => (process(), vec(appearance(), 1..12)).prop_map(|(p, b)| Step::Append(p, b)),
+        2 => (process(), vec(vec(appearance(), 1..6), 2..6))
+            .prop_map(|(p, batches)| Step::Pipeline(p, batches)),
+        2 => (process(), vec(appearance(), 1..8), any::<bool>())
+            .prop_map(|(p, b, kept)| Step::Transaction(p, b, kept)),
+        1 => process().prop_map(Step::Reopen),
+    ]
+}
+
+/// What the log is to do, on a plain map.
+#[derive(Default, Clone)]
+struct Model {
+    positions: HashMap<u64, u64>,
+}
+
+impl Model {
+    /// Position of each event, and whether it is a repeat.
+    fn append(&mut self, batch: &[Appearance]) -> Vec<(u64, bool)> {
+        let mut receipts = Vec::new();
+        for appearance in batch {
+            let next = self.positions.len() as u64 + 1;
+            let known = self.positions.get(&appearance.n).copied();
+            receipts.push((known.unwrap_or(next), known.is_some()));
+            self.positions.entry(appearance.n).or_insert(next);
+        }
+        receipts
+    }
+}
+
+fn all(batch: &[Appearance]) -> Vec<Draft> {
+    batch.iter().map(Appearance::draft).collect()
+}
+
+fn told(receipts: &[Receipt]) -> Vec<(u64, bool)> {
+    receipts.iter().map(|r| (r.position, r.duplicate)).collect()
+}
+
+/// Processes on one log, and the model of it.
+struct Scene {
+    url: String,
+    schema: String,
+    logs: Vec<EventLog>,
+    model: Model,
+}
+
+impl Scene {
+    async fn new(database: &TestDatabase, case: u64) -> Self {
+        let (url, schema) = (database.url(), format!("case_{case}"));
+        let mut logs = Vec::new();
+        for _ in 0..2 {
+            logs.push(open(&url, &schema, LogConfig::default(), None).await);
+        }
+        Self {
+            url,
+            schema,
+            logs,
+            model: Model::default(),
+        }
+    }
+
+    async fn take(&mut self, step: &Step) {
+        match step {
+            Step::Append(log, batch) => {
+                let receipts = self.logs[*log].append(all(batch)).await.unwrap();
+                assert_eq!(told(&receipts), self.model.append(batch));
+            }
+            Step::Pipeline(log, batches) => {
+                let log = &self.logs[*log];
+                let pending: Vec<_> = batches.iter().map(|b| log.enqueue(all(b))).collect();
+                for (pending, batch) in pending.into_iter().zip(batches) {
+                    let receipts = pending.receipts().await.unwrap();
+                    assert_eq!(told(&receipts), self.model.append(batch));
+                }
+            }
+            Step::Transaction(log, batch, kept) => self.transact(*log, batch, *kept).await,
+            Step::Reopen(log) => {
+                self.logs[*log].close().await;
+                self.logs[*log] = open(&self.url, &self.schema, LogConfig::default(), None).await;
+            }
+        }
+    }
+
+    async fn transact(&mut self, log: usize, batch: &[Appearance], kept: bool) {
+        let options = event_log::connect_options(&self.url, &self.schema).unwrap();
+        let mut connection = PgConnection::connect_with(&options).await.unwrap();
+        let mut transaction = connection.begin().await.unwrap();
+        let appended = self.logs[log]
+            .append_in(&mut transaction, &all(batch))
+            .await;
+        let mut model = self.model.clone();
+        assert_eq!(told(&appended.unwrap()), model.append(batch));
+        if kept {
+            transaction.commit().await.unwrap();
+            self.model = model;
+        } else {
+            transaction.rollback().await.unwrap();
+        }
+    }
+
+    /// Every id is stored once, where the model has it.
+    async fn check_stored(self) {
+        let mut reader = self.logs[0].follow_after(0, everything()).await.unwrap();
+        let count = self.model.positions.len() as u64;
+        let stored: HashMap<_, _> = read_up_to(&mut reader, count)
+            .await
+            .iter()
+            .map(|event| {
+                let id: Ulid = event.event_id.parse().unwrap();
+                (id.random() as u64, event.position)
+            })
+            .collect();
+        assert_eq!(stored, self.model.positions);
+        for log in self.logs {
+            log.close().await;
+        }
+    }
+}
+
+#[test]
+fn a_repeat_stores_nothing_and_names_the_first_position() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(TestDatabase::create());
+    let case = Cell::new(0);
+    let mut runner = TestRunner::new(cases(20));
+    let checked = runner.run(&vec(step(), 1..20), |steps| {
+        case.set(case.get() + 1);
+        runtime.block_on(async {
+            let mut scene = Scene::new(&database, case.get()).await;
+            for step in &steps {
+                scene.take(step).await;
+            }
+            scene.check_stored().await;
+        });
+        Ok(())
+    });
+    checked.unwrap();
+}
+
+#[tokio::test]
+async fn republishing_many_stores_none() {
+    const EVENTS: u64 = 100_000;
+    let test = TestLog::create().await;
+    let log = test
+        .open_with(LogConfig {
+            queue_events_max: EVENTS as usize,
+            ..LogConfig::default()
+        })
+        .await;
+    for repeat in [false, true] {
+        let pending: Vec<_> = (0..EVENTS / 1_000)
+            .map(|batch| log.enqueue(drafts(batch * 1_000..batch * 1_000 + 1_000)))
+            .collect();
+        let receipts = join_all(pending.into_iter().map(|p| p.receipts())).await;
+        let receipts: Vec<_> = receipts.into_iter().flat_map(Result::unwrap).collect();
+        let expected: Vec<_> = (1..=EVENTS).map(|position| (position, repeat)).collect();
+        assert_eq!(told(&receipts), expected);
+    }
+    assert_eq!(log.head().await.unwrap().last_position, EVENTS);
+    let stored: i64 = sqlx::query_scalar("select count(*) from events")
+        .fetch_one(&mut test.connection().await)
+        .await
+        .unwrap();
+    assert_eq!(stored as u64, EVENTS);
+}
+
+#[tokio::test]
+async fn an_id_whose_other_content_differs_is_still_a_repeat() {
+    let test = TestLog::create().await;
+    let log = test.open().await;
+    let first = draft(custom_event(1));
+    log.append(vec![first.clone()]).await.unwrap();
+    let mut other = series_event(1, "UNRATE", "2024-05-01", "3.9");
+    other.source_service = "another".to_owned();
+    let receipts = log.append(vec![draft(other)]).await.unwrap();
+    assert_eq!(told(&receipts), [(1, true)]);
+    let found = log.find(first.event_id).await.unwrap().unwrap();
+    assert_eq!(found.payload, custom_event(1).payload);
+}

@@ -1,0 +1,126 @@
+//! Followers hear of what other processes append: at once by a notification, and by asking the
+//! database where one was lost.
+
+use std::time::Duration;
+
+use event_log::{EventLog, Followed, Follower, LogConfig};
+use sqlx::Connection;
+use test_support::{drafts, eventually};
+
+use crate::common::{DEADLINE, TestLog, everything, execute, next, next_events};
+
+/// So long that no test sees it happen.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+async fn open_polling(test: &TestLog, poll_interval: Duration) -> EventLog {
+    test.open_with(LogConfig {
+        poll_interval,
+        ..LogConfig::default()
+    })
+    .await
+}
+
+/// A follower that has read everything and waits for more.
+async fn live(log: &EventLog) -> Follower {
+    let mut follower = log.follow_live(everything()).await.unwrap();
+    let caught_up = next(&mut follower).await;
+    assert!(matches!(caught_up, Ok(Followed::CaughtUp)));
+    follower
+}
+
+/// Waits until as many sessions listen.
+async fn until_listening(test: &TestLog, sessions: i64) {
+    let mut connection = test.connection().await;
+    eventually(DEADLINE, async || {
+        let listening: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and query like 'LISTEN%' and state = 'idle'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        listening == sessions
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_notification_wakes_the_followers_of_other_processes() {
+    let test = TestLog::create().await;
+    let (writer, reader) = (test.open().await, open_polling(&test, NEVER).await);
+    until_listening(&test, 2).await;
+    let mut follower = live(&reader).await;
+    for position in 1..=50 {
+        writer.append(drafts(position..position + 1)).await.unwrap();
+        assert_eq!(
+            next_events(&mut follower).await.unwrap()[0].position,
+            position
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_event_nobody_was_notified_of_arrives_all_the_same() {
+    let test = TestLog::create().await;
+    let reader = open_polling(&test, Duration::from_millis(50)).await;
+    reader.append(drafts(0..1)).await.unwrap();
+    let mut follower = live(&reader).await;
+    test.append_silently().await;
+    assert_eq!(next_events(&mut follower).await.unwrap()[0].position, 2);
+}
+
+#[tokio::test]
+async fn a_listener_whose_connection_is_lost_listens_again() {
+    let test = TestLog::create().await;
+    let writer = test.open().await;
+    let reader = open_polling(&test, Duration::from_millis(100)).await;
+    let mut connection = test.database.connection().await;
+    let mut follower = live(&reader).await;
+    for position in 1..=5 {
+        until_listening(&test, 2).await;
+        execute(
+            &mut connection,
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and query like 'LISTEN%'",
+        )
+        .await;
+        writer.append(drafts(position..position + 1)).await.unwrap();
+        assert_eq!(
+            next_events(&mut follower).await.unwrap()[0].position,
+            position
+        );
+    }
+}
+
+/// While a process appends it takes notifications for its own; one of another process that comes
+/// just then must not be forgotten, even if its own append stores nothing in the end.
+#[tokio::test]
+async fn a_notification_during_an_append_of_repeats_is_not_forgotten() {
+    let test = TestLog::create().await;
+    let (other, reader) = (test.open().await, open_polling(&test, NEVER).await);
+    let known = drafts(0..1_000);
+    reader.append(known.clone()).await.unwrap();
+    until_listening(&test, 2).await;
+    let mut follower = live(&reader).await;
+    for round in 0..5 {
+        let mut connection = test.connection().await;
+        let mut transaction = connection.begin().await.unwrap();
+        let fresh = drafts(2_000 + round..2_001 + round);
+        other.append_in(&mut transaction, &fresh).await.unwrap();
+        let repeats = reader.enqueue(known.clone());
+        test.until_waiting(1).await;
+        transaction.commit().await.unwrap();
+        assert!(
+            repeats
+                .receipts()
+                .await
+                .unwrap()
+                .iter()
+                .all(|r| r.duplicate)
+        );
+        assert_eq!(
+            next_events(&mut follower).await.unwrap()[0].position,
+            1_001 + round
+        );
+    }
+}
