@@ -46,7 +46,7 @@ pub(crate) async fn page(
     let rows = select(pool, after, window, filter).await?;
     if !filter.is_unfiltered() {
         check_kept(pool, after).await?;
-    } else if !is_gapless(after, &rows) {
+    } else if !is_gapless(after, considered_up_to(&rows, window), &rows) {
         check_kept(pool, after).await?;
         return Err(LogError::Hole { after });
     }
@@ -110,13 +110,18 @@ async fn select(
     Ok(rows)
 }
 
-fn into_page(rows: Vec<StoredEvent>, window: Window) -> Page {
+/// A page that is full ends with its last row, any other with the window.
+fn considered_up_to(rows: &[StoredEvent], window: Window) -> u64 {
     let bytes: usize = rows.iter().map(|row| row.encoded.len()).sum();
-    let cut_short = rows.len() as u64 >= PAGE_EVENTS_MAX || bytes >= BATCH_BYTES_MAX;
-    let up_to = match rows.last() {
-        Some(last) if cut_short => position(last.position),
+    let full = rows.len() as u64 >= PAGE_EVENTS_MAX || bytes >= BATCH_BYTES_MAX;
+    match rows.last() {
+        Some(last) if full => position(last.position),
         _ => window.up_to,
-    };
+    }
+}
+
+fn into_page(rows: Vec<StoredEvent>, window: Window) -> Page {
+    let up_to = considered_up_to(&rows, window);
     let mut builder = BatchBuilder::default();
     for row in rows {
         builder.push(
@@ -133,11 +138,10 @@ fn into_page(rows: Vec<StoredEvent>, window: Window) -> Page {
     }
 }
 
-/// Whether rows hold every position after a cursor, up to the last of them; and there is one, as
-/// windows end at a stored position.
-fn is_gapless(after: u64, rows: &[StoredEvent]) -> bool {
-    let consecutive = |(row, expected): (&StoredEvent, u64)| position(row.position) == expected;
-    !rows.is_empty() && rows.iter().zip(after + 1..).all(consecutive)
+/// Whether rows hold every position after a cursor and up to another.
+fn is_gapless(after: u64, up_to: u64, rows: &[StoredEvent]) -> bool {
+    let positions = rows.iter().map(|row| position(row.position));
+    positions.eq(after + 1..=up_to)
 }
 
 /// Checks, once a page has been read, that retention had not removed a part of it before.
