@@ -20,7 +20,8 @@ use crate::{
 pub enum Followed {
     /// Events that the filter wants; at least one.
     Events(Delivery),
-    /// Everything stored has been delivered; what follows is live.
+    /// Everything wanted that was stored when the follower began, or later and known to this
+    /// process, has been delivered; what follows is live.
     CaughtUp,
     /// The log grows faster than the reader reads: it is served from the database again.
     FellBehind,
@@ -33,15 +34,18 @@ pub struct Follower {
     log: EventLog,
     filter: EventFilter,
     cursor: Arc<AtomicU64>,
+    /// The last position when it began, which this process may not have heard of yet.
+    stored: u64,
     live: bool,
 }
 
 impl Follower {
-    pub(crate) fn new(log: EventLog, after: u64, filter: EventFilter) -> Self {
+    pub(crate) fn new(log: EventLog, after: u64, stored: u64, filter: EventFilter) -> Self {
         Self {
             log,
             filter,
             cursor: Arc::new(AtomicU64::new(after)),
+            stored,
             live: false,
         }
     }
@@ -73,7 +77,7 @@ impl Follower {
                     }
                 }
                 Lookup::AtTail if self.live => self.wait_beyond(cursor).await?,
-                Lookup::AtTail => {
+                Lookup::AtTail if cursor >= self.stored => {
                     self.live = true;
                     return Ok(Followed::CaughtUp);
                 }
@@ -81,7 +85,7 @@ impl Follower {
                     self.live = false;
                     return Ok(Followed::FellBehind);
                 }
-                Lookup::Behind => {
+                Lookup::AtTail | Lookup::Behind => {
                     if let Some(found) = self.read_page(cursor).await? {
                         return Ok(found);
                     }

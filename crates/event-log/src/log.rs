@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use atlas_events::{Acceptance, Draft, Event, EventFilter};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::mpsc;
@@ -245,7 +245,12 @@ impl EventLog {
                 first_position: head.first_position,
             });
         }
-        Ok(Follower::new(self.clone(), after, filter))
+        Ok(Follower::new(
+            self.clone(),
+            after,
+            head.last_position,
+            filter,
+        ))
     }
 
     /// Follows the log from the first position whose event occurred at or after `since`.
@@ -259,8 +264,13 @@ impl EventLog {
         filter: EventFilter,
     ) -> Result<Follower, LogError> {
         let head = self.head().await?;
-        let after = self.cursor_at(&head, since).await?;
-        Ok(Follower::new(self.clone(), after, filter))
+        let after = self.cursor_at(&head, next_microsecond(since)).await?;
+        Ok(Follower::new(
+            self.clone(),
+            after,
+            head.last_position,
+            filter,
+        ))
     }
 
     /// Follows what is stored from now on.
@@ -269,7 +279,8 @@ impl EventLog {
     /// [`LogError::Database`].
     pub async fn follow_live(&self, filter: EventFilter) -> Result<Follower, LogError> {
         let head = self.head().await?;
-        Ok(Follower::new(self.clone(), head.last_position, filter))
+        let last = head.last_position;
+        Ok(Follower::new(self.clone(), last, last, filter))
     }
 
     /// Reads the stored events that occurred at or after `since` (all if absent) and before
@@ -283,6 +294,7 @@ impl EventLog {
         before: Option<DateTime<Utc>>,
         filter: EventFilter,
     ) -> Result<RangeRead, LogError> {
+        let (since, before) = (since.map(next_microsecond), before.map(next_microsecond));
         let head = self.head().await?;
         let after = match since {
             Some(since) => self.cursor_at(&head, since).await?,
@@ -359,4 +371,16 @@ fn as_delta(duration: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(duration)
         .unwrap_or(TimeDelta::days(365 * 1_000))
         .min(TimeDelta::days(365 * 1_000))
+}
+
+/// The first whole microsecond at or after a time. Stored times are in whole microseconds, and the
+/// database cuts what it is asked for down to them, which would move a bound across an event.
+fn next_microsecond(time: DateTime<Utc>) -> DateTime<Utc> {
+    let whole = time.trunc_subsecs(6);
+    if whole == time {
+        return time;
+    }
+    whole
+        .checked_add_signed(TimeDelta::microseconds(1))
+        .unwrap_or(whole)
 }

@@ -46,7 +46,7 @@ impl RangeRead {
     /// The next events; `None` at the end.
     ///
     /// # Errors
-    /// [`LogError::Database`].
+    /// [`LogError::Trimmed`] if retention has overtaken the reader, or [`LogError::Database`].
     pub async fn next(&mut self) -> Result<Option<Delivery>, LogError> {
         let (pool, segments) = (self.log.pool(), self.log.segments());
         while self.cursor < self.up_to {
