@@ -1,5 +1,5 @@
 use atlas_events::Clock;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use event_log::{EventLog, LogError};
 use metrics::counter;
 use sqlx::PgPool;
@@ -20,7 +20,7 @@ pub struct SeriesCollector {
     pub(super) pool: PgPool,
     pub(super) log: EventLog,
     pub(super) fred: FredClient,
-    pub(super) clock: Clock,
+    clock: Clock,
 }
 
 /// What a collection brought.
@@ -78,7 +78,7 @@ impl SeriesCollector {
     /// # Errors
     /// [`CollectError`].
     pub async fn collect(&self, series_id: &str) -> Result<Collected, CollectError> {
-        let asked_at = self.clock.now();
+        let asked_at = self.now();
         match self.try_collect(series_id).await {
             Ok(collected) => {
                 tell(&collected);
@@ -96,12 +96,17 @@ impl SeriesCollector {
         }
     }
 
+    /// The present as the database keeps it, so that events and rows tell the same.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now().trunc_subsecs(6)
+    }
+
     async fn try_collect(&self, series_id: &str) -> Result<Collected, CollectError> {
         for _ in 0..RESTARTS_MAX {
             let before = store::get(&self.pool, series_id)
                 .await?
                 .ok_or_else(|| CollectError::NotFound(series_id.to_owned()))?;
-            let asked_at = self.clock.now();
+            let asked_at = self.now();
             let metadata = match before.title {
                 Some(_) => None,
                 None => Some(self.fred.series(series_id).await?),

@@ -59,7 +59,7 @@ impl SeriesCollector {
             let part = &news[stored..news.len().min(stored + COMMIT_POINTS_MAX)];
             let is_last = stored + part.len() == news.len();
             let schedule = with_frequency(row, metadata.as_ref()).schedule();
-            let next_collection_at = schedule.next_after(self.clock.now());
+            let next_collection_at = schedule.next_after(self.now());
             if is_last {
                 let success = store::Success {
                     series_id,

@@ -28,7 +28,7 @@ pub(super) async fn record(
         return Ok(());
     };
     let failures_before = row.consecutive_failures.unsigned_abs();
-    let next = next_attempt(&row.schedule(), failures_before, collector.clock.now());
+    let next = next_attempt(&row.schedule(), failures_before, collector.now());
     let recorded = store::Failure {
         series_id,
         error_code: &code,

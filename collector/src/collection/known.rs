@@ -8,7 +8,10 @@ use sqlx::PgConnection;
 
 /// The values of each date, in the order in which they became known.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<NaiveDate, Vec<(DateTime<Utc>, Option<Decimal>)>>);
+pub(super) struct Known(HashMap<NaiveDate, Vec<Value>>);
+
+/// From when it was known, and what it is; absent if an earlier one was withdrawn.
+type Value = (DateTime<Utc>, Option<Decimal>);
 
 impl Known {
     /// Reads the values that were known at `since` or later, of the dates from `from` to `to`.

@@ -54,7 +54,7 @@ pub enum Backfill {
 
 impl Backfill {
     /// The first date; `None` for all.
-    fn from_date(self, now: DateTime<Utc>) -> Option<NaiveDate> {
+    fn first_date(self, now: DateTime<Utc>) -> Option<NaiveDate> {
         match self {
             Self::Recent => Some(now.date_naive() - Months::new(BACKFILL_MONTHS)),
             Self::From(date) => Some(date),
@@ -112,7 +112,7 @@ impl SeriesRegistry {
             series_id: &new.id,
             metadata: Some(&metadata),
             schedule: new.schedule.as_deref(),
-            backfill_from: new.backfill.from_date(now),
+            backfill_from: new.backfill.first_date(now),
             now,
         };
         if !store::insert(&self.pool, &added).await? {
@@ -139,7 +139,7 @@ impl SeriesRegistry {
                 series_id: &new.id,
                 metadata: None,
                 schedule: new.schedule.as_deref(),
-                backfill_from: new.backfill.from_date(now),
+                backfill_from: new.backfill.first_date(now),
                 now,
             };
             added += usize::from(store::insert(&self.pool, &addition).await?);
