@@ -10,7 +10,7 @@ use crate::{
 
 /// Where FRED's real-time calendar begins and ends.
 const FIRST_REALTIME_DAY: NaiveDate = NaiveDate::from_ymd_opt(1776, 7, 4).unwrap();
-pub(super) const LAST_REALTIME_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).unwrap();
+const LAST_REALTIME_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).unwrap();
 /// FRED refuses more than 2,000 vintage dates in one request. One fewer, as another may come up
 /// before the last request is made.
 const WINDOW_VINTAGES_MAX: usize = 1_999;
@@ -20,7 +20,7 @@ const ROWS_MAX: usize = 5_000_000;
 /// What FRED said.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    /// Values that were known at some time since the cursor, by date and time, each once.
+    /// Values that were known at some time since the cursor; in the end by date and time, each once.
     pub(super) rows: Vec<FredObservation>,
     /// The newest day on which anything became known: everything up to it is in `rows`. Later news
     /// of that same day are found by asking from that day on, inclusively.
@@ -29,6 +29,21 @@ pub(super) struct Fetched {
 
 /// Asks for all that became known from the series' cursor on; for all there ever was if it has none.
 pub(super) async fn fetch(
+    fred: &FredClient,
+    series: &SeriesRow,
+    now: DateTime<Utc>,
+) -> Result<Fetched, FredFailure> {
+    let fetched = match fetch_vintages(fred, series, now).await {
+        Err(failure) if failure.error.is_unarchived() => fetch_today(fred, series).await?,
+        fetched => fetched?,
+    };
+    Ok(Fetched {
+        rows: joined(fetched.rows)?,
+        cursor: fetched.cursor.max(series.vintage_cursor),
+    })
+}
+
+async fn fetch_vintages(
     fred: &FredClient,
     series: &SeriesRow,
     now: DateTime<Utc>,
@@ -43,14 +58,8 @@ pub(super) async fn fetch(
     };
     let windows = windows(since, &vintages);
     let mut rows = Vec::new();
-    for (index, (start, end)) in windows.iter().enumerate() {
-        let query = ObservationsQuery {
-            series_id: series.series_id.clone(),
-            realtime_start: *start,
-            realtime_end: *end,
-            observation_start: series.backfill_from,
-        };
-        rows.extend(fred.observations(&query).await?);
+    for (index, window) in windows.iter().enumerate() {
+        rows.extend(fred.observations(&query(series, Some(*window))).await?);
         if rows.len() > ROWS_MAX {
             let limit = format!("{ROWS_MAX} rows");
             let error = FredError::TooLarge { limit };
@@ -67,10 +76,26 @@ pub(super) async fn fetch(
     }
     let newest_row = rows.iter().map(|row| row.realtime_start).max();
     let cursor = vintages.last().copied().max(newest_row);
-    Ok(Fetched {
-        rows: joined(rows)?,
-        cursor: cursor.max(series.vintage_cursor),
-    })
+    Ok(Fetched { rows, cursor })
+}
+
+/// The values of today, of a series whose past values FRED does not keep. What they differ in from
+/// what is known became known today.
+async fn fetch_today(fred: &FredClient, series: &SeriesRow) -> Result<Fetched, FredFailure> {
+    let mut rows = fred.observations(&query(series, None)).await?;
+    for row in &mut rows {
+        row.realtime_end = LAST_REALTIME_DAY;
+    }
+    let cursor = rows.iter().map(|row| row.realtime_start).max();
+    Ok(Fetched { rows, cursor })
+}
+
+fn query(series: &SeriesRow, realtime: Option<(NaiveDate, NaiveDate)>) -> ObservationsQuery {
+    ObservationsQuery {
+        series_id: series.series_id.clone(),
+        realtime,
+        observation_start: series.backfill_from,
+    }
 }
 
 /// Contiguous periods from a day until the end of the calendar that hold no more vintages than FRED

@@ -6,7 +6,10 @@ use rust_decimal::Decimal;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{FredError, redact::redacted};
+use super::{FredError, error::UNARCHIVED, redact::redacted};
+
+/// Of a text that is not understood, the words for people are among these first bytes.
+const BEGINNING_BYTES: usize = 4_096;
 
 /// What FRED says about a series.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -99,9 +102,12 @@ pub(crate) fn refusal(
 ) -> FredError {
     let message = match serde_json::from_slice::<Refusal>(body) {
         Ok(refusal) => redacted(&refusal.error_message, key),
-        Err(_) => markup(body, key).unwrap_or_default(),
+        Err(_) => markup(body, key).unwrap_or_else(|| {
+            let beginning = &body[..body.len().min(BEGINNING_BYTES)];
+            redacted(&String::from_utf8_lossy(beginning), key)
+        }),
     };
-    let unknown = message.contains("series does not exist") && !message.contains("ALFRED");
+    let unknown = message.contains("series does not exist") && !message.contains(UNARCHIVED);
     match status {
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND if unknown => FredError::SeriesNotFound {
             series_id: series_id.to_owned(),
@@ -201,6 +207,7 @@ mod tests {
             r#"<error code="400" message="Bad Request.  Variable api_key has not been set."/>"#;
         check_refusal(400, xml, "KEY_REFUSED", "has not been set");
         check_refusal(400, &json("Variable limit"), "BAD_REQUEST", "limit");
+        check_refusal(400, r#"{"code":400,"message":"No"}"#, "BAD_REQUEST", "No");
         check_refusal(404, "Not Found", "HTTP_404", "404");
         check_refusal(403, "<html><title>No</title>", "HTTP_403", "403");
         check_refusal(503, "<html>", "HTTP_503", "503");

@@ -35,10 +35,9 @@ const RESTARTS_MAX: usize = 3;
 pub struct ObservationsQuery {
     /// The series.
     pub series_id: String,
-    /// The first day of the real-time period: values that were known on one of its days are given.
-    pub realtime_start: NaiveDate,
-    /// The last day; 9999-12-31 for until now.
-    pub realtime_end: NaiveDate,
+    /// The first and the last day of the real-time period (9999-12-31 for until now): values that were
+    /// known on one of its days are given. `None` for today.
+    pub realtime: Option<(NaiveDate, NaiveDate)>,
     /// The first observation date; `None` for all.
     pub observation_start: Option<NaiveDate>,
 }
@@ -103,7 +102,7 @@ impl FredClient {
     /// Observations with their vintages, by date and then by the day from which they were known.
     ///
     /// The period may hold at most 2,000 vintage dates. FRED cuts the days of each row to the
-    /// period: a value known before `realtime_start` is given as known since then.
+    /// period: a value known before it is given as known since its first day.
     ///
     /// # Errors
     /// Every [`FredError`].
@@ -111,10 +110,11 @@ impl FredClient {
         &self,
         query: &ObservationsQuery,
     ) -> Result<Vec<FredObservation>, FredFailure> {
-        let mut parameters = vec![
-            ("realtime_start", query.realtime_start.to_string()),
-            ("realtime_end", query.realtime_end.to_string()),
-        ];
+        let mut parameters = Vec::new();
+        if let Some((start, end)) = query.realtime {
+            parameters.push(("realtime_start", start.to_string()));
+            parameters.push(("realtime_end", end.to_string()));
+        }
         if let Some(start) = query.observation_start {
             parameters.push(("observation_start", start.to_string()));
         }

@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+/// FRED's word for a series of which it keeps today's values only.
+pub(crate) const UNARCHIVED: &str = "series does not exist in ALFRED";
+
 /// Why FRED did not give what was asked for. No text in it holds the key.
 #[derive(Debug, thiserror::Error)]
 pub enum FredError {
@@ -104,6 +107,11 @@ impl FredError {
             | Self::CircuitOpen { .. }
             | Self::Pace(_) => false,
         }
+    }
+
+    /// Whether FRED keeps no past values of the series, and so refuses every question about them.
+    pub(crate) fn is_unarchived(&self) -> bool {
+        matches!(self, Self::BadRequest { message } if message.contains(UNARCHIVED))
     }
 
     /// Whether FRED as a whole seems to be out of order, rather than this request. A page about

@@ -1,8 +1,8 @@
 //! FRED's API: series, observations with their vintages, vintage dates.
 //!
 //! [`FredClient`] is everything that the rest of the collector knows of FRED: it asks at an even pace
-//! ([`pace`]), tries again what may succeed later, stops asking for a while when nothing does
-//! ([`circuit`]), and decodes strictly ([`answer`]).
+//! (`pace`), tries again what may succeed later, stops asking for a while when nothing does
+//! (`circuit`), and decodes strictly (`answer`).
 
 mod answer;
 mod circuit;

@@ -14,4 +14,5 @@ mod news;
 mod observations;
 mod pacing;
 mod registry;
+mod unarchived;
 mod worker;
