@@ -1,7 +1,7 @@
 use crate::{
-    KNOWN_EVENT_TYPES, SERIES_ID_CHARS_MAX, Violation,
+    KNOWN_EVENT_TYPES, Violation,
     event_type::{CUSTOM_PREFIX, EventType},
-    text::check_name,
+    text::check_series_id,
 };
 
 /// At most this many event types or series in one filter.
@@ -45,7 +45,7 @@ impl EventFilter {
             }
         }
         for (index, id) in series_ids.iter().enumerate() {
-            check_name(&format!("series_ids[{index}]"), id, SERIES_ID_CHARS_MAX)?;
+            check_series_id(&format!("series_ids[{index}]"), id)?;
         }
         let any_custom = event_types.iter().any(|name| name == KNOWN_EVENT_TYPES[4]);
         Ok(Self {

@@ -33,6 +33,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// At most this many characters in a series id.
 pub const SERIES_ID_CHARS_MAX: usize = 50;
+/// A character that no series id holds, as they have no control characters.
+pub const SERIES_ID_SEPARATOR: char = '\u{1f}';
 
 #[expect(
     clippy::all,

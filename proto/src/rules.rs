@@ -6,11 +6,10 @@ use chrono::NaiveDate;
 
 use crate::{
     CollectionFailedEvent, CustomEvent, KNOWN_EVENT_TYPES, RegimeTransitionEvent,
-    SERIES_ID_CHARS_MAX, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp,
-    Violation,
+    SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp, Violation,
     event::Payload,
     parse_decimal,
-    text::{check_name, check_text},
+    text::{check_name, check_series_id, check_text},
 };
 
 pub(crate) const NAME_CHARS_MAX: usize = 100;
@@ -47,7 +46,7 @@ pub(crate) fn check_payload(payload: &Payload) -> Result<Vec<String>, Violation>
 }
 
 fn check_collected(event: &SeriesCollectedEvent) -> Result<(), Violation> {
-    check_name("series_id", &event.series_id, SERIES_ID_CHARS_MAX)?;
+    check_series_id("series_id", &event.series_id)?;
     check_timestamp("collected_at", event.collected_at)?;
     if event.data_points.is_empty() {
         return Err(Violation::new("data_points", "is empty"));
@@ -67,7 +66,7 @@ fn check_collected(event: &SeriesCollectedEvent) -> Result<(), Violation> {
 }
 
 fn check_failed(event: &CollectionFailedEvent) -> Result<(), Violation> {
-    check_name("series_id", &event.series_id, SERIES_ID_CHARS_MAX)?;
+    check_series_id("series_id", &event.series_id)?;
     check_name("error_code", &event.error_code, NAME_CHARS_MAX)?;
     check_text("error_message", &event.error_message, MESSAGE_CHARS_MAX)?;
     check_timestamp("next_attempt_at", event.next_attempt_at)
@@ -101,7 +100,7 @@ fn check_crossed(event: &ThresholdCrossedEvent) -> Result<(), Violation> {
 }
 
 fn check_input(input: &ThresholdInput) -> Result<(), Violation> {
-    check_name("series_id", &input.series_id, SERIES_ID_CHARS_MAX)?;
+    check_series_id("series_id", &input.series_id)?;
     check_decimal("value", input.value.as_deref())?;
     check_text("date", &input.date, NAME_CHARS_MAX)?;
     check_timestamp("known_from", input.known_from)

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::SERIES_ID_CHARS_MAX;
+
 /// A field that breaks a rule of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -25,6 +27,15 @@ impl Violation {
         self.field = format!("{path}.{}", self.field);
         self
     }
+}
+
+/// Checks a series id: 1 to 50 characters, none of them a control character.
+pub(crate) fn check_series_id(field: &str, text: &str) -> Result<(), Violation> {
+    check_name(field, text, SERIES_ID_CHARS_MAX)?;
+    if text.chars().any(char::is_control) {
+        return Err(Violation::new(field, "holds a control character"));
+    }
+    Ok(())
 }
 
 /// Checks that `text` has 1 to `chars_max` characters, none of them NUL (PostgreSQL stores none).

@@ -8,8 +8,9 @@ use futures::future::BoxFuture;
 use sqlx::PgConnection;
 
 use crate::{
-    LogError, copy,
+    LogError,
     head::{self, LockedHead, position},
+    insert,
     segment::SegmentWriter,
 };
 
@@ -66,7 +67,7 @@ pub(crate) async fn append(
         return Ok(appended);
     }
     let fresh: Vec<&Draft> = appended.fresh.iter().map(|index| &drafts[*index]).collect();
-    copy::insert(connection, &fresh, appended.first_position, locked.now).await?;
+    insert::insert(connection, &fresh, appended.first_position, locked.now).await?;
     let numbered: Vec<_> = (appended.first_position..).zip(fresh).collect();
     if let Some(projection) = projection {
         projection.apply(connection, &numbered).await?;

@@ -36,6 +36,7 @@ pub fn connect_options(url: &str, schema: &str) -> Result<PgConnectOptions, LogE
         ("plan_cache_mode", "force_custom_plan"),
         ("statement_timeout", "60s"),
         ("jit", "off"),
+        ("client_min_messages", "warning"),
     ]);
     Ok(options.application_name(&format!("atlas {schema}")))
 }
