@@ -32,7 +32,8 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let mut tail = Tail::new(server, options, output);
     let ended = stop.run_until_cancelled(tail.run()).await;
-    let interrupted = !matches!(ended, Some(Ok(())));
+    // Whoever closed the pipe has what it wanted.
+    let interrupted = !matches!(ended, Some(Ok(()) | Err(Failure::Output(_))));
     if let Some(position) = tail.cursor.after()
         && (interrupted || options.verbose)
     {

@@ -173,8 +173,9 @@ fn regime(transition: &RegimeTransitionEvent) -> String {
 }
 
 fn custom_line(event: &Event, at: &str, custom: &CustomEvent) -> String {
-    let data = custom.data.as_ref().map(serde_json::to_string);
-    let data = data.and_then(Result::ok).unwrap_or_default();
+    // By way of a value, whose keys are sorted: the same event always reads the same.
+    let data = custom.data.as_ref().map(serde_json::to_value);
+    let data = data.and_then(Result::ok).unwrap_or_default().to_string();
     let event_type = format!("custom:{}", custom.r#type);
     let (position, source) = (event.position, clean(&event.source_service));
     format!(

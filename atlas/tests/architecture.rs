@@ -42,7 +42,9 @@ fn packages() -> BTreeMap<String, Package> {
         .unwrap();
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap().iter();
-    packages.map(|package| (text(&package["name"]), read(package))).collect()
+    packages
+        .map(|package| (text(&package["name"]), read(package)))
+        .collect()
 }
 
 fn read(package: &Value) -> Package {
@@ -63,10 +65,16 @@ fn dependencies_point_one_way() {
     let packages = packages();
     let ours: BTreeSet<_> = packages.keys().cloned().collect();
     let listed: BTreeSet<_> = ALLOWED.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(ours, listed, "every crate has its line here and in ARCHITECTURE.md");
+    assert_eq!(
+        ours, listed,
+        "every crate has its line here and in ARCHITECTURE.md"
+    );
     for (name, allowed) in ALLOWED {
         for dependency in packages[name].dependencies.intersection(&ours) {
-            assert!(allowed.contains(&dependency.as_str()), "{name} depends on {dependency}");
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{name} depends on {dependency}"
+            );
         }
     }
 }
@@ -88,7 +96,10 @@ fn the_map_names_every_crate_and_its_folder() {
     let map = map.unwrap();
     assert!(map.lines().count() < 200, "the map is to stay short");
     for (name, package) in packages() {
-        assert!(map.contains(&format!("| `{name}` |")), "{name} is not on the map");
+        assert!(
+            map.contains(&format!("| `{name}` |")),
+            "{name} is not on the map"
+        );
         let folder = package.path.trim_end_matches("/Cargo.toml");
         let named = map.lines().any(|line| {
             let mut cells = line.split('|').map(str::trim);
