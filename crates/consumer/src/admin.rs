@@ -1,0 +1,203 @@
+//! What operators can do about a consumer: in the database, so that it works whether or not the
+//! consumer runs.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use crate::{Checkpoint, ParkedEvent, ParkedFilter, ParkedState, checkpoint, parked};
+
+/// How often outcomes that somebody waits for are looked at.
+const OUTCOME_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Where to send a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// To the first event that occurred at or after a time, in whatever log the source is now.
+    Time(DateTime<Utc>),
+    /// Behind a position of the log that the checkpoint names.
+    Position(u64),
+    /// To the first event that the log keeps, in whatever log the source is now.
+    Beginning,
+}
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// There is no such checkpoint.
+    #[error("the service \"{service}\" has no checkpoint{}", of_source(.source_name.as_deref()))]
+    NoCheckpoint {
+        /// The service.
+        service: String,
+        /// The source, if one was named.
+        source_name: Option<String>,
+    },
+    /// A position means nothing without a log, and none has been reached yet.
+    #[error("the log of a source was never reached, so a position means nothing; reset to a time")]
+    NoLog,
+    /// The database refused or failed; nothing was changed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+fn of_source(source: Option<&str>) -> String {
+    source.map_or_else(String::new, |source| {
+        format!(" for the source \"{source}\"")
+    })
+}
+
+/// What became of retried events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retried {
+    /// How many were handed to the consumer.
+    pub marked: u64,
+    /// Of these, how many were processed.
+    pub resolved: u64,
+    /// Of these, how many failed again.
+    pub failed: u64,
+}
+
+/// Checkpoints and parked events of a service.
+#[derive(Debug, Clone)]
+pub struct ConsumerAdmin {
+    pool: PgPool,
+    service: String,
+    wake: Option<Arc<Notify>>,
+}
+
+impl ConsumerAdmin {
+    /// For the service of this name, whose tables are in the schema that `pool` connects to. Its
+    /// consumer, if it runs, reacts within its poll interval.
+    pub fn new(pool: PgPool, service: impl Into<String>) -> Self {
+        let (service, wake) = (service.into(), None);
+        Self {
+            pool,
+            service,
+            wake,
+        }
+    }
+
+    pub(crate) fn waking(pool: PgPool, service: String, wake: Arc<Notify>) -> Self {
+        Self {
+            pool,
+            service,
+            wake: Some(wake),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            wake.notify_one();
+        }
+    }
+
+    /// Name of the service.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Where the service stands, by the name of the source.
+    ///
+    /// # Errors
+    /// [`AdminError::Database`].
+    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, AdminError> {
+        Ok(checkpoint::list(&self.pool, &self.service).await?)
+    }
+
+    /// Sends the consumer of `source` (`None`: of all) elsewhere. Events whose effects are committed
+    /// are skipped there.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed.
+    pub async fn reset(&self, source: Option<&str>, to: Reset) -> Result<(), AdminError> {
+        let mut transaction = self.pool.begin().await?;
+        let service = &self.service;
+        let (found, without_log) = match to {
+            Reset::Position(to) => {
+                checkpoint::set_position(&mut transaction, service, source, to).await?
+            }
+            Reset::Time(time) => {
+                let moved = checkpoint::seek(&mut transaction, service, source, Some(time)).await?;
+                (moved, 0)
+            }
+            Reset::Beginning => {
+                let moved = checkpoint::seek(&mut transaction, service, source, None).await?;
+                (moved, 0)
+            }
+        };
+        if found == 0 {
+            return Err(AdminError::NoCheckpoint {
+                service: self.service.clone(),
+                source_name: source.map(str::to_owned),
+            });
+        }
+        if without_log > 0 {
+            return Err(AdminError::NoLog);
+        }
+        transaction.commit().await?;
+        self.wake();
+        Ok(())
+    }
+
+    /// A page of at most `count_max` parked events in the order of their numbers, after one of them
+    /// (0: from the first on).
+    ///
+    /// # Errors
+    /// [`AdminError::Database`].
+    pub async fn parked(
+        &self,
+        filter: &ParkedFilter,
+        after_id: u64,
+        count_max: u32,
+    ) -> Result<Vec<ParkedEvent>, AdminError> {
+        let page = parked::list(&self.pool, &self.service, filter, after_id, count_max);
+        Ok(page.await?)
+    }
+
+    /// Has the running consumer process parked events once more, and waits at most `wait` for what
+    /// becomes of them. Discarded ones are retried only if the filter names that state.
+    ///
+    /// # Errors
+    /// [`AdminError::Database`]; the events may be marked nevertheless.
+    pub async fn retry(
+        &self,
+        filter: &ParkedFilter,
+        wait: Duration,
+    ) -> Result<Retried, AdminError> {
+        let deadline = Instant::now() + wait;
+        let ids = parked::mark_retrying(&self.pool, &self.service, filter).await?;
+        self.wake();
+        loop {
+            let retried = self.outcome(&ids).await?;
+            let is_done = retried.resolved + retried.failed == retried.marked;
+            if is_done || Instant::now() >= deadline {
+                return Ok(retried);
+            }
+            sleep_until(deadline.min(Instant::now() + OUTCOME_INTERVAL)).await;
+        }
+    }
+
+    async fn outcome(&self, ids: &[u64]) -> Result<Retried, AdminError> {
+        let states = parked::states(&self.pool, ids).await?;
+        let count = |wanted| states.iter().filter(|state| **state == wanted).count() as u64;
+        Ok(Retried {
+            marked: ids.len() as u64,
+            resolved: count(ParkedState::Resolved),
+            failed: count(ParkedState::Parked),
+        })
+    }
+
+    /// Gives up events that are parked or retrying. Returns how many.
+    ///
+    /// # Errors
+    /// [`AdminError::Database`].
+    pub async fn discard(&self, filter: &ParkedFilter) -> Result<u64, AdminError> {
+        let ids = parked::discard(&self.pool, &self.service, filter).await?;
+        Ok(ids.len() as u64)
+    }
+}

@@ -1,0 +1,210 @@
+//! One transaction: the checkpoint is locked, the events are recorded as processed, the handler
+//! writes its effects, the checkpoint moves, all of it commits.
+
+use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe};
+
+use futures::FutureExt;
+use sqlx::{PgConnection, PgPool};
+
+use crate::{
+    BoxError, Handler, HandlerError, SourcedEvent,
+    batch::Batch,
+    checkpoint::{self, Checkpoint},
+    parked, processed,
+};
+
+/// A handler, and whether its memory can be trusted.
+pub(crate) struct Guarded<H> {
+    pub(crate) handler: H,
+    /// Effects that it knows of may have been undone, or there may be others.
+    pub(crate) is_stale: bool,
+}
+
+/// Why a transaction did not commit, for all that is known.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The checkpoint is not where this consumer left it: an operator or another instance has moved
+    /// it.
+    Moved,
+    /// The handler cannot process the batch as it is.
+    Permanent {
+        /// Position of the event at fault, if known.
+        position: Option<u64>,
+        handler: Option<String>,
+        reason: String,
+    },
+    /// It may succeed later.
+    Transient(BoxError),
+    /// The connection was lost during the commit: it may have succeeded.
+    Unknown(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Transient(error.into())
+    }
+}
+
+/// What a committed transaction did.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) checkpoint: Checkpoint,
+    /// Events that had been processed before.
+    pub(crate) skipped: usize,
+    /// Whether the handler took part.
+    pub(crate) handled: bool,
+}
+
+/// Whose events these are, and where its checkpoint is for all this consumer knows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) checkpoint: Option<&'a Checkpoint>,
+}
+
+/// Processes a batch in one transaction.
+pub(crate) async fn attempt<H: Handler>(
+    pool: &PgPool,
+    guarded: &mut Guarded<H>,
+    place: Place<'_>,
+    batch: &Batch,
+) -> Result<Committed, Failure> {
+    let mut transaction = pool.begin().await?;
+    let done = within(&mut transaction, guarded, place, batch).await;
+    match done {
+        Ok(committed) => match transaction.commit().await {
+            Ok(()) => {
+                // Where it did not take part, it knows no better than before.
+                guarded.is_stale &= !committed.handled;
+                Ok(committed)
+            }
+            // Even an answer from the server is no proof: it may be that of a session which was
+            // terminated right after its commit.
+            Err(error) => Err(Failure::Unknown(error)),
+        },
+        Err(failure) => {
+            // Now rather than when the connection is used next: others wait for the locks.
+            let _ = transaction.rollback().await;
+            Err(failure)
+        }
+    }
+}
+
+async fn within<H: Handler>(
+    connection: &mut PgConnection,
+    guarded: &mut Guarded<H>,
+    place: Place<'_>,
+    batch: &Batch,
+) -> Result<Committed, Failure> {
+    lock_checkpoint(connection, place).await?;
+    let all = batch.parking.iter().map(|parking| &parking.event);
+    let all = all.chain(&batch.events);
+    let known = processed::record(connection, place.service, place.source, all).await?;
+    let fresh = without(&batch.events, &known);
+    let handled = !fresh.is_empty();
+    if handled {
+        guarded.handle(connection, &fresh).await?;
+    }
+    for parking in &batch.parking {
+        if !known.contains(&parking.event.position()) {
+            parked::park(connection, place.service, parking).await?;
+        }
+    }
+    // Last, so that it also finds out a transaction that the handler broke and did not tell of:
+    // the server would answer its commit with a silent rollback.
+    let checkpoint =
+        checkpoint::advance(connection, place.service, place.source, &batch.advance).await?;
+    Ok(Committed {
+        checkpoint,
+        skipped: known.len(),
+        handled,
+    })
+}
+
+/// Makes sure that the checkpoint is where it was left, and stays there until this transaction
+/// ends.
+async fn lock_checkpoint(connection: &mut PgConnection, place: Place<'_>) -> Result<(), Failure> {
+    let is_as_left = match place.checkpoint {
+        None => checkpoint::insert(connection, place.service, place.source, None).await?,
+        Some(expected) => checkpoint::lock(connection, place.service, place.source)
+            .await?
+            .is_some_and(|found| found.agrees_with(expected)),
+    };
+    if is_as_left {
+        Ok(())
+    } else {
+        Err(Failure::Moved)
+    }
+}
+
+fn without<'a>(events: &'a [SourcedEvent], known: &HashSet<u64>) -> Cow<'a, [SourcedEvent]> {
+    if known.is_empty() {
+        return Cow::Borrowed(events);
+    }
+    let fresh = events
+        .iter()
+        .filter(|event| !known.contains(&event.position()));
+    Cow::Owned(fresh.cloned().collect())
+}
+
+impl<H: Handler> Guarded<H> {
+    /// Has the handler process events, after making its memory agree with the database if need be.
+    pub(crate) async fn handle(
+        &mut self,
+        connection: &mut PgConnection,
+        events: &[SourcedEvent],
+    ) -> Result<(), Failure> {
+        if self.is_stale {
+            self.reset(connection).await?;
+        }
+        // Until the commit is known, its memory is ahead of the database.
+        self.is_stale = true;
+        let handled = AssertUnwindSafe(self.handler.handle(connection, events));
+        let error = match handled.catch_unwind().await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(panic) => {
+                return Err(Failure::Permanent {
+                    position: None,
+                    handler: None,
+                    reason: format!("the handler panicked: {}", panic_message(&*panic)),
+                });
+            }
+        };
+        Err(match error {
+            HandlerError::Transient(error) => Failure::Transient(error),
+            HandlerError::Permanent {
+                event,
+                handler,
+                reason,
+            } => Failure::Permanent {
+                // An index that no event has tells as little as none.
+                position: event
+                    .and_then(|index| events.get(index))
+                    .map(SourcedEvent::position),
+                handler,
+                reason,
+            },
+        })
+    }
+
+    /// Makes the handler's memory agree with the database.
+    pub(crate) async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
+        let reset = AssertUnwindSafe(self.handler.reset(connection));
+        match reset.catch_unwind().await {
+            Ok(done) => done.map_err(Failure::Transient),
+            Err(panic) => {
+                let message = panic_message(&*panic);
+                let reason = format!("the handler panicked while it was reset: {message}");
+                Err(Failure::Transient(reason.into()))
+            }
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}

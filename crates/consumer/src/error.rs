@@ -1,0 +1,82 @@
+use uuid::Uuid;
+
+/// Why a consumer could not start, or had to stop. What passes by itself (a source or the database
+/// that is away) is none: the consumer waits for it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumerError {
+    /// Two sources have one name; they would share a checkpoint.
+    #[error("two sources are named \"{0}\"; each needs a name of its own")]
+    SameName(String),
+    /// The configuration cannot work.
+    #[error("{0}")]
+    Configuration(String),
+    /// The address of a source is none.
+    #[error("source \"{name}\": \"{url}\" is no address such as http://collector:5001 ({reason})")]
+    Address {
+        /// The source.
+        name: String,
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tables could not be brought to this version.
+    #[error("the migration failed: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The source is another log than the one that the checkpoint belongs to: the position means
+    /// nothing there.
+    #[error(
+        "source \"{name}\" was replaced: the checkpoint belongs to the log {expected}, but the \
+         source is the log {found}; to go on with that one, reset the checkpoint to a time or to the \
+         beginning"
+    )]
+    OtherLog {
+        /// The source.
+        name: String,
+        /// The log of the checkpoint.
+        expected: Uuid,
+        /// The log that is there now.
+        found: Uuid,
+    },
+    /// The log does not hold what comes after the cursor: retention removed it, or the log was set
+    /// back.
+    #[error(
+        "source \"{name}\" cannot go on from its checkpoint: {reason}; reset the checkpoint to go \
+         on without what is gone"
+    )]
+    OutOfRange {
+        /// The source.
+        name: String,
+        /// What the log said.
+        reason: String,
+    },
+    /// Events are missing from an unfiltered stream.
+    #[error(
+        "source \"{name}\" has a hole: position {found} came after {after}; nothing after the hole \
+         was processed"
+    )]
+    Hole {
+        /// The source.
+        name: String,
+        /// The last position before the hole.
+        after: u64,
+        /// The position that came next.
+        found: u64,
+    },
+    /// The log says of itself that it is damaged.
+    #[error("source \"{name}\" is damaged: {reason}")]
+    Damaged {
+        /// The source.
+        name: String,
+        /// What the log said.
+        reason: String,
+    },
+    /// The source refuses the request for good.
+    #[error("source \"{name}\" refuses the subscription: {reason}")]
+    Refused {
+        /// The source.
+        name: String,
+        /// What the source said.
+        reason: String,
+    },
+}

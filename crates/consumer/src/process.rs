@@ -1,0 +1,149 @@
+//! What happens to a batch until it is committed, whatever fails.
+
+use std::{collections::VecDeque, ops::ControlFlow};
+
+use tracing::{error, info, warn};
+
+use crate::{
+    Handler, SourcedEvent,
+    attempt::{self, Committed, Failure, Place},
+    batch::Batch,
+    checkpoint::{self, Checkpoint},
+    worker::{Halt, Worker},
+};
+
+impl<H: Handler> Worker<H> {
+    /// Processes a batch of a source: returns once its effects are committed, or the checkpoint was
+    /// found moved and the source has been started from there.
+    pub(crate) async fn process(&mut self, index: usize, batch: Batch) -> Result<(), Halt> {
+        let mut batches = VecDeque::from([batch]);
+        while let Some(mut batch) = batches.pop_front() {
+            if self.shutdown.is_cancelled() {
+                return Err(Halt::Shutdown);
+            }
+            batch.attempts += 1;
+            let place = Place {
+                service: &self.config.service,
+                source: self.sources[index].name(),
+                checkpoint: self.sources[index].checkpoint.as_ref(),
+            };
+            let attempted = attempt::attempt(&self.pool, &mut self.guarded, place, &batch).await;
+            let failure = match attempted {
+                Ok(committed) => {
+                    self.note_committed(index, &batch, committed);
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            match self.recover(index, failure, batch).await? {
+                ControlFlow::Continue(again) => {
+                    again.into_iter().rev().for_each(|b| batches.push_front(b));
+                }
+                ControlFlow::Break(()) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What to do instead of a batch that failed; `Break` if nothing of this source, because it was
+    /// started anew.
+    async fn recover(
+        &mut self,
+        index: usize,
+        failure: Failure,
+        mut batch: Batch,
+    ) -> Result<ControlFlow<(), VecDeque<Batch>>, Halt> {
+        let source = self.sources[index].name().to_owned();
+        match failure {
+            Failure::Moved => {
+                info!(%source, "the checkpoint was moved");
+                self.restart(index).await?;
+                return Ok(ControlFlow::Break(()));
+            }
+            Failure::Unknown(reason) => {
+                warn!(%source, %reason, "the outcome of a commit is unknown");
+                return self.find_out(index, batch).await;
+            }
+            Failure::Transient(reason) => {
+                warn!(%source, %reason, attempts = batch.attempts, "a batch failed; trying it again");
+                self.sources[index].state.retries.increment(1);
+                self.pause(batch.attempts).await?;
+            }
+            Failure::Permanent {
+                position,
+                handler,
+                reason,
+            } => match culprit(&batch.events, position) {
+                Some(culprit) => {
+                    let handler = handler.unwrap_or_else(|| self.config.service.clone());
+                    let position = batch.events[culprit].position();
+                    error!(%source, position, %handler, %reason, "an event cannot be processed; parking it");
+                    batch.park(culprit, handler, reason);
+                }
+                None => {
+                    warn!(%source, %reason, "a batch cannot be processed; trying its events one by one");
+                    return Ok(ControlFlow::Continue(batch.into_singles()));
+                }
+            },
+        }
+        Ok(ControlFlow::Continue(VecDeque::from([batch])))
+    }
+
+    /// Learns from the database whether a batch was committed.
+    async fn find_out(
+        &mut self,
+        index: usize,
+        batch: Batch,
+    ) -> Result<ControlFlow<(), VecDeque<Batch>>, Halt> {
+        let found = self.load_checkpoint(index).await?;
+        let has_advanced = |checkpoint: &Checkpoint| {
+            checkpoint.log_id == Some(batch.advance.log_id)
+                && checkpoint.position == Some(batch.advance.to)
+        };
+        if let Some(checkpoint) = found.clone().filter(has_advanced) {
+            // Another instance may have made the same move.
+            self.guarded.is_stale = true;
+            let skipped = 0;
+            self.note_committed(
+                index,
+                &batch,
+                Committed {
+                    checkpoint,
+                    skipped,
+                },
+            );
+            return Ok(ControlFlow::Continue(VecDeque::new()));
+        }
+        if checkpoint::agree(found.as_ref(), self.sources[index].checkpoint.as_ref()) {
+            // Should the commit still be under way, the next attempt waits for it to end.
+            return Ok(ControlFlow::Continue(VecDeque::from([batch])));
+        }
+        self.restart(index).await?;
+        Ok(ControlFlow::Break(()))
+    }
+
+    fn note_committed(&mut self, index: usize, batch: &Batch, committed: Committed) {
+        let source = &mut self.sources[index];
+        let events = batch.events.len() + batch.parking.len() - committed.skipped;
+        source.state.processed.increment(events as u64);
+        source.state.skipped.increment(committed.skipped as u64);
+        source.state.parked.increment(batch.parking.len() as u64);
+        let last = batch
+            .events
+            .last()
+            .or(batch.parking.last().map(|p| &p.event));
+        let recorded_at = last.and_then(SourcedEvent::recorded_at);
+        source.state.processed_up_to(batch.advance.to, recorded_at);
+        source.checkpoint = Some(committed.checkpoint);
+    }
+}
+
+/// Index of the event at fault: a batch of one has no other.
+fn culprit(events: &[SourcedEvent], position: Option<u64>) -> Option<usize> {
+    match events {
+        [_] => Some(0),
+        _ => events
+            .iter()
+            .position(|event| Some(event.position()) == position),
+    }
+}

@@ -1,0 +1,77 @@
+//! Parked events that are to be processed once more.
+
+use tracing::{info, warn};
+
+use crate::{
+    Handler, SourcedEvent,
+    attempt::Failure,
+    parked,
+    worker::{Halt, Worker},
+};
+
+impl<H: Handler> Worker<H> {
+    /// Processes all that is marked as retrying, each in a transaction of its own. What fails in
+    /// passing stays marked, for the next time.
+    pub(crate) async fn retry_parked(&mut self) -> Result<(), Halt> {
+        let mut last = 0;
+        while !self.shutdown.is_cancelled() {
+            let next = parked::next_retrying(&self.pool, &self.config.service, last).await;
+            match next {
+                Ok(Some(id)) => {
+                    last = id;
+                    self.retry(id).await;
+                }
+                Ok(None) => return Ok(()),
+                Err(reason) => {
+                    warn!(%reason, "cannot read the parked events");
+                    return Ok(());
+                }
+            }
+        }
+        Err(Halt::Shutdown)
+    }
+
+    async fn retry(&mut self, id: u64) {
+        let Err(failure) = self.try_retry(id).await else {
+            return;
+        };
+        let recorded = match failure {
+            Failure::Permanent {
+                handler, reason, ..
+            } => {
+                let handler = handler.as_deref().unwrap_or(&self.config.service);
+                info!(id, handler, reason, "a parked event cannot be processed");
+                parked::park_again(&self.pool, id, handler, &reason).await
+            }
+            // After a commit of unknown outcome the record itself tells what is left to do.
+            other => {
+                warn!(id, ?other, "a retry failed in passing");
+                Ok(())
+            }
+        };
+        if let Err(reason) = recorded {
+            warn!(id, %reason, "cannot record that a retry failed; it will be repeated");
+        }
+    }
+
+    async fn try_retry(&mut self, id: u64) -> Result<(), Failure> {
+        let mut transaction = self.pool.begin().await?;
+        let Some(parked) = parked::lock_retrying(&mut transaction, id).await? else {
+            return Ok(());
+        };
+        let event = SourcedEvent {
+            source: parked.source.into(),
+            event: parked.event,
+        };
+        let handled = self.guarded.handle(&mut transaction, &[event]).await;
+        if let Err(failure) = handled {
+            let _ = transaction.rollback().await;
+            return Err(failure);
+        }
+        parked::resolve(&mut transaction, id).await?;
+        transaction.commit().await.map_err(Failure::Unknown)?;
+        self.guarded.is_stale = false;
+        info!(id, "a parked event was processed");
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! A log over gRPC.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use atlas_events::{
+    Event, GetLogInfoRequest, SubscriptionRequest, event_log_client::EventLogClient,
+    event_stream_client::EventStreamClient,
+};
+use futures::FutureExt;
+use prost::Message;
+use tokio::time::timeout;
+use tonic::{
+    Code, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+use super::{Begin, CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, LogState, SourceFault, Subscription};
+use crate::ConsumerError;
+
+/// What a server may send before it is read. HTTP/2 here ends a connection on which many small
+/// unread frames lie, and allows for more of them the larger the connection's window is; the
+/// adaptive window would make it small.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer a call, or to begin a stream.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silent for this many heartbeats, a stream is taken for dead; and never sooner than the minimum.
+const SILENT_HEARTBEATS: u32 = 3;
+const SILENCE_MIN: Duration = Duration::from_secs(5);
+
+/// The address of a log, and the connection to it.
+pub(crate) struct Grpc {
+    endpoint: Endpoint,
+    channel: Mutex<Option<Channel>>,
+}
+
+impl fmt::Debug for Grpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Grpc").field(self.endpoint.uri()).finish()
+    }
+}
+
+impl Grpc {
+    pub(crate) fn new(name: &str, url: &str) -> Result<Self, ConsumerError> {
+        let bad = |reason: String| ConsumerError::Address {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            reason,
+        };
+        let endpoint =
+            Endpoint::from_shared(url.to_owned()).map_err(|error| bad(error.to_string()))?;
+        let scheme = endpoint.uri().scheme_str().unwrap_or_default();
+        if !["http", "https"].contains(&scheme) {
+            return Err(bad("it begins with neither http nor https".to_owned()));
+        }
+        Ok(Self {
+            endpoint: endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+                .tcp_nodelay(true),
+            channel: Mutex::default(),
+        })
+    }
+
+    fn channel(&self) -> Channel {
+        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        channel
+            .get_or_insert_with(|| self.endpoint.connect_lazy())
+            .clone()
+    }
+
+    pub(crate) fn reconnect(&self) {
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) async fn state(&self) -> Result<LogState, SourceFault> {
+        let mut client = EventLogClient::new(self.channel());
+        let answer = answer(client.get_log_info(GetLogInfoRequest {})).await?;
+        let log_id = answer.log_id.parse().map_err(|_| {
+            SourceFault::Lost(format!(
+                "it calls itself \"{}\", which is no log",
+                answer.log_id
+            ))
+        })?;
+        Ok(LogState {
+            log_id,
+            first_position: answer.first_position,
+            last_position: answer.last_position,
+        })
+    }
+
+    pub(crate) async fn subscribe(
+        &self,
+        subscription: Subscription,
+    ) -> Result<Stream, SourceFault> {
+        let heartbeat = subscription.heartbeat_interval;
+        let mut client = EventStreamClient::new(self.channel());
+        let messages = answer(client.subscribe_to_events(request(subscription))).await?;
+        Ok(Stream {
+            messages,
+            silence_max: (heartbeat * SILENT_HEARTBEATS).max(SILENCE_MIN),
+            end: None,
+        })
+    }
+}
+
+fn request(subscription: Subscription) -> SubscriptionRequest {
+    let (after_position, start_from) = match subscription.begin {
+        Begin::After(position) => (Some(position), None),
+        Begin::Since(time) => (None, Some(time.into())),
+        Begin::Live => (None, None),
+    };
+    let texts = |list: Option<&[String]>| list.map(<[String]>::to_vec).unwrap_or_default();
+    SubscriptionRequest {
+        start_from,
+        after_position,
+        event_types: texts(subscription.filter.event_types()),
+        series_ids: texts(subscription.filter.series_ids()),
+        log_id: subscription.log_id.to_string(),
+        consumer: subscription.consumer,
+        heartbeat_interval: Some(subscription.heartbeat_interval.into()),
+    }
+}
+
+async fn answer<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, SourceFault> {
+    match timeout(ANSWER_TIMEOUT, call).await {
+        Ok(answered) => Ok(answered?.into_inner()),
+        Err(_) => Err(SourceFault::Lost(format!(
+            "no answer in {ANSWER_TIMEOUT:?}"
+        ))),
+    }
+}
+
+impl From<Status> for SourceFault {
+    fn from(status: Status) -> Self {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::FailedPrecondition => Self::OtherLog(message),
+            Code::OutOfRange => Self::OutOfRange(message),
+            Code::DataLoss => Self::Damaged(message),
+            Code::InvalidArgument => Self::Refused(message),
+            code => Self::Lost(format!("{code:?}: {message}")),
+        }
+    }
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    messages: Streaming<Event>,
+    silence_max: Duration,
+    /// How the stream ended, to be told once what came before has been taken.
+    end: Option<SourceFault>,
+}
+
+impl Stream {
+    pub(crate) async fn next(&mut self) -> Result<Vec<Event>, SourceFault> {
+        if let Some(end) = self.end.take() {
+            return Err(end);
+        }
+        let silent = |_| SourceFault::Lost(format!("silent for {:?}", self.silence_max));
+        let first = timeout(self.silence_max, self.messages.message())
+            .await
+            .map_err(silent)??
+            .ok_or_else(ended)?;
+        let mut bytes = first.encoded_len();
+        let mut events = vec![first];
+        while events.len() < CHUNK_EVENTS_MAX && bytes < CHUNK_BYTES_MAX {
+            match self.messages.message().now_or_never() {
+                None => break,
+                Some(Ok(Some(event))) => {
+                    bytes += event.encoded_len();
+                    events.push(event);
+                }
+                Some(Ok(None)) => {
+                    self.end = Some(ended());
+                    break;
+                }
+                Some(Err(status)) => {
+                    self.end = Some(status.into());
+                    break;
+                }
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn ended() -> SourceFault {
+    SourceFault::Lost("the stream ended".to_owned())
+}

@@ -1,0 +1,307 @@
+//! The loop of a consumer: takes batches of its sources in turn, and looks after what operators
+//! asked for.
+
+use std::{sync::Arc, task::Poll, time::Duration};
+
+use metrics::{Gauge, gauge};
+use sqlx::PgPool;
+use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::{info, warn};
+
+use crate::{
+    ConsumerConfig, ConsumerError, Handler, Source,
+    attempt::{Failure, Guarded},
+    batch::{Limits, Queue},
+    checkpoint::{self, Checkpoint},
+    lag::{ConsumerStatus, SourceState},
+    parked,
+    reader::{Reader, ReaderSettings},
+};
+
+/// Why the loop ends.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    Shutdown,
+    Fatal(ConsumerError),
+}
+
+impl From<ConsumerError> for Halt {
+    fn from(error: ConsumerError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+/// A source that is being read.
+pub(crate) struct Running {
+    pub(crate) source: Source,
+    pub(crate) state: Arc<SourceState>,
+    /// As last seen in the database.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    queue: Queue,
+    _reader: AbortOnDropHandle<()>,
+}
+
+impl Running {
+    fn start(
+        source: Source,
+        state: Arc<SourceState>,
+        checkpoint: Option<Checkpoint>,
+        settings: ReaderSettings,
+    ) -> Self {
+        let shared = Arc::clone(&state);
+        let (reader, readings) = Reader::new(source.clone(), checkpoint.as_ref(), settings, shared);
+        state.begins_after(
+            checkpoint
+                .as_ref()
+                .and_then(|checkpoint| checkpoint.position),
+        );
+        Self {
+            source,
+            state,
+            checkpoint,
+            queue: Queue::new(readings),
+            _reader: AbortOnDropHandle::new(tokio::spawn(reader.run())),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.source.name
+    }
+}
+
+/// A running consumer.
+pub(crate) struct Worker<H> {
+    pub(crate) pool: PgPool,
+    pub(crate) config: ConsumerConfig,
+    pub(crate) guarded: Guarded<H>,
+    pub(crate) sources: Vec<Running>,
+    pub(crate) shutdown: CancellationToken,
+    wake: Arc<Notify>,
+    parked: Gauge,
+}
+
+impl<H: Handler> Worker<H> {
+    pub(crate) fn new(
+        pool: PgPool,
+        config: ConsumerConfig,
+        handler: H,
+        shutdown: CancellationToken,
+        wake: Arc<Notify>,
+    ) -> Self {
+        let is_stale = true;
+        Self {
+            parked: gauge!(format!("{}_parked_events", config.metrics_prefix)),
+            pool,
+            config,
+            guarded: Guarded { handler, is_stale },
+            sources: Vec::new(),
+            shutdown,
+            wake,
+        }
+    }
+
+    /// Runs until shutdown, or until a source cannot be consumed any further.
+    pub(crate) async fn run(
+        mut self,
+        sources: &[Source],
+        status: &ConsumerStatus,
+    ) -> Result<(), ConsumerError> {
+        match self.work(sources, status).await {
+            Halt::Shutdown => Ok(()),
+            Halt::Fatal(error) => Err(error),
+        }
+    }
+
+    async fn work(&mut self, sources: &[Source], status: &ConsumerStatus) -> Halt {
+        let done = async {
+            self.prepare().await?;
+            self.start(sources, status).await?;
+            self.consume().await
+        };
+        match done.await {
+            Ok(never) => match never {},
+            Err(halt) => halt,
+        }
+    }
+
+    /// Goes back in time if that is configured, and has the handler build its memory.
+    async fn prepare(&mut self) -> Result<(), Halt> {
+        let mut failures = 0;
+        while let Err(reason) = self.try_to_prepare().await {
+            warn!(?reason, "cannot begin to consume yet; trying again");
+            failures += 1;
+            self.pause(failures).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_to_prepare(&mut self) -> Result<(), Failure> {
+        let mut transaction = self.pool.begin().await?;
+        self.guarded.reset(&mut transaction).await?;
+        transaction.commit().await?;
+        self.guarded.is_stale = false;
+        Ok(())
+    }
+
+    /// Starts reading all sources from their checkpoints.
+    async fn start(&mut self, sources: &[Source], status: &ConsumerStatus) -> Result<(), Halt> {
+        let mut failures = 0;
+        let checkpoints = loop {
+            match self.first_checkpoints(sources).await {
+                Ok(checkpoints) => break checkpoints,
+                Err(reason) => warn!(%reason, "cannot read the checkpoints; trying again"),
+            }
+            failures += 1;
+            self.pause(failures).await?;
+        };
+        for (source, state) in sources.iter().zip(status.sources.iter()) {
+            let mut checkpoints = checkpoints.iter();
+            let checkpoint = checkpoints.find(|checkpoint| checkpoint.source == *source.name);
+            let running = Running::start(
+                source.clone(),
+                Arc::clone(state),
+                checkpoint.cloned(),
+                self.reader_settings(),
+            );
+            self.sources.push(running);
+        }
+        Ok(())
+    }
+
+    /// The checkpoints from which to start, moved back in time if that is configured.
+    async fn first_checkpoints(&self, sources: &[Source]) -> Result<Vec<Checkpoint>, sqlx::Error> {
+        let service = &self.config.service;
+        let mut transaction = self.pool.begin().await?;
+        if let Some(months) = self.config.backfill_months {
+            let since = checkpoint::months_before(self.config.clock.now(), months);
+            info!(%since, "replaying");
+            for source in sources {
+                let name = source.name();
+                if !checkpoint::insert(&mut transaction, service, name, Some(since)).await? {
+                    checkpoint::seek(&mut transaction, service, Some(name), Some(since)).await?;
+                }
+            }
+        }
+        let checkpoints = checkpoint::list(&mut *transaction, service).await?;
+        transaction.commit().await?;
+        Ok(checkpoints)
+    }
+
+    fn reader_settings(&self) -> ReaderSettings {
+        ReaderSettings {
+            service: self.config.service.clone(),
+            heartbeat_interval: self.config.heartbeat_interval,
+            backoff: self.config.reconnect_backoff.clone(),
+            clock: self.config.clock.clone(),
+        }
+    }
+
+    async fn consume(&mut self) -> Result<std::convert::Infallible, Halt> {
+        let limits = Limits {
+            events: self.config.batch_events_max,
+            bytes: self.config.batch_bytes_max,
+            wait: self.config.batch_wait,
+        };
+        let mut poll = tokio::time::interval(self.config.poll_interval);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut turn = 0;
+        loop {
+            let index = tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Err(Halt::Shutdown),
+                _ = poll.tick() => None,
+                () = self.wake.notified() => None,
+                index = next_ready(&mut self.sources, turn) => Some(index),
+            };
+            let Some(index) = index else {
+                self.look_around().await?;
+                continue;
+            };
+            turn = index + 1;
+            if let Some(batch) = self.sources[index].queue.next(limits).await? {
+                self.process(index, batch).await?;
+            }
+        }
+    }
+
+    /// Does what operators asked for in the database.
+    async fn look_around(&mut self) -> Result<(), Halt> {
+        match checkpoint::list(&self.pool, &self.config.service).await {
+            Ok(found) => self.follow_moves(&found).await?,
+            Err(reason) => {
+                warn!(%reason, "cannot read the checkpoints");
+                return Ok(());
+            }
+        }
+        self.retry_parked().await?;
+        match parked::count_open(&self.pool, &self.config.service).await {
+            Ok(open) => self.parked.set(open as f64),
+            Err(reason) => warn!(%reason, "cannot count the parked events"),
+        }
+        Ok(())
+    }
+
+    /// Starts sources anew whose checkpoints are elsewhere than this consumer left them.
+    async fn follow_moves(&mut self, found: &[Checkpoint]) -> Result<(), Halt> {
+        for index in 0..self.sources.len() {
+            let source = &self.sources[index];
+            let mut checkpoints = found.iter();
+            let found = checkpoints.find(|checkpoint| checkpoint.source == source.name());
+            if !checkpoint::agree(found, source.checkpoint.as_ref()) {
+                info!(source = source.name(), "the checkpoint was moved");
+                self.restart(index).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a source anew from where its checkpoint is.
+    pub(crate) async fn restart(&mut self, index: usize) -> Result<(), Halt> {
+        // Who moved the checkpoint may have written effects as well.
+        self.guarded.is_stale = true;
+        let checkpoint = self.load_checkpoint(index).await?;
+        let settings = self.reader_settings();
+        let running = &self.sources[index];
+        let (source, state) = (running.source.clone(), Arc::clone(&running.state));
+        self.sources[index] = Running::start(source, state, checkpoint, settings);
+        Ok(())
+    }
+
+    /// Where the checkpoint of a source is, whatever time the database takes to tell.
+    pub(crate) async fn load_checkpoint(&self, index: usize) -> Result<Option<Checkpoint>, Halt> {
+        let name = self.sources[index].name();
+        let mut failures = 0;
+        loop {
+            match checkpoint::list(&self.pool, &self.config.service).await {
+                Ok(found) => return Ok(found.into_iter().find(|found| found.source == name)),
+                Err(reason) => warn!(%reason, "cannot read the checkpoints; trying again"),
+            }
+            failures += 1;
+            self.pause(failures).await?;
+        }
+    }
+
+    /// Waits before the next attempt; ends with the shutdown.
+    pub(crate) async fn pause(&self, failures: u64) -> Result<(), Halt> {
+        let failures = u32::try_from(failures).unwrap_or(u32::MAX);
+        let pause: Duration = self.config.retry_backoff.pause(failures);
+        let slept = self.shutdown.run_until_cancelled(tokio::time::sleep(pause));
+        slept.await.ok_or(Halt::Shutdown)
+    }
+}
+
+/// The next source, from a place on, of which a batch can be made.
+async fn next_ready(sources: &mut [Running], from: usize) -> usize {
+    std::future::poll_fn(|context| {
+        let count = sources.len();
+        for offset in 0..count {
+            let index = (from + offset) % count;
+            if sources[index].queue.poll_ready(context) {
+                return Poll::Ready(index);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
