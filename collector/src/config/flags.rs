@@ -4,7 +4,7 @@ use clap::Parser;
 
 /// Collects observations into an event log on TimescaleDB and serves it over gRPC and REST.
 ///
-/// Every setting has a place in the TOML file, a name in the environment ([grpc] port is
+/// Every setting has a place in the TOML file, a name in the environment (port in section grpc is
 /// GRPC__PORT) and can be given as --set grpc.port=5001; flags win over the environment, and that
 /// over the file. collector.example.toml lists them all.
 #[derive(Debug, Clone, Default, Parser)]

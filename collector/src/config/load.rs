@@ -118,7 +118,7 @@ fn fred(reader: &mut Reader) -> FredConfig {
         base_url: base_url(reader),
         request_interval: reader.milliseconds(
             "fred.request_interval_milliseconds",
-            500,
+            510,
             0..=60_000,
         ),
         request_timeout: reader.seconds("fred.request_timeout_seconds", 30, 1..=HOUR_SECONDS),

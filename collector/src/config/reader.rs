@@ -1,7 +1,12 @@
 //! Reads merged values one by one and collects everything that is wrong with them.
 
 use std::{
-    collections::BTreeSet, fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
 };
 
 use config::{Config, Value, ValueKind};
@@ -13,6 +18,8 @@ use super::layers::SECTIONS;
 pub struct Problem {
     /// The key, or what else is at fault, such as a file.
     pub key: String,
+    /// The variable or flag that set it, if one did.
+    pub origin: Option<String>,
     /// What is wrong and what to do, for people. Free of secrets.
     pub problem: String,
 }
@@ -21,6 +28,7 @@ impl Problem {
     pub(super) fn new(key: impl Into<String>, problem: impl fmt::Display) -> Self {
         Self {
             key: key.into(),
+            origin: None,
             problem: problem.to_string(),
         }
     }
@@ -28,7 +36,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.problem)
+        match &self.origin {
+            Some(origin) => write!(f, "{} ({origin}): {}", self.key, self.problem),
+            None => write!(f, "{}: {}", self.key, self.problem),
+        }
     }
 }
 
@@ -36,6 +47,8 @@ impl fmt::Display for Problem {
 pub(super) struct Reader {
     merged: Config,
     known: BTreeSet<&'static str>,
+    /// Where values came from that are not of the file.
+    origins: BTreeMap<&'static str, String>,
     problems: Vec<Problem>,
 }
 
@@ -44,6 +57,7 @@ impl Reader {
         Self {
             merged,
             known: BTreeSet::new(),
+            origins: BTreeMap::new(),
             problems,
         }
     }
@@ -51,12 +65,29 @@ impl Reader {
     /// The raw value of a key.
     pub(super) fn value(&mut self, key: &'static str) -> Option<Value> {
         self.known.insert(key);
-        self.merged.get::<Value>(key).ok()
+        let value = self.lookup(key)?.clone();
+        self.origins
+            .extend(value.origin().map(|origin| (key, origin.to_owned())));
+        Some(value)
+    }
+
+    /// The library's own look-up forgets where a value came from.
+    fn lookup(&self, key: &str) -> Option<&Value> {
+        let mut found = &self.merged.cache;
+        for name in key.split('.') {
+            let ValueKind::Table(table) = &found.kind else {
+                return None;
+            };
+            found = table.get(name)?;
+        }
+        Some(found)
     }
 
     /// Notes a problem with a value that was read by other means.
     pub(super) fn refuse(&mut self, key: impl Into<String>, problem: impl fmt::Display) {
-        self.problems.push(Problem::new(key, problem));
+        let problem = Problem::new(key, problem);
+        let origin = self.origins.get(problem.key.as_str()).cloned();
+        self.problems.push(Problem { origin, ..problem });
     }
 
     /// A text, which is never repeated in a problem: it may be a secret.

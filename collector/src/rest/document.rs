@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Extension, http::header, response::IntoResponse};
 use utoipa::{
-    IntoResponses, OpenApi, PartialSchema, ToSchema,
+    IntoResponses, OpenApi, ToSchema,
     openapi::{self, Content, RefOr, Response, ResponseBuilder},
 };
 
-use super::problem::{PROBLEM_JSON, Problem, ProblemKind};
+use super::problem::{PROBLEM_JSON, ProblemDetails, ProblemKind};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,7 +27,7 @@ use super::problem::{PROBLEM_JSON, Problem, ProblemKind};
         (name = "events", description = "The log of events"),
         (name = "operation", description = "Health, metrics, this document")
     ),
-    components(schemas(Problem, EventDocument))
+    components(schemas(ProblemDetails, EventDocument))
 )]
 struct Base;
 
@@ -50,7 +50,7 @@ impl Document {
 
 /// This document
 #[utoipa::path(
-    get, path = "/openapi.json", tag = "operation",
+    get, path = "/openapi.json", operation_id = "getOpenApi", tag = "operation",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
 )]
 pub(super) async fn openapi(Extension(document): Extension<Document>) -> impl IntoResponse {
@@ -190,6 +190,5 @@ pub(super) fn of(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Response>> {
 }
 
 fn problem_reference() -> RefOr<openapi::Schema> {
-    debug_assert!(matches!(Problem::schema(), RefOr::T(_)));
-    openapi::Ref::from_schema_name(Problem::name()).into()
+    openapi::Ref::from_schema_name(ProblemDetails::name()).into()
 }

@@ -82,7 +82,7 @@ impl IntoResponses for Cursors {
 /// In the order of their positions, a page at a time. A cursor or time from which retention has
 /// removed events gets 410 with the first position that remains.
 #[utoipa::path(
-    get, path = "/v1/events", tag = "events", params(EventsQuery),
+    get, path = "/v1/events", operation_id = "listEvents", tag = "events", params(EventsQuery),
     responses((status = 200, description = "A page", body = EventsPage), Cursors, Always)
 )]
 pub(super) async fn list(
@@ -124,7 +124,7 @@ fn of_parameter(violation: Violation) -> Violation {
 
 /// The event with an id
 #[utoipa::path(
-    get, path = "/v1/events/{event_id}", tag = "events",
+    get, path = "/v1/events/{event_id}", operation_id = "getEvent", tag = "events",
     params(("event_id" = String, Path, description = "ULID")),
     responses((status = 200, description = "The event", body = EventDocument), Parameters, One, Always)
 )]

@@ -106,14 +106,11 @@ pub(super) fn rfc3339(at: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rest::problem;
 
     #[track_caller]
     fn check(failure: LogError, kind: ProblemKind, words: &str) {
-        let problem = Problem::from(failure);
-        assert_eq!(problem.kind(), kind);
-        let text = serde_json::to_string(&problem).unwrap();
-        assert!(text.contains(words), "{text}");
-        assert!(!text.contains("relation"), "{text}");
+        problem::tests::check(&failure.into(), kind, words);
     }
 
     #[test]

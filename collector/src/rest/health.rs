@@ -24,7 +24,7 @@ pub(super) struct Health {
 
 /// Is the process alive?
 #[utoipa::path(
-    get, path = "/healthz", tag = "operation",
+    get, path = "/healthz", operation_id = "getHealth", tag = "operation",
     responses((status = 200, description = "The process answers", body = Health))
 )]
 pub(super) async fn live() -> Json<Health> {
@@ -35,7 +35,7 @@ pub(super) async fn live() -> Json<Health> {
 ///
 /// It can while its database tells where the log stands and it is not shutting down.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operation",
+    get, path = "/readyz", operation_id = "getReadiness", tag = "operation",
     responses((status = 200, description = "It can serve", body = Health), Always)
 )]
 pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Problem> {
@@ -59,7 +59,7 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Proble
 
 /// Metrics
 #[utoipa::path(
-    get, path = "/metrics", tag = "operation",
+    get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
     responses((status = 200, description = "In the text format of Prometheus",
         body = String, content_type = "text/plain"))
 )]

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -36,12 +36,10 @@ pub(super) async fn around(request: Request, next: Next) -> Response {
     let answering = async {
         let mut response = next.run(request).await;
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            let allow = response.headers_mut().remove(axum::http::header::ALLOW);
-            response = problem.of_request(&path, &request_id).render();
+            let allow = response.headers_mut().remove(header::ALLOW);
+            response = problem.render(&path, &request_id);
             if let Some(allow) = allow {
-                response
-                    .headers_mut()
-                    .insert(axum::http::header::ALLOW, allow);
+                response.headers_mut().insert(header::ALLOW, allow);
             }
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -50,15 +48,26 @@ pub(super) async fn around(request: Request, next: Next) -> Response {
     };
     let mut response = answering.instrument(span).await;
     let status = response.status().as_u16().to_string();
-    let method = method.to_string();
     counter!("fredcollector_rest_requests_total",
-        "method" => method, "route" => route.clone(), "status" => status)
+        "method" => method_label(&method), "route" => route.clone(), "status" => status)
     .increment(1);
     histogram!("fredcollector_rest_request_seconds", "route" => route).record(started.elapsed());
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The methods that a client makes up are one, or each would be a metric.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
 }
 
 /// Answers for a handler that takes too long.

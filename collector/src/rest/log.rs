@@ -33,7 +33,7 @@ pub(super) struct LogInfo {
 
 /// Identity, bounds and storage of the log
 #[utoipa::path(
-    get, path = "/v1/log", tag = "events",
+    get, path = "/v1/log", operation_id = "getLog", tag = "events",
     responses((status = 200, description = "The log", body = LogInfo), Always)
 )]
 pub(super) async fn info(State(app): State<App>) -> Result<Json<LogInfo>, Problem> {

@@ -98,7 +98,7 @@ impl From<Vintage> for ObservationView {
 ///
 /// Of each date the newest known value, or with `vintages` every value it ever had.
 #[utoipa::path(
-    get, path = "/v1/series/{id}/observations", tag = "observations",
+    get, path = "/v1/series/{id}/observations", operation_id = "listObservations", tag = "observations",
     params(("id" = String, Path, description = "Id of the series"), ObservationsQuery),
     responses((status = 200, description = "A page", body = ObservationsPage),
         Always, Parameters, One)
@@ -205,7 +205,7 @@ async fn check_exists(app: &App, id: &str) -> Result<(), Problem> {
 ///
 /// The newest known value of the newest date that has one.
 #[utoipa::path(
-    get, path = "/v1/series/{id}/latest", tag = "observations",
+    get, path = "/v1/series/{id}/latest", operation_id = "getLatestObservation", tag = "observations",
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The value", body = ObservationView), Always, One)
 )]

@@ -118,9 +118,21 @@ impl From<Violation> for FieldError {
     }
 }
 
-/// Problem details (RFC 9457). Some kinds have further members with facts for programs.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+/// What went wrong with a request.
+#[derive(Debug, Clone)]
 pub(crate) struct Problem {
+    kind: ProblemKind,
+    /// What happened this time, for people.
+    detail: String,
+    errors: Vec<FieldError>,
+    facts: Map<String, Value>,
+}
+
+/// Problem details (RFC 9457). Some kinds have further members with facts for programs, such as
+/// `first_position`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemDetails<'a> {
     /// Stable name of the kind, `urn:atlas:problem:` and one of `invalid-request`,
     /// `invalid-event`, `beyond-head`, `not-found`, `method-not-allowed`, `series-exists`,
     /// `conflict`, `trimmed`, `too-large`, `unsupported-media-type`, `internal`, `source-failed`,
@@ -135,36 +147,26 @@ pub(crate) struct Problem {
     #[schema(example = 422)]
     status: u16,
     /// What happened this time, for people.
-    detail: String,
+    detail: &'a str,
     /// The path that was asked for.
     #[schema(example = "/v1/events")]
-    instance: String,
+    instance: &'a str,
     /// Also in the header `x-request-id` and in the log of the collector.
-    request_id: String,
+    request_id: &'a str,
     /// The fields at fault; empty if no field is.
-    errors: Vec<FieldError>,
-    /// Facts for programs, such as `first_position`.
+    errors: &'a [FieldError],
     #[serde(flatten)]
     #[schema(ignore)]
-    facts: Map<String, Value>,
-    #[serde(skip)]
-    #[schema(ignore)]
-    kind: ProblemKind,
+    facts: &'a Map<String, Value>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        let (status, name, title) = kind.facts();
         Self {
-            r#type: format!("urn:atlas:problem:{name}"),
-            title,
-            status: status.as_u16(),
+            kind,
             detail: detail.into(),
-            instance: String::new(),
-            request_id: String::new(),
             errors: Vec::new(),
             facts: Map::new(),
-            kind,
         }
     }
 
@@ -174,9 +176,8 @@ impl Problem {
             .iter()
             .map(|error| format!("{}: {}", error.field, error.problem))
             .collect();
-        let mut problem = Self::new(kind, told.join("; "));
-        problem.errors = errors;
-        problem
+        let problem = Self::new(kind, told.join("; "));
+        Self { errors, ..problem }
     }
 
     /// A problem with one field of the request.
@@ -195,25 +196,28 @@ impl Problem {
         self
     }
 
-    /// The same problem, of this request.
-    pub(crate) fn of_request(mut self, path: &str, request_id: &str) -> Self {
-        path.clone_into(&mut self.instance);
-        request_id.clone_into(&mut self.request_id);
-        self
+    /// The kind and what a client is told.
+    fn details<'a>(&'a self, path: &'a str, request_id: &'a str) -> ProblemDetails<'a> {
+        let (status, name, title) = self.kind.facts();
+        ProblemDetails {
+            r#type: format!("urn:atlas:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            instance: path,
+            request_id,
+            errors: &self.errors,
+            facts: &self.facts,
+        }
     }
 
-    #[cfg(test)]
-    pub(crate) fn kind(&self) -> ProblemKind {
-        self.kind
-    }
-
-    /// The response as it goes out.
-    pub(crate) fn render(self) -> Response {
-        let transient = self.kind.is_transient();
-        let mut response = (self.kind.status(), Json(self)).into_response();
+    /// The response to the request for a path.
+    pub(crate) fn render(&self, path: &str, request_id: &str) -> Response {
+        let details = Json(self.details(path, request_id));
+        let mut response = (self.kind.status(), details).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if transient {
+        if self.kind.is_transient() {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         response
@@ -227,5 +231,19 @@ impl IntoResponse for Problem {
         let mut response = self.kind.status().into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Checks of what kind a problem is and that a client is told `words`.
+    #[track_caller]
+    pub(in crate::rest) fn check(problem: &Problem, kind: ProblemKind, words: &str) {
+        assert_eq!(problem.kind, kind);
+        let told = serde_json::to_string(&problem.details("/", "1")).unwrap();
+        assert!(told.contains(words), "{told}");
+        assert!(!told.contains("relation"), "{told}");
     }
 }

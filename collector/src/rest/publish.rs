@@ -91,7 +91,7 @@ impl IntoResponses for Publishing {
 /// All of them are stored or none, and are durable when this answers. An event whose id the log
 /// holds already is not stored again; its receipt names the first position.
 #[utoipa::path(
-    post, path = "/v1/events", tag = "events",
+    post, path = "/v1/events", operation_id = "publishEvents", tag = "events",
     request_body(content = inline(PublishBody), description = "One event, or `{\"events\": […]}` with 1 to 1,000"),
     responses(
         (status = 201, description = "Stored", body = Receipts),

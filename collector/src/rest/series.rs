@@ -18,7 +18,7 @@ use crate::series::NewSeries;
 
 /// All series that are collected
 #[utoipa::path(
-    get, path = "/v1/series", tag = "series",
+    get, path = "/v1/series", operation_id = "listSeries", tag = "series",
     responses((status = 200, description = "All series, by id", body = SeriesList), Always)
 )]
 pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<SeriesList>, Problem> {
@@ -31,7 +31,7 @@ pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<SeriesList
 ///
 /// FRED is asked what the series is; its observations are collected soon after.
 #[utoipa::path(
-    post, path = "/v1/series", tag = "series", request_body = AddSeries,
+    post, path = "/v1/series", operation_id = "addSeries", tag = "series", request_body = AddSeries,
     responses(
         (status = 201, description = "Added", body = SeriesView,
             headers(("location" = String, description = "Path of the series"))),
@@ -60,7 +60,7 @@ pub(super) async fn add(
 
 /// One series
 #[utoipa::path(
-    get, path = "/v1/series/{id}", tag = "series",
+    get, path = "/v1/series/{id}", operation_id = "getSeries", tag = "series",
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The series", body = SeriesView), Always, One)
 )]
@@ -73,7 +73,7 @@ pub(super) async fn get(
 
 /// Change the schedule of a series
 #[utoipa::path(
-    patch, path = "/v1/series/{id}", tag = "series", request_body = ChangeSeries,
+    patch, path = "/v1/series/{id}", operation_id = "changeSeries", tag = "series", request_body = ChangeSeries,
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The series as it is now", body = SeriesView),
         Always, Body, One)
@@ -92,7 +92,7 @@ pub(super) async fn change(
 ///
 /// Its events and observations stay.
 #[utoipa::path(
-    delete, path = "/v1/series/{id}", tag = "series",
+    delete, path = "/v1/series/{id}", operation_id = "deleteSeries", tag = "series",
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 204, description = "It is not collected any more"), Always, One)
 )]
@@ -103,7 +103,7 @@ pub(super) async fn delete(State(app): State<App>, Id(id): Id) -> Result<StatusC
 
 /// Suspend the schedule of a series
 #[utoipa::path(
-    post, path = "/v1/series/{id}/pause", tag = "series",
+    post, path = "/v1/series/{id}/pause", operation_id = "pauseSeries", tag = "series",
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The series as it is now", body = SeriesView),
         Always, One)
@@ -119,7 +119,7 @@ pub(super) async fn pause(
 ///
 /// What was missed is collected soon.
 #[utoipa::path(
-    post, path = "/v1/series/{id}/resume", tag = "series",
+    post, path = "/v1/series/{id}/resume", operation_id = "resumeSeries", tag = "series",
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The series as it is now", body = SeriesView),
         Always, One)
@@ -135,7 +135,7 @@ pub(super) async fn resume(
 ///
 /// Paused or not. Answers once what is new has been stored, which takes as long as FRED takes.
 #[utoipa::path(
-    post, path = "/v1/series/{id}/collect", tag = "series",
+    post, path = "/v1/series/{id}/collect", operation_id = "collectSeries", tag = "series",
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "What it brought", body = CollectedView),
         Always, One, Source)
@@ -154,7 +154,7 @@ pub(super) async fn collect(
 /// Nothing is collected twice. Answers once what is new has been stored, which for a long past takes
 /// minutes; the collection is made also if the answer is not awaited.
 #[utoipa::path(
-    post, path = "/v1/series/{id}/backfill", tag = "series", request_body = BackfillSeries,
+    post, path = "/v1/series/{id}/backfill", operation_id = "backfillSeries", tag = "series", request_body = BackfillSeries,
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "What it brought", body = CollectedView),
         Always, Body, One, Source)

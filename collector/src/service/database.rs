@@ -42,6 +42,7 @@ pub(super) async fn connect(config: &DatabaseConfig) -> Result<PgPool, StartErro
 pub(super) fn from_log(error: LogError) -> StartError {
     match error {
         LogError::Database(error) => refused(error),
+        LogError::Migration(error) => error.into(),
         error => StartError::Log(error),
     }
 }

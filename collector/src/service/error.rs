@@ -1,6 +1,7 @@
 use std::{io, net::SocketAddr};
 
 use event_log::LogError;
+use sqlx::migrate::MigrateError;
 
 use crate::{fred::FredError, series::SeriesError};
 
@@ -37,15 +38,33 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error(transparent)]
     Log(LogError),
-    /// The tables of the collector cannot be brought to this version.
-    #[error("the tables of the collector cannot be brought to this version: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The tables in the database cannot be brought to this version.
+    #[error("the database cannot be brought to this version: {0}")]
+    Migration(MigrateError),
+    /// A newer collector has changed the tables.
+    #[error(
+        "the database is of a newer version (it has migration {migration}); run a collector that \
+         is as new, or name another database.schema"
+    )]
+    Newer {
+        /// The migration that this collector does not know.
+        migration: i64,
+    },
     /// The source cannot be asked from this machine.
     #[error("FRED cannot be asked from this machine: {0}")]
     Source(#[from] FredError),
     /// The series of the configuration cannot be added.
     #[error("the series of the configuration cannot be added: {0}")]
     Series(#[from] SeriesError),
+}
+
+impl From<MigrateError> for StartError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(migration) => Self::Newer { migration },
+            error => Self::Migration(error),
+        }
+    }
 }
 
 /// Why a collector ended.

@@ -3,6 +3,8 @@
 mod descriptions;
 mod published;
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt};
 
@@ -38,6 +40,7 @@ pub fn write_log_lines(config: &TelemetryConfig) {
     let filter = EnvFilter::builder().parse_lossy(&config.filter);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let written = match config.format {
         LogFormat::Text => lines.finish().try_init(),
