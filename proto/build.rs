@@ -4,10 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const CONTRACT: [&str; 2] = [
-    "atlas/events/events.proto",
-    "atlas/events/consumer.proto",
-];
+const CONTRACT: [&str; 2] = ["atlas/events/events.proto", "atlas/events/consumer.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in CONTRACT {

@@ -6,7 +6,7 @@ use ulid::Ulid;
 use crate::{
     EVENT_BYTES_MAX, Event, EventType, Timestamp, Violation,
     event::Payload,
-    rules::{NAME_CHARS_MAX, check_payload},
+    rules::{NAME_CHARS_MAX, check_payload, complete_nulls},
     text::{check_name, check_text},
 };
 
@@ -65,7 +65,7 @@ impl Draft {
     /// # Errors
     /// The first rule that is broken, with the path of the field in [`Event`].
     pub fn new(event: Event, acceptance: &Acceptance) -> Result<Self, Violation> {
-        let payload = event.payload.ok_or_else(|| {
+        let mut payload = event.payload.ok_or_else(|| {
             let known = "series_collected, collection_failed, threshold_crossed, \
                          regime_transition and custom";
             Violation::new(
@@ -82,6 +82,7 @@ impl Draft {
         check_name("source_service", &event.source_service, NAME_CHARS_MAX)?;
         check_text("traceparent", &event.traceparent, NAME_CHARS_MAX)?;
         let series_ids = check_payload(&payload)?;
+        complete_nulls(&mut payload);
         let (event_id, occurred_at) = identify(&event.event_id, event.occurred_at, acceptance)?;
 
         let event = Event {
@@ -128,12 +129,7 @@ fn identify(
 ) -> Result<(Ulid, DateTime<Utc>), Violation> {
     let given_id = match event_id {
         "" => None,
-        text => Some(Ulid::from_string(text).map_err(|_| {
-            Violation::new(
-                "event_id",
-                "is not a ULID (26 characters of Crockford's base 32)",
-            )
-        })?),
+        text => Some(parse_id(text)?),
     };
     let given_time = match occurred_at {
         None => None,
@@ -169,6 +165,19 @@ fn identify(
         ));
     }
     Ok((id, occurred_at))
+}
+
+/// The library drops what 26 characters hold beyond 128 bits, so that two texts were one id.
+fn parse_id(text: &str) -> Result<Ulid, Violation> {
+    Ulid::from_string(text)
+        .ok()
+        .filter(|_| text.starts_with(|first| ('0'..='7').contains(&first)))
+        .ok_or_else(|| {
+            Violation::new(
+                "event_id",
+                "is not a ULID (26 characters of Crockford's base 32, the first of them 0 to 7)",
+            )
+        })
 }
 
 fn id_time(id: Ulid) -> Result<DateTime<Utc>, Violation> {

@@ -142,10 +142,28 @@ fn check_custom(event: &CustomEvent) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Makes a value of no kind the null that it stands for: what the JSON mapping reads `null` as.
+pub(crate) fn complete_nulls(payload: &mut Payload) {
+    if let Payload::Custom(CustomEvent {
+        data: Some(data), ..
+    }) = payload
+    {
+        data.fields.values_mut().for_each(complete_null);
+    }
+}
+
+fn complete_null(value: &mut pbjson_types::Value) {
+    use pbjson_types::value::Kind;
+    match value.kind.get_or_insert(Kind::NullValue(0)) {
+        Kind::ListValue(list) => list.values.iter_mut().for_each(complete_null),
+        Kind::StructValue(inner) => inner.fields.values_mut().for_each(complete_null),
+        Kind::NullValue(_) | Kind::NumberValue(_) | Kind::StringValue(_) | Kind::BoolValue(_) => {}
+    }
+}
+
 fn check_value(value: &pbjson_types::Value) -> Result<(), &'static str> {
     use pbjson_types::value::Kind;
     match &value.kind {
-        None => Err("holds a value of no kind"),
         Some(Kind::NumberValue(number)) if !number.is_finite() => {
             Err("holds NaN or an infinite number")
         }
@@ -159,16 +177,22 @@ fn check_value(value: &pbjson_types::Value) -> Result<(), &'static str> {
             }
             inner.fields.values().try_for_each(check_value)
         }
-        Some(
+        None
+        | Some(
             Kind::NullValue(_) | Kind::NumberValue(_) | Kind::StringValue(_) | Kind::BoolValue(_),
         ) => Ok(()),
     }
 }
 
 fn check_date(field: &str, text: &str) -> Result<(), Violation> {
-    // chrono also reads years of other lengths and single digits; the contract has one form.
-    let well_formed = text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
-    if well_formed && text.as_bytes()[0].is_ascii_digit() {
+    // chrono also reads signs, spaces, single digits and years of other lengths; the contract has
+    // one form.
+    let one_form = text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(index, byte)| byte.is_ascii_digit() || (byte == b'-' && matches!(index, 4 | 7)));
+    if one_form && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok() {
         return Ok(());
     }
     Err(Violation::new(
