@@ -1,9 +1,9 @@
 //! Publishing an id again stores nothing and returns the position of the first.
 
-use std::{cell::Cell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap};
 
 use atlas_events::Draft;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, LogConfig, Receipt};
 use futures::future::join_all;
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
@@ -13,7 +13,7 @@ use test_support::{
 };
 use ulid::Ulid;
 
-use crate::common::{TestLog, cases, chunk_boundary, everything, open, read_up_to};
+use crate::common::{SCHEMA, TestLog, cases, chunk_boundary, everything, open, read_up_to};
 
 /// Few ids, so that most are repeats.
 const IDS: u64 = 40;
@@ -28,8 +28,7 @@ struct Appearance {
 impl Appearance {
     /// The times in the ids lie around the boundary of two chunks, so that twins often lie in
     /// different ones.
-    fn draft(&self) -> Draft {
-        let boundary = chunk_boundary(started_at(), 2);
+    fn draft(&self, boundary: DateTime<Utc>) -> Draft {
         let id_time = boundary + TimeDelta::minutes(6 * (self.n as i64 - IDS as i64 / 2));
         let mut event = custom_event_at(self.n, id_time);
         let occurred_at = id_time + TimeDelta::minutes(self.minutes);
@@ -70,6 +69,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// What the log is to do, on a plain map.
 #[derive(Default, Clone)]
 struct Model {
+    /// The last position before.
+    before: u64,
     positions: HashMap<u64, u64>,
 }
 
@@ -78,7 +79,7 @@ impl Model {
     fn append(&mut self, batch: &[Appearance]) -> Vec<(u64, bool)> {
         let mut receipts = Vec::new();
         for appearance in batch {
-            let next = self.positions.len() as u64 + 1;
+            let next = self.before + self.positions.len() as u64 + 1;
             let known = self.positions.get(&appearance.n).copied();
             receipts.push((known.unwrap_or(next), known.is_some()));
             self.positions.entry(appearance.n).or_insert(next);
@@ -87,46 +88,55 @@ impl Model {
     }
 }
 
-fn all(batch: &[Appearance]) -> Vec<Draft> {
-    batch.iter().map(Appearance::draft).collect()
-}
-
 fn told(receipts: &[Receipt]) -> Vec<(u64, bool)> {
     receipts.iter().map(|r| (r.position, r.duplicate)).collect()
 }
 
-/// Processes on one log, and the model of it.
+/// Processes on one log. Cases follow each other on it, each at a boundary of chunks of its own.
 struct Scene {
     url: String,
-    schema: String,
     logs: Vec<EventLog>,
+    boundary: DateTime<Utc>,
     model: Model,
 }
 
 impl Scene {
-    async fn new(database: &TestDatabase, case: u64) -> Self {
-        let (url, schema) = (database.url(), format!("case_{case}"));
+    async fn new(database: &TestDatabase) -> Self {
+        let url = database.url();
         let mut logs = Vec::new();
         for _ in 0..2 {
-            logs.push(open(&url, &schema, LogConfig::default(), None).await);
+            logs.push(open_process(&url).await);
         }
         Self {
             url,
-            schema,
             logs,
+            boundary: chunk_boundary(started_at(), 400),
             model: Model::default(),
         }
+    }
+
+    async fn begin(&mut self) {
+        self.boundary += TimeDelta::weeks(1);
+        self.model = Model {
+            before: self.logs[0].head().await.unwrap().last_position,
+            positions: HashMap::new(),
+        };
+    }
+
+    fn drafts(&self, batch: &[Appearance]) -> Vec<Draft> {
+        batch.iter().map(|a| a.draft(self.boundary)).collect()
     }
 
     async fn take(&mut self, step: &Step) {
         match step {
             Step::Append(log, batch) => {
-                let receipts = self.logs[*log].append(all(batch)).await.unwrap();
+                let receipts = self.logs[*log].append(self.drafts(batch)).await.unwrap();
                 assert_eq!(told(&receipts), self.model.append(batch));
             }
             Step::Pipeline(log, batches) => {
                 let log = &self.logs[*log];
-                let pending: Vec<_> = batches.iter().map(|b| log.enqueue(all(b))).collect();
+                let enqueue = |batch: &Vec<_>| log.enqueue(self.drafts(batch));
+                let pending: Vec<_> = batches.iter().map(enqueue).collect();
                 for (pending, batch) in pending.into_iter().zip(batches) {
                     let receipts = pending.receipts().await.unwrap();
                     assert_eq!(told(&receipts), self.model.append(batch));
@@ -135,18 +145,17 @@ impl Scene {
             Step::Transaction(log, batch, kept) => self.transact(*log, batch, *kept).await,
             Step::Reopen(log) => {
                 self.logs[*log].close().await;
-                self.logs[*log] = open(&self.url, &self.schema, LogConfig::default(), None).await;
+                self.logs[*log] = open_process(&self.url).await;
             }
         }
     }
 
     async fn transact(&mut self, log: usize, batch: &[Appearance], kept: bool) {
-        let options = event_log::connect_options(&self.url, &self.schema).unwrap();
+        let options = event_log::connect_options(&self.url, SCHEMA).unwrap();
         let mut connection = PgConnection::connect_with(&options).await.unwrap();
         let mut transaction = connection.begin().await.unwrap();
-        let appended = self.logs[log]
-            .append_in(&mut transaction, &all(batch))
-            .await;
+        let drafts = self.drafts(batch);
+        let appended = self.logs[log].append_in(&mut transaction, &drafts).await;
         let mut model = self.model.clone();
         assert_eq!(told(&appended.unwrap()), model.append(batch));
         if kept {
@@ -158,10 +167,15 @@ impl Scene {
     }
 
     /// Every id is stored once, where the model has it.
-    async fn check_stored(self) {
-        let mut reader = self.logs[0].follow_after(0, everything()).await.unwrap();
-        let count = self.model.positions.len() as u64;
-        let stored: HashMap<_, _> = read_up_to(&mut reader, count)
+    async fn check_stored(&self) {
+        let before = self.model.before;
+        let mut reader = self.logs[0]
+            .follow_after(before, everything())
+            .await
+            .unwrap();
+        let last = before + self.model.positions.len() as u64;
+        assert_eq!(self.logs[0].head().await.unwrap().last_position, last);
+        let stored: HashMap<_, _> = read_up_to(&mut reader, last)
             .await
             .iter()
             .map(|event| {
@@ -170,22 +184,26 @@ impl Scene {
             })
             .collect();
         assert_eq!(stored, self.model.positions);
-        for log in self.logs {
-            log.close().await;
-        }
     }
+}
+
+async fn open_process(url: &str) -> EventLog {
+    let config = LogConfig {
+        retention: None,
+        ..LogConfig::default()
+    };
+    open(url, SCHEMA, config, None).await
 }
 
 #[test]
 fn a_repeat_stores_nothing_and_names_the_first_position() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let database = runtime.block_on(TestDatabase::create());
-    let case = Cell::new(0);
-    let mut runner = TestRunner::new(cases(20));
-    let checked = runner.run(&vec(step(), 1..20), |steps| {
-        case.set(case.get() + 1);
+    let scene = RefCell::new(runtime.block_on(Scene::new(&database)));
+    let checked = TestRunner::new(cases(24)).run(&vec(step(), 1..16), |steps| {
         runtime.block_on(async {
-            let mut scene = Scene::new(&database, case.get()).await;
+            let mut scene = scene.borrow_mut();
+            scene.begin().await;
             for step in &steps {
                 scene.take(step).await;
             }

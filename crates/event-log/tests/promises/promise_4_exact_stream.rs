@@ -1,7 +1,7 @@
 //! Exactly the matching events, once each, in order: through catch-up, the switch to live, falling
 //! behind, and resuming from a cursor.
 
-use std::{cell::Cell, sync::atomic::Ordering, task::Poll, time::Duration};
+use std::{cell::RefCell, sync::atomic::Ordering, task::Poll, time::Duration};
 
 use atlas_events::{CustomEvent, Draft, EventFilter, event::Payload};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,7 +9,6 @@ use event_log::{EventLog, Followed, Follower, LogConfig};
 use proptest::{collection::vec, prelude::*, sample::subsequence, test_runner::TestRunner};
 use test_support::{
     TestDatabase, custom_event, custom_event_at, draft, drafts, eventually, series_event,
-    started_at,
 };
 
 use crate::common::{
@@ -25,22 +24,28 @@ enum Kind {
     Custom(usize),
 }
 
-/// An event of the model: what it is about, and how many hours ago it occurred.
+/// An event to append: what it is about, and when it occurs, in hours before the end of its case.
 #[derive(Debug, Clone, Copy)]
 struct Made {
     kind: Kind,
-    hours_ago: i64,
+    hours_before: i64,
 }
 
-impl Made {
-    fn occurred_at(self) -> DateTime<Utc> {
-        started_at() - TimeDelta::hours(self.hours_ago)
-    }
+/// An event of the model.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    kind: Kind,
+    occurred_at: DateTime<Utc>,
+}
 
-    fn draft(self, n: u64) -> Draft {
-        let mut event = custom_event_at(n, self.occurred_at());
+impl Stored {
+    /// At this position.
+    fn draft(self, position: u64) -> Draft {
+        let mut event = custom_event_at(position, self.occurred_at);
         event.payload = match self.kind {
-            Kind::Series(index) => series_event(n, SERIES[index], "2024-05-01", "3.9").payload,
+            Kind::Series(index) => {
+                series_event(position, SERIES[index], "2024-05-01", "3.9").payload
+            }
             Kind::Custom(index) => Some(Payload::Custom(CustomEvent {
                 r#type: TYPES[index].to_owned(),
                 data: None,
@@ -63,14 +68,14 @@ impl Wanted {
         EventFilter::new(owned(&self.types), owned(&self.series)).unwrap()
     }
 
-    fn matches(&self, made: Made) -> bool {
-        let type_matches = |name: &&str| match made.kind {
+    fn matches(&self, stored: Stored) -> bool {
+        let type_matches = |name: &&str| match stored.kind {
             Kind::Series(_) => *name == "SeriesCollectedEvent",
             Kind::Custom(index) => {
                 *name == "CustomEvent" || *name == format!("custom:{}", TYPES[index])
             }
         };
-        let about = |series: &&str| matches!(made.kind, Kind::Series(i) if SERIES[i] == *series);
+        let about = |series: &&str| matches!(stored.kind, Kind::Series(i) if SERIES[i] == *series);
         (self.types.is_empty() || self.types.iter().any(type_matches))
             && (self.series.is_empty() || self.series.iter().any(about))
     }
@@ -78,9 +83,9 @@ impl Wanted {
 
 #[derive(Debug, Clone, Copy)]
 enum Start {
-    /// After this share of what is stored, in percent.
+    /// After this share of what the case has stored, in percent.
     After(usize),
-    /// From the first position of this time on.
+    /// From the first position on of a time so many hours before the end of the case.
     Since(i64),
     Live,
 }
@@ -102,8 +107,8 @@ fn made() -> impl Strategy<Value = Made> {
         (0..SERIES.len()).prop_map(Kind::Series),
         (0..TYPES.len()).prop_map(Kind::Custom),
     ];
-    // Up to a month ago, so that events of one batch lie in several chunks.
-    (kind, 0..720i64).prop_map(|(kind, hours_ago)| Made { kind, hours_ago })
+    // Within a month, so that events of one batch lie in several chunks.
+    (kind, 0..720i64).prop_map(|(kind, hours_before)| Made { kind, hours_before })
 }
 
 fn wanted() -> impl Strategy<Value = Wanted> {
@@ -140,68 +145,92 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Two processes, a reader of one of them, and the plain list of what was appended.
-struct Scene {
+/// Two processes with rings of the same size on one log, and all that was appended to it. Cases
+/// follow each other on it, each a month later than the one before.
+struct Ground {
     logs: Vec<EventLog>,
-    appended: Vec<Made>,
+    stored: Vec<Stored>,
+    now: DateTime<Utc>,
+}
+
+impl Ground {
+    async fn new(url: &str, ring_bytes_max: usize) -> Self {
+        let config = || LogConfig {
+            ring_bytes_max,
+            retention: None,
+            ..LogConfig::default()
+        };
+        let schema = format!("ring_of_{ring_bytes_max}");
+        let mut logs = Vec::new();
+        for _ in 0..2 {
+            logs.push(open(url, &schema, config(), None).await);
+        }
+        Self {
+            logs,
+            stored: Vec::new(),
+            now: "2000-01-01T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    async fn append(&mut self, process: usize, batch: &[Made]) {
+        let first = self.stored.len();
+        self.stored.extend(batch.iter().map(|made| Stored {
+            kind: made.kind,
+            occurred_at: self.now - TimeDelta::hours(made.hours_before),
+        }));
+        let fresh = (1..).zip(&self.stored).skip(first);
+        let drafts = fresh.map(|(position, stored)| stored.draft(position));
+        self.logs[process].append(drafts.collect()).await.unwrap();
+    }
+
+    /// A reader, and how much comes before its start.
+    async fn start(&self, start: Start, before: usize, wanted: &Wanted) -> (Follower, usize) {
+        let (log, filter) = (&self.logs[0], wanted.filter());
+        let count = self.stored.len();
+        let (follower, skipped) = match start {
+            Start::After(percent) => {
+                let after = before + (count - before) * percent / 100;
+                (log.follow_after(after as u64, filter).await, after)
+            }
+            Start::Since(hours_before) => {
+                let since = self.now - TimeDelta::hours(hours_before);
+                let first = self.stored.iter().position(|s| s.occurred_at >= since);
+                (
+                    log.follow_since(since, filter).await,
+                    first.unwrap_or(count),
+                )
+            }
+            Start::Live => (log.follow_live(filter).await, count),
+        };
+        (follower.unwrap(), skipped)
+    }
+}
+
+/// A reader, and what it has read.
+struct Scene<'a> {
+    ground: &'a mut Ground,
     wanted: Wanted,
-    follower: Option<Follower>,
+    follower: Follower,
     read: Vec<Place>,
     /// Everything up to here comes before the start.
     skipped: usize,
     live: bool,
 }
 
-impl Scene {
-    async fn new(url: &str, schema: &str, wanted: Wanted, ring_bytes_max: usize) -> Self {
-        let config = || LogConfig {
-            ring_bytes_max,
-            ..LogConfig::default()
-        };
-        let mut logs = Vec::new();
-        for _ in 0..2 {
-            logs.push(open(url, schema, config(), None).await);
-        }
+impl<'a> Scene<'a> {
+    async fn new(ground: &'a mut Ground, wanted: Wanted, before: &[Made], start: Start) -> Self {
+        ground.now += TimeDelta::days(30);
+        let count = ground.stored.len();
+        ground.append(1, before).await;
+        let (follower, skipped) = ground.start(start, count, &wanted).await;
         Self {
-            logs,
-            appended: Vec::new(),
+            ground,
             wanted,
-            follower: None,
+            follower,
             read: Vec::new(),
-            skipped: 0,
+            skipped,
             live: false,
         }
-    }
-
-    async fn append(&mut self, process: usize, batch: &[Made]) {
-        let drafts: Vec<_> = (self.appended.len() as u64..)
-            .zip(batch)
-            .map(|(n, made)| made.draft(n))
-            .collect();
-        self.logs[process].append(drafts).await.unwrap();
-        self.appended.extend(batch);
-    }
-
-    async fn start(&mut self, start: Start) {
-        let (log, filter) = (&self.logs[0], self.wanted.filter());
-        let count = self.appended.len();
-        let follower = match start {
-            Start::After(percent) => {
-                self.skipped = count * percent / 100;
-                log.follow_after(self.skipped as u64, filter).await
-            }
-            Start::Since(hours_ago) => {
-                let since = started_at() - TimeDelta::hours(hours_ago);
-                let first = self.appended.iter().position(|m| m.occurred_at() >= since);
-                self.skipped = first.unwrap_or(count);
-                log.follow_since(since, filter).await
-            }
-            Start::Live => {
-                self.skipped = count;
-                log.follow_live(filter).await
-            }
-        };
-        self.follower = Some(follower.unwrap());
     }
 
     fn note(&mut self, found: Followed) {
@@ -217,17 +246,16 @@ impl Scene {
 
     /// Takes what comes next; nothing may come, so this waits for a while only.
     async fn read(&mut self) {
-        let follower = self.follower.as_mut().unwrap();
-        if let Ok(found) = tokio::time::timeout(Duration::from_millis(20), follower.next()).await {
+        let waiting = tokio::time::timeout(Duration::from_millis(5), self.follower.next());
+        if let Ok(found) = waiting.await {
             self.note(found.unwrap());
         }
     }
 
     /// Drops the call to `next` wherever it has got to.
     async fn abandon(&mut self, polls: u32) {
-        let follower = self.follower.as_mut().unwrap();
         let mut polled = 0;
-        let mut call = Box::pin(follower.next());
+        let mut call = Box::pin(self.follower.next());
         let found = std::future::poll_fn(|context| {
             polled += 1;
             match call.as_mut().poll(context) {
@@ -247,30 +275,23 @@ impl Scene {
     }
 
     async fn resume(&mut self, process: usize) {
-        let cursor = self.follower.take().unwrap().cursor();
-        let after = cursor.load(Ordering::Acquire);
-        let follower = self.logs[process]
-            .follow_after(after, self.wanted.filter())
-            .await;
-        self.follower = Some(follower.unwrap());
+        let after = self.follower.cursor().load(Ordering::Acquire);
+        let resumed = self.ground.logs[process].follow_after(after, self.wanted.filter());
+        self.follower = resumed.await.unwrap();
         self.live = false;
     }
 
     async fn finish(mut self) {
-        let last_position = self.appended.len() as u64;
-        let mut follower = self.follower.take().unwrap();
-        let rest = read_up_to(&mut follower, last_position).await;
+        let stored = &self.ground.stored;
+        let rest = read_up_to(&mut self.follower, stored.len() as u64).await;
         self.read.extend(rest.iter().map(place));
         let expected: Vec<Place> = (1..)
-            .zip(&self.appended)
+            .zip(stored)
             .skip(self.skipped)
-            .filter(|(_, made)| self.wanted.matches(**made))
-            .map(|(position, made)| (position, made.draft(position - 1).event_id.to_string()))
+            .filter(|(_, stored)| self.wanted.matches(**stored))
+            .map(|(position, stored)| (position, stored.draft(position).event_id.to_string()))
             .collect();
         assert_eq!(self.read, expected);
-        for log in self.logs {
-            log.close().await;
-        }
     }
 }
 
@@ -278,26 +299,24 @@ impl Scene {
 fn exactly_the_wanted_events_come_once_in_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let database = runtime.block_on(TestDatabase::create());
-    let case = Cell::new(0);
     // Rings that hold nothing, a few batches, and everything.
-    let ring_bytes_max = prop_oneof![Just(0), 1_000..30_000usize, Just(10_000_000)];
+    let grounds = [0, 3_000, 20_000, 10_000_000].map(|ring_bytes_max| {
+        RefCell::new(runtime.block_on(Ground::new(&database.url(), ring_bytes_max)))
+    });
     let strategy = (
-        (wanted(), ring_bytes_max),
+        (0..grounds.len(), wanted()),
         vec(made(), 0..100),
         start(),
         vec(step(), 1..40),
     );
-    let checked = TestRunner::new(cases(40)).run(&strategy, |(setting, before, start, steps)| {
-        case.set(case.get() + 1);
+    let checked = TestRunner::new(cases(50)).run(&strategy, |(setting, before, start, steps)| {
         runtime.block_on(async {
-            let schema = format!("case_{}", case.get());
-            let (wanted, ring_bytes_max) = setting;
-            let mut scene = Scene::new(&database.url(), &schema, wanted, ring_bytes_max).await;
-            scene.append(1, &before).await;
-            scene.start(start).await;
+            let (ground, wanted) = setting;
+            let mut ground = grounds[ground].borrow_mut();
+            let mut scene = Scene::new(&mut ground, wanted, &before, start).await;
             for step in steps {
                 match step {
-                    Step::Append(process, batch) => scene.append(process, &batch).await,
+                    Step::Append(process, batch) => scene.ground.append(process, &batch).await,
                     Step::Read => scene.read().await,
                     Step::Abandon(polls) => scene.abandon(polls).await,
                     Step::Resume(process) => scene.resume(process).await,

@@ -1,6 +1,7 @@
 //! A stand between the log and its database that loses connections at the worst moment.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     str::FromStr,
     sync::{Arc, Mutex},
@@ -12,7 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What happens to the next commit.
+/// How a commit fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// The connection is lost before the database hears of it.
@@ -25,8 +26,11 @@ pub(crate) enum Loss {
 #[derive(Debug, Clone)]
 pub(crate) struct Proxy {
     address: SocketAddr,
-    loss: Arc<Mutex<Option<Loss>>>,
+    upcoming: Upcoming,
 }
+
+/// What becomes of each of the next commits; all goes well with those after.
+type Upcoming = Arc<Mutex<VecDeque<Option<Loss>>>>;
 
 impl Proxy {
     pub(crate) async fn start(url: &str) -> Self {
@@ -35,14 +39,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Self {
             address: listener.local_addr().unwrap(),
-            loss: Arc::default(),
+            upcoming: Arc::default(),
         };
-        let loss = Arc::clone(&proxy.loss);
+        let upcoming = Arc::clone(&proxy.upcoming);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(server.clone()).await.unwrap();
                 // Either side may end a connection whenever it likes.
-                tokio::spawn(relay(client, server, Arc::clone(&loss)));
+                tokio::spawn(relay(client, server, Arc::clone(&upcoming)));
             }
         });
         proxy
@@ -55,17 +59,13 @@ impl Proxy {
         format!("{user}@{}/{database}?sslmode=disable", self.address)
     }
 
-    /// Loses the connection that commits next.
-    pub(crate) fn lose_next(&self, loss: Loss) {
-        *self.loss.lock().unwrap() = Some(loss);
+    /// Sets what becomes of the next commits.
+    pub(crate) fn plan(&self, upcoming: &[Option<Loss>]) {
+        *self.upcoming.lock().unwrap() = upcoming.iter().copied().collect();
     }
 }
 
-async fn relay(
-    client: TcpStream,
-    server: TcpStream,
-    loss: Arc<Mutex<Option<Loss>>>,
-) -> std::io::Result<()> {
+async fn relay(client: TcpStream, server: TcpStream, upcoming: Upcoming) -> std::io::Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let mut request = vec![0; 64 * 1024];
@@ -79,7 +79,8 @@ async fn relay(
                 }
                 // A simple query, which travels alone because the client waits for its answer.
                 let commits = sent.first() == Some(&b'Q') && sent.ends_with(b"commit\0");
-                let loss = if commits { loss.lock().unwrap().take() } else { None };
+                let planned = commits.then(|| upcoming.lock().unwrap().pop_front());
+                let loss = planned.flatten().flatten();
                 if loss == Some(Loss::BeforeCommit) {
                     return Ok(());
                 }

@@ -67,7 +67,7 @@ fn ranges_and_seeks_are_exact_with_times_out_of_order() {
         vec(vec(minutes_ago(), 1..40), 0..6),
         vec((bound(), bound()), 12),
     );
-    let checked = TestRunner::new(cases(16)).run(&strategy, |(batches, bounds)| {
+    let checked = TestRunner::new(cases(10)).run(&strategy, |(batches, bounds)| {
         case.set(case.get() + 1);
         runtime.block_on(async {
             let schema = format!("case_{}", case.get());

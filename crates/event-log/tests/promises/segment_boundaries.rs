@@ -21,9 +21,9 @@ fn times(count: u64) -> Vec<DateTime<Utc>> {
 async fn every_count_around_a_boundary_is_read_whole() {
     let test = TestLog::create().await;
     let writer = test.open().await;
-    let times = times(3 * SEGMENT + 1);
+    let times = times(2 * SEGMENT + 1);
     let mut stored = 0;
-    for segments in 1..=3 {
+    for segments in 1..=2 {
         for count in [
             segments * SEGMENT - 1,
             segments * SEGMENT,
