@@ -1,0 +1,21 @@
+//! Tests of the gRPC services, each with a database of its own, real servers on ephemeral ports of
+//! the loopback, and the generated clients.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is to fail loudly, where it stands"
+)]
+
+mod common;
+
+mod bad_input;
+mod exact_stream;
+mod health_and_reflection;
+mod markers;
+mod outage;
+mod publishing;
+mod reading;
+mod several_servers;
+mod shutdown;
+mod slow_reader;
+mod small_frames;

@@ -1,0 +1,136 @@
+//! A server that stops tells its clients where to go on.
+
+use atlas_events::{PublishRequest, SubscriptionRequest, TimeRangeRequest};
+use test_support::{TestDatabase, custom_event};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+
+use crate::common::{
+    DEADLINE, Server, after, custom_events, end_of, expectation, fact, next, read, read_all,
+    receipts_of, told,
+};
+
+#[tokio::test]
+async fn streams_end_with_the_position_to_resume_after() {
+    let database = TestDatabase::create().await;
+    let server = Server::start(&database).await;
+    let mut client = server.client().await;
+    client.publish(custom_events(1..11)).await;
+    let filtered = SubscriptionRequest {
+        series_ids: vec!["UNRATE".to_owned()],
+        ..after(0)
+    };
+    // One that has read all, and one that wants nothing of it but has considered some.
+    let mut caught_up = client.subscribe(after(0)).await;
+    read(&mut caught_up, 10).await;
+    let mut filtered = client.subscribe(filtered).await;
+    server.begin_shutdown();
+    let shutting_down = expectation(Code::Unavailable, "SHUTTING_DOWN", "");
+    let status = end_of(&mut caught_up).await;
+    assert_eq!(told(&status), shutting_down);
+    assert_eq!(fact(&status, "position"), "10");
+    let status = end_of(&mut filtered).await;
+    assert_eq!(told(&status), shutting_down);
+    let considered: u64 = fact(&status, "position").parse().unwrap();
+    assert!(considered <= 10, "{considered}");
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_client_resumes_on_another_server_without_loss() {
+    let database = TestDatabase::create().await;
+    let (first, second) = (
+        Server::start(&database).await,
+        Server::start(&database).await,
+    );
+    let mut publisher = second.client().await;
+    let publishing = tokio::spawn(async move {
+        let mut published = Vec::new();
+        for n in 0..100 {
+            published.extend(publisher.publish(custom_events(n..n + 1)).await);
+        }
+        published
+    });
+    let mut stream = first.client().await.subscribe(after(0)).await;
+    let mut found = read(&mut stream, 30).await;
+    first.begin_shutdown();
+    let status = loop {
+        match next(&mut stream).await {
+            Ok(event) => found.push(event),
+            Err(status) => break status,
+        }
+    };
+    first.stopped().await;
+    let position: u64 = fact(&status, "position").parse().unwrap();
+    assert_eq!(position, found.len() as u64);
+    let mut stream = second.client().await.subscribe(after(position)).await;
+    let published = publishing.await.unwrap();
+    found.extend(read(&mut stream, published.len() - found.len()).await);
+    assert!(found == published);
+}
+
+#[tokio::test]
+async fn a_range_that_is_not_at_its_end_does_not_look_complete() {
+    let database = TestDatabase::create().await;
+    let server = Server::start(&database).await;
+    let mut client = server.client().await;
+    // More than a client takes without reading.
+    client.publish_thousands(30).await;
+    let range = client.events.get_events_since(TimeRangeRequest::default());
+    let mut range = range.await.unwrap().into_inner();
+    read(&mut range, 1).await;
+    server.begin_shutdown();
+    let status = read_all(range).await.unwrap_err();
+    assert_eq!(
+        told(&status),
+        expectation(Code::Unavailable, "SHUTTING_DOWN", "")
+    );
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn an_idle_publish_stream_ends_once_all_is_acknowledged() {
+    let database = TestDatabase::create().await;
+    let server = Server::start(&database).await;
+    let mut client = server.client().await;
+    let (requests, receiver) = mpsc::channel(1);
+    let requests_sent = ReceiverStream::new(receiver);
+    let answers = client
+        .publisher
+        .publish_stream(requests_sent)
+        .await
+        .unwrap();
+    let mut answers = answers.into_inner();
+    let events = vec![custom_event(1)];
+    requests.send(PublishRequest { events }).await.unwrap();
+    let stored = timeout(DEADLINE, answers.message()).await.unwrap().unwrap();
+    assert_eq!(receipts_of(stored.unwrap())[0].position, 1);
+    server.begin_shutdown();
+    let status = timeout(DEADLINE, answers.message())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(
+        told(&status),
+        expectation(Code::Unavailable, "SHUTTING_DOWN", "")
+    );
+    server.stopped().await;
+    drop(requests);
+}
+
+#[tokio::test]
+async fn a_closed_log_is_unavailable_and_stores_nothing() {
+    let database = TestDatabase::create().await;
+    let server = Server::start(&database).await;
+    let mut client = server.client().await;
+    let mut stream = client.subscribe(after(0)).await;
+    server.log.close().await;
+    let shutting_down = expectation(Code::Unavailable, "SHUTTING_DOWN", "");
+    let status = end_of(&mut stream).await;
+    assert_eq!(told(&status), shutting_down);
+    assert_eq!(fact(&status, "position"), "0");
+    let refused = client.try_publish(custom_events(1..2)).await.unwrap_err();
+    assert_eq!(told(&refused), shutting_down);
+    assert_eq!(client.info().await.last_position, 0);
+}
