@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll},
 };
 
@@ -102,7 +102,7 @@ async fn subscribe(
         return Err(refusal.at("log_id").with("log_id", log_id));
     }
     let follower = follow(&server.log, request.start, request.filter).await?;
-    let admission = admit(&server, &request.consumer, &follower)?;
+    let admission = admit(&server, &request.consumer, follower.cursor())?;
     Ok(Subscription::new(
         server,
         follower,
@@ -124,14 +124,11 @@ async fn follow(
     .map_err(|failure| Refusal::from_read(failure, "starting a subscription"))
 }
 
-fn admit(server: &Server, consumer: &str, follower: &Follower) -> Result<Admission, Refusal> {
-    server
-        .consumers
-        .admit(consumer, follower.cursor())
-        .ok_or_else(|| {
-            let message = "too many streams are open; try again later";
-            Refusal::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
-        })
+fn admit(server: &Server, consumer: &str, cursor: Arc<AtomicU64>) -> Result<Admission, Refusal> {
+    server.consumers.admit(consumer, cursor).ok_or_else(|| {
+        let message = "too many streams are open; try again later";
+        Refusal::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
+    })
 }
 
 async fn range(
@@ -144,18 +141,24 @@ async fn range(
         .read_between(range.since, range.before, range.filter)
         .await
         .map_err(|failure| Refusal::from_read(failure, "starting a range read").into_status())?;
-    Ok(frames::response(range_frames(server, read)))
+    // Without a name its lag is not told, so that there is no cursor to look at.
+    let admission = admit(&server, "", Arc::default()).map_err(Refusal::into_status)?;
+    Ok(frames::response(range_frames(server, read, admission)))
 }
 
 /// The frames of a range read; the last are trailers.
-fn range_frames(server: Arc<Server>, read: RangeRead) -> impl Stream<Item = Frame> + Send {
-    stream::unfold(Some(read), move |read| {
+fn range_frames(
+    server: Arc<Server>,
+    read: RangeRead,
+    admission: Admission,
+) -> impl Stream<Item = Frame> + Send {
+    stream::unfold(Some((read, admission)), move |reading| {
         let stop = server.stop.clone();
         async move {
-            let mut read = read?;
+            let (mut read, admission) = reading?;
             let status = match stop.run_until_cancelled(read.next()).await {
                 Some(Ok(Some(delivery))) => {
-                    return Some((Frame::data(delivery.frames), Some(read)));
+                    return Some((Frame::data(delivery.frames), Some((read, admission))));
                 }
                 Some(Ok(None)) => Status::ok(""),
                 Some(Err(failure)) => Refusal::from_read(failure, "reading a range").into_status(),
