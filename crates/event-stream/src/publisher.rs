@@ -13,8 +13,13 @@ use atlas_events::{
     publish_stream_response::Outcome,
 };
 use event_log::{EventLog, PendingAppend};
-use futures::{Stream, StreamExt, future::BoxFuture};
+use futures::{
+    Stream, StreamExt,
+    future::{self, BoxFuture},
+    stream,
+};
 use metrics::counter;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService};
 use tower::Service;
 
@@ -25,6 +30,7 @@ pub(crate) struct PublisherService {
     pub(crate) log: EventLog,
     pub(crate) unacknowledged_max: usize,
     pub(crate) refused_total: String,
+    pub(crate) stop: CancellationToken,
 }
 
 /// A batch that was queued, with the ids of its events.
@@ -123,7 +129,12 @@ impl EventPublisher for PublisherService {
         request: Request<Streaming<PublishRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let service = self.clone();
-        let outcomes = request.into_inner().map(move |request| {
+        let stop = self.stop.clone();
+        // A publisher that has nothing to send would keep its connection open for ever.
+        let requests = request
+            .into_inner()
+            .take_until(stop.clone().cancelled_owned());
+        let outcomes = requests.map(move |request| {
             // Queued here, while the stream is read, so that the order is that of the stream.
             let queued = request
                 .map_err(too_large)
@@ -139,8 +150,11 @@ impl EventPublisher for PublisherService {
                 })
             }
         });
+        let ending = stream::once(async move { stop.is_cancelled().then(|| Err(stopping())) });
         Ok(Response::new(Box::pin(
-            outcomes.buffered(self.unacknowledged_max),
+            outcomes
+                .buffered(self.unacknowledged_max)
+                .chain(ending.filter_map(future::ready)),
         )))
     }
 }
@@ -150,6 +164,13 @@ fn outcome_of(outcome: Result<PublishResponse, Refusal>) -> Outcome {
         Ok(response) => Outcome::Stored(response),
         Err(refusal) => Outcome::Refused(refusal.into_message()),
     }
+}
+
+/// How a publish stream ends that the server ends, once all it has read is answered.
+fn stopping() -> Status {
+    let message = "the server is stopping; publish what was not acknowledged elsewhere, with the \
+                   same event ids";
+    Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message).into_status()
 }
 
 /// The transport calls a message over the limit `OUT_OF_RANGE`, which in this contract is about

@@ -69,6 +69,7 @@ pub async fn serve(
         log: log.clone(),
         unacknowledged_max: config.unacknowledged_max,
         refused_total: format!("{prefix}_publish_refused_total"),
+        stop: shutdown.clone(),
     });
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in [EventStreamService::NAME, Publisher::NAME] {
