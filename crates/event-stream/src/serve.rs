@@ -9,6 +9,7 @@ use tonic::{
     server::NamedService,
     transport::{Server as Transport, server::TcpIncoming},
 };
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     StreamConfig,
@@ -25,6 +26,13 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Streams on one connection.
 const CONCURRENT_STREAMS_MAX: u32 = 1_024;
+
+/// The services of the contract that are served here.
+const SERVED: [&str; 3] = [
+    EventStreamService::NAME,
+    Publisher::NAME,
+    <EventLogServer<LogInfoService> as NamedService>::NAME,
+];
 
 /// Why the services could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +80,12 @@ pub async fn serve(
         stop: shutdown.clone(),
     });
     let (health, health_service) = tonic_health::server::health_reporter();
-    for name in [EventStreamService::NAME, Publisher::NAME] {
+    for name in SERVED {
         health
-            .set_service_status(name, tonic_health::ServingStatus::Serving)
+            .set_service_status(name, ServingStatus::Serving)
             .await;
     }
+    let ending_watches = end_watches(health, &shutdown);
     let (keepalive_interval, keepalive_timeout) = config.keepalive;
     let serving = Transport::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -85,8 +94,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(keepalive_interval))
         .http2_keepalive_timeout(Some(keepalive_timeout))
         .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
+        .add_service(reflection("v1").build_v1()?)
+        .add_service(reflection("v1alpha").build_v1alpha()?)
         .add_service(EventStreamService(server))
         .add_service(publisher)
         .add_service(EventLogServer::new(LogInfoService(log)))
@@ -94,12 +103,31 @@ pub async fn serve(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             shutdown.cancelled(),
         );
-    let ((), served) = tokio::join!(sampling, serving);
+    let ((), (), served) = tokio::join!(sampling, ending_watches, serving);
     Ok(served?)
 }
 
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
+/// Tells those who watch the health of services that these stop, and ends their streams, which
+/// would otherwise keep their connections open.
+async fn end_watches(mut health: HealthReporter, shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    // The empty name stands for the server as a whole.
+    for name in SERVED.into_iter().chain([""]) {
+        health
+            .set_service_status(name, ServingStatus::NotServing)
+            .await;
+        health.clear_service_status(name).await;
+    }
+}
+
+/// Reflection that lists what is served here; the contract also has services that others serve.
+fn reflection(version: &str) -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("grpc.health.v1.Health")
+        .with_service_name(format!("grpc.reflection.{version}.ServerReflection"));
+    SERVED
+        .iter()
+        .fold(builder, |builder, name| builder.with_service_name(*name))
 }
