@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Checkpoint, ParkedEvent, ParkedFilter, ParkedState, checkpoint, parked};
+use crate::{Checkpoint, ParkedEvent, ParkedFilter, ParkedState, checkpoint, parking};
 
 /// How often outcomes that somebody waits for are looked at.
 const OUTCOME_INTERVAL: Duration = Duration::from_millis(50);
@@ -155,7 +155,7 @@ impl ConsumerAdmin {
         after_id: u64,
         count_max: u32,
     ) -> Result<Vec<ParkedEvent>, AdminError> {
-        let page = parked::list(&self.pool, &self.service, filter, after_id, count_max);
+        let page = parking::list(&self.pool, &self.service, filter, after_id, count_max);
         Ok(page.await?)
     }
 
@@ -170,7 +170,7 @@ impl ConsumerAdmin {
         wait: Duration,
     ) -> Result<Retried, AdminError> {
         let deadline = Instant::now() + wait;
-        let ids = parked::mark_retrying(&self.pool, &self.service, filter).await?;
+        let ids = parking::mark_retrying(&self.pool, &self.service, filter).await?;
         self.wake();
         loop {
             let retried = self.outcome(&ids).await?;
@@ -183,7 +183,7 @@ impl ConsumerAdmin {
     }
 
     async fn outcome(&self, ids: &[u64]) -> Result<Retried, AdminError> {
-        let states = parked::states(&self.pool, ids).await?;
+        let states = parking::states(&self.pool, ids).await?;
         let count = |wanted| states.iter().filter(|state| **state == wanted).count() as u64;
         Ok(Retried {
             marked: ids.len() as u64,
@@ -197,7 +197,7 @@ impl ConsumerAdmin {
     /// # Errors
     /// [`AdminError::Database`].
     pub async fn discard(&self, filter: &ParkedFilter) -> Result<u64, AdminError> {
-        let ids = parked::discard(&self.pool, &self.service, filter).await?;
+        let ids = parking::discard(&self.pool, &self.service, filter).await?;
         Ok(ids.len() as u64)
     }
 }

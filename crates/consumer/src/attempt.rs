@@ -10,7 +10,7 @@ use crate::{
     BoxError, Handler, HandlerError, SourcedEvent,
     batch::Batch,
     checkpoint::{self, Checkpoint},
-    parked, processed,
+    parking, processed,
 };
 
 /// A handler, and whether its memory can be trusted.
@@ -108,7 +108,7 @@ async fn within<H: Handler>(
     }
     for parking in &batch.parking {
         if !known.contains(&parking.event.position()) {
-            parked::park(connection, place.service, parking).await?;
+            parking::park(connection, place.service, parking).await?;
         }
     }
     // Last, so that it also finds out a transaction that the handler broke and did not tell of:

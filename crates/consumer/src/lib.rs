@@ -25,6 +25,7 @@ mod error;
 mod handler;
 mod lag;
 mod parked;
+mod parking;
 mod process;
 mod processed;
 mod reader;

@@ -103,15 +103,12 @@ impl<H: Handler> Worker<H> {
         if let Some(checkpoint) = found.clone().filter(has_advanced) {
             // Another instance may have made the same move.
             self.guarded.is_stale = true;
-            let skipped = 0;
-            self.note_committed(
-                index,
-                &batch,
-                Committed {
-                    checkpoint,
-                    skipped,
-                },
-            );
+            let committed = Committed {
+                checkpoint,
+                skipped: 0,
+                handled: true,
+            };
+            self.note_committed(index, &batch, committed);
             return Ok(ControlFlow::Continue(VecDeque::new()));
         }
         if checkpoint::agree(found.as_ref(), self.sources[index].checkpoint.as_ref()) {

@@ -5,7 +5,7 @@ use tracing::{info, warn};
 use crate::{
     Handler, SourcedEvent,
     attempt::Failure,
-    parked,
+    parking,
     worker::{Halt, Worker},
 };
 
@@ -15,7 +15,7 @@ impl<H: Handler> Worker<H> {
     pub(crate) async fn retry_parked(&mut self) -> Result<(), Halt> {
         let mut last = 0;
         while !self.shutdown.is_cancelled() {
-            let next = parked::next_retrying(&self.pool, &self.config.service, last).await;
+            let next = parking::next_retrying(&self.pool, &self.config.service, last).await;
             match next {
                 Ok(Some(id)) => {
                     last = id;
@@ -41,7 +41,7 @@ impl<H: Handler> Worker<H> {
             } => {
                 let handler = handler.as_deref().unwrap_or(&self.config.service);
                 info!(id, handler, reason, "a parked event cannot be processed");
-                parked::park_again(&self.pool, id, handler, &reason).await
+                parking::park_again(&self.pool, id, handler, &reason).await
             }
             // After a commit of unknown outcome the record itself tells what is left to do.
             other => {
@@ -56,7 +56,7 @@ impl<H: Handler> Worker<H> {
 
     async fn try_retry(&mut self, id: u64) -> Result<(), Failure> {
         let mut transaction = self.pool.begin().await?;
-        let Some(parked) = parked::lock_retrying(&mut transaction, id).await? else {
+        let Some(parked) = parking::lock_retrying(&mut transaction, id).await? else {
             return Ok(());
         };
         let event = SourcedEvent {
@@ -68,7 +68,7 @@ impl<H: Handler> Worker<H> {
             let _ = transaction.rollback().await;
             return Err(failure);
         }
-        parked::resolve(&mut transaction, id).await?;
+        parking::resolve(&mut transaction, id).await?;
         transaction.commit().await.map_err(Failure::Unknown)?;
         self.guarded.is_stale = false;
         info!(id, "a parked event was processed");

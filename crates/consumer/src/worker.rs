@@ -15,7 +15,7 @@ use crate::{
     batch::{Limits, Queue},
     checkpoint::{self, Checkpoint},
     lag::{ConsumerStatus, SourceState},
-    parked,
+    parking,
     reader::{Reader, ReaderSettings},
 };
 
@@ -235,7 +235,7 @@ impl<H: Handler> Worker<H> {
             }
         }
         self.retry_parked().await?;
-        match parked::count_open(&self.pool, &self.config.service).await {
+        match parking::count_open(&self.pool, &self.config.service).await {
             Ok(open) => self.parked.set(open as f64),
             Err(reason) => warn!(%reason, "cannot count the parked events"),
         }
