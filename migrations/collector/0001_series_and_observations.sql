@@ -33,11 +33,16 @@ create table series (
     claimed_until timestamptz
 );
 
--- When the next request with a key may be made: one row for each key, shared by all collectors.
+-- The last two requests with a key: one row for each key, shared by all collectors.
 create table source_pace (
     -- SHA-256 of the key.
     key_hash bytea primary key,
-    next_slot timestamptz not null
+    -- Counts requests.
+    sequence bigint not null,
+    -- When the last request was made or, once its answer has begun, the latest time at which it can
+    -- have arrived; the same of the request before.
+    last_at timestamptz not null,
+    before_last_at timestamptz not null
 );
 
 -- Every value of every series, with the time from which it was known: the fold of all

@@ -21,7 +21,7 @@ use super::{
     CircuitState, FredConfig, FredError, FredFailure, FredObservation, FredSeries,
     answer::{self, ObservationsAnswer, SeriesAnswer, VintageDatesAnswer},
     circuit::Circuit,
-    pace::Pace,
+    pace::{Pace, Turn},
     redact::redacted,
 };
 
@@ -255,8 +255,8 @@ impl FredClient {
         series_id: &str,
         parameters: &[(&'static str, String)],
     ) -> Result<A, FredError> {
-        self.0.pace.wait().await.map_err(FredError::Pace)?;
-        let answer = self.ask(path, series_id, parameters).await;
+        let turn = self.0.pace.wait().await.map_err(FredError::Pace)?;
+        let answer = self.ask(turn, path, series_id, parameters).await;
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         counter!("fredcollector_source_requests_total", "source" => "fred", "outcome" => outcome)
             .increment(1);
@@ -269,6 +269,7 @@ impl FredClient {
 
     async fn ask<A: DeserializeOwned>(
         &self,
+        turn: Turn,
         path: &'static str,
         series_id: &str,
         parameters: &[(&'static str, String)],
@@ -285,8 +286,9 @@ impl FredClient {
             ])
             .query(parameters)
             .send()
-            .await
-            .map_err(|error| self.transport(error))?;
+            .await;
+        self.0.pace.arrived(turn).await;
+        let response = response.map_err(|error| self.transport(error))?;
         let status = response.status();
         let retry_after = retry_after(&response);
         let body = self.body(response).await?;

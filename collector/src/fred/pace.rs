@@ -7,17 +7,28 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio::{sync::Mutex, time::Instant};
+use tracing::debug;
 
-/// Hands out slots for requests, one after another.
+/// Lets one request through after another, an interval apart.
+///
+/// A request arrives some time after it was made, the first one on a connection much later than the
+/// next. So the one after the next waits until two intervals after the time at which this one can
+/// have arrived at the latest, which is known when its answer begins: no three requests arrive
+/// within two intervals.
 #[derive(Debug)]
 pub(crate) struct Pace {
     pool: PgPool,
     /// The key itself never leaves the process but to the source.
     key_hash: [u8; 32],
-    interval: Duration,
-    /// When this process made its last request. Held while waiting, so that a process reserves one
-    /// slot at a time and its requests take turns.
-    last: Mutex<Option<Instant>>,
+    interval_seconds: f64,
+    /// Held while waiting, so that the requests of a process take turns.
+    gate: Mutex<()>,
+}
+
+/// Leave to make one request.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    sequence: i64,
 }
 
 impl Pace {
@@ -25,44 +36,80 @@ impl Pace {
         Self {
             pool,
             key_hash: Sha256::digest(key.expose_secret()).into(),
-            interval,
-            last: Mutex::new(None),
+            interval_seconds: interval.as_secs_f64(),
+            gate: Mutex::new(()),
         }
     }
 
     /// Waits until the next request may be made.
-    pub(crate) async fn wait(&self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn wait(&self) -> Result<Turn, sqlx::Error> {
         let asked = Instant::now();
-        let mut last = self.last.lock().await;
-        let slot = Instant::now() + self.reserve().await?;
-        // A request that was late must not be followed too soon by one that is on time.
-        let earliest = last.map_or(slot, |last| slot.max(last + self.interval));
-        tokio::time::sleep_until(earliest).await;
-        *last = Some(Instant::now());
+        let gate = self.gate.lock().await;
+        let sequence = loop {
+            if let Some(sequence) = self.take().await? {
+                break sequence;
+            }
+            tokio::time::sleep(self.remaining().await?).await;
+        };
+        drop(gate);
         histogram!("fredcollector_source_pacing_wait_seconds", "source" => "fred")
             .record(asked.elapsed());
-        Ok(())
+        Ok(Turn { sequence })
     }
 
-    /// Takes the next free slot and tells how far ahead it is, by the clock of the database. A slot
-    /// is never more than a minute ahead, so that a clock set back does not stop collection.
-    async fn reserve(&self) -> Result<Duration, sqlx::Error> {
-        let wait_seconds = sqlx::query_scalar!(
-            r#"insert into source_pace as pace (key_hash, next_slot)
-               values ($1, clock_timestamp() + make_interval(secs => $2))
-               on conflict (key_hash) do update
-               set next_slot = make_interval(secs => $2) + least(
-                   greatest(pace.next_slot, clock_timestamp()),
-                   clock_timestamp() + interval '1 minute'
-               )
-               returning extract(
-                   epoch from next_slot - make_interval(secs => $2) - clock_timestamp()
-               )::float8 as "wait_seconds!""#,
+    /// Takes the turn if it has come, by the clock of the database. One that lies more than a minute
+    /// ahead is there by a clock that was set back, and does not count.
+    async fn take(&self) -> Result<Option<i64>, sqlx::Error> {
+        sqlx::query_scalar!(
+            "insert into source_pace as pace (key_hash, sequence, last_at, before_last_at)
+             values ($1, 1, clock_timestamp(), '-infinity')
+             on conflict (key_hash) do update
+             set sequence = pace.sequence + 1, last_at = clock_timestamp(),
+                 before_last_at = pace.last_at
+             where clock_timestamp() >= greatest(
+                       pace.last_at + make_interval(secs => $2),
+                       pace.before_last_at + 2 * make_interval(secs => $2))
+                or pace.last_at > clock_timestamp() + interval '1 minute'
+             returning sequence",
             &self.key_hash,
-            self.interval.as_secs_f64(),
+            self.interval_seconds,
+        )
+        .fetch_optional(&self.pool)
+        .await
+    }
+
+    /// How far ahead the turn is.
+    async fn remaining(&self) -> Result<Duration, sqlx::Error> {
+        let seconds = sqlx::query_scalar!(
+            r#"select extract(epoch from greatest(
+                          last_at + make_interval(secs => $2),
+                          before_last_at + 2 * make_interval(secs => $2)
+                      ) - clock_timestamp())::float8 as "seconds!"
+               from source_pace where key_hash = $1"#,
+            &self.key_hash,
+            self.interval_seconds,
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok(Duration::try_from_secs_f64(wait_seconds.max(0.0)).unwrap_or_default())
+        Ok(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
+    }
+
+    /// Notes that a request has arrived by now, if its time still matters.
+    pub(crate) async fn arrived(&self, turn: Turn) {
+        let noted = sqlx::query!(
+            "update source_pace
+             set last_at = case when sequence = $2 then clock_timestamp() else last_at end,
+                 before_last_at =
+                     case when sequence = $2 + 1 then clock_timestamp() else before_last_at end
+             where key_hash = $1 and sequence - $2 in (0, 1)",
+            &self.key_hash,
+            turn.sequence,
+        )
+        .execute(&self.pool)
+        .await;
+        if let Err(error) = noted {
+            // The next request then goes by when this one was made.
+            debug!(%error, "the arrival of a request could not be noted");
+        }
     }
 }

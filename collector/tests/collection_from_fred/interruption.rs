@@ -3,10 +3,12 @@
 use std::{
     pin::pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use chrono::Days;
 use fred_stand_in::Release;
+use test_support::eventually;
 
 use crate::{
     bed::{Bed, Process, day, own_series},
@@ -41,22 +43,23 @@ async fn wherever_a_collection_is_cut_short_each_point_is_stored_once() {
     process.registry.collect_now("OWN").await.unwrap();
     let mut expected: Vec<Point> = vec![(first, first, Some(0.into()))];
 
-    for polls in 1..400 {
-        let date = first + Days::new(polls);
-        let value = polls.to_string();
-        let release = Release::new(date, &value).known_since(date);
+    let (mut polls, mut cuts) = (1, 0);
+    for n in 1..=60 {
+        let date = first + Days::new(n);
+        let release = Release::new(date, n.to_string()).known_since(date);
         bed.fred.release("OWN", release).unwrap();
-        expected.push((date, date, Some(polls.into())));
+        expected.push((date, date, Some(n.into())));
 
-        let polls = usize::try_from(polls).unwrap();
-        let ended = interrupted_after(polls, &process).await;
-        process.registry.collect_now("OWN").await.unwrap();
-        if ended {
-            break;
+        if interrupted_after(polls, &process).await {
+            polls = 1;
+        } else {
+            cuts += 1;
+            polls += 1;
         }
+        process.registry.collect_now("OWN").await.unwrap();
     }
 
-    assert!(expected.len() > 10, "it was cut at many points");
+    assert!(cuts > 30, "{cuts} cuts");
     assert_exact(&process, "OWN", &expected).await;
     let told = process.collected().await;
     assert_eq!(told.len(), expected.len(), "an event for each release");
@@ -64,30 +67,32 @@ async fn wherever_a_collection_is_cut_short_each_point_is_stored_once() {
 
 #[tokio::test]
 async fn a_backfill_of_several_transactions_goes_on_where_it_was_cut_short() {
-    let first = day("1980-01-01");
+    let first = day("1900-01-01");
     let known_from = day("2020-01-01");
     let mut series = own_series();
     let mut expected: Vec<Point> = Vec::new();
-    for n in 0..12_500_u64 {
+    for n in 0..32_500_u64 {
         let date = first + Days::new(n);
         series = series.with_value(date, known_from, &n.to_string()).unwrap();
         expected.push((known_from, date, Some(n.into())));
     }
     let (_bed, process) = Bed::with(series).await;
 
-    let mut cuts = 0;
-    let mut cut_with_a_part_stored = false;
-    for polls in (3..).step_by(3) {
-        if interrupted_after(polls, &process).await {
-            break;
-        }
-        cuts += 1;
-        let events = process.events().await.len();
-        cut_with_a_part_stored |= (1..13).contains(&events);
+    // The first of four transactions has ended, the others have not.
+    let begun = eventually(Duration::from_secs(20), async || {
+        process.log.head().await.unwrap().last_position > 0
+    });
+    tokio::select! {
+        () = begun => {}
+        outcome = process.registry.collect_now("OWN") => panic!("not cut short: {outcome:?}"),
     }
+    let stored = process.log.head().await.unwrap().last_position;
+    assert!((10..33).contains(&stored), "{stored} events");
+    let cursor = process.registry.get("OWN").await.unwrap().vintage_cursor;
+    assert_eq!(cursor, None, "not everything is known yet");
 
-    assert!(cuts > 5);
-    assert!(cut_with_a_part_stored, "between two transactions");
+    let rest = process.registry.collect_now("OWN").await.unwrap();
+    assert!(rest.data_points < expected.len());
     assert_exact(&process, "OWN", &expected).await;
     let cursor = process.registry.get("OWN").await.unwrap().vintage_cursor;
     assert_eq!(cursor, Some(known_from));
