@@ -13,7 +13,6 @@ use super::{
     fetch::Fetched,
     known::Known,
     news::{News, midnight, news},
-    transaction::begin,
 };
 use crate::{
     fred::{FredObservation, FredSeries},
@@ -46,7 +45,7 @@ impl SeriesCollector {
         let mut stored = 0;
         let mut positions = None;
         loop {
-            let mut transaction = begin(&self.pool).await?;
+            let mut transaction = self.pool.begin().await?;
             let row = store::lock(&mut transaction, series_id)
                 .await?
                 .ok_or_else(|| CollectError::NotFound(series_id.clone()))?;

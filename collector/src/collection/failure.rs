@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
 use tracing::warn;
 
-use super::{CollectError, SeriesCollector, commit::draft, transaction::begin};
+use super::{CollectError, SeriesCollector, commit::draft};
 use crate::{
     fred::FredFailure,
     series::{Schedule, store},
@@ -23,7 +23,7 @@ pub(super) async fn record(
     asked_at: DateTime<Utc>,
 ) -> Result<(), CollectError> {
     let (code, message) = (failure.error.code(), failure.error.to_string());
-    let mut transaction = begin(&collector.pool).await?;
+    let mut transaction = collector.pool.begin().await?;
     let Some(row) = store::lock(&mut transaction, series_id).await? else {
         return Ok(());
     };

@@ -10,7 +10,6 @@ mod failure;
 mod fetch;
 mod known;
 mod news;
-mod transaction;
 mod worker;
 
 pub use collector::{CollectError, Collected, SeriesCollector};

@@ -6,6 +6,7 @@ use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
+    raw_sql,
 };
 
 use crate::LogError;
@@ -36,7 +37,8 @@ pub fn connect_options(url: &str, schema: &str) -> Result<PgConnectOptions, LogE
         ("plan_cache_mode", "force_custom_plan"),
         ("statement_timeout", "60s"),
         ("jit", "off"),
-        ("client_min_messages", "warning"),
+        // `rollback` where there is nothing to roll back is no news; see `connect`.
+        ("client_min_messages", "error"),
     ]);
     Ok(options.application_name(&format!("atlas {schema}")))
 }
@@ -61,6 +63,11 @@ pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<Pg
     Ok(PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // The library forgets a transaction whose `begin` was dropped before its answer, and what
+        // the next user of the connection stores would be part of it and never be committed.
+        .after_release(|connection, _| {
+            Box::pin(async { Ok(raw_sql("rollback").execute(connection).await.is_ok()) })
+        })
         .connect_lazy_with(options))
 }
 
