@@ -1,0 +1,16 @@
+//! The promises of the consumer, each with tests that try to break it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on is to fail loudly, where it stands"
+)]
+
+mod common;
+mod handler;
+mod operators;
+mod promise_6_exactly_once;
+mod promise_7_parked;
+mod proxy;
+mod scripted;
+mod sources;

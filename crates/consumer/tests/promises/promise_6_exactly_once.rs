@@ -1,0 +1,306 @@
+//! Promise 6, exactly-once effects: a consumer's effects, its checkpoint and its record of processed
+//! events commit together. Whatever is killed or lost, each event has its effect once, in order.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use consumer::{Consumer, Reset, Source};
+use sqlx::Connection;
+use test_support::{drafts, eventually};
+use tokio::time::sleep;
+
+use crate::{
+    common::{Bench, DEADLINE, Form, Run, ServedLog, all, append, config},
+    handler::{Fault, Faults},
+    proxy::Proxy,
+};
+
+/// Both forms of a source keep a promise.
+macro_rules! in_both_forms {
+    ($($name:ident),* $(,)?) => {
+        mod over_grpc {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() { super::$name(super::Form::Grpc).await; })*
+        }
+        mod in_process {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() { super::$name(super::Form::InProcess).await; })*
+        }
+    };
+}
+pub(crate) use in_both_forms;
+
+in_both_forms!(
+    every_event_has_its_effect_once_and_in_order,
+    a_consumer_killed_hundreds_of_times_has_each_effect_once,
+    sessions_terminated_at_any_moment_lose_and_double_nothing,
+    a_commit_of_unknown_outcome_is_neither_lost_nor_doubled,
+    a_database_that_is_away_is_waited_for,
+    a_replay_has_no_second_effect,
+    two_instances_of_a_service_share_the_work,
+    a_transaction_that_the_handler_broke_is_not_taken_for_committed,
+);
+
+async fn every_event_has_its_effect_once_and_in_order(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..500).await;
+    let faults = Faults::none();
+    let run = bench.run(&faults).await;
+    bench.until_effects(500).await;
+    bench.served.append(500..1_000).await;
+    bench.until_effects(1_000).await;
+    bench.until_position(1_000).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, all(1_000));
+    assert_eq!(faults.resets.load(Ordering::Relaxed), 1);
+    assert!(faults.batches.load(Ordering::Relaxed) < 500);
+}
+
+async fn a_consumer_killed_hundreds_of_times_has_each_effect_once(form: Form) {
+    const EVENTS: u64 = 4_000;
+    let bench = Bench::create(form).await;
+    let log = bench.served.log.clone();
+    let publishing = tokio::spawn(async move {
+        for chunk in 0..EVENTS / 20 {
+            append(&log, drafts(chunk * 20..(chunk + 1) * 20)).await;
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let faults = Faults::none();
+    let mut kills_after_progress = 0;
+    let mut seen = 0;
+    for _ in 0..200 {
+        let run = bench.run(&faults).await;
+        sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
+        run.kill().await;
+        let effects = bench.effects().await.len();
+        kills_after_progress += u32::from(effects > seen);
+        seen = effects;
+    }
+    assert!(kills_after_progress > 20, "{kills_after_progress}");
+    publishing.await.unwrap();
+    let run = bench.run(&faults).await;
+    bench.until_effects(EVENTS as usize).await;
+    bench.until_position(EVENTS).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, all(EVENTS));
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+async fn sessions_terminated_at_any_moment_lose_and_double_nothing(form: Form) {
+    const EVENTS: u64 = 3_000;
+    let bench = Bench::create(form).await;
+    bench.served.append(0..EVENTS).await;
+    let faults = Faults::none();
+    let run = bench.run(&faults).await;
+    let mut terminator = bench.sql().await;
+    let mut terminated = 0_i64;
+    while bench_count(&mut terminator).await < EVENTS as i64 {
+        terminated += sqlx::query_scalar::<_, i64>(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity
+             where datname = current_database() and application_name = 'atlas effects'",
+        )
+        .fetch_one(&mut terminator)
+        .await
+        .unwrap();
+        sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
+    }
+    assert!(terminated > 5, "{terminated}");
+    bench.until_position(EVENTS).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, all(EVENTS));
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+async fn bench_count(connection: &mut sqlx::PgConnection) -> i64 {
+    sqlx::query_scalar("select count(*) from effects")
+        .fetch_one(connection)
+        .await
+        .unwrap()
+}
+
+async fn a_commit_of_unknown_outcome_is_neither_lost_nor_doubled(form: Form) {
+    const EVENTS: u64 = 3_000;
+    let bench = Bench::create(form).await;
+    bench.served.append(0..EVENTS).await;
+    let proxy = Proxy::of_database(&bench.database.url()).await;
+    let pool = bench
+        .pool_through(&proxy.database_url(&bench.database.url()))
+        .await;
+    let consumer = Consumer::open(pool, config(), vec![bench.source()])
+        .await
+        .unwrap();
+    proxy.lose_commits(4);
+    let faults = Faults::none();
+    let run = Run::start(consumer, &faults);
+    bench.until_effects(EVENTS as usize).await;
+    proxy.lose_commits(0);
+    bench.until_position(EVENTS).await;
+    run.stop().await;
+    let (before, after) = proxy.lost();
+    assert!(before > 3 && after > 3, "{before} {after}");
+    assert_eq!(bench.effects().await, all(EVENTS));
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+async fn a_database_that_is_away_is_waited_for(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..300).await;
+    let proxy = Proxy::of_database(&bench.database.url()).await;
+    let pool = bench
+        .pool_through(&proxy.database_url(&bench.database.url()))
+        .await;
+    let consumer = Consumer::open(pool, config(), vec![bench.source()])
+        .await
+        .unwrap();
+    let faults = Faults::none();
+    let run = Run::start(consumer, &faults);
+    bench.until_effects(40).await;
+    proxy.cut();
+    let effects_before = bench.effects().await.len();
+    bench.served.append(300..600).await;
+    // The lag of an idle stream is zero: it is told once the source was heard again.
+    eventually(DEADLINE, async || {
+        let lag = run.status.sources().remove(0);
+        lag.head_position == Some(600) && lag.lag_events.is_some_and(|events| events > 0)
+    })
+    .await;
+    // At most the transaction that was committing when the line was cut.
+    assert!(bench.effects().await.len() <= effects_before + 40);
+    proxy.mend();
+    bench.until_position(600).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, all(600));
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+async fn a_replay_has_no_second_effect(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..500).await;
+    let faults = Faults::at(&[(77, Fault::Permanent)]);
+    let run = bench.run(&faults).await;
+    bench.until_position(500).await;
+    let batches = faults.batches.load(Ordering::Relaxed);
+    for reset in [Reset::Beginning, Reset::Position(250)] {
+        run.admin.reset(None, reset).await.unwrap();
+        bench.until_position(500).await;
+    }
+    assert_eq!(faults.batches.load(Ordering::Relaxed), batches);
+    run.admin
+        .reset(Some("collector"), Reset::Position(499))
+        .await
+        .unwrap();
+    bench.served.append(500..510).await;
+    bench.until_position(510).await;
+    run.stop().await;
+    let expected: Vec<u64> = all(510).into_iter().filter(|n| *n != 77).collect();
+    assert_eq!(bench.effects().await, expected);
+    let parked = bench
+        .admin()
+        .parked(&Default::default(), 0, 10)
+        .await
+        .unwrap();
+    assert_eq!(parked.len(), 1);
+}
+
+async fn two_instances_of_a_service_share_the_work(form: Form) {
+    const EVENTS: u64 = 2_000;
+    let bench = Bench::create(form).await;
+    let faults = Faults::none();
+    let (first, second) = (bench.run(&faults).await, bench.run(&faults).await);
+    bench.served.append(0..EVENTS).await;
+    bench.until_position(EVENTS).await;
+    first.stop().await;
+    second.stop().await;
+    assert_eq!(bench.effects().await, all(EVENTS));
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+async fn a_transaction_that_the_handler_broke_is_not_taken_for_committed(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..100).await;
+    let faults = Faults::at(&[(30, Fault::Silent)]);
+    let run = bench.run(&faults).await;
+    bench.until_position(100).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, all(100));
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+/// Positions of one source, in the order of their effects.
+async fn effects_of(bench: &Bench, source: &str) -> Vec<u64> {
+    let positions: Vec<i64> =
+        sqlx::query_scalar("select position from effects where source = $1 order by sequence")
+            .bind(source)
+            .fetch_all(&bench.pool)
+            .await
+            .unwrap();
+    positions.into_iter().map(i64::unsigned_abs).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_sources_have_checkpoints_of_their_own() {
+    let bench = Bench::create(Form::InProcess).await;
+    let other = ServedLog::start(&bench.database, "other").await;
+    bench.served.append(0..700).await;
+    other.append(0..300).await;
+    let sources = || -> Vec<Source> {
+        vec![
+            bench.served.source("here", Form::InProcess),
+            other.source("there", Form::Grpc),
+        ]
+    };
+    let faults = Faults::none();
+    for _ in 0..20 {
+        let run = Run::start(bench.open(sources()).await.unwrap(), &faults);
+        sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
+        run.kill().await;
+    }
+    let run = Run::start(bench.open(sources()).await.unwrap(), &faults);
+    bench.until_effects(1_000).await;
+    other.append(300..310).await;
+    bench.until_effects(1_010).await;
+    bench.until_position(310).await;
+    run.stop().await;
+    assert_eq!(effects_of(&bench, "here").await, all(700));
+    assert_eq!(effects_of(&bench, "there").await, all(310));
+    let checkpoints = bench.admin().checkpoints().await.unwrap();
+    let ends: Vec<_> = checkpoints
+        .iter()
+        .map(|found| (found.source.as_str(), found.position, found.log_id))
+        .collect();
+    let expected = [
+        ("here", Some(700), Some(bench.served.log.log_id())),
+        ("there", Some(310), Some(other.log.log_id())),
+    ];
+    assert_eq!(ends, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_forgotten_only_when_no_replay_can_reach_their_events() {
+    let bench = Bench::create(Form::InProcess).await;
+    bench.served.append(0..100).await;
+    let mut config = config();
+    config.processed_keep = Duration::ZERO;
+    config.prune_interval = Duration::from_millis(10);
+    let consumer = Consumer::open(bench.pool.clone(), config, vec![bench.source()])
+        .await
+        .unwrap();
+    let run = Run::start(consumer, &Faults::none());
+    bench.until_position(100).await;
+    let mut sql = bench.sql().await;
+    // As retention does once it has removed the first events.
+    sqlx::raw_sql("update collected.log_head set first_position = 41")
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    let kept = async |sql: &mut sqlx::PgConnection| -> Vec<i64> {
+        sqlx::query_scalar("select position from processed_events order by position")
+            .fetch_all(sql)
+            .await
+            .unwrap()
+    };
+    eventually(DEADLINE, async || kept(&mut sql).await.first() == Some(&41)).await;
+    assert_eq!(kept(&mut sql).await, (41..=100).collect::<Vec<i64>>());
+    run.stop().await;
+    sql.close().await.unwrap();
+}

@@ -1,0 +1,445 @@
+//! Promise 7: nothing unprocessable is lost or blocks. An event whose processing fails for good is
+//! parked with its reason and input, can be listed, retried and discarded, and the stream goes on.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use atlas_events::{
+    DiscardParkedEventsRequest, ListParkedEventsRequest, ParkedEventFilter, ParkedEventState,
+    RetryParkedEventsRequest, parked_events_client::ParkedEventsClient,
+};
+use consumer::{ParkedEvent, ParkedEventsService, ParkedFilter, ParkedState};
+use test_support::eventually;
+use tokio::net::TcpListener;
+use tonic::{
+    Code,
+    transport::{Server, server::TcpIncoming},
+};
+
+use crate::{
+    common::{Bench, DEADLINE, Form, Run, all},
+    handler::{Fault, Faults},
+    promise_6_exactly_once::in_both_forms,
+};
+
+in_both_forms!(
+    an_event_that_cannot_be_processed_is_parked_and_the_stream_goes_on,
+    an_event_at_fault_is_found_where_the_handler_cannot_name_it,
+    what_passes_is_retried_until_it_has_passed,
+    a_parked_event_is_retried_in_a_transaction,
+);
+
+async fn parked(bench: &Bench) -> Vec<ParkedEvent> {
+    let filter = ParkedFilter::default();
+    bench.admin().parked(&filter, 0, 1_000).await.unwrap()
+}
+
+fn without(last: u64, missing: &[u64]) -> Vec<u64> {
+    all(last)
+        .into_iter()
+        .filter(|n| !missing.contains(n))
+        .collect()
+}
+
+/// Positions, handlers, reasons and attempts of parked events.
+fn told(parked: &[ParkedEvent]) -> Vec<(u64, &str, &str)> {
+    parked
+        .iter()
+        .map(|parked| {
+            assert_eq!(
+                (parked.source.as_str(), parked.state),
+                ("collector", ParkedState::Parked)
+            );
+            (
+                parked.event.position,
+                parked.handler.as_str(),
+                parked.reason.as_str(),
+            )
+        })
+        .collect()
+}
+
+async fn an_event_that_cannot_be_processed_is_parked_and_the_stream_goes_on(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..200).await;
+    let faults = Faults::at(&[
+        (20, Fault::Permanent),
+        (21, Fault::Permanent),
+        (200, Fault::Permanent),
+    ]);
+    let run = bench.run(&faults).await;
+    bench.until_position(200).await;
+    bench.served.append(200..210).await;
+    bench.until_position(210).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, without(210, &[20, 21, 200]));
+    let parked = parked(&bench).await;
+    let reason = "cannot be evaluated";
+    let expected = [20, 21, 200].map(|position| (position, "ThresholdEngine", reason));
+    assert_eq!(told(&parked), expected);
+    assert_eq!(
+        parked[0].event,
+        stored(&bench, &parked[0].event.event_id).await
+    );
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+    let input: String = sqlx::query_scalar(
+        "select input #>> '{custom,data,n}' from parked_events where position = 20",
+    )
+    .fetch_one(&mut bench.sql().await)
+    .await
+    .unwrap();
+    assert_eq!(input, "19");
+}
+
+async fn stored(bench: &Bench, event_id: &str) -> atlas_events::Event {
+    let found = bench
+        .served
+        .log
+        .find(event_id.parse().unwrap())
+        .await
+        .unwrap();
+    found.unwrap()
+}
+
+async fn an_event_at_fault_is_found_where_the_handler_cannot_name_it(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..200).await;
+    let faults = Faults::at(&[
+        (10, Fault::Panic),
+        (55, Fault::PermanentOfUnknown),
+        (60, Fault::Permanent),
+        (150, Fault::BadData),
+    ]);
+    let run = bench.run(&faults).await;
+    bench.until_position(200).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, without(200, &[10, 55, 60, 150]));
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+    let parked = parked(&bench).await;
+    let expected = [
+        (10, "ThresholdEngine", "the handler panicked: a bug"),
+        (55, "sahm-rule", "one of them is bad"),
+        (60, "ThresholdEngine", "cannot be evaluated"),
+    ];
+    let told = told(&parked);
+    assert_eq!(told[..3], expected);
+    assert!(
+        told[3].0 == 150 && told[3].2.contains("invalid input syntax"),
+        "{told:?}"
+    );
+}
+
+async fn what_passes_is_retried_until_it_has_passed(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..100).await;
+    let faults = Faults::at(&[(1, Fault::Transient(5)), (50, Fault::Transient(8))]);
+    let run = bench.run(&faults).await;
+    bench.until_position(100).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, all(100));
+    assert!(parked(&bench).await.is_empty());
+    assert!(faults.resets.load(Ordering::Relaxed) >= 14);
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+async fn a_parked_event_is_retried_in_a_transaction(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..100).await;
+    let faults = Faults::at(&[
+        (7, Fault::Permanent),
+        (8, Fault::Panic),
+        (9, Fault::Permanent),
+    ]);
+    let run = bench.run(&faults).await;
+    bench.until_position(100).await;
+    let first = parked(&bench).await;
+    // It fails again, and again nothing of it remains but the record.
+    let all_of_them = ParkedFilter::default();
+    let retried = run.admin.retry(&all_of_them, DEADLINE).await.unwrap();
+    assert_eq!(
+        (retried.marked, retried.resolved, retried.failed),
+        (3, 0, 3)
+    );
+    let second = parked(&bench).await;
+    for (before, after) in first.iter().zip(&second) {
+        assert_eq!((before.id, before.attempts + 1), (after.id, after.attempts));
+    }
+    assert_eq!(bench.effects().await, without(100, &[7, 8, 9]));
+
+    faults.mend();
+    let panicked = ParkedFilter {
+        reason_contains: Some("PANICKED".to_owned()),
+        ..ParkedFilter::default()
+    };
+    let retried = run.admin.retry(&panicked, DEADLINE).await.unwrap();
+    assert_eq!(
+        (retried.marked, retried.resolved, retried.failed),
+        (1, 1, 0)
+    );
+    // By SQL alone.
+    sqlx::query("update parked_events set state = 'retrying' where position = 7")
+        .execute(&mut bench.sql().await)
+        .await
+        .unwrap();
+    bench.until_effects(99).await;
+    run.stop().await;
+    let mut expected = without(100, &[7, 8, 9]);
+    expected.extend([8, 7]);
+    assert_eq!(bench.effects().await, expected);
+    let states: Vec<_> = parked(&bench)
+        .await
+        .iter()
+        .map(|parked| parked.state)
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ParkedState::Resolved,
+            ParkedState::Resolved,
+            ParkedState::Parked
+        ]
+    );
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+/// A client of the parked events of a running consumer.
+async fn client(run: &Run) -> ParkedEventsClient<tonic::transport::Channel> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::builder().add_service(ParkedEventsService::server(run.admin.clone()));
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    ParkedEventsClient::connect(url).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_events_are_listed_retried_and_discarded_over_grpc() {
+    let bench = Bench::create(Form::InProcess).await;
+    bench.served.append(0..50).await;
+    let planned: Vec<_> = (1..=10)
+        .map(|position| (position, Fault::Permanent))
+        .collect();
+    let faults = Faults::at(&planned);
+    let run = bench.run(&faults).await;
+    bench.until_position(50).await;
+    let mut client = client(&run).await;
+
+    let mut request = ListParkedEventsRequest {
+        page_size: 4,
+        ..ListParkedEventsRequest::default()
+    };
+    let mut listed = Vec::new();
+    loop {
+        let page = client
+            .list_parked_events(request.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        listed.extend(page.parked_events);
+        if page.next_after_id == 0 {
+            break;
+        }
+        request.after_id = page.next_after_id;
+    }
+    let positions: Vec<_> = listed
+        .iter()
+        .map(|parked| parked.event.as_ref().unwrap().position)
+        .collect();
+    assert_eq!(positions, all(10));
+    assert_eq!(listed[0].handler, "ThresholdEngine");
+    assert_eq!(listed[0].state(), ParkedEventState::Parked);
+
+    let filter = |ids: &[u64]| {
+        let ids = ids.to_vec();
+        Some(ParkedEventFilter {
+            ids,
+            ..ParkedEventFilter::default()
+        })
+    };
+    let wait = Some(pbjson_types::Duration {
+        seconds: 30,
+        nanos: 0,
+    });
+    faults.mend();
+    let request = RetryParkedEventsRequest {
+        filter: filter(&[listed[2].id]),
+        wait,
+    };
+    let retried = client
+        .retry_parked_events(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (retried.marked, retried.resolved, retried.failed),
+        (1, 1, 0)
+    );
+    let request = DiscardParkedEventsRequest {
+        filter: filter(&[listed[2].id, listed[3].id]),
+    };
+    let discarded = client
+        .discard_parked_events(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(discarded.discarded, 1);
+    // What was given up is not retried with the rest.
+    let request = RetryParkedEventsRequest {
+        filter: Some(ParkedEventFilter::default()),
+        wait,
+    };
+    let retried = client
+        .retry_parked_events(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (retried.marked, retried.resolved, retried.failed),
+        (8, 8, 0)
+    );
+    run.stop().await;
+    let mut effects = bench.effects().await;
+    effects.sort_unstable();
+    assert_eq!(effects, without(50, &[4]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_request_about_parked_events_names_its_field() {
+    let bench = Bench::create(Form::InProcess).await;
+    let run = bench.run(&Faults::none()).await;
+    let mut client = client(&run).await;
+    let request = DiscardParkedEventsRequest { filter: None };
+    let status = client.discard_parked_events(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(
+        status.message().starts_with("filter: is required"),
+        "{status}"
+    );
+    let request = ListParkedEventsRequest {
+        page_size: 1_001,
+        ..Default::default()
+    };
+    let status = client.list_parked_events(request).await.unwrap_err();
+    assert!(status.message().starts_with("page_size"), "{status}");
+    let filter = Some(ParkedEventFilter {
+        states: vec![9],
+        ..Default::default()
+    });
+    let request = RetryParkedEventsRequest { filter, wait: None };
+    let status = client.retry_parked_events(request).await.unwrap_err();
+    assert!(status.message().starts_with("filter.states"), "{status}");
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_events_are_found_by_what_is_known_of_them() {
+    let bench = Bench::create(Form::InProcess).await;
+    bench.served.append(0..50).await;
+    let faults = Faults::at(&[
+        (1, Fault::Permanent),
+        (2, Fault::Panic),
+        (3, Fault::PermanentOfUnknown),
+    ]);
+    let run = bench.run(&faults).await;
+    bench.until_position(50).await;
+    let admin = bench.admin();
+    let check = async |filter: ParkedFilter, positions: &[u64]| {
+        let found = admin.parked(&filter, 0, 100).await.unwrap();
+        let found: Vec<_> = found.iter().map(|parked| parked.event.position).collect();
+        assert_eq!(found, positions, "{filter:?}");
+    };
+    let any = ParkedFilter::default;
+    let text = |text: &str| Some(text.to_owned());
+    check(any(), &[1, 2, 3]).await;
+    check(
+        ParkedFilter {
+            source: text("collector"),
+            ..any()
+        },
+        &[1, 2, 3],
+    )
+    .await;
+    check(
+        ParkedFilter {
+            source: text("other"),
+            ..any()
+        },
+        &[],
+    )
+    .await;
+    check(
+        ParkedFilter {
+            event_type: text("custom:Test"),
+            ..any()
+        },
+        &[1, 2, 3],
+    )
+    .await;
+    check(
+        ParkedFilter {
+            event_type: text("CustomEvent"),
+            ..any()
+        },
+        &[],
+    )
+    .await;
+    check(
+        ParkedFilter {
+            reason_contains: text("Bug"),
+            ..any()
+        },
+        &[2],
+    )
+    .await;
+    check(
+        ParkedFilter {
+            reason_contains: text("%"),
+            ..any()
+        },
+        &[],
+    )
+    .await;
+    let second = &parked(&bench).await[1];
+    check(
+        ParkedFilter {
+            ids: Some(vec![second.id]),
+            ..any()
+        },
+        &[2],
+    )
+    .await;
+    let soon = second.parked_at + Duration::from_secs(3_600);
+    check(
+        ParkedFilter {
+            parked_since: Some(soon),
+            ..any()
+        },
+        &[],
+    )
+    .await;
+    check(
+        ParkedFilter {
+            parked_before: Some(soon),
+            ..any()
+        },
+        &[1, 2, 3],
+    )
+    .await;
+    check(
+        ParkedFilter {
+            states: Some(vec![ParkedState::Discarded]),
+            ..any()
+        },
+        &[],
+    )
+    .await;
+    run.stop().await;
+    assert_eq!(admin.discard(&any()).await.unwrap(), 3);
+    check(
+        ParkedFilter {
+            states: Some(vec![ParkedState::Discarded]),
+            ..any()
+        },
+        &[1, 2, 3],
+    )
+    .await;
+    eventually(DEADLINE, async || admin.discard(&any()).await.unwrap() == 0).await;
+}
