@@ -45,6 +45,13 @@ struct Inner {
     tasks: TaskTracker,
 }
 
+impl Drop for Inner {
+    /// With the last handle gone nobody can close the log; its tasks end all the same.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 impl fmt::Debug for EventLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLog")

@@ -7,6 +7,7 @@
 mod common;
 mod proxy;
 
+mod dropped_begin;
 mod page_cost;
 mod promise_10_retention;
 mod promise_1_durable;

@@ -314,6 +314,28 @@ async fn without_retention_everything_is_kept() {
     assert_eq!(test.stored().await.len(), 70);
 }
 
+/// Each chunk that stays may hold back another, which holds back a third.
+#[tokio::test]
+async fn a_chunk_stays_while_it_holds_a_position_behind_one_that_stays() {
+    let test = TestLog::create().await;
+    let hands = Hands::at(begin());
+    let log = test.open_with(hands.config()).await;
+    // By position: two weeks that are over interleave, and the second of them with the present.
+    let weeks = [0, 1, 0, 9, 1];
+    let drafts = (0..)
+        .zip(weeks)
+        .map(|(n, week)| draft_at(n, begin() + TimeDelta::weeks(week)));
+    log.append(drafts.collect()).await.unwrap();
+    hands.set(begin() + TimeDelta::weeks(10));
+    let trimmed = log.trim().await.unwrap();
+    assert_eq!((trimmed.chunks, trimmed.first_position), (0, 1));
+    assert_eq!(test.stored().await.len(), 5);
+    // Once the present is over too, all of them go at once.
+    hands.set(begin() + TimeDelta::weeks(20));
+    let trimmed = log.trim().await.unwrap();
+    assert_eq!((trimmed.chunks, trimmed.first_position), (3, 6));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Events so many days after the beginning, many of them long before the ones stored already.

@@ -2,9 +2,9 @@
 
 use event_log::LogError;
 use futures::future::join_all;
-use test_support::{custom_event, draft, drafts};
+use test_support::{custom_event, draft, drafts, eventually};
 
-use crate::common::{TestLog, everything, place, places, read_up_to};
+use crate::common::{DEADLINE, TestLog, everything, place, places, read_up_to};
 
 #[tokio::test]
 async fn what_is_acknowledged_is_read_whole_by_another_process() {
@@ -68,4 +68,28 @@ async fn commits_are_flushed_to_disk() {
             .unwrap();
         assert_eq!(value, "on", "{setting}");
     }
+}
+
+#[tokio::test]
+async fn a_log_that_is_dropped_stores_what_was_queued_and_leaves_nothing_behind() {
+    let test = TestLog::create().await;
+    let log = test.open().await;
+    let pending: Vec<_> = (0..50).map(|n| log.enqueue(drafts(n..n + 1))).collect();
+    drop(log);
+    for receipts in join_all(pending.into_iter().map(|p| p.receipts())).await {
+        receipts.unwrap();
+    }
+    let mut connection = test.database.connection().await;
+    eventually(DEADLINE, async || {
+        let sessions: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and application_name = 'atlas log'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        sessions == 0
+    })
+    .await;
+    assert_eq!(test.stored().await.len(), 50);
 }
