@@ -33,7 +33,8 @@ async fn in_a_publish() {
     for (event, field) in bad_events() {
         let batch = vec![custom_event(1), event];
         let field = format!("events[1].{field}");
-        let status = client.try_publish(batch.clone()).await.unwrap_err();
+        let answer = client.try_publish(batch.clone()).await;
+        let status = answer.expect_err(&field);
         let expected = expectation(Code::InvalidArgument, INVALID, &field);
         assert_eq!(told(&status), expected, "{status}");
         assert!(status.message().starts_with(&field), "{status}");
@@ -138,7 +139,6 @@ fn bad_events() -> Vec<(Event, &'static str)> {
             custom("Test", list(Value::from(f64::NEG_INFINITY))),
             "custom.data.n",
         ),
-        (custom("Test", Value { kind: None }), "custom.data.n"),
         (custom("Test", Value::from("a\0b")), "custom.data.n"),
         (custom("", Value::from(1.0)), "custom.type"),
         (custom("1st", Value::from(1.0)), "custom.type"),
@@ -500,7 +500,7 @@ async fn too_many_streams() {
     };
     let server = Server::start_with(&database, LogConfig::default(), config).await;
     let mut client = server.client().await;
-    client.publish_thousands(30).await;
+    let published = client.publish_megabytes().await;
     let expected = expectation(Code::ResourceExhausted, "TOO_MANY_STREAMS", "");
     let range = TimeRangeRequest::default;
     // Both are longer than what a client takes without reading.
@@ -514,11 +514,11 @@ async fn too_many_streams() {
         assert_eq!(told(refused), expected);
     }
     // Other calls go on, and a stream that ends gives its place to the next.
-    client.publish(custom_events(30_000..30_001)).await;
+    client.publish(custom_events(1_000..1_001)).await;
     drop(subscription);
     let resumed = eventually(DEADLINE, async || {
         client.try_subscribe(after(0)).await.is_ok()
     });
     resumed.await;
-    assert_eq!(read_all(reading.into_inner()).await.unwrap().len(), 30_000);
+    assert!(read_all(reading.into_inner()).await.unwrap() == published);
 }

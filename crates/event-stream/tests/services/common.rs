@@ -3,13 +3,14 @@
 use std::{ops::Range, time::Duration};
 
 use atlas_events::{
-    Event, GetLogInfoRequest, GetLogInfoResponse, PublishReceipt, PublishRequest,
+    CustomEvent, Event, GetLogInfoRequest, GetLogInfoResponse, PublishReceipt, PublishRequest,
     PublishStreamResponse, SubscriptionRequest, event::Payload, event_log_client::EventLogClient,
     event_publisher_client::EventPublisherClient, event_stream_client::EventStreamClient,
     publish_stream_response::Outcome,
 };
 use event_log::{EventLog, LogConfig};
 use event_stream::{ServeError, StreamConfig, serve};
+use pbjson_types::{Struct, Value};
 use sqlx::PgConnection;
 use test_support::{TestDatabase, custom_event, eventually};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -128,6 +129,16 @@ impl Client {
         published
     }
 
+    /// Publishes so many events that no client takes all of them without reading: 6 MB.
+    pub(crate) async fn publish_megabytes(&mut self) -> Vec<Event> {
+        let mut published = Vec::new();
+        for n in 0..6 {
+            let batch = (n * 10..(n + 1) * 10).map(|n| large_event(n, 100_000));
+            published.extend(self.publish(batch.collect()).await);
+        }
+        published
+    }
+
     pub(crate) async fn try_publish(
         &mut self,
         events: Vec<Event>,
@@ -169,6 +180,21 @@ pub(crate) fn stored(events: Vec<Event>, receipts: &[PublishReceipt]) -> Vec<Eve
 
 pub(crate) fn custom_events(numbers: Range<u64>) -> Vec<Event> {
     numbers.map(custom_event).collect()
+}
+
+/// A custom event of about so many bytes.
+pub(crate) fn large_event(n: u64, bytes: usize) -> Event {
+    let fields = [("text".to_owned(), Value::from("x".repeat(bytes)))];
+    let custom = CustomEvent {
+        r#type: "Test".to_owned(),
+        data: Some(Struct {
+            fields: fields.into(),
+        }),
+    };
+    Event {
+        payload: Some(Payload::Custom(custom)),
+        ..custom_event(n)
+    }
 }
 
 /// A subscription that resumes after a position.

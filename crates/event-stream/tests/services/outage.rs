@@ -197,6 +197,10 @@ async fn read_some(
     while cursor < total {
         match next(stream).await {
             Ok(event) => {
+                assert!(
+                    is_marker(&event) || event.position > cursor,
+                    "{event:?} after {cursor}"
+                );
                 cursor = cursor_of(&event);
                 events.extend((!is_marker(&event)).then_some(event));
             }

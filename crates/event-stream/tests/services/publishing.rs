@@ -3,21 +3,20 @@
 use std::iter::zip;
 
 use atlas_events::{
-    CustomEvent, Event, PublishRequest, PublishStreamResponse, event::Payload,
-    publish_stream_response::Outcome,
+    Event, PublishRequest, PublishStreamResponse, publish_stream_response::Outcome,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use event_log::LogConfig;
 use event_stream::StreamConfig;
 use futures::{StreamExt, stream};
-use pbjson_types::{Struct, Value};
 use test_support::{TestDatabase, custom_event};
 use tokio::time::timeout;
 use tonic::{Code, Streaming};
 use ulid::Ulid;
 
 use crate::common::{
-    Client, DEADLINE, Server, after, custom_events, expectation, fact, read, receipts_of, told,
+    Client, DEADLINE, Server, after, custom_events, expectation, fact, large_event, read,
+    receipts_of, told,
 };
 
 #[tokio::test]
@@ -204,7 +203,7 @@ async fn a_message_over_the_limit_is_told_the_limit() {
     let database = TestDatabase::create().await;
     let server = Server::start(&database).await;
     let mut client = server.client().await;
-    let large: Vec<_> = (1..6).map(|n| event_of(n, 900_000)).collect();
+    let large: Vec<_> = (1..6).map(|n| large_event(n, 900_000)).collect();
     let too_large = expectation(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "");
     let refused = client.try_publish(large.clone()).await.unwrap_err();
     assert_eq!(told(&refused), too_large);
@@ -222,21 +221,6 @@ async fn a_message_over_the_limit_is_told_the_limit() {
     assert_eq!(fact(&refused, "message_bytes_max"), "4194304");
     // Just under the limit all is well, on the same connection.
     assert_eq!(client.publish(large[..4].to_vec()).await[3].position, 5);
-}
-
-/// A custom event of about so many bytes.
-fn event_of(n: u64, bytes: usize) -> Event {
-    let fields = [("text".to_owned(), Value::from("x".repeat(bytes)))];
-    let custom = CustomEvent {
-        r#type: "Test".to_owned(),
-        data: Some(Struct {
-            fields: fields.into(),
-        }),
-    };
-    Event {
-        payload: Some(Payload::Custom(custom)),
-        ..custom_event(n)
-    }
 }
 
 async fn publish_stream(

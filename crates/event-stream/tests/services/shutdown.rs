@@ -75,8 +75,7 @@ async fn a_range_that_is_not_at_its_end_does_not_look_complete() {
     let database = TestDatabase::create().await;
     let server = Server::start(&database).await;
     let mut client = server.client().await;
-    // More than a client takes without reading.
-    client.publish_thousands(30).await;
+    client.publish_megabytes().await;
     let range = client.events.get_events_since(TimeRangeRequest::default());
     let mut range = range.await.unwrap().into_inner();
     read(&mut range, 1).await;
