@@ -55,67 +55,101 @@ async fn every_event_has_its_effect_once_and_in_order(form: Form) {
     assert!(faults.batches.load(Ordering::Relaxed) < 500);
 }
 
-async fn a_consumer_killed_hundreds_of_times_has_each_effect_once(form: Form) {
-    const EVENTS: u64 = 4_000;
-    let bench = Bench::create(form).await;
-    let log = bench.served.log.clone();
-    let publishing = tokio::spawn(async move {
-        for chunk in 0..EVENTS / 20 {
-            append(&log, drafts(chunk * 20..(chunk + 1) * 20)).await;
-            sleep(Duration::from_millis(10)).await;
+/// Random waits before the next disturbance, about as long as the consumer takes to get something
+/// done, whatever else the machine does: half of the disturbances then come after some progress.
+struct Pace {
+    window: Duration,
+    seen: usize,
+    progressed: u32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            window: Duration::from_millis(10),
+            seen: 0,
+            progressed: 0,
         }
-    });
-    let faults = Faults::none();
-    let mut kills_after_progress = 0;
-    let mut seen = 0;
-    for _ in 0..200 {
-        let run = bench.run(&faults).await;
-        sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
-        run.kill().await;
-        let effects = bench.effects().await.len();
-        kills_after_progress += u32::from(effects > seen);
-        seen = effects;
     }
-    assert!(kills_after_progress > 20, "{kills_after_progress}");
-    publishing.await.unwrap();
+
+    async fn wait(&self) {
+        sleep(self.window.mul_f64(rand::random())).await;
+    }
+
+    /// Takes note of how many effects there are after a disturbance.
+    fn note(&mut self, effects: usize) {
+        let has_progressed = effects > self.seen;
+        self.seen = effects;
+        self.progressed += u32::from(has_progressed);
+        let factor = if has_progressed { 0.8 } else { 1.25 };
+        let (shortest, longest) = (Duration::from_millis(2), Duration::from_secs(1));
+        self.window = self.window.mul_f64(factor).clamp(shortest, longest);
+    }
+}
+
+async fn a_consumer_killed_hundreds_of_times_has_each_effect_once(form: Form) {
+    const KILLS: u64 = 200;
+    const EVENTS_PER_KILL: u64 = 20;
+    let bench = Bench::create(form).await;
+    let faults = Faults::none();
+    let mut pace = Pace::new();
+    for kill in 0..KILLS {
+        let run = bench.run(&faults).await;
+        let log = bench.served.log.clone();
+        let first = kill * EVENTS_PER_KILL;
+        let publishing = tokio::spawn(async move {
+            append(&log, drafts(first..first + EVENTS_PER_KILL)).await;
+        });
+        pace.wait().await;
+        run.kill().await;
+        publishing.await.unwrap();
+        pace.note(bench.effects().await.len());
+    }
+    assert!(pace.progressed > 20, "{}", pace.progressed);
     let run = bench.run(&faults).await;
-    bench.until_effects(EVENTS as usize).await;
-    bench.until_position(EVENTS).await;
+    bench.until_position(KILLS * EVENTS_PER_KILL).await;
     run.stop().await;
-    assert_eq!(bench.effects().await, all(EVENTS));
+    assert_eq!(bench.effects().await, all(KILLS * EVENTS_PER_KILL));
     assert!(!faults.disagreed.load(Ordering::Relaxed));
 }
 
 async fn sessions_terminated_at_any_moment_lose_and_double_nothing(form: Form) {
-    const EVENTS: u64 = 3_000;
+    const TERMINATIONS: u64 = 100;
+    const EVENTS_EACH: u64 = 30;
+    const EVENTS: u64 = TERMINATIONS * EVENTS_EACH;
     let bench = Bench::create(form).await;
-    bench.served.append(0..EVENTS).await;
     let faults = Faults::none();
     let run = bench.run(&faults).await;
     let mut terminator = bench.sql().await;
-    let mut terminated = 0_i64;
-    while bench_count(&mut terminator).await < EVENTS as i64 {
-        terminated += sqlx::query_scalar::<_, i64>(
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity
+    let mut pace = Pace::new();
+    for round in 0..TERMINATIONS {
+        bench
+            .served
+            .append(round * EVENTS_EACH..(round + 1) * EVENTS_EACH)
+            .await;
+        pace.wait().await;
+        sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity
              where datname = current_database() and application_name = 'atlas effects'",
         )
-        .fetch_one(&mut terminator)
+        .execute(&mut terminator)
         .await
         .unwrap();
-        sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
+        pace.note(count_effects(&mut terminator).await);
     }
-    assert!(terminated > 5, "{terminated}");
+    assert!(pace.progressed > 10, "{}", pace.progressed);
     bench.until_position(EVENTS).await;
     run.stop().await;
     assert_eq!(bench.effects().await, all(EVENTS));
     assert!(!faults.disagreed.load(Ordering::Relaxed));
 }
 
-async fn bench_count(connection: &mut sqlx::PgConnection) -> i64 {
-    sqlx::query_scalar("select count(*) from effects")
+async fn count_effects(connection: &mut sqlx::PgConnection) -> usize {
+    let count: i64 = sqlx::query_scalar("select count(*) from effects")
         .fetch_one(connection)
         .await
-        .unwrap()
+        .unwrap();
+    count.unsigned_abs() as usize
 }
 
 async fn a_commit_of_unknown_outcome_is_neither_lost_nor_doubled(form: Form) {
