@@ -38,7 +38,7 @@ pub(crate) struct RunOptions {
     /// How often each figure is measured; the median counts (default: 3, quick: 1)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: Option<u32>,
-    /// How long the stalled reader stalls (default: 10, quick: 2)
+    /// How long the stalled reader stalls (default: 8, quick: 2)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) stall_seconds: Option<u64>,
     /// Also write the results to this file
@@ -84,6 +84,7 @@ pub(crate) struct Sizes {
     pub(crate) fan_out_events: u64,
     pub(crate) catch_up_events: u64,
     pub(crate) page_cost_events: u64,
+    pub(crate) page_cost_chunks: u64,
     pub(crate) page_cost_pages: usize,
     pub(crate) idle_subscribers: usize,
     pub(crate) republish_events: u64,
@@ -105,17 +106,18 @@ impl Sizes {
         Self {
             runs: 3,
             warm_up_seconds: 1,
-            publish_seconds: 4,
+            publish_seconds: 3,
             latency_seconds: 15,
             fan_out_subscribers: 100,
             fan_out_seconds: 8,
             fan_out_events: 20_000,
             catch_up_events: 500_000,
             page_cost_events: 200_000,
+            page_cost_chunks: 200,
             page_cost_pages: 300,
             idle_subscribers: 1_000,
             republish_events: 1_000_000,
-            stall_seconds: 10,
+            stall_seconds: 8,
         }
     }
 
@@ -129,7 +131,8 @@ impl Sizes {
             fan_out_seconds: 1,
             fan_out_events: 2_000,
             catch_up_events: 20_000,
-            page_cost_events: 40_000,
+            page_cost_events: 20_000,
+            page_cost_chunks: 20,
             page_cost_pages: 20,
             idle_subscribers: 100,
             republish_events: 20_000,

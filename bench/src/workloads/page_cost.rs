@@ -18,17 +18,17 @@ use crate::{
 
 const NAME: &str = "page of 1,000 by position";
 const FEW_CHUNKS: u64 = 4;
-const MANY_CHUNKS: u64 = 200;
 /// The interval of a chunk.
 const CHUNK_US: u64 = 7 * 24 * 3_600 * 1_000_000;
 const PAGE_EVENTS: u64 = 1_000;
-/// Pages read before it counts: each chunk's catalogue entries are to be in memory.
-const WARM_UP_PAGES: u64 = 2 * MANY_CHUNKS;
+/// Pages read from each chunk before it counts: its catalogue entries are to be in memory.
+const WARM_UP_PAGES_A_CHUNK: u64 = 2;
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let events = bench.sizes.page_cost_events;
+    let many_chunks = bench.sizes.page_cost_chunks;
     let few = Log::fill(bench.database_url, events, FEW_CHUNKS).await?;
-    let many = Log::fill(bench.database_url, events, MANY_CHUNKS).await?;
+    let many = Log::fill(bench.database_url, events, many_chunks).await?;
     for run in 0..bench.sizes.runs {
         let mut random = StdRng::seed_from_u64(u64::from(run));
         let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
@@ -42,15 +42,11 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         of_many.sort_by(f64::total_cmp);
         let (of_few, of_many) = (median(&of_few), median(&of_many));
         let report = &mut bench.report;
-        report.add(NAME, "4 chunks, median ms", Target::None, of_few);
-        report.add(NAME, "200 chunks, median ms", Target::None, of_many);
-        let target = Target::AtMost(1.2);
-        report.add(
-            NAME,
-            "200 chunks against 4, ratio",
-            target,
-            of_many / of_few,
-        );
+        let figure = |chunks: u64| format!("{chunks} chunks, median ms");
+        report.add(NAME, &figure(FEW_CHUNKS), Target::None, of_few);
+        report.add(NAME, &figure(many_chunks), Target::None, of_many);
+        let ratio = format!("{many_chunks} chunks against {FEW_CHUNKS}, ratio");
+        report.add(NAME, &ratio, Target::AtMost(1.2), of_many / of_few);
     }
     few.close(bench.database_url, events).await?;
     many.close(bench.database_url, events).await
@@ -75,9 +71,9 @@ impl Log {
         let pool = event_log::connect(&stage.database_url, SCHEMA, 3).await?;
         let log = EventLog::open(pool, log_config(), None).await?;
         let log = Self { stage, log };
-        for page in 0..WARM_UP_PAGES {
-            log.page_ms(page * (events - PAGE_EVENTS) / WARM_UP_PAGES)
-                .await?;
+        let pages = WARM_UP_PAGES_A_CHUNK * chunks;
+        for page in 0..pages {
+            log.page_ms(page * (events - PAGE_EVENTS) / pages).await?;
         }
         Ok(log)
     }

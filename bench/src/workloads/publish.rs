@@ -71,7 +71,10 @@ async fn measure(bench: &mut Bench<'_>, name: &str, target: Target, shape: Shape
     let rate = counted as f64 / bench.sizes.publish_seconds as f64;
     let report = &mut bench.report;
     report.add(name, "acknowledged events a second", target, rate);
-    for (figure, quantile) in [("acknowledged after, p50 ms", 0.5), ("… p99 ms", 0.99)] {
+    for (figure, quantile) in [
+        ("acknowledged after, p50 ms", 0.5),
+        ("acknowledged after, p99 ms", 0.99),
+    ] {
         report.add(name, figure, Target::None, latencies.quantile_ms(quantile));
     }
     report.add_cost(name, cpu, counted, pid);
