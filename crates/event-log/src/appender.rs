@@ -7,7 +7,6 @@ use std::sync::{
 };
 
 use atlas_events::Draft;
-use futures::FutureExt;
 use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, raw_sql};
 use tokio::{
@@ -134,7 +133,8 @@ impl AppendRequests {
         let mut bytes = bytes_of(&first.drafts);
         let mut group = vec![first];
         while events < GROUP_EVENTS_MAX && bytes < GROUP_BYTES_MAX {
-            let Some(Some(next)) = self.receiver.recv().now_or_never() else {
+            // Not `recv`, which lets the runtime cut a group off after 128 requests.
+            let Ok(next) = self.receiver.try_recv() else {
                 break;
             };
             events += next.drafts.len();

@@ -67,6 +67,8 @@ impl Follower {
     /// database cannot be read, [`LogError::Closed`] on shutdown. The cursor stays valid.
     pub async fn next(&mut self) -> Result<Followed, LogError> {
         loop {
+            // A filter that wants little can go through all of the ring in one go.
+            tokio::task::coop::consume_budget().await;
             let cursor = self.position();
             match self.log.ring().after(cursor) {
                 Lookup::Batches(batches) => {

@@ -13,6 +13,8 @@ use prost::Message;
 use tonic::{Status, Streaming, body::Body, codec::Codec};
 use tonic_prost::ProstCodec;
 
+use crate::status::too_large;
+
 /// An HTTP frame of a response.
 pub(crate) type Frame = http_body::Frame<Bytes>;
 
@@ -23,7 +25,7 @@ where
 {
     let decoder = ProstCodec::<(), M>::default().decoder();
     let mut messages = Streaming::new_request(decoder, request.into_body(), None, None);
-    let message = messages.message().await?;
+    let message = messages.message().await.map_err(too_large)?;
     message.ok_or_else(|| Status::invalid_argument("the request holds no message"))
 }
 

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService};
 use tower::Service;
 
-use crate::status::Refusal;
+use crate::status::{Refusal, message_too_large, too_large};
 
 #[derive(Debug, Clone)]
 pub(crate) struct PublisherService {
@@ -171,23 +171,6 @@ fn stopping() -> Status {
     let message = "the server is stopping; publish what was not acknowledged elsewhere, with the \
                    same event ids";
     Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message).into_status()
-}
-
-/// The transport calls a message over the limit `OUT_OF_RANGE`, which in this contract is about
-/// cursors.
-fn too_large(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => message_too_large().into_status(),
-        _ => status,
-    }
-}
-
-fn message_too_large() -> Refusal {
-    let message = format!(
-        "the request message is over the limit of {MESSAGE_BYTES_MAX} bytes; send smaller batches"
-    );
-    Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
-        .with("message_bytes_max", MESSAGE_BYTES_MAX)
 }
 
 /// The publisher as it is served: the one status that the transport makes itself is put into the

@@ -103,8 +103,12 @@ pub async fn serve(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             shutdown.cancelled(),
         );
-    let ((), (), served) = tokio::join!(sampling, ending_watches, serving);
-    Ok(served?)
+    tokio::pin!(serving);
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        _ = async { tokio::join!(sampling, ending_watches) } => {}
+    }
+    Ok(serving.await?)
 }
 
 /// Tells those who watch the health of services that these stop, and ends their streams, which

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use atlas_events::{PublishRefusal, Violation};
+use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation};
 use event_log::LogError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -185,4 +185,22 @@ impl Refusal {
     pub(crate) fn reason(&self) -> &'static str {
         self.reason
     }
+}
+
+/// The transport calls a message over the limit `OUT_OF_RANGE`, which in this contract is about
+/// cursors.
+pub(crate) fn too_large(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange => message_too_large().into_status(),
+        _ => status,
+    }
+}
+
+/// A request message over the limit.
+pub(crate) fn message_too_large() -> Refusal {
+    let message = format!(
+        "the request message is over the limit of {MESSAGE_BYTES_MAX} bytes; send smaller batches"
+    );
+    Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
+        .with("message_bytes_max", MESSAGE_BYTES_MAX)
 }
