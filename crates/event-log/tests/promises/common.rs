@@ -163,6 +163,11 @@ pub(crate) async fn next_events(follower: &mut Follower) -> Result<Vec<Event>, L
 
 /// Reads until `last_position` has been considered.
 pub(crate) async fn read_up_to(follower: &mut Follower, last_position: u64) -> Vec<Event> {
+    let reading = read_until_considered(follower, last_position);
+    timeout(DEADLINE, reading).await.unwrap()
+}
+
+async fn read_until_considered(follower: &mut Follower, last_position: u64) -> Vec<Event> {
     let cursor = follower.cursor();
     let mut read = Vec::new();
     while cursor.load(Ordering::Acquire) < last_position {
