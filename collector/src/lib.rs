@@ -1,7 +1,7 @@
 //! The collector: gathers observations into an event log and serves it over gRPC and REST.
 
-pub mod config;
 pub mod collection;
+pub mod config;
 pub mod fred;
 pub mod observations;
 pub mod rest;

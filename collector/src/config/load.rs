@@ -1,29 +1,36 @@
 //! Which settings there are, their defaults and bounds.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use config::{Value, ValueKind};
 use secrecy::SecretString;
-
-use super::{
-    Backfill, Config, DatabaseConfig, EventsConfig, Flags, FredConfig, GrpcConfig, LogFormat,
-    Problem, RestConfig, SeriesSeed, ShutdownConfig, TelemetryConfig, connection_string, layers,
-    reader::Reader,
+use service::config::{
+    ConfigError, DatabaseConfig, EventsConfig, Given, GrpcConfig, Reader, RestConfig,
+    ShutdownConfig, TelemetryConfig, small,
 };
+
+use super::{Backfill, Config, Flags, FredConfig, SeriesSeed};
 use crate::series::Schedule;
 
-const DAYS_MAX: u64 = 365 * 1_000;
-const MEBIBYTE: u64 = 1024 * 1024;
 const HOUR_SECONDS: u64 = 3_600;
 const FRED_BASE_URL: &str = "https://api.stlouisfed.org/fred";
 
-/// Everything that is wrong with a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration is not valid:{}", .0.iter().map(|p| format!("\n  {p}")).collect::<String>())]
-pub struct ConfigError(
-    /// At least one.
-    pub Vec<Problem>,
-);
+/// The sections of the file, which are also the first parts of names in the environment.
+const SECTIONS: [&str; 7] = [
+    "database",
+    "rest",
+    "grpc",
+    "events",
+    "fred",
+    "shutdown",
+    "telemetry",
+];
+
+/// Names in the environment besides `SECTION__KEY`, weakest first.
+const ALIASES: [(&str, &str); 4] = [
+    ("CONNECTIONSTRINGS__ATLAS", "database.url"),
+    ("DATABASE_URL", "database.url"),
+    ("FRED_API_KEY", "fred.api_key"),
+    ("FRED_API_BASE_URL", "fred.base_url"),
+];
 
 /// Reads the configuration from the file that `flags` names, the environment, and `flags`, each
 /// stronger than those before it.
@@ -31,84 +38,30 @@ pub struct ConfigError(
 /// # Errors
 /// Every problem at once.
 pub fn load(flags: &Flags, environment: &[(String, String)]) -> Result<Config, ConfigError> {
-    let mut problems = Vec::new();
-    let merged = layers::merge(flags, environment, &mut problems);
-    let mut reader = Reader::new(merged, problems);
+    let mut reader = Reader::open(&Given {
+        sections: &SECTIONS,
+        aliases: &ALIASES,
+        file: flags.config.as_deref(),
+        environment,
+        flags: vec![
+            ("--rest", "rest.address", flags.rest.clone()),
+            ("--grpc", "grpc.address", flags.grpc.clone()),
+            ("--series", "fred.series", flags.series.clone()),
+            ("--backfill", "fred.backfill", flags.backfill.clone()),
+        ],
+        set: &flags.set,
+    });
     let config = Config {
-        database: database(&mut reader),
-        rest: rest(&mut reader),
-        grpc: grpc(&mut reader),
-        events: events(&mut reader),
+        database: DatabaseConfig::read(&mut reader, "collector"),
+        rest: RestConfig::read(&mut reader, 5000),
+        grpc: GrpcConfig::read(&mut reader, 5001),
+        events: EventsConfig::read(&mut reader, 730),
         fred: fred(&mut reader),
-        shutdown: ShutdownConfig {
-            drain: reader.seconds("shutdown.drain_seconds", 10, 0..=HOUR_SECONDS),
-        },
-        telemetry: telemetry(&mut reader),
+        shutdown: ShutdownConfig::read(&mut reader),
+        telemetry: TelemetryConfig::read(&mut reader),
     };
-    match reader.finish() {
-        problems if problems.is_empty() => Ok(config),
-        problems => Err(ConfigError(problems)),
-    }
-}
-
-fn database(reader: &mut Reader) -> DatabaseConfig {
-    let url = match reader.text("database.url") {
-        Some(text) => connection_string::to_url(&text).unwrap_or_else(|problem| {
-            reader.refuse("database.url", problem);
-            String::new()
-        }),
-        None => {
-            reader.refuse(
-                "database.url",
-                "is required: set DATABASE_URL to postgres://user:password@host:5432/database",
-            );
-            String::new()
-        }
-    };
-    let schema = reader.text("database.schema");
-    let schema = schema.unwrap_or_else(|| "collector".to_owned());
-    if let Err(error) = event_log::connect_options("postgres://localhost", &schema) {
-        reader.refuse("database.schema", error);
-    }
-    DatabaseConfig {
-        url: SecretString::from(url),
-        schema,
-        connections_max: small(reader.number("database.connections_max", 16, 4..=1_000)),
-    }
-}
-
-fn rest(reader: &mut Reader) -> RestConfig {
-    RestConfig {
-        address: reader.address("rest.address", local(5000)),
-        request_timeout: reader.seconds("rest.request_timeout_seconds", 30, 1..=HOUR_SECONDS),
-    }
-}
-
-fn grpc(reader: &mut Reader) -> GrpcConfig {
-    let mut address = reader.address("grpc.address", local(5001));
-    let port = reader.number("grpc.port", u64::from(address.port()), 0..=65_535);
-    address.set_port(u16::try_from(port).unwrap_or_default());
-    let subscriptions_max = reader.number("grpc.subscriptions_max", 4_096, 1..=1_000_000);
-    GrpcConfig {
-        address,
-        subscriptions_max: size(subscriptions_max),
-    }
-}
-
-fn events(reader: &mut Reader) -> EventsConfig {
-    let days = reader.number("events.retention_days", 730, 0..=DAYS_MAX);
-    let bytes = reader.number(
-        "events.ring_bytes_max",
-        64 * MEBIBYTE,
-        MEBIBYTE..=64 * 1024 * MEBIBYTE,
-    );
-    let queued = reader.number("events.queue_events_max", 50_000, 1_000..=10_000_000);
-    EventsConfig {
-        retention_days: (days > 0).then_some(days),
-        ring_bytes_max: size(bytes),
-        queue_events_max: size(queued),
-        poll_interval: reader.milliseconds("events.poll_interval_milliseconds", 1_000, 10..=60_000),
-    }
+    reader.finish()?;
+    Ok(config)
 }
 
 fn fred(reader: &mut Reader) -> FredConfig {
@@ -223,39 +176,4 @@ fn set_field(seed: &mut SeriesSeed, name: &str, value: Value) -> Result<(), Stri
         }
     }
     Ok(())
-}
-
-fn telemetry(reader: &mut Reader) -> TelemetryConfig {
-    let format = match reader.text("telemetry.format").as_deref() {
-        None | Some("text") => LogFormat::Text,
-        Some("json") => LogFormat::Json,
-        Some(other) => {
-            let problem = format!("\"{other}\" is not known; known are text and json");
-            reader.refuse("telemetry.format", problem);
-            LogFormat::Text
-        }
-    };
-    let filter = reader.text("telemetry.filter");
-    let filter = filter.unwrap_or_else(|| "info".to_owned());
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
-        reader.refuse(
-            "telemetry.filter",
-            format!("\"{filter}\" is no filter: {error}"),
-        );
-    }
-    TelemetryConfig { format, filter }
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-/// For numbers whose bounds were checked.
-fn size(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// For numbers whose bounds were checked.
-fn small(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }

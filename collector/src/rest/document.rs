@@ -1,14 +1,13 @@
-//! The OpenAPI document: what all routes have in common, and serving it.
+//! The OpenAPI document: what the routes have in common.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use axum::{Extension, http::header, response::IntoResponse};
+pub(super) use service::rest::{Always, Body, One, Parameters};
+use service::rest::{ProblemDetails, ProblemKind, problems};
 use utoipa::{
     IntoResponses, OpenApi, ToSchema,
-    openapi::{self, Content, RefOr, Response, ResponseBuilder},
+    openapi::{self, RefOr, Response},
 };
-
-use super::problem::{PROBLEM_JSON, ProblemDetails, ProblemKind};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,28 +33,6 @@ struct Base;
 /// The document without any route.
 pub(super) fn base() -> openapi::OpenApi {
     Base::openapi()
-}
-
-/// The finished document, as it is served.
-#[derive(Clone)]
-pub(super) struct Document(Arc<str>);
-
-impl Document {
-    pub(super) fn new(api: openapi::OpenApi) -> Self {
-        let json = api.to_pretty_json();
-        // It is made of maps with text keys, which JSON always has a form for.
-        Self(json.unwrap_or_default().into())
-    }
-}
-
-/// This document
-#[utoipa::path(
-    get, path = "/openapi.json", operation_id = "getOpenApi", tag = "operation",
-    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
-)]
-pub(super) async fn openapi(Extension(document): Extension<Document>) -> impl IntoResponse {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (json, document.0.to_string())
 }
 
 /// An event, in the proto3 JSON mapping of `atlas.events.Event`: names in camelCase (publishing
@@ -104,61 +81,20 @@ pub(super) struct EventDocument {
     custom: Option<()>,
 }
 
-/// Problems of every route.
-pub(super) enum Always {}
-/// Problems of routes that have parameters.
-pub(super) enum Parameters {}
-/// Problems of routes that take a body.
-pub(super) enum Body {}
-/// Problems of routes about one thing, which may not be there.
-pub(super) enum One {}
 /// Problems of routes that add something.
 pub(super) enum Exists {}
 /// Problems of routes that ask the source.
 pub(super) enum Source {}
 
-impl IntoResponses for Always {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        of(&[
-            ProblemKind::Internal,
-            ProblemKind::DatabaseUnavailable,
-            ProblemKind::ShuttingDown,
-            ProblemKind::TimedOut,
-        ])
-    }
-}
-
-impl IntoResponses for Parameters {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        of(&[ProblemKind::InvalidRequest])
-    }
-}
-
-impl IntoResponses for Body {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        of(&[
-            ProblemKind::InvalidRequest,
-            ProblemKind::TooLarge,
-            ProblemKind::UnsupportedMediaType,
-        ])
-    }
-}
-
-impl IntoResponses for One {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        of(&[ProblemKind::NotFound])
-    }
-}
-
 impl IntoResponses for Exists {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        of(&[ProblemKind::SeriesExists])
+        problems(&[ProblemKind::SeriesExists])
     }
 }
 
 impl IntoResponses for Source {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        of(&[
+        problems(&[
             ProblemKind::Conflict,
             ProblemKind::SourceFailed,
             ProblemKind::NotCollecting,
@@ -166,29 +102,4 @@ impl IntoResponses for Source {
             ProblemKind::ShuttingDown,
         ])
     }
-}
-
-/// The responses that tell of these kinds, by status.
-pub(super) fn of(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Response>> {
-    let mut names: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    for kind in kinds {
-        names
-            .entry(kind.status().as_u16())
-            .or_default()
-            .push(kind.name());
-    }
-    names
-        .into_iter()
-        .map(|(status, names)| {
-            let response = ResponseBuilder::new()
-                .description(format!("Problem of type `{}`", names.join("`, `")))
-                .content(PROBLEM_JSON, Content::new(Some(problem_reference())))
-                .build();
-            (status.to_string(), response.into())
-        })
-        .collect()
-}
-
-fn problem_reference() -> RefOr<openapi::Schema> {
-    openapi::Ref::from_schema_name(ProblemDetails::name()).into()
 }

@@ -12,12 +12,16 @@ use utoipa::{
     openapi::{RefOr, Response},
 };
 
+use service::rest::{
+    Problem, ProblemKind,
+    extract::{self, Id, Query, check_limit},
+    problems,
+};
+
 use super::{
     App,
-    document::{self, Always, EventDocument, One, Parameters},
+    document::{Always, EventDocument, One, Parameters},
     event_page::{self, Range},
-    extract::{self, Id, Query, check_limit},
-    problem::{Problem, ProblemKind},
 };
 
 const LIMIT_DEFAULT: usize = 100;
@@ -69,7 +73,7 @@ pub(super) enum Cursors {}
 
 impl IntoResponses for Cursors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        document::of(&[
+        problems(&[
             ProblemKind::InvalidRequest,
             ProblemKind::BeyondHead,
             ProblemKind::Trimmed,

@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, document::Always, problem::Problem};
+use service::rest::Problem;
+
+use super::{App, document::Always};
 
 /// What the log is and holds.
 #[derive(Debug, Serialize, ToSchema)]

@@ -6,12 +6,15 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use service::rest::{
+    Problem, ProblemKind,
+    extract::{self, Id, Query, check_limit},
+    rfc3339,
+};
+
 use super::{
     App,
     document::{Always, One, Parameters},
-    extract::{self, Id, Query, check_limit},
-    failure::rfc3339,
-    problem::{Problem, ProblemKind},
 };
 use crate::{
     observations::{Observation, Vintage},

@@ -16,11 +16,15 @@ use utoipa::{
     openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, Response, Schema},
 };
 
+use service::rest::{
+    FieldError, Problem, ProblemKind,
+    extract::{Json, field_of},
+    problems,
+};
+
 use super::{
     App,
-    document::{self, Always, Body, EventDocument},
-    extract::{Json, field_of},
-    problem::{FieldError, Problem, ProblemKind},
+    document::{Always, Body, EventDocument},
 };
 
 /// Problems with more events than this are not all told.
@@ -76,7 +80,7 @@ pub(super) enum Publishing {}
 
 impl IntoResponses for Publishing {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        document::of(&[
+        problems(&[
             ProblemKind::InvalidEvent,
             ProblemKind::Overloaded,
             ProblemKind::OutcomeUnknown,
@@ -219,7 +223,7 @@ impl Batch {
     fn problem(&self, failure: LogError) -> Problem {
         match failure {
             LogError::TooOld { index, earliest } => {
-                super::failure::too_old(self.path(index, "occurred_at"), earliest)
+                service::rest::too_old(self.path(index, "occurred_at"), earliest)
             }
             failure => failure.into(),
         }

@@ -7,11 +7,14 @@ use axum::{
 };
 use chrono::Utc;
 
+use service::rest::{
+    Problem, ProblemKind,
+    extract::{Id, Json},
+};
+
 use super::{
     App,
     document::{Always, Body, Exists, One, Source},
-    extract::{Id, Json},
-    problem::{Problem, ProblemKind},
     series_view::{AddSeries, BackfillSeries, ChangeSeries, CollectedView, SeriesList, SeriesView},
 };
 use crate::series::NewSeries;

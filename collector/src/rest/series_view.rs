@@ -4,7 +4,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::extract;
+use service::rest::extract;
+
 use crate::{collection::Collected, config::Backfill, series::Series};
 
 /// A series that is collected.

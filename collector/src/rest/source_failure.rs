@@ -1,6 +1,7 @@
 //! Which problem a failure of the registry or of FRED is.
 
-use super::problem::{Problem, ProblemKind};
+use service::rest::{Problem, ProblemKind};
+
 use crate::{
     fred::{FredError, FredFailure},
     series::SeriesError,

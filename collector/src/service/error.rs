@@ -1,70 +1,19 @@
-use std::{io, net::SocketAddr};
-
-use event_log::LogError;
-use sqlx::migrate::MigrateError;
+use service::PartEnded;
 
 use crate::{fred::FredError, series::SeriesError};
 
 /// Why a collector could not start. Each text is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address cannot be listened at.
-    #[error(
-        "cannot listen at {address} for {part}: {}; {}",
-        plain(source),
-        advice(source, key)
-    )]
-    Listen {
-        /// REST or gRPC.
-        part: &'static str,
-        /// The setting that holds the address, as a variable.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The database cannot be used.
-    #[error("{problem}; {advice}")]
-    Database {
-        /// What is wrong. Free of secrets.
-        problem: String,
-        /// What to do.
-        advice: &'static str,
-        /// What the database said.
-        #[source]
-        source: Option<sqlx::Error>,
-    },
-    /// The log cannot be opened.
+    /// For a reason that any service may have.
     #[error(transparent)]
-    Log(LogError),
-    /// The tables in the database cannot be brought to this version.
-    #[error("the database cannot be brought to this version: {0}")]
-    Migration(MigrateError),
-    /// A newer collector has changed the tables.
-    #[error(
-        "the database is of a newer version (it has migration {migration}); run a collector that \
-         is as new, or name another database.schema"
-    )]
-    Newer {
-        /// The migration that this collector does not know.
-        migration: i64,
-    },
+    Service(#[from] service::StartError),
     /// The source cannot be asked from this machine.
     #[error("FRED cannot be asked from this machine: {0}")]
     Source(#[from] FredError),
     /// The series of the configuration cannot be added.
     #[error("the series of the configuration cannot be added: {0}")]
     Series(#[from] SeriesError),
-}
-
-impl From<MigrateError> for StartError {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::VersionMissing(migration) => Self::Newer { migration },
-            error => Self::Migration(error),
-        }
-    }
 }
 
 /// Why a collector ended.
@@ -74,27 +23,6 @@ pub enum ServeError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// A part ended that was not to end.
-    #[error("{part} ended: {reason}")]
-    Ended {
-        /// Which.
-        part: &'static str,
-        /// Why.
-        reason: String,
-    },
-}
-
-fn plain(source: &io::Error) -> String {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-        io::ErrorKind::PermissionDenied => "that is not permitted".to_owned(),
-        _ => source.to_string(),
-    }
-}
-
-fn advice(source: &io::Error, key: &str) -> String {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => format!("end it, or set {key} to another address"),
-        _ => format!("set {key} to another address"),
-    }
+    #[error(transparent)]
+    Ended(#[from] PartEnded),
 }

@@ -1,34 +1,28 @@
 //! The collector as a service: starting its parts, running them, ending them in order.
 
-mod database;
 mod error;
 mod start;
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
 use event_log::EventLog;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use service::{Addresses, Parts};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
 
 use crate::{collection::CollectionWorker, config::Config};
 
 pub use error::{ServeError, StartError};
-pub use start::Listeners;
-
-/// How often metrics are tidied: what was recorded since is kept raw until then.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-/// What was accepted is stored, but a database that is away must not keep the process from ending.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+pub use service::Listeners;
 
 /// A collector that has started: its database is ready, its listeners are open, nothing is answered
 /// yet.
 pub struct Service {
     rest: (TcpListener, Router),
     grpc: (TcpListener, event_stream::StreamConfig),
-    addresses: (SocketAddr, SocketAddr),
+    addresses: Addresses,
     log: EventLog,
     pool: sqlx::PgPool,
     worker: Option<CollectionWorker>,
@@ -64,12 +58,12 @@ pub async fn serve(
 impl Service {
     /// Where REST is served.
     pub fn rest_address(&self) -> SocketAddr {
-        self.addresses.0
+        self.addresses.rest
     }
 
     /// Where gRPC is served.
     pub fn grpc_address(&self) -> SocketAddr {
-        self.addresses.1
+        self.addresses.grpc
     }
 
     /// Whether it collects. Without a key for the source it only serves and accepts events.
@@ -95,95 +89,20 @@ impl Service {
             stop,
             ..
         } = self;
-        let mut parts = Parts::default();
+        let mut parts = Parts::new(stop.clone());
         let (listener, router) = rest;
-        parts.spawn("REST", serve_rest(listener, router, stop.clone()));
+        parts.serve_rest(listener, router);
         let (listener, config) = grpc;
         let grpc = event_stream::serve(listener, log.clone(), config, stop.clone());
         parts.spawn("gRPC", async move { Ok(grpc.await?) });
-        parts.spawn("metrics", keep_up(metrics, stop.clone()));
+        parts.keep_up(metrics);
         if let Some(worker) = worker {
-            let collecting = worker.run(stop.clone());
+            let collecting = worker.run(stop);
             parts.spawn("collection", async move {
                 collecting.await;
                 Ok(())
             });
         }
-
-        let ended = tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = parts.next() => Err(ended),
-        };
-        info!(drain_seconds = drain.as_secs(), "ending");
-        stop.cancel();
-        if timeout(drain, parts.all_ended()).await.is_err() {
-            warn!("clients have not ended in time; cutting them off");
-            parts.tasks.shutdown().await;
-        }
-        if timeout(CLOSE_PATIENCE, log.close()).await.is_err() {
-            warn!("the database is away; what was not acknowledged may not be stored");
-        }
-        let _ = timeout(CLOSE_PATIENCE, pool.close()).await;
-        info!("ended");
-        ended
+        Ok(parts.run(shutdown, drain, log, pool).await?)
     }
-}
-
-type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
-/// The tasks of a service, each with the name of its part.
-#[derive(Default)]
-struct Parts {
-    tasks: JoinSet<(&'static str, Outcome)>,
-}
-
-impl Parts {
-    fn spawn(&mut self, name: &'static str, part: impl Future<Output = Outcome> + Send + 'static) {
-        self.tasks.spawn(async move { (name, part.await) });
-    }
-
-    /// The first part that ends.
-    async fn next(&mut self) -> ServeError {
-        let (part, reason) = match self.tasks.join_next().await {
-            Some(Ok((part, Ok(())))) => (part, "it was not to end".to_owned()),
-            Some(Ok((part, Err(error)))) => (part, error.to_string()),
-            Some(Err(panicked)) => ("a part", panicked.to_string()),
-            None => ("everything", "there was nothing to run".to_owned()),
-        };
-        ServeError::Ended { part, reason }
-    }
-
-    async fn all_ended(&mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            match ended {
-                Ok((_, Ok(()))) => {}
-                Ok((part, Err(error))) => warn!(part, %error, "did not end well"),
-                Err(panicked) => error!(%panicked, "a part panicked"),
-            }
-        }
-    }
-}
-
-async fn serve_rest(listener: TcpListener, router: Router, stop: CancellationToken) -> Outcome {
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
-        }
-    });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await?;
-    Ok(())
-}
-
-async fn keep_up(metrics: PrometheusHandle, stop: CancellationToken) -> Outcome {
-    let mut timer = tokio::time::interval(METRICS_UPKEEP);
-    let upkeep = async {
-        loop {
-            timer.tick().await;
-            metrics.run_upkeep();
-        }
-    };
-    stop.run_until_cancelled(upkeep).await;
-    Ok(())
 }

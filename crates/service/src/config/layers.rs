@@ -4,41 +4,36 @@ use std::path::Path;
 
 use config::{ConfigBuilder, File, FileFormat, Value, ValueKind, builder::DefaultState};
 
-use super::{Flags, Problem};
+use super::Problem;
 
-/// The sections of the file, which are also the first parts of names in the environment.
-pub(super) const SECTIONS: [&str; 7] = [
-    "database",
-    "rest",
-    "grpc",
-    "events",
-    "fred",
-    "shutdown",
-    "telemetry",
-];
-
-/// Names in the environment besides `SECTION__KEY`, weakest first.
-const ALIASES: [(&str, &str); 4] = [
-    ("CONNECTIONSTRINGS__ATLAS", "database.url"),
-    ("DATABASE_URL", "database.url"),
-    ("FRED_API_KEY", "fred.api_key"),
-    ("FRED_API_BASE_URL", "fred.base_url"),
-];
+/// What a service was given, and the names that it knows.
+#[derive(Debug, Clone)]
+pub struct Given<'a> {
+    /// The sections of the file, which are also the first parts of names in the environment.
+    pub sections: &'static [&'static str],
+    /// Names in the environment, in capitals, besides `SECTION__KEY`, weakest first, each with its
+    /// key.
+    pub aliases: &'static [(&'static str, &'static str)],
+    /// The TOML file.
+    pub file: Option<&'a Path>,
+    /// The variables.
+    pub environment: &'a [(String, String)],
+    /// Flags that stand for a setting: the flag, its key and, if it was given, its value.
+    pub flags: Vec<(&'static str, &'static str, Option<String>)>,
+    /// `KEY=VALUE` of `--set`.
+    pub set: &'a [String],
+}
 
 /// All values by key, each with where it came from.
-pub(super) fn merge(
-    flags: &Flags,
-    environment: &[(String, String)],
-    problems: &mut Vec<Problem>,
-) -> config::Config {
+pub(super) fn merge(given: &Given<'_>, problems: &mut Vec<Problem>) -> config::Config {
     let mut builder = config::Config::builder();
-    if let Some(path) = &flags.config {
+    if let Some(path) = given.file {
         match read_file(path) {
             Ok(file) => builder = builder.add_source(file),
             Err(problem) => problems.push(problem),
         }
     }
-    for setting in from_environment(environment).chain(from_flags(flags, problems)) {
+    for setting in from_environment(given).chain(from_flags(given, problems)) {
         builder = add(builder, setting, problems);
     }
     match builder.build() {
@@ -92,11 +87,14 @@ fn read_file(path: &Path) -> Result<File<config::FileSourceString, FileFormat>, 
 }
 
 /// An empty variable counts as none, as compose files pass it for one that is not set.
-fn from_environment(environment: &[(String, String)]) -> impl Iterator<Item = Setting> {
-    let given = environment.iter().filter(|(_, value)| !value.is_empty());
+fn from_environment(all: &Given<'_>) -> impl Iterator<Item = Setting> {
+    let given = all
+        .environment
+        .iter()
+        .filter(|(_, value)| !value.is_empty());
     let mut settings: Vec<(usize, Setting)> = given
         .filter_map(|(name, value)| {
-            let (strength, key) = key_of(name)?;
+            let (strength, key) = key_of(all, name)?;
             let origin = name.clone();
             let value = value.clone();
             Some((strength, Setting { key, value, origin }))
@@ -107,35 +105,29 @@ fn from_environment(environment: &[(String, String)]) -> impl Iterator<Item = Se
 }
 
 /// The key that a variable sets, if it is ours, and its strength among those of the same key.
-fn key_of(name: &str) -> Option<(usize, String)> {
+fn key_of(given: &Given<'_>, name: &str) -> Option<(usize, String)> {
     let upper = name.to_ascii_uppercase();
-    if let Some(strength) = ALIASES.iter().position(|(alias, _)| *alias == upper) {
-        return Some((strength, ALIASES[strength].1.to_owned()));
+    if let Some(strength) = given.aliases.iter().position(|(alias, _)| *alias == upper) {
+        return Some((strength, given.aliases[strength].1.to_owned()));
     }
     let (section, key) = upper.split_once("__")?;
     let section = section.to_ascii_lowercase();
-    SECTIONS.contains(&section.as_str()).then(|| {
+    given.sections.contains(&section.as_str()).then(|| {
         let key = key.replace("__", ".").to_ascii_lowercase();
-        (ALIASES.len(), format!("{section}.{key}"))
+        (given.aliases.len(), format!("{section}.{key}"))
     })
 }
 
-fn from_flags(flags: &Flags, problems: &mut Vec<Problem>) -> Vec<Setting> {
-    let named = [
-        ("--rest", "rest.address", &flags.rest),
-        ("--grpc", "grpc.address", &flags.grpc),
-        ("--series", "fred.series", &flags.series),
-        ("--backfill", "fred.backfill", &flags.backfill),
-    ];
-    let named = named.into_iter().filter_map(|(origin, key, value)| {
+fn from_flags(given: &Given<'_>, problems: &mut Vec<Problem>) -> Vec<Setting> {
+    let named = given.flags.iter().filter_map(|(origin, key, value)| {
         Some(Setting {
-            key: key.to_owned(),
+            key: (*key).to_owned(),
             value: value.clone()?,
-            origin: origin.to_owned(),
+            origin: (*origin).to_owned(),
         })
     });
     let mut settings: Vec<Setting> = named.collect();
-    for text in &flags.set {
+    for text in given.set {
         match text.split_once('=') {
             Some((key, value)) => settings.push(Setting {
                 key: key.trim().to_owned(),

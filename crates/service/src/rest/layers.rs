@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,8 +22,28 @@ use super::problem::{Problem, ProblemKind};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARS_MAX: usize = 100;
 
+/// Names of the metrics of requests.
+#[derive(Debug, Clone)]
+pub(super) struct RequestMetrics {
+    requests_total: Arc<str>,
+    request_seconds: Arc<str>,
+}
+
+impl RequestMetrics {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            requests_total: format!("{prefix}_rest_requests_total").into(),
+            request_seconds: format!("{prefix}_rest_request_seconds").into(),
+        }
+    }
+}
+
 /// The outermost layer.
-pub(super) async fn around(request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State(names): State<RequestMetrics>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.headers());
     let path = request.uri().path().to_owned();
@@ -48,10 +69,10 @@ pub(super) async fn around(request: Request, next: Next) -> Response {
     };
     let mut response = answering.instrument(span).await;
     let status = response.status().as_u16().to_string();
-    counter!("fredcollector_rest_requests_total",
+    counter!(names.requests_total,
         "method" => method_label(&method), "route" => route.clone(), "status" => status)
     .increment(1);
-    histogram!("fredcollector_rest_request_seconds", "route" => route).record(started.elapsed());
+    histogram!(names.request_seconds, "route" => route).record(started.elapsed());
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -70,12 +91,8 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// Answers for a handler that takes too long.
-pub(super) async fn limit_time(
-    State(timeout): State<Duration>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Answers for a handler that takes too long; the state is how long it may take.
+pub async fn limit_time(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(timeout, next.run(request))
         .await
         .unwrap_or_else(|_| timed_out(timeout).into_response())
@@ -106,7 +123,7 @@ pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     error!("a request made its handler panic");
     Problem::new(
         ProblemKind::Internal,
-        "something went wrong in the collector; its log holds more under this request_id",
+        "something went wrong in the service; its log holds more under this request_id",
     )
     .into_response()
 }

@@ -14,7 +14,10 @@ use super::problem::{Problem, ProblemKind};
 
 /// The parameters of a query; repeated ones are lists.
 #[derive(Debug)]
-pub(super) struct Query<T>(pub(super) T);
+pub struct Query<T>(
+    /// What was read.
+    pub T,
+);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
@@ -30,7 +33,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
 /// The one variable part of a path.
 #[derive(Debug)]
-pub(super) struct Id(pub(super) String);
+pub struct Id(
+    /// The part, decoded.
+    pub String,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
@@ -49,7 +55,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
 /// A body in JSON.
 #[derive(Debug)]
-pub(super) struct Json<T>(pub(super) T);
+pub struct Json<T>(
+    /// What was read.
+    pub T,
+);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
@@ -109,10 +118,7 @@ fn malformed(error: &serde_json::Error) -> Problem {
 }
 
 /// A value that does not fit, with its path in what was read.
-pub(super) fn at_path<E: fmt::Display>(
-    error: &serde_path_to_error::Error<E>,
-    root: &str,
-) -> Problem {
+pub fn at_path<E: fmt::Display>(error: &serde_path_to_error::Error<E>, root: &str) -> Problem {
     let field = field_of(error, root);
     Problem::field(
         ProblemKind::InvalidRequest,
@@ -121,7 +127,8 @@ pub(super) fn at_path<E: fmt::Display>(
     )
 }
 
-pub(super) fn field_of<E>(error: &serde_path_to_error::Error<E>, root: &str) -> String {
+/// The path at which reading failed; `root` if it is the whole.
+pub fn field_of<E>(error: &serde_path_to_error::Error<E>, root: &str) -> String {
     match error.path().to_string().as_str() {
         "." => root.to_owned(),
         path => path.to_owned(),
@@ -129,11 +136,10 @@ pub(super) fn field_of<E>(error: &serde_path_to_error::Error<E>, root: &str) -> 
 }
 
 /// Checks a page's length against its bounds.
-pub(super) fn check_limit(
-    limit: Option<u32>,
-    default: usize,
-    most: usize,
-) -> Result<usize, Problem> {
+///
+/// # Errors
+/// [`ProblemKind::InvalidRequest`].
+pub fn check_limit(limit: Option<u32>, default: usize, most: usize) -> Result<usize, Problem> {
     let Some(limit) = limit else {
         return Ok(default);
     };
@@ -149,9 +155,10 @@ pub(super) fn check_limit(
 }
 
 /// For `#[serde(deserialize_with)]`: a time, or a date, which means its first moment in UTC.
-pub(super) fn time<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<DateTime<Utc>>, D::Error> {
+///
+/// # Errors
+/// The text is none.
+pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     optional(deserializer, |text| {
         let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
         time.ok()
@@ -161,16 +168,20 @@ pub(super) fn time<'de, D: Deserializer<'de>>(
 }
 
 /// For `#[serde(deserialize_with)]`: a calendar date.
-pub(super) fn date<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<NaiveDate>, D::Error> {
+///
+/// # Errors
+/// The text is none.
+pub fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
     optional(deserializer, |text| {
         parse_date(text).ok_or("is not a date such as 2024-05-01")
     })
 }
 
 /// For `#[serde(deserialize_with)]`: whatever can be read from a text.
-pub(super) fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
+///
+/// # Errors
+/// The text is none.
+pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     optional(deserializer, str::parse)

@@ -11,30 +11,48 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// The media type of problem details.
-pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+pub const PROBLEM_JSON: &str = "application/problem+json";
 /// Seconds after which to try again what may then succeed.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Every kind of problem there is. A kind has one status and one `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProblemKind {
+pub enum ProblemKind {
+    /// A field of the request is wrong.
     InvalidRequest,
+    /// An event violates the contract.
     InvalidEvent,
+    /// A cursor lies beyond the log.
     BeyondHead,
+    /// It is not there.
     NotFound,
+    /// The path has no such method.
     MethodNotAllowed,
+    /// The series is there already.
     SeriesExists,
+    /// Not possible in the present state.
     Conflict,
+    /// Retention has removed what was asked for.
     Trimmed,
+    /// The body is too large.
     TooLarge,
+    /// The body is not JSON.
     UnsupportedMediaType,
+    /// A fault of the service.
     Internal,
+    /// A source of data failed.
     SourceFailed,
+    /// No source is asked.
     NotCollecting,
+    /// Too much is waiting.
     Overloaded,
+    /// The service is ending.
     ShuttingDown,
+    /// The database failed.
     DatabaseUnavailable,
+    /// What was to be stored may have been.
     OutcomeUnknown,
+    /// The request took too long.
     TimedOut,
 }
 
@@ -77,12 +95,12 @@ impl ProblemKind {
     }
 
     /// Status of the response.
-    pub(super) fn status(self) -> StatusCode {
+    pub fn status(self) -> StatusCode {
         self.facts().0
     }
 
     /// Last part of `type`.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         self.facts().1
     }
 
@@ -100,13 +118,13 @@ impl ProblemKind {
 
 /// A field at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct FieldError {
+pub struct FieldError {
     /// Path of the field, such as `events[3].occurred_at`, or the name of a parameter.
     #[schema(example = "events[3].occurred_at")]
-    pub(crate) field: String,
+    pub field: String,
     /// What is wrong and what to do.
     #[schema(example = "is more than one hour ahead of the server's clock")]
-    pub(crate) problem: String,
+    pub problem: String,
 }
 
 impl From<Violation> for FieldError {
@@ -120,7 +138,7 @@ impl From<Violation> for FieldError {
 
 /// What went wrong with a request.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
+pub struct Problem {
     kind: ProblemKind,
     /// What happened this time, for people.
     detail: String,
@@ -132,7 +150,7 @@ pub(crate) struct Problem {
 /// `first_position`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(crate) struct ProblemDetails<'a> {
+pub struct ProblemDetails<'a> {
     /// Stable name of the kind, `urn:atlas:problem:` and one of `invalid-request`,
     /// `invalid-event`, `beyond-head`, `not-found`, `method-not-allowed`, `series-exists`,
     /// `conflict`, `trimmed`, `too-large`, `unsupported-media-type`, `internal`, `source-failed`,
@@ -151,7 +169,7 @@ pub(crate) struct ProblemDetails<'a> {
     /// The path that was asked for.
     #[schema(example = "/v1/events")]
     instance: &'a str,
-    /// Also in the header `x-request-id` and in the log of the collector.
+    /// Also in the header `x-request-id` and in the log of the service.
     request_id: &'a str,
     /// The fields at fault; empty if no field is.
     errors: &'a [FieldError],
@@ -161,7 +179,8 @@ pub(crate) struct ProblemDetails<'a> {
 }
 
 impl Problem {
-    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+    /// A problem without fields.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
             detail: detail.into(),
@@ -171,7 +190,7 @@ impl Problem {
     }
 
     /// A problem with fields of the request; there is at least one.
-    pub(crate) fn fields(kind: ProblemKind, errors: Vec<FieldError>) -> Self {
+    pub fn fields(kind: ProblemKind, errors: Vec<FieldError>) -> Self {
         let told: Vec<_> = errors
             .iter()
             .map(|error| format!("{}: {}", error.field, error.problem))
@@ -181,17 +200,13 @@ impl Problem {
     }
 
     /// A problem with one field of the request.
-    pub(crate) fn field(
-        kind: ProblemKind,
-        field: impl Into<String>,
-        problem: impl Into<String>,
-    ) -> Self {
+    pub fn field(kind: ProblemKind, field: impl Into<String>, problem: impl Into<String>) -> Self {
         let (field, problem) = (field.into(), problem.into());
         Self::fields(kind, vec![FieldError { field, problem }])
     }
 
     /// Adds a fact for programs.
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.facts.insert(name.to_owned(), value.into());
         self
     }
@@ -212,7 +227,7 @@ impl Problem {
     }
 
     /// The response to the request for a path.
-    pub(crate) fn render(&self, path: &str, request_id: &str) -> Response {
+    pub fn render(&self, path: &str, request_id: &str) -> Response {
         let details = Json(self.details(path, request_id));
         let mut response = (self.kind.status(), details).into_response();
         let headers = response.headers_mut();

@@ -54,7 +54,7 @@ impl From<LogError> for Problem {
             ),
             LogError::Closed => Self::new(
                 ProblemKind::ShuttingDown,
-                "the collector is shutting down; nothing was stored, try again",
+                "the service is shutting down; nothing was stored, try again",
             ),
             LogError::OutcomeUnknown(source) => {
                 warn!(%source, "the outcome of a commit is unknown");
@@ -93,13 +93,14 @@ impl From<Violation> for Problem {
 }
 
 /// An event is older than what the log keeps.
-pub(super) fn too_old(field: String, earliest: DateTime<Utc>) -> Problem {
+pub fn too_old(field: String, earliest: DateTime<Utc>) -> Problem {
     let earliest = rfc3339(earliest);
     let problem = format!("is older than the log keeps; the oldest it accepts is {earliest}");
     Problem::field(ProblemKind::InvalidEvent, field, problem).with("earliest_accepted", earliest)
 }
 
-pub(super) fn rfc3339(at: DateTime<Utc>) -> String {
+/// A time as REST shows it.
+pub fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use config::{Config, Value, ValueKind};
 
-use super::layers::SECTIONS;
+use super::layers::{self, Given};
 
 /// Something wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,18 +43,32 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration is not valid:{}", .0.iter().map(|p| format!("\n  {p}")).collect::<String>())]
+pub struct ConfigError(
+    /// At least one.
+    pub Vec<Problem>,
+);
+
 /// Values being read. What was never asked for is unknown.
-pub(super) struct Reader {
+#[derive(Debug)]
+pub struct Reader {
     merged: Config,
     known: BTreeSet<&'static str>,
     /// Where values came from that are not of the file.
     origins: BTreeMap<&'static str, String>,
     problems: Vec<Problem>,
+    sections: &'static [&'static str],
 }
 
 impl Reader {
-    pub(super) fn new(merged: Config, problems: Vec<Problem>) -> Self {
+    /// Merges everything that was given.
+    pub fn open(given: &Given<'_>) -> Self {
+        let mut problems = Vec::new();
+        let merged = layers::merge(given, &mut problems);
         Self {
+            sections: given.sections,
             merged,
             known: BTreeSet::new(),
             origins: BTreeMap::new(),
@@ -63,7 +77,7 @@ impl Reader {
     }
 
     /// The raw value of a key.
-    pub(super) fn value(&mut self, key: &'static str) -> Option<Value> {
+    pub fn value(&mut self, key: &'static str) -> Option<Value> {
         self.known.insert(key);
         let value = self.lookup(key)?.clone();
         self.origins
@@ -84,14 +98,14 @@ impl Reader {
     }
 
     /// Notes a problem with a value that was read by other means.
-    pub(super) fn refuse(&mut self, key: impl Into<String>, problem: impl fmt::Display) {
+    pub fn refuse(&mut self, key: impl Into<String>, problem: impl fmt::Display) {
         let problem = Problem::new(key, problem);
         let origin = self.origins.get(problem.key.as_str()).cloned();
         self.problems.push(Problem { origin, ..problem });
     }
 
     /// A text, which is never repeated in a problem: it may be a secret.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+    pub fn text(&mut self, key: &'static str) -> Option<String> {
         let value = self.value(key)?;
         match value.kind {
             ValueKind::String(text) => Some(text),
@@ -103,11 +117,7 @@ impl Reader {
     }
 
     /// A text, read as what it stands for.
-    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(
-        &mut self,
-        key: &'static str,
-        default: T,
-    ) -> T {
+    pub fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, key: &'static str, default: T) -> T {
         let Some(text) = self.text(key) else {
             return default;
         };
@@ -118,7 +128,7 @@ impl Reader {
     }
 
     /// An address to listen at.
-    pub(super) fn address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
+    pub fn address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
         let Some(text) = self.text(key) else {
             return default;
         };
@@ -132,12 +142,7 @@ impl Reader {
     }
 
     /// A whole number within bounds.
-    pub(super) fn number(
-        &mut self,
-        key: &'static str,
-        default: u64,
-        bounds: RangeInclusive<u64>,
-    ) -> u64 {
+    pub fn number(&mut self, key: &'static str, default: u64, bounds: RangeInclusive<u64>) -> u64 {
         let Some(value) = self.value(key) else {
             return default;
         };
@@ -160,7 +165,7 @@ impl Reader {
     }
 
     /// A number of milliseconds.
-    pub(super) fn milliseconds(
+    pub fn milliseconds(
         &mut self,
         key: &'static str,
         default: u64,
@@ -170,7 +175,7 @@ impl Reader {
     }
 
     /// A number of seconds.
-    pub(super) fn seconds(
+    pub fn seconds(
         &mut self,
         key: &'static str,
         default: u64,
@@ -179,14 +184,24 @@ impl Reader {
         Duration::from_secs(self.number(key, default, bounds))
     }
 
-    /// Everything that is wrong, among it the keys that nobody asked for.
-    pub(super) fn finish(mut self) -> Vec<Problem> {
+    /// Ends the reading; keys that nobody asked for are among what is wrong.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn finish(self) -> Result<(), ConfigError> {
+        match self.problems() {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ConfigError(problems)),
+        }
+    }
+
+    fn problems(mut self) -> Vec<Problem> {
         let tree = std::mem::take(&mut self.merged);
         let mut given = Vec::new();
-        flatten("", tree.cache, &self.known, &mut given);
+        flatten("", tree.cache, (&self.known, self.sections), &mut given);
         for (key, origin) in given {
             let name = origin.unwrap_or_else(|| key.clone());
-            let problem = unknown(&key, &self.known);
+            let problem = unknown(&key, &self.known, self.sections);
             self.problems.push(Problem::new(name, problem));
         }
         self.problems
@@ -197,7 +212,7 @@ impl Reader {
 fn flatten(
     path: &str,
     value: Value,
-    known: &BTreeSet<&'static str>,
+    (known, sections): (&BTreeSet<&'static str>, &[&'static str]),
     unknown: &mut Vec<(String, Option<String>)>,
 ) {
     if known.contains(path) {
@@ -205,7 +220,7 @@ fn flatten(
     }
     let origin = value.origin().map(ToOwned::to_owned);
     match value.kind {
-        ValueKind::Table(table) if path.is_empty() || SECTIONS.contains(&path) => {
+        ValueKind::Table(table) if path.is_empty() || sections.contains(&path) => {
             let mut entries: Vec<_> = table.into_iter().collect();
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             for (name, value) in entries {
@@ -213,18 +228,18 @@ fn flatten(
                     "" => name,
                     _ => format!("{path}.{name}"),
                 };
-                flatten(&inner, value, known, unknown);
+                flatten(&inner, value, (known, sections), unknown);
             }
         }
         _ => unknown.push((path.to_owned(), origin)),
     }
 }
 
-fn unknown(key: &str, known: &BTreeSet<&'static str>) -> String {
-    if SECTIONS.contains(&key) {
+fn unknown(key: &str, known: &BTreeSet<&'static str>, sections: &[&'static str]) -> String {
+    if sections.contains(&key) {
         return format!("is a section: write [{key}]");
     }
-    let candidates = known.iter().chain(&SECTIONS);
+    let candidates = known.iter().chain(sections);
     let nearest = candidates.max_by(|a, b| likeness(key, a).total_cmp(&likeness(key, b)));
     match nearest {
         Some(nearest) => format!("is not a known setting; the nearest is {nearest}"),

@@ -1,6 +1,6 @@
 //! The two forms in which a database can be named: a URL, and `Host=…;Database=…`.
 
-use reqwest::Url;
+use url::Url;
 
 /// Makes a `postgres://` URL of either form. The text of an error never holds the password.
 pub(super) fn to_url(text: &str) -> Result<String, String> {

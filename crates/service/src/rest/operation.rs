@@ -6,14 +6,38 @@ use axum::{Json, extract::State, http::header, response::IntoResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use event_log::EventLog;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
 use super::{
-    App,
     document::Always,
     problem::{Problem, ProblemKind},
 };
 
 /// A database that takes longer to tell where the log stands is as good as away.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a service is watched by.
+#[derive(Clone)]
+pub struct Operation {
+    /// Its log, which is in its database.
+    pub log: EventLog,
+    /// Renders the metrics of the process.
+    pub metrics: PrometheusHandle,
+    /// First part of the names of its metrics.
+    pub metrics_prefix: &'static str,
+    /// Cancelled once the service is to end, which is when it stops to be ready.
+    pub stopping: CancellationToken,
+}
+
+impl std::fmt::Debug for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operation")
+            .field("log", &self.log)
+            .finish_non_exhaustive()
+    }
+}
 
 /// How it is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,14 +62,14 @@ pub(super) async fn live() -> Json<Health> {
     get, path = "/readyz", operation_id = "getReadiness", tag = "operation",
     responses((status = 200, description = "It can serve", body = Health), Always)
 )]
-pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Problem> {
-    if app.stopping.is_cancelled() {
+pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Health>, Problem> {
+    if operation.stopping.is_cancelled() {
         return Err(Problem::new(
             ProblemKind::ShuttingDown,
-            "the collector is shutting down",
+            "the service is shutting down",
         ));
     }
-    match tokio::time::timeout(DATABASE_PATIENCE, app.log.head()).await {
+    match tokio::time::timeout(DATABASE_PATIENCE, operation.log.head()).await {
         Ok(head) => head?,
         Err(_) => {
             return Err(Problem::new(
@@ -63,10 +87,10 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Proble
     responses((status = 200, description = "In the text format of Prometheus",
         body = String, content_type = "text/plain"))
 )]
-pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+pub(super) async fn metrics(State(operation): State<Operation>) -> impl IntoResponse {
     let text = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (text, app.metrics.render())
+    (text, operation.metrics.render())
 }

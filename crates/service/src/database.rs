@@ -1,21 +1,31 @@
-//! The first connection, whose failures are what people meet when they set up a collector.
+//! The first connection, whose failures are what people meet when they set up a service,
+//! and the log.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use event_log::LogError;
+use event_log::{EventLog, LogConfig, LogError, Projection};
 use secrecy::ExposeSecret;
 use sqlx::{ConnectOptions, Connection, PgPool};
 
-use super::StartError;
-use crate::config::DatabaseConfig;
+use tracing::info;
+
+use crate::{
+    StartError,
+    config::{DatabaseConfig, EventsConfig},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A server that takes longer to answer is not reachable.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connects, and makes extension and schema if they are missing.
-pub(super) async fn connect(config: &DatabaseConfig) -> Result<PgPool, StartError> {
+///
+/// # Errors
+/// [`StartError::Database`] or [`StartError::Log`].
+pub async fn connect(config: &DatabaseConfig) -> Result<PgPool, StartError> {
     let url = config.url.expose_secret();
-    let options = event_log::connect_options(url, &config.schema).map_err(from_log)?;
+    let options = event_log::connect_options(url, &config.schema).map_err(log_refused)?;
     // A pool would try again until it runs out of time, and then not know why.
     match tokio::time::timeout(CONNECT_PATIENCE, options.connect()).await {
         Ok(Ok(connection)) => {
@@ -35,11 +45,37 @@ pub(super) async fn connect(config: &DatabaseConfig) -> Result<PgPool, StartErro
     }
     event_log::connect(url, &config.schema, config.connections_max)
         .await
-        .map_err(from_log)
+        .map_err(log_refused)
+}
+
+/// Opens the log of a service.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn open_log(
+    pool: &PgPool,
+    config: &EventsConfig,
+    projection: Option<Arc<dyn Projection>>,
+) -> Result<EventLog, StartError> {
+    let log_config = LogConfig {
+        // The bounds of the setting keep the product within what a duration holds.
+        retention: config
+            .retention_days
+            .map(|days| DAY * u32::try_from(days).unwrap_or(u32::MAX)),
+        ring_bytes_max: config.ring_bytes_max,
+        poll_interval: config.poll_interval,
+        queue_events_max: config.queue_events_max,
+        ..LogConfig::default()
+    };
+    let log = EventLog::open(pool.clone(), log_config, projection)
+        .await
+        .map_err(log_refused)?;
+    info!(log_id = %log.log_id(), timescaledb = log.edition(), "log opened");
+    Ok(log)
 }
 
 /// A failure of the log before anything is served.
-pub(super) fn from_log(error: LogError) -> StartError {
+pub fn log_refused(error: LogError) -> StartError {
     match error {
         LogError::Database(error) => refused(error),
         LogError::Migration(error) => error.into(),

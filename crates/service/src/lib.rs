@@ -1,0 +1,20 @@
+//! What every service shares, so that each is configured, watched, asked and ended alike.
+//!
+//! Where to change what: which settings all services have in `config`, the log lines and metrics of
+//! a process in `telemetry`, why a service does not start in `error`, how its parts run and end in
+//! `parts`, what holds for every REST request in `rest`.
+
+pub mod config;
+mod database;
+mod error;
+mod listeners;
+mod parts;
+mod process;
+pub mod rest;
+pub mod telemetry;
+
+pub use database::{connect, log_refused, open_log};
+pub use error::{PartEnded, StartError};
+pub use listeners::{Addresses, Listeners};
+pub use parts::{Outcome, Parts};
+pub use process::{EXIT_CONFIG, Signals, environment, fail};

@@ -1,0 +1,134 @@
+//! Running the parts of a service, and ending them in order.
+
+use std::{future::Future, time::Duration};
+
+use axum::{Router, serve::ListenerExt};
+use event_log::EventLog;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::PartEnded;
+
+/// How often metrics are tidied: what was recorded since is kept raw until then.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// What was accepted is stored, but a database that is away must not keep the process from ending.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a part ended.
+pub type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// The tasks of a service, each with the name of its part.
+#[derive(Debug)]
+pub struct Parts {
+    tasks: JoinSet<(&'static str, Outcome)>,
+    stop: CancellationToken,
+}
+
+impl Parts {
+    /// No parts yet. `stop` is cancelled once they are to end.
+    pub fn new(stop: CancellationToken) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            stop,
+        }
+    }
+
+    /// Starts a part, which is to end when `stop` is cancelled and not before.
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        part: impl Future<Output = Outcome> + Send + 'static,
+    ) {
+        self.tasks.spawn(async move { (name, part.await) });
+    }
+
+    /// Serves REST.
+    pub fn serve_rest(&mut self, listener: TcpListener, router: Router) {
+        let stop = self.stop.clone();
+        self.spawn("REST", serve_rest(listener, router, stop));
+    }
+
+    /// Keeps the metrics of the process tidy.
+    pub fn keep_up(&mut self, metrics: PrometheusHandle) {
+        let stop = self.stop.clone();
+        self.spawn("metrics", keep_up(metrics, stop));
+    }
+
+    /// Runs until `shutdown` is cancelled. Then the parts are told to end and those that have not
+    /// within `drain` are cut off; what the log had accepted is stored, and the pool is closed.
+    ///
+    /// # Errors
+    /// [`PartEnded`] if a part ended by itself; the others were then ended in order.
+    pub async fn run(
+        mut self,
+        shutdown: CancellationToken,
+        drain: Duration,
+        log: EventLog,
+        pool: PgPool,
+    ) -> Result<(), PartEnded> {
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            ended = self.next() => Err(ended),
+        };
+        info!(drain_seconds = drain.as_secs(), "ending");
+        self.stop.cancel();
+        if timeout(drain, self.all_ended()).await.is_err() {
+            warn!("clients have not ended in time; cutting them off");
+            self.tasks.shutdown().await;
+        }
+        if timeout(CLOSE_PATIENCE, log.close()).await.is_err() {
+            warn!("the database is away; what was not acknowledged may not be stored");
+        }
+        let _ = timeout(CLOSE_PATIENCE, pool.close()).await;
+        info!("ended");
+        ended
+    }
+
+    /// The first part that ends.
+    async fn next(&mut self) -> PartEnded {
+        let (part, reason) = match self.tasks.join_next().await {
+            Some(Ok((part, Ok(())))) => (part, "it was not to end".to_owned()),
+            Some(Ok((part, Err(error)))) => (part, error.to_string()),
+            Some(Err(panicked)) => ("a part", panicked.to_string()),
+            None => ("everything", "there was nothing to run".to_owned()),
+        };
+        PartEnded { part, reason }
+    }
+
+    async fn all_ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok((_, Ok(()))) => {}
+                Ok((part, Err(error))) => warn!(part, %error, "did not end well"),
+                Err(panicked) => error!(%panicked, "a part panicked"),
+            }
+        }
+    }
+}
+
+async fn serve_rest(listener: TcpListener, router: Router, stop: CancellationToken) -> Outcome {
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delay");
+        }
+    });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+async fn keep_up(metrics: PrometheusHandle, stop: CancellationToken) -> Outcome {
+    let mut timer = tokio::time::interval(METRICS_UPKEEP);
+    let upkeep = async {
+        loop {
+            timer.tick().await;
+            metrics.run_upkeep();
+        }
+    };
+    stop.run_until_cancelled(upkeep).await;
+    Ok(())
+}
