@@ -150,11 +150,12 @@ impl Reader {
             let events = feed.next().await;
             let events = events.map_err(|fault| self.fault(fault, Some(log)))?;
             *failures = 0;
-            let reading = self.take(log.log_id, events)?;
+            let (reading, taken) = self.take(log.log_id, events);
             if let Some(reading) = reading {
                 let sent = self.output.send(Ok(reading)).await;
                 sent.map_err(|_| Fault::Closed)?;
             }
+            taken?;
         }
     }
 
@@ -217,36 +218,45 @@ impl Reader {
         })
     }
 
-    /// Checks what arrived, and takes the markers out.
-    fn take(&mut self, log_id: Uuid, arrived: Vec<Event>) -> Result<Option<Reading>, Fault> {
+    /// Checks what arrived, and takes the markers out. What came before something wrong is good.
+    fn take(
+        &mut self,
+        log_id: Uuid,
+        arrived: Vec<Event>,
+    ) -> (Option<Reading>, Result<(), ConsumerError>) {
         let mut events = Vec::with_capacity(arrived.len());
         let before = self.cursor.position();
-        for event in arrived {
+        let mut arrived = arrived.into_iter();
+        let taken = arrived.try_for_each(|event| {
             if event.position == 0 {
-                self.take_marker(event.payload)?;
-                continue;
+                return self.take_marker(event.payload);
             }
-            self.cursor.take_event(event.position)?;
-            if !is_complete(&event) {
-                let reason = format!("the event at {} has no id or time", event.position);
-                let name = self.source.name.to_string();
-                return Err(ConsumerError::Damaged { name, reason }.into());
-            }
-            let bytes = event.encoded_len();
-            let source = Arc::clone(&self.source.name);
-            events.push((SourcedEvent { source, event }, bytes));
-        }
+            events.push(self.take_event(event)?);
+            Ok(())
+        });
         self.state.received.increment(events.len() as u64);
         let Some(up_to) = self.cursor.position() else {
-            return Ok(None);
+            return (None, taken);
         };
         self.log_id = Some(log_id);
-        let moved = before != Some(up_to);
-        Ok(moved.then_some(Reading {
+        let reading = Reading {
             log_id,
             events,
             up_to,
-        }))
+        };
+        ((before != Some(up_to)).then_some(reading), taken)
+    }
+
+    fn take_event(&mut self, event: Event) -> Result<(SourcedEvent, usize), ConsumerError> {
+        if !is_complete(&event) {
+            let reason = format!("the event at {} has no id or time", event.position);
+            let name = self.source.name.to_string();
+            return Err(ConsumerError::Damaged { name, reason });
+        }
+        self.cursor.take_event(event.position)?;
+        let bytes = event.encoded_len();
+        let source = Arc::clone(&self.source.name);
+        Ok((SourcedEvent { source, event }, bytes))
     }
 
     /// Markers of a newer contract are passed over.

@@ -81,13 +81,13 @@ async fn an_event_that_cannot_be_processed_is_parked_and_the_stream_goes_on(form
         stored(&bench, &parked[0].event.event_id).await
     );
     assert!(!faults.disagreed.load(Ordering::Relaxed));
-    let input: String = sqlx::query_scalar(
-        "select input #>> '{custom,data,n}' from parked_events where position = 20",
+    let input: i32 = sqlx::query_scalar(
+        "select (input #> '{custom,data,n}')::int from parked_events where position = 20",
     )
     .fetch_one(&mut bench.sql().await)
     .await
     .unwrap();
-    assert_eq!(input, "19");
+    assert_eq!(input, 19);
 }
 
 async fn stored(bench: &Bench, event_id: &str) -> atlas_events::Event {
