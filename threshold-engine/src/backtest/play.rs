@@ -1,0 +1,305 @@
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use crate::emission::Emission;
+use crate::engine::Engine;
+use crate::library::Library;
+use crate::machine::{Crossing, Direction, PatternRun, Spell, Turn};
+use crate::regime::{RegimeSpell, Transition};
+use crate::series::Point;
+
+/// Which values a backtest sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AsKnown {
+    /// Every vintage, when it became known: with the revisions that came later, told as such.
+    Then,
+    /// The newest vintage of each date only, by date.
+    Now,
+}
+
+/// What to play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What lies before this date is played, so that windows are filled, but not shown.
+    pub from: NaiveDate,
+    /// Nothing after this date is played; as known then, nothing that became known after it.
+    pub to: NaiveDate,
+    /// Which values are seen.
+    pub as_known: AsKnown,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct BacktestResult {
+    /// First date shown.
+    pub from: NaiveDate,
+    /// Last date shown.
+    pub to: NaiveDate,
+    /// Which values were seen.
+    pub as_known: AsKnown,
+    /// How many points were played.
+    pub points: usize,
+    /// By id.
+    pub patterns: Vec<PatternResult>,
+    /// By id.
+    pub regimes: Vec<RegimeResult>,
+}
+
+/// What a pattern did.
+#[derive(Clone, Debug, Serialize)]
+pub struct PatternResult {
+    /// Id of the pattern.
+    pub id: String,
+    /// Its title.
+    pub name: String,
+    /// Hash of its definition.
+    pub version: String,
+    /// Its definition and source, for people.
+    pub description: String,
+    /// Its condition.
+    pub when: String,
+    /// How many dates were evaluated.
+    pub evaluated_dates: usize,
+    /// How many of them had no data.
+    pub dates_without_data: usize,
+    /// Everything that it told, in the order in which it was told.
+    pub crossings: Vec<ToldCrossing>,
+    /// When it was active, as it stands at the end.
+    pub spells: Vec<Spell>,
+    /// Value and threshold at each evaluated date, as known at the end.
+    #[serde(skip)]
+    pub trace: Vec<TracePoint>,
+}
+
+/// A crossing as it was told.
+#[derive(Clone, Debug, Serialize)]
+pub struct ToldCrossing {
+    /// Id of the pattern.
+    pub pattern: String,
+    /// The date that it is for.
+    pub date: NaiveDate,
+    /// When it could have been told: when its cause became known.
+    pub told_at: DateTime<Utc>,
+    /// "entered", "cleared", "revised".
+    pub direction: Direction,
+    /// What happened at the date, or did not after all.
+    pub turn: Turn,
+    /// False: it did not.
+    pub stands: bool,
+    /// The evaluated value.
+    pub value: Option<Decimal>,
+    /// What it was compared with.
+    pub threshold: Option<Decimal>,
+    /// Rendered for people.
+    pub message: String,
+}
+
+/// Value and threshold at a date.
+#[derive(Clone, Copy, Debug)]
+pub struct TracePoint {
+    /// Which date.
+    pub date: NaiveDate,
+    /// Absent: no data.
+    pub value: Option<Decimal>,
+    /// Absent: no data, or none.
+    pub threshold: Option<Decimal>,
+}
+
+/// What a model of regimes did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RegimeResult {
+    /// Id of the model.
+    pub id: String,
+    /// Its title.
+    pub name: String,
+    /// Every transition, in the order in which it was told.
+    pub transitions: Vec<ToldTransition>,
+    /// Which state held from when on, as it stands at the end.
+    pub spells: Vec<RegimeSpell>,
+}
+
+/// A transition as it was told.
+#[derive(Clone, Debug, Serialize)]
+pub struct ToldTransition {
+    /// Id of the model.
+    pub model: String,
+    /// The date from which the new state holds.
+    pub since: NaiveDate,
+    /// When it could have been told.
+    pub told_at: DateTime<Utc>,
+    /// State before.
+    pub from: String,
+    /// State after.
+    pub to: String,
+    /// It lies at a past date, where a revision changed it.
+    pub revised: bool,
+    /// False: it did not happen after all.
+    pub stands: bool,
+    /// Score of the new state.
+    pub score: Option<Decimal>,
+    /// Patterns that led to it.
+    pub triggers: Vec<String>,
+}
+
+/// Plays points, in any order, through a library. `progress` is told after every thousand points how
+/// many of how many are played.
+pub fn run(
+    library: &Library,
+    points: Vec<Point>,
+    options: Options,
+    mut progress: impl FnMut(usize, usize),
+) -> BacktestResult {
+    let points = in_order(points, options);
+    let mut engine = Engine::new(library.patterns.clone(), library.regimes.clone());
+    let mut told = Vec::new();
+    let mut out = Vec::new();
+    for (number, point) in points.iter().enumerate() {
+        engine.apply(point, &mut out);
+        for emission in out.drain(..) {
+            if emission.date() >= options.from {
+                told.push((point.known_from, emission));
+            }
+        }
+        if number % 1_000 == 0 {
+            progress(number, points.len());
+        }
+    }
+    progress(points.len(), points.len());
+    result(&engine, &told, options, points.len())
+}
+
+/// The points to play, in the order in which they are to be.
+fn in_order(mut points: Vec<Point>, options: Options) -> Vec<Point> {
+    points.retain(|point| point.date <= options.to);
+    match options.as_known {
+        AsKnown::Then => {
+            points.retain(|point| point.known_from.date_naive() <= options.to);
+            // Of one moment: by date, as they would have come.
+            points.sort_by(|a, b| {
+                (a.known_from, a.date, &a.series).cmp(&(b.known_from, b.date, &b.series))
+            });
+        }
+        AsKnown::Now => {
+            let mut newest: BTreeMap<_, Point> = BTreeMap::new();
+            for point in points {
+                let key = (point.date, point.series.clone());
+                match newest.get(&key) {
+                    Some(known) if known.known_from > point.known_from => {}
+                    _ => drop(newest.insert(key, point)),
+                }
+            }
+            points = newest.into_values().collect();
+        }
+    }
+    points
+}
+
+fn result(
+    engine: &Engine,
+    told: &[(DateTime<Utc>, Emission)],
+    options: Options,
+    points: usize,
+) -> BacktestResult {
+    let patterns = engine.patterns().iter();
+    let mut patterns: Vec<_> = patterns
+        .map(|run| pattern_result(run, engine, options.from))
+        .collect();
+    let regimes = engine.regimes().iter();
+    let mut regimes: Vec<_> = regimes
+        .map(|run| RegimeResult {
+            id: run.model().id.clone(),
+            name: run.model().name.clone(),
+            transitions: Vec::new(),
+            spells: run.spells(),
+        })
+        .collect();
+    for (told_at, emission) in told {
+        match emission {
+            Emission::Crossing(crossing) => {
+                let id = &crossing.pattern.id;
+                if let Ok(place) = patterns.binary_search_by(|p| p.id.cmp(id)) {
+                    let crossing = told_crossing(crossing, *told_at);
+                    patterns[place].crossings.push(crossing);
+                }
+            }
+            Emission::Transition(transition) => {
+                let id = &transition.model.id;
+                if let Ok(place) = regimes.binary_search_by(|r| r.id.cmp(id)) {
+                    let transition = told_transition(transition, *told_at);
+                    regimes[place].transitions.push(transition);
+                }
+            }
+        }
+    }
+    BacktestResult {
+        from: options.from,
+        to: options.to,
+        as_known: options.as_known,
+        points,
+        patterns,
+        regimes,
+    }
+}
+
+fn pattern_result(run: &PatternRun, engine: &Engine, from: NaiveDate) -> PatternResult {
+    let pattern = run.pattern();
+    let first = run.steps().partition_point(|step| step.date < from);
+    let shown = &run.steps()[first..];
+    let trace = shown.iter().map(|step| {
+        let (value, threshold) = run.shown(step.date, engine.store());
+        TracePoint {
+            date: step.date,
+            value,
+            threshold,
+        }
+    });
+    let mut spells = run.spells();
+    spells.retain(|spell| spell.cleared.is_none_or(|cleared| cleared >= from));
+    PatternResult {
+        id: pattern.id.clone(),
+        name: pattern.name.clone(),
+        version: pattern.version.clone(),
+        description: pattern.description.clone(),
+        when: pattern.when_text.clone(),
+        evaluated_dates: shown.len(),
+        dates_without_data: shown
+            .iter()
+            .filter(|step| step.state.no_data_since.is_some())
+            .count(),
+        crossings: Vec::new(),
+        spells,
+        trace: trace.collect(),
+    }
+}
+
+fn told_crossing(crossing: &Crossing, told_at: DateTime<Utc>) -> ToldCrossing {
+    ToldCrossing {
+        pattern: crossing.pattern.id.clone(),
+        date: crossing.date,
+        told_at,
+        direction: crossing.direction,
+        turn: crossing.turn,
+        stands: crossing.stands,
+        value: crossing.outcome.value,
+        threshold: crossing.outcome.threshold,
+        message: crossing.message.clone(),
+    }
+}
+
+fn told_transition(transition: &Transition, told_at: DateTime<Utc>) -> ToldTransition {
+    ToldTransition {
+        model: transition.model.id.clone(),
+        since: transition.since,
+        told_at,
+        from: transition.from.clone(),
+        to: transition.to.clone(),
+        revised: transition.revised,
+        stands: transition.stands,
+        score: transition.score,
+        triggers: transition.triggers.clone(),
+    }
+}

@@ -1,0 +1,129 @@
+use std::fmt::Write;
+
+use super::play::{AsKnown, BacktestResult, PatternResult, RegimeResult};
+use super::plot;
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}\
+h1{font-size:1.6em}h2{font-size:1.2em;margin:2em 0 .2em}code{background:#f3f3f3;padding:.1em .3em;overflow-wrap:anywhere}\
+table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em 1em .15em 0;text-align:left;border-bottom:1px solid #eee;vertical-align:top}\
+.quiet{color:#777}svg{max-width:100%;height:auto;margin-top:.4em}summary{cursor:pointer}";
+
+/// The result as one page that needs nothing else, with a plot for each pattern.
+pub fn html(result: &BacktestResult) -> String {
+    let mut page = String::new();
+    // Writing to a string does not fail.
+    let _ = write_page(&mut page, result);
+    page
+}
+
+fn write_page(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
+    let known = match result.as_known {
+        AsKnown::Then => "as known then",
+        AsKnown::Now => "as known now",
+    };
+    let title = format!("Backtest {} to {}, {known}", result.from, result.to);
+    write!(
+        page,
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>\
+         <h1>{title}</h1><p class=\"quiet\">{} points, {} patterns, {} regimes. Blue: the value. \
+         Red: the threshold. Shaded: active.</p>",
+        result.points,
+        result.patterns.len(),
+        result.regimes.len()
+    )?;
+    write_overview(page, result)?;
+    for regime in &result.regimes {
+        write_regime(page, regime)?;
+    }
+    for pattern in &result.patterns {
+        write_pattern(page, pattern)?;
+    }
+    page.write_str("</html>\n")
+}
+
+fn write_overview(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
+    page.write_str("<table><tr><th>Pattern<th>Spells<th>Told<th>Last spell<th>Dates without data")?;
+    for pattern in &result.patterns {
+        let last = match pattern.spells.last() {
+            Some(spell) => match spell.cleared {
+                Some(cleared) => format!("{} to {cleared}", spell.entered),
+                None => format!("since {}", spell.entered),
+            },
+            None => "none".into(),
+        };
+        write!(
+            page,
+            "<tr><td><a href=\"#{0}\">{1}</a><td>{2}<td>{3}<td>{last}<td>{4} of {5}",
+            escape(&pattern.id),
+            escape(&pattern.name),
+            pattern.spells.len(),
+            pattern.crossings.len(),
+            pattern.dates_without_data,
+            pattern.evaluated_dates
+        )?;
+    }
+    page.write_str("</table>")
+}
+
+fn write_regime(page: &mut String, regime: &RegimeResult) -> std::fmt::Result {
+    write!(page, "<h2>{}</h2>", escape(&regime.name))?;
+    page.write_str("<table><tr><th>Since<th>From<th>To<th>Patterns<th>")?;
+    for transition in &regime.transitions {
+        let remark = match (transition.stands, transition.revised) {
+            (false, _) => "did not happen after all",
+            (true, true) => "after revision",
+            (true, false) => "",
+        };
+        write!(
+            page,
+            "<tr><td>{}<td>{}<td>{}<td>{}<td class=\"quiet\">{remark}",
+            transition.since,
+            escape(&transition.from),
+            escape(&transition.to),
+            escape(&transition.triggers.join(", "))
+        )?;
+    }
+    page.write_str("</table>")
+}
+
+fn write_pattern(page: &mut String, pattern: &PatternResult) -> std::fmt::Result {
+    write!(
+        page,
+        "<h2 id=\"{0}\">{1} <span class=\"quiet\">{0}</span></h2><p>{2}</p><p><code>{3}</code></p>",
+        escape(&pattern.id),
+        escape(&pattern.name),
+        escape(&pattern.description),
+        escape(&pattern.when)
+    )?;
+    match plot::svg(pattern) {
+        Some(Ok(svg)) => page.write_str(&svg)?,
+        Some(Err(error)) => write!(page, "<p>Not drawn: {}</p>", escape(&error.to_string()))?,
+        None => page.write_str("<p class=\"quiet\">Nothing to draw: there was no data.</p>")?,
+    }
+    if pattern.crossings.is_empty() {
+        return page.write_str("<p class=\"quiet\">Nothing was told.</p>");
+    }
+    write!(
+        page,
+        "<details><summary>{} crossings told</summary><table><tr><th>Date<th>Known from<th>What",
+        pattern.crossings.len()
+    )?;
+    for crossing in &pattern.crossings {
+        write!(
+            page,
+            "<tr><td>{}<td>{}<td>{}",
+            crossing.date,
+            crossing.told_at.date_naive(),
+            escape(&crossing.message)
+        )?;
+    }
+    page.write_str("</table></details>")
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}

@@ -1,0 +1,15 @@
+//! What definitions of patterns and of regimes have in common: reading TOML with places, content
+//! hashes, inputs and tests.
+
+mod case;
+mod fields;
+mod place;
+mod version;
+
+pub(crate) use case::RawCase;
+pub use case::{ExpectedSeries, SeriesText, TestCase};
+pub use fields::Severity;
+pub(crate) use fields::{RawInput, check_id, inputs_of};
+pub use place::LoadError;
+pub(crate) use place::{File, Refusal};
+pub(crate) use version::version_of;

@@ -1,0 +1,99 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::place::Refusal;
+use crate::calendar::{Frequency, Span};
+use crate::expression::{Input, InputNames};
+
+/// At most this many inputs in one definition.
+const INPUTS_MAX: usize = 32;
+/// At most this many characters in a series id, as in the contract.
+const SERIES_ID_CHARS_MAX: usize = atlas_events::SERIES_ID_CHARS_MAX;
+
+/// How grave an active pattern is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// To be known.
+    Info,
+    /// To be looked at.
+    Warning,
+    /// To be acted upon.
+    Critical,
+}
+
+impl Severity {
+    /// "info", "warning", "critical".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// A series as a file declares it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawInput {
+    series: Option<String>,
+    unit: String,
+    frequency: Frequency,
+    max_age: Option<Span>,
+}
+
+/// 1 to 100 of a-z, A-Z, 0-9, "-", "_", ".".
+pub(crate) fn check_id(id: &Spanned<String>) -> Result<(), Refusal> {
+    let text = id.get_ref();
+    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if !(1..=100).contains(&text.len()) || !text.bytes().all(known) {
+        let reason = format!("id {text:?} is not 1 to 100 letters, digits, \"-\", \"_\" or \".\"");
+        return Err(Refusal::at(id, reason));
+    }
+    Ok(())
+}
+
+/// The inputs of a definition, by name.
+pub(crate) fn inputs_of(raw: &BTreeMap<Spanned<String>, RawInput>) -> Result<Vec<Input>, Refusal> {
+    let mut inputs = Vec::new();
+    for (name, input) in raw {
+        if inputs.len() == INPUTS_MAX {
+            return Err(Refusal::at(name, format!("more than {INPUTS_MAX} inputs")));
+        }
+        inputs.push(input_of(name, input)?);
+    }
+    Ok(inputs)
+}
+
+fn input_of(name: &Spanned<String>, raw: &RawInput) -> Result<Input, Refusal> {
+    if let Some(reason) = InputNames::refusal(name.get_ref()) {
+        return Err(Refusal::at(name, reason));
+    }
+    let series = raw.series.as_ref().unwrap_or(name.get_ref());
+    if !(1..=SERIES_ID_CHARS_MAX).contains(&series.chars().count()) {
+        let reason = format!("a series id has 1 to {SERIES_ID_CHARS_MAX} characters");
+        return Err(Refusal::at(name, reason));
+    }
+    let max_age_days = match raw.max_age {
+        Some(Span::Days(days)) => Some(days),
+        Some(months) => Some(months.days_max()),
+        None => raw.frequency.max_age_days(),
+    };
+    let Some(max_age_days) = max_age_days else {
+        let reason = format!(
+            "input {name}: an irregular series needs max_age",
+            name = name.get_ref()
+        );
+        return Err(Refusal::at(name, reason));
+    };
+    Ok(Input {
+        name: name.get_ref().clone(),
+        series: series.clone(),
+        unit: raw.unit.clone(),
+        frequency: raw.frequency,
+        max_age_days,
+    })
+}

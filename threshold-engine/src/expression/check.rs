@@ -1,0 +1,541 @@
+//! Types, names and bounds of an expression, and its compilation to nodes.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+
+use super::function::{FUNCTIONS, METHODS, Method, method, suggestion};
+use super::node::{
+    Arithmetic, Comparison, Input, Node, NodeIndex, Op, Program, Relation, Statistic,
+};
+use super::parse::{Syntax, SyntaxError, Term, parse};
+use super::value::{Value, divide};
+use crate::calendar::{Frequency, Span, Window};
+
+/// At most this many nodes in one definition, which bounds the work of one evaluation.
+const NODES_MAX: usize = 400;
+/// At most this many observations in one window.
+const COUNT_MAX: u32 = 10_000;
+/// Nested windows together look back at most this far.
+const HISTORY_DAYS_MAX: u32 = 36_600;
+
+const EXCLUDING: &str = "excluding_current";
+
+/// What an expression is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// The same at every date.
+    Number,
+    /// A number at each of its dates.
+    Series,
+    /// True or false at each date.
+    Condition,
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Number => "a number",
+            Self::Series => "a series",
+            Self::Condition => "a condition",
+        })
+    }
+}
+
+/// Why an expression is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct CompileError {
+    /// Where: a byte of the expression, from 0.
+    pub offset: usize,
+    /// For people.
+    pub reason: String,
+}
+
+impl From<SyntaxError> for CompileError {
+    fn from(error: SyntaxError) -> Self {
+        Self {
+            offset: error.offset,
+            reason: error.reason,
+        }
+    }
+}
+
+/// What may stand in an expression besides series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Nothing.
+    Pattern,
+    /// `pattern("id")`.
+    Regime,
+}
+
+/// Names that an input may have to be written as a bare word.
+pub struct InputNames;
+
+impl InputNames {
+    /// Why a name is refused, if it is.
+    pub fn refusal(name: &str) -> Option<String> {
+        if name.is_empty() || name.len() > 50 || !name.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            return Some(format!("\"{name}\" is no name of 1 to 50 ASCII characters"));
+        }
+        (name == EXCLUDING).then(|| format!("{EXCLUDING} is a word of the language"))
+    }
+}
+
+/// Compiles the expressions of one definition into one program.
+pub struct Compiler {
+    scope: Scope,
+    program: Program,
+}
+
+#[derive(Clone, Copy)]
+struct Typed {
+    node: NodeIndex,
+    of: Type,
+}
+
+fn refuse<T>(at: &Syntax, reason: impl Into<String>) -> Result<T, CompileError> {
+    Err(CompileError {
+        offset: at.offset,
+        reason: reason.into(),
+    })
+}
+
+impl Compiler {
+    /// For expressions over these inputs, 32 at most.
+    pub fn new(scope: Scope, inputs: Vec<Input>) -> Self {
+        let nodes = Vec::new();
+        Self {
+            scope,
+            program: Program { nodes, inputs },
+        }
+    }
+
+    /// Adds an expression that has to be a condition.
+    pub fn condition(&mut self, source: &str) -> Result<NodeIndex, CompileError> {
+        self.expression(source, Type::Condition)
+    }
+
+    fn expression(&mut self, source: &str, expected: Type) -> Result<NodeIndex, CompileError> {
+        let syntax = parse(source)?;
+        let typed = self.compile(&syntax)?;
+        if typed.of != expected {
+            return refuse(&syntax, format!("this is {}, not {expected}", typed.of));
+        }
+        Ok(typed.node)
+    }
+
+    #[cfg(test)]
+    pub(super) fn shown(&self, condition: NodeIndex) -> NodeIndex {
+        self.program.shown_comparison(condition).unwrap().0
+    }
+
+    /// All that was added.
+    pub fn finish(self) -> Program {
+        self.program
+    }
+
+    fn compile(&mut self, at: &Syntax) -> Result<Typed, CompileError> {
+        match &at.term {
+            Term::Number(number) => self.add(at, Op::Number(*number), Type::Number),
+            Term::Truth(truth) => self.add(at, Op::Truth(*truth), Type::Condition),
+            Term::Text(text) => refuse(at, format!("\"{text}\" has no meaning here")),
+            Term::Name(name) => self.input(at, name),
+            Term::Call {
+                function,
+                target: Some(target),
+                arguments,
+            } => self.method(at, function, target, arguments),
+            Term::Call {
+                function,
+                target: None,
+                arguments,
+            } => self.call(at, function, arguments),
+        }
+    }
+
+    fn input(&mut self, at: &Syntax, name: &str) -> Result<Typed, CompileError> {
+        let inputs = &self.program.inputs;
+        let found = inputs.iter().position(|i| i.name == name);
+        match found.or_else(|| inputs.iter().position(|i| i.series == name)) {
+            Some(index) => self.add(at, Op::Input(index as u8), Type::Series),
+            None if name == EXCLUDING => refuse(at, format!("{EXCLUDING} stands after a window")),
+            None => {
+                let names = inputs.iter().map(|i| i.name.as_str());
+                let hint = suggestion(name, names);
+                refuse(at, format!("{name} is not among the inputs{hint}"))
+            }
+        }
+    }
+
+    fn call(
+        &mut self,
+        at: &Syntax,
+        function: &str,
+        arguments: &[Syntax],
+    ) -> Result<Typed, CompileError> {
+        if let Some(arithmetic) = arithmetic(function) {
+            let [left, right] = self.two(at, function, arguments)?;
+            return self.binary(at, arithmetic, left, right);
+        }
+        if let Some(comparison) = comparison(function) {
+            let [left, right] = self.two(at, function, arguments)?;
+            return self.compare(at, comparison, left, right);
+        }
+        match (function, arguments) {
+            ("&&" | "||", [left, right]) => {
+                let (left, right) = (self.truth(left)?, self.truth(right)?);
+                let op = match function {
+                    "&&" => Op::And(left, right),
+                    _ => Op::Or(left, right),
+                };
+                self.add(at, op, Type::Condition)
+            }
+            ("!", [inner]) => {
+                let inner = self.truth(inner)?;
+                self.add(at, Op::Not(inner), Type::Condition)
+            }
+            ("neg", [inner]) => {
+                let inner = self.numeric(inner)?;
+                self.negate(at, inner)
+            }
+            ("series", [id]) => match &id.term {
+                Term::Text(id) => self.input(at, id),
+                _ => refuse(id, "series(…) takes the id in quotes"),
+            },
+            ("pattern", [id]) => self.pattern(at, id),
+            ("series" | "pattern", _) => refuse(at, format!("{function}(…) takes one argument")),
+            _ => {
+                let hint = match method(function) {
+                    Some(_) => format!(", write series.{function}(…)"),
+                    None => suggestion(function, FUNCTIONS.iter().copied()),
+                };
+                refuse(at, format!("there is no function {function}{hint}"))
+            }
+        }
+    }
+
+    fn pattern(&mut self, at: &Syntax, id: &Syntax) -> Result<Typed, CompileError> {
+        match (&id.term, self.scope) {
+            (_, Scope::Pattern) => refuse(at, "pattern(…) is for regimes only"),
+            (Term::Text(id), Scope::Regime) => {
+                self.add(at, Op::Pattern(id.clone()), Type::Condition)
+            }
+            _ => refuse(id, "pattern(…) takes the id in quotes"),
+        }
+    }
+
+    fn two(
+        &mut self,
+        at: &Syntax,
+        function: &str,
+        arguments: &[Syntax],
+    ) -> Result<[Typed; 2], CompileError> {
+        match arguments {
+            [left, right] => Ok([self.numeric(left)?, self.numeric(right)?]),
+            _ => refuse(at, format!("{function}(…) takes two arguments")),
+        }
+    }
+
+    fn numeric(&mut self, at: &Syntax) -> Result<Typed, CompileError> {
+        let typed = self.compile(at)?;
+        match typed.of {
+            Type::Condition => refuse(at, "a condition where a series or a number is needed"),
+            _ => Ok(typed),
+        }
+    }
+
+    fn truth(&mut self, at: &Syntax) -> Result<NodeIndex, CompileError> {
+        let typed = self.compile(at)?;
+        match typed.of {
+            Type::Condition => Ok(typed.node),
+            other => refuse(at, format!("{other} where a condition is needed")),
+        }
+    }
+
+    fn constant(&self, typed: Typed) -> Option<Decimal> {
+        match self.program.node(typed.node).op {
+            Op::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn negate(&mut self, at: &Syntax, inner: Typed) -> Result<Typed, CompileError> {
+        match self.constant(inner) {
+            Some(number) => self.add(at, Op::Number(-number), Type::Number),
+            None => self.add(at, Op::Negate(inner.node), inner.of),
+        }
+    }
+
+    fn binary(
+        &mut self,
+        at: &Syntax,
+        arithmetic: Arithmetic,
+        left: Typed,
+        right: Typed,
+    ) -> Result<Typed, CompileError> {
+        match (self.constant(left), self.constant(right)) {
+            (Some(left), Some(right)) => match arithmetic.apply(left, right) {
+                Value::Number(number) => self.add(at, Op::Number(number), Type::Number),
+                _ => refuse(at, "this number does not exist"),
+            },
+            _ => {
+                let op = Op::Binary(arithmetic, left.node, right.node);
+                self.add(at, op, Type::Series)
+            }
+        }
+    }
+
+    fn compare(
+        &mut self,
+        at: &Syntax,
+        comparison: Comparison,
+        left: Typed,
+        right: Typed,
+    ) -> Result<Typed, CompileError> {
+        if left.of == Type::Number && right.of == Type::Number {
+            return refuse(at, "two numbers are compared, which never changes");
+        }
+        let op = Op::Compare(comparison, left.node, right.node);
+        self.add(at, op, Type::Condition)
+    }
+
+    fn method(
+        &mut self,
+        at: &Syntax,
+        name: &str,
+        target: &Syntax,
+        arguments: &[Syntax],
+    ) -> Result<Typed, CompileError> {
+        let Some(method) = method(name) else {
+            let hint = suggestion(name, METHODS.iter().map(|(known, _)| *known));
+            return refuse(at, format!("there is no function .{name}(…){hint}"));
+        };
+        let over = self.compile(target)?;
+        let needed = match method {
+            Method::Rolling(Statistic::Sustained) => Type::Condition,
+            _ => Type::Series,
+        };
+        if over.of != needed {
+            return refuse(
+                target,
+                format!(".{name}(…) of {}, not of {needed}", over.of),
+            );
+        }
+        match (method, arguments) {
+            (Method::Rolling(statistic), [window, rest @ ..]) => {
+                let window = window_of(window, name)?;
+                let excluding_current = excluding(rest, name, statistic)?;
+                self.windowed(at, over, |over| Op::Rolling {
+                    over,
+                    window,
+                    excluding_current,
+                    statistic,
+                })
+            }
+            (Method::Past(relation), [ago]) => {
+                let ago = window_of(ago, name)?;
+                self.past(at, over, ago, relation)
+            }
+            (Method::Previous, [count]) => match window_of(count, name)? {
+                ago @ Window::Count(_) => self.past(at, over, ago, Relation::Value),
+                Window::Span(_) => refuse(count, ".previous(n) takes a number of observations"),
+            },
+            (Method::PercentChangeOn { months }, []) => {
+                let ago = Window::Span(Span::Months(months));
+                self.past(at, over, ago, Relation::PercentChange)
+            }
+            (Method::DaysSince, []) => self.add(at, Op::DaysSince(over.node), Type::Series),
+            (Method::Abs, []) => self.add(at, Op::Abs(over.node), Type::Series),
+            (Method::Latest, []) => Ok(over),
+            (Method::Rolling(_) | Method::Past(_), _) => refuse(
+                at,
+                format!(".{name}(…) takes a window such as \"3mo\" or 5"),
+            ),
+            (Method::Previous, _) => refuse(at, ".previous(n) takes a number of observations"),
+            _ => refuse(at, format!(".{name}() takes no arguments")),
+        }
+    }
+
+    fn past(
+        &mut self,
+        at: &Syntax,
+        over: Typed,
+        ago: Window,
+        relation: Relation,
+    ) -> Result<Typed, CompileError> {
+        self.windowed(at, over, |over| Op::Past {
+            over,
+            ago,
+            relation,
+        })
+    }
+
+    fn windowed(
+        &mut self,
+        at: &Syntax,
+        over: Typed,
+        op: impl FnOnce(NodeIndex) -> Op,
+    ) -> Result<Typed, CompileError> {
+        let under = &self.program.nodes[over.node.position()];
+        if under.inputs == 0 {
+            return refuse(at, "a window over what is no series");
+        }
+        let mut seen_pattern = false;
+        let asked = self.program.patterns_of(over.node);
+        seen_pattern |= !asked.is_empty();
+        if seen_pattern {
+            return refuse(at, "a window over pattern(…)");
+        }
+        let input_itself = matches!(under.op, Op::Input(_));
+        self.program.nodes[over.node.position()].kept |= !input_itself;
+        self.add(at, op(over.node), over.of)
+    }
+
+    /// The node for an operation: an equal one, or a new one.
+    fn add(&mut self, at: &Syntax, op: Op, of: Type) -> Result<Typed, CompileError> {
+        let nodes = &mut self.program.nodes;
+        if let Some(equal) = nodes.iter().position(|node| node.op == op) {
+            let node = NodeIndex(equal as u16);
+            return Ok(Typed { node, of });
+        }
+        if nodes.len() == NODES_MAX {
+            return refuse(at, format!("more than {NODES_MAX} operations in one file"));
+        }
+        let node = describe(op, &self.program.inputs, nodes);
+        if node.history_days > HISTORY_DAYS_MAX {
+            return refuse(at, "its windows together look back more than a century");
+        }
+        nodes.push(node);
+        let node = NodeIndex((nodes.len() - 1) as u16);
+        Ok(Typed { node, of })
+    }
+}
+
+fn describe(op: Op, inputs: &[Input], nodes: &[Node]) -> Node {
+    let mut node = Node {
+        inputs: 0,
+        frequency: Frequency::Annual,
+        max_age_days: u32::MAX,
+        history_days: 0,
+        kept: op.is_windowed(),
+        op,
+    };
+    if let Op::Input(index) = node.op {
+        let input = &inputs[usize::from(index)];
+        node.inputs = 1 << index;
+        node.frequency = input.frequency;
+        node.max_age_days = input.max_age_days;
+        node.history_days = input.max_age_days;
+    }
+    for part in node.op.parts().into_iter().flatten() {
+        let part = &nodes[part.position()];
+        node.inputs |= part.inputs;
+        node.frequency = node.frequency.min(part.frequency);
+        node.max_age_days = node.max_age_days.min(part.max_age_days);
+        node.history_days = node.history_days.max(part.history_days);
+    }
+    let window = match node.op {
+        Op::Rolling { window, .. } => Some(window),
+        Op::Past { ago, .. } => Some(ago),
+        _ => None,
+    };
+    let window_days = window.map_or(0, |window| match window {
+        Window::Span(span) => span.days_max(),
+        Window::Count(count) => count.saturating_mul(node.frequency.period_days_max().max(1)),
+    });
+    node.history_days = node.history_days.saturating_add(window_days);
+    node
+}
+
+fn window_of(at: &Syntax, function: &str) -> Result<Window, CompileError> {
+    match &at.term {
+        Term::Text(text) => match Span::parse(text) {
+            Some(span) if !span.is_zero() => Ok(Window::Span(span)),
+            _ => refuse(
+                at,
+                format!(
+                    "\"{text}\" is no window: write \"90d\", \"52w\", \"3mo\", \"1y\" or a number"
+                ),
+            ),
+        },
+        Term::Number(number) => {
+            let count = u32::try_from(*number).ok();
+            let whole = number.fract().is_zero();
+            match count.filter(|count| whole && (1..=COUNT_MAX).contains(count)) {
+                Some(count) => Ok(Window::Count(count)),
+                None => refuse(at, format!("a window has 1 to {COUNT_MAX} observations")),
+            }
+        }
+        _ => refuse(
+            at,
+            format!(".{function}(…) takes a window such as \"3mo\" or 5, which is fixed"),
+        ),
+    }
+}
+
+fn excluding(rest: &[Syntax], name: &str, statistic: Statistic) -> Result<bool, CompileError> {
+    match rest {
+        [] => Ok(false),
+        [word]
+            if word.term == Term::Name(EXCLUDING.into()) && statistic != Statistic::Sustained =>
+        {
+            Ok(true)
+        }
+        [other, ..] => refuse(
+            other,
+            format!(".{name}(…) takes a window and nothing but {EXCLUDING} after it"),
+        ),
+    }
+}
+
+fn arithmetic(function: &str) -> Option<Arithmetic> {
+    Some(match function {
+        "+" => Arithmetic::Add,
+        "-" | "spread" => Arithmetic::Subtract,
+        "*" => Arithmetic::Multiply,
+        "/" | "ratio" => Arithmetic::Divide,
+        "min" => Arithmetic::Min,
+        "max" => Arithmetic::Max,
+        _ => return None,
+    })
+}
+
+fn comparison(function: &str) -> Option<Comparison> {
+    Some(match function {
+        "<" => Comparison::Less,
+        "<=" => Comparison::LessOrEqual,
+        ">" => Comparison::Greater,
+        ">=" => Comparison::GreaterOrEqual,
+        "==" => Comparison::Equal,
+        "!=" => Comparison::NotEqual,
+        _ => return None,
+    })
+}
+
+impl Arithmetic {
+    pub(crate) fn apply(self, left: Decimal, right: Decimal) -> Value {
+        match self {
+            Self::Add => Value::or_overflow(left.checked_add(right)),
+            Self::Subtract => Value::or_overflow(left.checked_sub(right)),
+            Self::Multiply => Value::or_overflow(left.checked_mul(right)),
+            Self::Divide => divide(left, right),
+            Self::Min => Value::Number(left.min(right)),
+            Self::Max => Value::Number(left.max(right)),
+        }
+    }
+}
+
+impl Comparison {
+    pub(crate) fn holds(self, left: Decimal, right: Decimal) -> bool {
+        match self {
+            Self::Less => left < right,
+            Self::LessOrEqual => left <= right,
+            Self::Greater => left > right,
+            Self::GreaterOrEqual => left >= right,
+            Self::Equal => left == right,
+            Self::NotEqual => left != right,
+        }
+    }
+}

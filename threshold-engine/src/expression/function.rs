@@ -1,0 +1,60 @@
+//! The functions that expressions may call.
+
+use super::node::{Relation, Statistic};
+
+/// What a method of a series is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Method {
+    /// `.mean(window)`, with `excluding_current` if wanted.
+    Rolling(Statistic),
+    /// `.change(window)`.
+    Past(Relation),
+    /// `.previous(n)`: by observations only.
+    Previous,
+    /// `.yoy()`, `.mom()`: percent change on so many months before.
+    PercentChangeOn {
+        months: u32,
+    },
+    DaysSince,
+    Abs,
+    /// `.latest()`: the series itself.
+    Latest,
+}
+
+pub(crate) const METHODS: &[(&str, Method)] = &[
+    ("mean", Method::Rolling(Statistic::Mean)),
+    ("sum", Method::Rolling(Statistic::Sum)),
+    ("lowest", Method::Rolling(Statistic::Lowest)),
+    ("highest", Method::Rolling(Statistic::Highest)),
+    ("stddev", Method::Rolling(Statistic::StandardDeviation)),
+    ("zscore", Method::Rolling(Statistic::ZScore)),
+    ("percentile", Method::Rolling(Statistic::Percentile)),
+    ("sustained", Method::Rolling(Statistic::Sustained)),
+    ("change", Method::Past(Relation::Change)),
+    ("pct_change", Method::Past(Relation::PercentChange)),
+    ("value_at", Method::Past(Relation::Value)),
+    ("previous", Method::Previous),
+    ("yoy", Method::PercentChangeOn { months: 12 }),
+    ("mom", Method::PercentChangeOn { months: 1 }),
+    ("days_since", Method::DaysSince),
+    ("abs", Method::Abs),
+    ("latest", Method::Latest),
+];
+
+/// Functions that are no methods.
+pub(crate) const FUNCTIONS: &[&str] = &["series", "pattern", "min", "max", "spread", "ratio"];
+
+pub(crate) fn method(name: &str) -> Option<Method> {
+    let found = METHODS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, method)| *method)
+}
+
+/// What was probably meant, as an end of a sentence: ", did you mean …?". Empty if nothing is near.
+pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    known
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| format!(", did you mean {known}?"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,483 @@
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+
+use super::column::{Axis, Column};
+use super::node::{Input, Node, NodeIndex, Op, Program};
+use super::past::PastSpec;
+use super::rolling::RollingSpec;
+use super::value::{Missing, Reason, Value};
+use crate::calendar::{Span, Window};
+use crate::series::{Change, Edit, Observation, SeriesIndex, SeriesStore, last_at};
+
+/// What expressions are evaluated over.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The series.
+    pub store: &'a SeriesStore,
+    /// Whether a pattern is active at a date; `None` if it was not evaluated by then.
+    pub active: &'a dyn Fn(&str, NaiveDate) -> Option<bool>,
+}
+
+impl<'a> View<'a> {
+    /// For expressions that ask for no patterns.
+    pub fn of(store: &'a SeriesStore) -> Self {
+        Self {
+            store,
+            active: &|_, _| None,
+        }
+    }
+}
+
+/// Dates from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DateRange {
+    /// First.
+    pub first: NaiveDate,
+    /// Last; not before the first.
+    pub last: NaiveDate,
+}
+
+impl DateRange {
+    /// The smallest range that holds both.
+    pub fn hull(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+        }
+    }
+
+    /// Whether the date lies in it.
+    pub fn holds(self, date: NaiveDate) -> bool {
+        (self.first..=self.last).contains(&date)
+    }
+}
+
+/// A program at work on a store: evaluates its nodes at any date, and keeps columns of the values that
+/// windows run over.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    program: Arc<Program>,
+    /// Where the store has each input.
+    series: Vec<SeriesIndex>,
+    columns: Vec<Option<Column>>,
+    /// For each node, where the latest change may have altered it.
+    altered: Vec<Option<DateRange>>,
+}
+
+impl Graph {
+    /// Over what the store has now; the store keeps the program's series from now on.
+    pub fn new(program: Arc<Program>, store: &mut SeriesStore) -> Self {
+        let inputs = program.inputs.iter();
+        let series = inputs.map(|input| store.keep(&input.series)).collect();
+        let column = |node: &Node| node.kept.then(Column::default);
+        let columns = program.nodes.iter().map(column).collect();
+        let altered = vec![None; program.nodes.len()];
+        let mut graph = Self {
+            program,
+            series,
+            columns,
+            altered,
+        };
+        graph.fill(store);
+        graph
+    }
+
+    /// The compiled expressions.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The series of each input, in the order of the inputs.
+    pub fn series(&self) -> &[SeriesIndex] {
+        &self.series
+    }
+
+    fn fill(&mut self, store: &SeriesStore) {
+        let program = self.program.clone();
+        for (position, node) in program.nodes.iter().enumerate() {
+            if let Some(mut column) = self.columns[position].take() {
+                column.dates = self.dates_of(node.inputs, store);
+                column.values = vec![Value::missing(Reason::NoObservation); column.dates.len()];
+                let all = 0..column.dates.len();
+                self.compute(node, &mut column, all, store);
+                self.columns[position] = Some(column);
+            }
+        }
+    }
+
+    /// All dates of all inputs, ascending, each once.
+    pub(crate) fn dates(&self, store: &SeriesStore) -> Vec<NaiveDate> {
+        self.dates_of(u64::MAX, store)
+    }
+
+    /// Whether any input has an observation for exactly this date.
+    pub(crate) fn has_date(&self, date: NaiveDate, store: &SeriesStore) -> bool {
+        self.has_date_of(u64::MAX, date, store)
+    }
+
+    fn dates_of(&self, inputs: u64, store: &SeriesStore) -> Vec<NaiveDate> {
+        let series = self.some(inputs).map(|index| store.get(index));
+        let mut dates: Vec<_> = series.flat_map(|s| s.dates().iter().copied()).collect();
+        dates.sort_unstable();
+        dates.dedup();
+        dates
+    }
+
+    fn has_date_of(&self, inputs: u64, date: NaiveDate, store: &SeriesStore) -> bool {
+        self.some(inputs).any(|index| store.get(index).has(date))
+    }
+
+    /// The series of those inputs whose bit is set.
+    fn some(&self, inputs: u64) -> impl Iterator<Item = SeriesIndex> {
+        let all = self.series.iter().copied().enumerate();
+        all.filter(move |(input, _)| inputs & (1 << input) != 0)
+            .map(|(_, index)| index)
+    }
+
+    /// Takes over what a point changed in the store. Afterwards [`Self::altered`] tells where nodes
+    /// may have other values than before.
+    pub fn update(&mut self, store: &SeriesStore, changed: SeriesIndex, change: Change) {
+        let program = self.program.clone();
+        for (position, node) in program.nodes.iter().enumerate() {
+            self.altered[position] = match node.op {
+                Op::Input(input) if self.series[usize::from(input)] == changed => {
+                    let next = store.get(changed).next_after(change.date);
+                    Some(until(change.date, next, node.max_age_days))
+                }
+                _ => self.altered_by_parts(node),
+            };
+            if self.altered[position].is_none() {
+                continue;
+            }
+            if matches!(node.op, Op::DaysSince(_)) {
+                self.extend_days_since(position, node, store, change.date);
+            }
+            if let Some(mut column) = self.columns[position].take() {
+                self.refresh(position, node, &mut column, store, change);
+                self.columns[position] = Some(column);
+            }
+        }
+    }
+
+    /// Where the latest change may have altered a node.
+    pub fn altered(&self, node: NodeIndex) -> Option<DateRange> {
+        self.altered[node.position()]
+    }
+
+    /// Where the latest change may have altered any node.
+    pub fn altered_anywhere(&self) -> Option<DateRange> {
+        self.altered
+            .iter()
+            .flatten()
+            .copied()
+            .reduce(DateRange::hull)
+    }
+
+    fn altered_by_parts(&self, node: &Node) -> Option<DateRange> {
+        let parts = node.op.parts().into_iter().flatten();
+        parts
+            .filter_map(|part| self.altered[part.position()])
+            .reduce(DateRange::hull)
+    }
+
+    /// Days since the latest observation do not end with its maximum age.
+    fn extend_days_since(
+        &mut self,
+        position: usize,
+        node: &Node,
+        store: &SeriesStore,
+        date: NaiveDate,
+    ) {
+        let next = self
+            .some(node.inputs)
+            .filter_map(|index| store.get(index).next_after(date))
+            .min();
+        if let Some(range) = &mut self.altered[position] {
+            range.last = range.last.max(before_next(next));
+        }
+    }
+
+    /// Recomputes the entries of a column that a change can have altered, and widens the range of its
+    /// node by them.
+    fn refresh(
+        &mut self,
+        position: usize,
+        node: &Node,
+        column: &mut Column,
+        store: &SeriesStore,
+        change: Change,
+    ) {
+        let Some(mut range) = self.altered[position] else {
+            return;
+        };
+        let present = self.has_date_of(node.inputs, change.date, store);
+        let last_before = column.dates.last().copied();
+        column.sync(change.date, present);
+        let dates = &column.dates;
+        let reach = self.reach(node, dates, range, change);
+        let from = dates.partition_point(|d| *d < range.first);
+        let to = dates.partition_point(|d| *d <= reach);
+        if node.op.is_windowed() {
+            let last = dates.last().copied().max(last_before);
+            let ends = match dates.get(to) {
+                Some(next) => before_next(Some(*next)),
+                None => Span::Days(node.max_age_days).after(last.unwrap_or(change.date)),
+            };
+            range.last = range.last.max(ends);
+        }
+        self.altered[position] = Some(range);
+        self.compute(node, column, from..to, store);
+    }
+
+    /// The last date whose entry in the node's column a change can have altered.
+    fn reach(
+        &self,
+        node: &Node,
+        dates: &[NaiveDate],
+        range: DateRange,
+        change: Change,
+    ) -> NaiveDate {
+        // Only entries are seen by windows, and the last one in the range is the last that counts.
+        let mut last = match last_at(dates, range.last) {
+            Some(index) => dates[index].max(range.first),
+            None => range.first,
+        };
+        let other_first = match change.edit {
+            Edit::Inserted if dates.first() == Some(&change.date) => dates.get(1),
+            Edit::Removed if dates.first().is_some_and(|d| *d > change.date) => dates.first(),
+            _ => None,
+        };
+        if let Some(other_first) = other_first {
+            last = last.max(*other_first);
+        }
+        let (window, slack_days) = match node.op {
+            Op::Rolling { window, .. } => (window, 31),
+            Op::Past { ago, .. } => (ago, past_spec(node).map_or(0, |s| s.reach_days())),
+            _ => return range.last,
+        };
+        match window {
+            Window::Count(count) => {
+                let index = last_at(dates, last).map_or(0, |index| index + 1);
+                let index = (index + count as usize).min(dates.len().saturating_sub(1));
+                dates.get(index).copied().unwrap_or(last).max(last)
+            }
+            Window::Span(_) if dates.last().is_none_or(|d| *d <= last) => last,
+            Window::Span(span) => Span::Days(slack_days).after(span.after(last)),
+        }
+    }
+
+    fn compute(
+        &self,
+        node: &Node,
+        column: &mut Column,
+        entries: std::ops::Range<usize>,
+        store: &SeriesStore,
+    ) {
+        let Some(first) = entries.clone().next() else {
+            return;
+        };
+        let Column {
+            dates,
+            values,
+            rolling,
+        } = column;
+        if let (Some(spec), Some(axis)) = (rolling_spec(node), self.axis_below(node, store)) {
+            // A window goes on only to a date that is new at the end.
+            let appended = entries.len() == 1 && first + 1 == dates.len();
+            if !appended {
+                rolling.forget();
+            }
+            for index in entries {
+                values[index] = rolling.step(axis, &spec, index);
+            }
+        } else if let (Some(spec), Some(axis)) = (past_spec(node), self.axis_below(node, store)) {
+            for index in entries {
+                values[index] = spec.value(axis, index);
+            }
+        } else {
+            let view = View::of(store);
+            for index in entries {
+                values[index] = self.evaluate_op(node, dates[index], view);
+            }
+        }
+    }
+
+    /// What a windowed node runs over.
+    fn axis_below<'a>(&'a self, node: &Node, store: &'a SeriesStore) -> Option<Axis<'a>> {
+        let [Some(below), None] = node.op.parts() else {
+            return None;
+        };
+        match self.program.node(below).op {
+            Op::Input(input) => {
+                let series = store.get(self.series[usize::from(input)]);
+                Some(Axis::of_series(series))
+            }
+            _ => Some(Axis::of_column(self.columns[below.position()].as_ref()?)),
+        }
+    }
+
+    /// What a node is at a date.
+    pub fn evaluate(&self, index: NodeIndex, date: NaiveDate, view: View<'_>) -> Value {
+        let node = self.program.node(index);
+        if !node.op.is_windowed() {
+            return self.evaluate_op(node, date, view);
+        }
+        let Some(column) = &self.columns[index.position()] else {
+            return Value::missing(Reason::NoObservation);
+        };
+        if let Some(stale) = self.why_stale(node, date, view.store) {
+            return Value::Missing(stale);
+        }
+        match last_at(&column.dates, date) {
+            Some(entry) => column.values[entry],
+            None => Value::missing(Reason::NoObservation),
+        }
+    }
+
+    /// A window has no data where any series in it has none.
+    fn why_stale(&self, node: &Node, date: NaiveDate, store: &SeriesStore) -> Option<Missing> {
+        let mut inputs = (0..self.series.len()).filter(|input| node.inputs & (1 << input) != 0);
+        inputs.find_map(|input| self.observe(input, date, store).err())
+    }
+
+    /// The observation of an input that counts at a date.
+    pub fn observe(
+        &self,
+        input: usize,
+        date: NaiveDate,
+        store: &SeriesStore,
+    ) -> Result<Observation, Missing> {
+        let series = store.get(self.series[input]);
+        let missing = |reason| Missing {
+            reason,
+            input: Some(input as u8),
+        };
+        let Some(index) = series.index_at(date) else {
+            return Err(missing(Reason::NoObservation));
+        };
+        let age_days = (date - series.dates()[index]).num_days();
+        if age_days > i64::from(self.program.inputs[input].max_age_days) {
+            return Err(missing(Reason::Stale));
+        }
+        Ok(series.observation(index))
+    }
+
+    fn evaluate_op(&self, node: &Node, date: NaiveDate, view: View<'_>) -> Value {
+        let number = |index: NodeIndex| match self.evaluate(index, date, view) {
+            Value::Number(number) => Ok(number),
+            other => Err(other),
+        };
+        let applied = match &node.op {
+            Op::Number(number) => Ok(Value::Number(*number)),
+            Op::Truth(truth) => Ok(Value::Truth(*truth)),
+            Op::Input(input) => match self.observe(usize::from(*input), date, view.store) {
+                Ok(observation) => Ok(Value::Number(observation.value)),
+                Err(missing) => Err(Value::Missing(missing)),
+            },
+            Op::Pattern(id) => match (view.active)(id, date) {
+                Some(active) => Ok(Value::Truth(active)),
+                None => Err(Value::missing(Reason::PatternUnknown)),
+            },
+            Op::Negate(inner) => number(*inner).map(|n| Value::Number(-n)),
+            Op::Abs(inner) => number(*inner).map(|n| Value::Number(n.abs())),
+            Op::Binary(arithmetic, left, right) => {
+                both(number(*left), number(*right)).map(|(l, r)| arithmetic.apply(l, r))
+            }
+            Op::Compare(comparison, left, right) => both(number(*left), number(*right))
+                .map(|(l, r)| Value::Truth(comparison.holds(l, r))),
+            Op::And(left, right) => Ok(self.decide(*left, *right, date, view, false)),
+            Op::Or(left, right) => Ok(self.decide(*left, *right, date, view, true)),
+            Op::Not(inner) => Ok(match self.evaluate(*inner, date, view) {
+                Value::Truth(truth) => Value::Truth(!truth),
+                other => other,
+            }),
+            Op::DaysSince(_) => Ok(self.days_since(node, date, view.store)),
+            Op::Rolling { .. } | Op::Past { .. } => Ok(Value::missing(Reason::NoObservation)),
+        };
+        applied.unwrap_or_else(|missing| missing)
+    }
+
+    /// "and", "or" with no data: one side may decide alone. `deciding`: which truth does.
+    fn decide(
+        &self,
+        left: NodeIndex,
+        right: NodeIndex,
+        date: NaiveDate,
+        view: View<'_>,
+        deciding: bool,
+    ) -> Value {
+        let decided = Value::Truth(deciding);
+        let left = self.evaluate(left, date, view);
+        if left == decided {
+            return decided;
+        }
+        let right = self.evaluate(right, date, view);
+        match (left, right) {
+            (_, right) if right == decided => decided,
+            (Value::Missing(_), _) => left,
+            _ => right,
+        }
+    }
+
+    fn days_since(&self, node: &Node, date: NaiveDate, store: &SeriesStore) -> Value {
+        let latest = self
+            .some(node.inputs)
+            .filter_map(|index| Some(store.get(index).at(date)?.date))
+            .max();
+        match latest {
+            Some(latest) => Value::Number(Decimal::from((date - latest).num_days())),
+            None => Value::missing(Reason::NoObservation),
+        }
+    }
+
+    /// An input by its index.
+    pub fn input(&self, index: usize) -> &Input {
+        &self.program.inputs[index]
+    }
+}
+
+fn both<T, E>(left: Result<T, E>, right: Result<T, E>) -> Result<(T, T), E> {
+    Ok((left?, right?))
+}
+
+fn rolling_spec(node: &Node) -> Option<RollingSpec> {
+    match node.op {
+        Op::Rolling {
+            window,
+            excluding_current,
+            statistic,
+            ..
+        } => Some(RollingSpec {
+            window,
+            excluding_current,
+            statistic,
+            frequency: node.frequency,
+        }),
+        _ => None,
+    }
+}
+
+fn past_spec(node: &Node) -> Option<PastSpec> {
+    match node.op {
+        Op::Past { ago, relation, .. } => Some(PastSpec {
+            ago,
+            relation,
+            frequency: node.frequency,
+            max_age_days: node.max_age_days,
+        }),
+        _ => None,
+    }
+}
+
+fn before_next(next: Option<NaiveDate>) -> NaiveDate {
+    next.and_then(|next| next.pred_opt())
+        .unwrap_or(NaiveDate::MAX)
+}
+
+/// From a date to the end of its observation's life.
+fn until(first: NaiveDate, next: Option<NaiveDate>, max_age_days: u32) -> DateRange {
+    let last = Span::Days(max_age_days).after(first).min(before_next(next));
+    DateRange { first, last }
+}

@@ -1,0 +1,25 @@
+//! Conditions over series: read as CEL, checked and compiled at load, evaluated incrementally.
+//!
+//! A text becomes a syntax tree ([`parse`]), which the checker ([`check`]) turns into nodes of a
+//! [`Program`] ([`node`]): the expressions of one definition, common parts once. A [`Graph`] evaluates a
+//! program over a store and keeps a column of values for each node that a window runs over.
+
+mod check;
+mod column;
+mod function;
+mod graph;
+#[cfg(test)]
+mod naive;
+mod node;
+mod parse;
+mod past;
+mod rolling;
+mod sum;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use check::{CompileError, Compiler, InputNames, Scope, Type};
+pub use graph::{DateRange, Graph, View};
+pub use node::{Input, NodeIndex, Program};
+pub use value::{Missing, Reason, Value};

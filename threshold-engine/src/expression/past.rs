@@ -1,0 +1,67 @@
+use chrono::NaiveDate;
+
+use super::column::Axis;
+use super::node::Relation;
+use super::value::{Reason, Value, percent_change};
+use crate::calendar::{Frequency, Span, Window};
+use crate::series::last_at;
+
+/// A look back, and what is made of what is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PastSpec {
+    pub(crate) ago: Window,
+    pub(crate) relation: Relation,
+    pub(crate) frequency: Frequency,
+    pub(crate) max_age_days: u32,
+}
+
+impl PastSpec {
+    pub(crate) fn value(&self, axis: Axis<'_>, current: usize) -> Value {
+        let now = match axis.value(current) {
+            Value::Number(now) => now,
+            missing => return missing,
+        };
+        let Some(then) = self.then(axis.dates(), current) else {
+            return Value::missing(Reason::NoPastValue);
+        };
+        let then = match axis.value(then) {
+            Value::Number(then) => then,
+            missing => return missing,
+        };
+        match self.relation {
+            Relation::Value => Value::Number(then),
+            Relation::Change => Value::or_overflow(now.checked_sub(then)),
+            Relation::PercentChange => percent_change(now, then),
+        }
+    }
+
+    /// Index of the observation that stands for the past date.
+    fn then(&self, dates: &[NaiveDate], current: usize) -> Option<usize> {
+        let span = match self.ago {
+            Window::Count(count) => return current.checked_sub(count as usize),
+            Window::Span(span) => span,
+        };
+        let wanted = span.before(dates[current]);
+        let (earliest, latest) = if self.frequency.is_by_period() {
+            self.frequency.period_of(wanted)
+        } else {
+            (Span::Days(self.tolerance_days()).before(wanted), wanted)
+        };
+        let index = last_at(&dates[..current], latest)?;
+        (dates[index] >= earliest).then_some(index)
+    }
+
+    /// How much older than the date asked for an observation may be.
+    fn tolerance_days(&self) -> u32 {
+        match self.frequency {
+            // The one of that week, as years are no whole number of weeks.
+            Frequency::Weekly => 6,
+            _ => self.max_age_days,
+        }
+    }
+
+    /// After a change, entries this many days later may find other observations.
+    pub(crate) fn reach_days(&self) -> u32 {
+        self.tolerance_days().max(self.frequency.period_days_max())
+    }
+}

@@ -1,0 +1,24 @@
+//! The threshold engine: patterns over series of observations, and the crossings they tell.
+//!
+//! Definitions are files ([`library`], [`pattern`], [`regime`]), whose conditions are [`expression`]s over
+//! [`series`]. The [`Engine`] takes points in one at a time and emits what they bring about;
+//! [`machine`] is the state machine of one pattern. [`check`](mod@check) runs the tests that stand in files,
+//! [`backtest`] plays history.
+
+pub mod backtest;
+pub mod calendar;
+pub mod check;
+pub mod command;
+pub mod definition;
+mod emission;
+mod engine;
+pub mod expression;
+pub mod library;
+pub mod machine;
+pub mod pattern;
+pub mod regime;
+pub mod series;
+pub mod status;
+
+pub use emission::Emission;
+pub use engine::Engine;

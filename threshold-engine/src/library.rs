@@ -1,0 +1,190 @@
+//! Definitions in a tree of folders.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::definition::LoadError;
+use crate::expression::Input;
+use crate::pattern::Pattern;
+use crate::regime::Regime;
+
+/// At most this many bytes in one file.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// At most this many files in one tree.
+const FILES_MAX: usize = 2_000;
+/// At most this many folders inside one another.
+const DEPTH_MAX: usize = 8;
+
+/// The definitions of a tree of folders: every `*.toml` but those in folders and under names that begin
+/// with a dot. One with `[[states]]` is a model of regimes, any other one a pattern.
+#[derive(Clone, Debug, Default)]
+pub struct Library {
+    /// By id, ascending.
+    pub patterns: Vec<Arc<Pattern>>,
+    /// By id, ascending.
+    pub regimes: Vec<Arc<Regime>>,
+}
+
+impl Library {
+    /// Reads a tree. What is in order is in the library, what is not among the mistakes, by file; of
+    /// two definitions with one id the file that comes first by its path counts.
+    pub fn load(folder: &Path) -> (Self, Vec<LoadError>) {
+        let mut mistakes = Vec::new();
+        let mut files = Vec::new();
+        find_files(folder, 0, &mut files, &mut mistakes);
+        files.sort_unstable();
+        if files.len() > FILES_MAX {
+            let reason = format!("more than {FILES_MAX} files");
+            mistakes.push(mistake(folder, 0, reason));
+            files.truncate(FILES_MAX);
+        }
+        let mut library = Self::default();
+        for file in files {
+            if let Err(error) = library.read(folder, &file) {
+                mistakes.push(error);
+            }
+        }
+        library.refuse_twins(&mut mistakes);
+        library.check_patterns_of_regimes(&mut mistakes);
+        mistakes.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        (library, mistakes)
+    }
+
+    fn read(&mut self, folder: &Path, file: &Path) -> Result<(), LoadError> {
+        let shown = file.strip_prefix(folder).unwrap_or(file);
+        let unreadable = |error: std::io::Error| mistake(shown, 0, error.to_string());
+        let size = fs::metadata(file).map_err(unreadable)?.len();
+        if size > FILE_BYTES_MAX {
+            let reason = format!("{size} bytes, which is more than {FILE_BYTES_MAX}");
+            return Err(mistake(shown, 0, reason));
+        }
+        let text = fs::read_to_string(file).map_err(unreadable)?;
+        if text.lines().any(|line| line.trim() == "[[states]]") {
+            self.regimes.push(Arc::new(Regime::read(shown, &text)?));
+        } else {
+            self.patterns.push(Arc::new(Pattern::read(shown, &text)?));
+        }
+        Ok(())
+    }
+
+    fn refuse_twins(&mut self, mistakes: &mut Vec<LoadError>) {
+        let twin = |file: &Path, line: usize, id: &str, first: &Path| {
+            let reason = format!("id {id} is taken by {}", first.display());
+            mistake(file, line, reason)
+        };
+        let mut patterns: BTreeMap<String, Arc<Pattern>> = BTreeMap::new();
+        for pattern in self.patterns.drain(..) {
+            match patterns.get(&pattern.id) {
+                Some(first) => {
+                    let (line, id) = (pattern.lines[0], &pattern.id);
+                    mistakes.push(twin(&pattern.file, line, id, &first.file));
+                }
+                None => drop(patterns.insert(pattern.id.clone(), pattern)),
+            }
+        }
+        self.patterns = patterns.into_values().collect();
+        let mut regimes: BTreeMap<String, Arc<Regime>> = BTreeMap::new();
+        for regime in self.regimes.drain(..) {
+            match regimes.get(&regime.id) {
+                Some(first) => {
+                    let (line, id) = (regime.lines[0], &regime.id);
+                    mistakes.push(twin(&regime.file, line, id, &first.file));
+                }
+                None => drop(regimes.insert(regime.id.clone(), regime)),
+            }
+        }
+        self.regimes = regimes.into_values().collect();
+    }
+
+    /// A model that asks for a pattern that is not there is no use.
+    fn check_patterns_of_regimes(&mut self, mistakes: &mut Vec<LoadError>) {
+        let patterns = &self.patterns;
+        self.regimes.retain(|regime| {
+            let unknown = regime
+                .patterns
+                .iter()
+                .find(|id| !patterns.iter().any(|pattern| pattern.id == **id));
+            if let Some(id) = unknown {
+                let reason = format!("there is no pattern {id}");
+                mistakes.push(mistake(&regime.file, regime.lines[0], reason));
+            }
+            unknown.is_none()
+        });
+    }
+
+    /// Takes away what reads a series that nobody collects, or looks back further than
+    /// observations are kept, and says so.
+    pub fn check_inputs(
+        &mut self,
+        is_collected: impl Fn(&str) -> bool,
+        kept_days: Option<u32>,
+    ) -> Vec<LoadError> {
+        let mut mistakes = Vec::new();
+        let mut check = |file: &Path, lines: &[usize], inputs: &[Input], history_days: u32| {
+            let before = mistakes.len();
+            for (input, line) in inputs.iter().zip(&lines[1..]) {
+                if !is_collected(&input.series) {
+                    let reason = format!("nobody collects series {}", input.series);
+                    mistakes.push(mistake(file, *line, reason));
+                }
+            }
+            if let Some(kept_days) = kept_days.filter(|kept| history_days > *kept) {
+                let reason =
+                    format!("its windows look back {history_days} days, but {kept_days} are kept");
+                mistakes.push(mistake(file, lines[0], reason));
+            }
+            before == mistakes.len()
+        };
+        self.patterns.retain(|p| {
+            let program = &p.program;
+            check(&p.file, &p.lines, program.inputs(), program.history_days())
+        });
+        self.regimes.retain(|r| {
+            let program = &r.program;
+            check(&r.file, &r.lines, program.inputs(), program.history_days())
+        });
+        self.check_patterns_of_regimes(&mut mistakes);
+        mistakes
+    }
+}
+
+fn mistake(file: &Path, line: usize, reason: impl Into<String>) -> LoadError {
+    LoadError {
+        file: file.to_owned(),
+        line,
+        reason: reason.into(),
+    }
+}
+
+fn find_files(
+    folder: &Path,
+    depth: usize,
+    files: &mut Vec<PathBuf>,
+    mistakes: &mut Vec<LoadError>,
+) {
+    if depth > DEPTH_MAX {
+        let reason = format!("more than {DEPTH_MAX} folders inside one another");
+        mistakes.push(mistake(folder, 0, reason));
+        return;
+    }
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            mistakes.push(mistake(folder, 0, error.to_string()));
+            return;
+        }
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if path.is_dir() {
+            find_files(&path, depth + 1, files, mistakes);
+        } else if path.extension().is_some_and(|e| e == "toml") && files.len() <= FILES_MAX {
+            files.push(path);
+        }
+    }
+}

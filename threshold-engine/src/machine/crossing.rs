@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use ulid::Ulid;
+
+use super::outcome::Outcome;
+use super::state::Turn;
+use crate::pattern::Pattern;
+use crate::series::Cause;
+
+/// Which way a pattern's outcome changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// It became active at the newest date.
+    Entered,
+    /// It became normal at the newest date.
+    Cleared,
+    /// What was told of a past date is otherwise.
+    Revised,
+}
+
+impl Direction {
+    /// "entered", "cleared", "revised".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entered => "entered",
+            Self::Cleared => "cleared",
+            Self::Revised => "revised",
+        }
+    }
+}
+
+/// A pattern entered or cleared, or a revision changed that.
+#[derive(Clone, Debug)]
+pub struct Crossing {
+    /// The same whenever the same sequence of points is played.
+    pub id: Ulid,
+    /// Of which pattern.
+    pub pattern: Arc<Pattern>,
+    /// Which way.
+    pub direction: Direction,
+    /// What happened at the date, or did not after all.
+    pub turn: Turn,
+    /// False: the turn that was told for the date did not happen.
+    pub stands: bool,
+    /// The evaluated date that it is for.
+    pub date: NaiveDate,
+    /// The pattern's condition at the date.
+    pub outcome: Outcome,
+    /// What the pattern was before the date: "normal", "pending", "active", "recovering", "no_data".
+    pub previous_state: &'static str,
+    /// Since when it was that.
+    pub previous_since: NaiveDate,
+    /// The point that brought it about.
+    pub cause: Cause,
+    /// Rendered for people.
+    pub message: String,
+    /// The event that told of this turn before, if one did.
+    pub revises: Option<Ulid>,
+}

@@ -1,0 +1,15 @@
+//! The state machine of a pattern: a pure fold over its evaluated dates, folded again from where a
+//! revision changed the past.
+
+mod crossing;
+mod outcome;
+mod run;
+mod state;
+mod told;
+
+pub use crossing::{Crossing, Direction};
+pub use outcome::{InputUse, Outcome};
+pub use run::{PatternRun, Spell, Step};
+pub(crate) use state::RECENT_MAX;
+pub use state::{Phase, Rule, State, Turn};
+pub(crate) use told::Told;

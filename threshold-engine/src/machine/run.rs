@@ -1,0 +1,386 @@
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::crossing::{Crossing, Direction};
+use super::outcome::{Outcome, shown};
+use super::state::{Signals, State, Turn};
+use super::told::Told;
+use crate::emission::{Emission, crossing_id};
+use crate::expression::{DateRange, Graph, View};
+use crate::pattern::{Facts, Pattern};
+use crate::series::{Cause, Change, SeriesIndex, SeriesStore};
+
+/// One evaluated date of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// A date at which an input has an observation.
+    pub date: NaiveDate,
+    signals: Signals,
+    /// What the pattern was from this date on.
+    pub state: State,
+    /// What happened at it.
+    pub turn: Option<Turn>,
+}
+
+/// A time for which a pattern was active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Spell {
+    /// First date.
+    pub entered: NaiveDate,
+    /// The date at which it was normal again; absent: it lasts.
+    pub cleared: Option<NaiveDate>,
+}
+
+/// A pattern at work: its evaluated dates, and what was told of them.
+#[derive(Clone, Debug)]
+pub struct PatternRun {
+    pattern: Arc<Pattern>,
+    graph: Graph,
+    steps: Vec<Step>,
+    told: Told<(NaiveDate, Turn)>,
+    /// The newest date that ever had an outcome. What happens from here on is news, not revision.
+    newest_decided: Option<NaiveDate>,
+}
+
+/// A date whose turn is another one than before.
+struct Difference {
+    date: NaiveDate,
+    before: Option<Turn>,
+    after: Option<Turn>,
+}
+
+impl PatternRun {
+    /// Folds everything that the store has. Nothing is told of it.
+    pub fn new(pattern: Arc<Pattern>, store: &mut SeriesStore) -> Self {
+        let graph = Graph::new(pattern.program.clone(), store);
+        let mut run = Self {
+            pattern,
+            graph,
+            steps: Vec::new(),
+            told: Told::new(),
+            newest_decided: None,
+        };
+        let mut before = None;
+        for date in run.graph.dates(store) {
+            let step = run.step(before, date, run.signals(date, store));
+            if let Some(turn) = step.turn {
+                run.told.assume((date, turn));
+            }
+            run.note_decided(&step);
+            before = Some(step.state);
+            run.steps.push(step);
+        }
+        run
+    }
+
+    /// Of another version of the same pattern: where both told the same, revisions name its events.
+    pub fn take_over_from(&mut self, before: &Self) {
+        self.told.adopt(&before.told);
+    }
+
+    /// The definition.
+    pub fn pattern(&self) -> &Arc<Pattern> {
+        &self.pattern
+    }
+
+    /// The series of each input.
+    pub fn series(&self) -> &[SeriesIndex] {
+        self.graph.series()
+    }
+
+    /// Every evaluated date, ascending.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The step that counts at a date.
+    pub fn step_at(&self, date: NaiveDate) -> Option<&Step> {
+        let after = self.steps.partition_point(|s| s.date <= date);
+        self.steps[..after].last()
+    }
+
+    /// Whether the pattern is active at a date; `None` before its first evaluation.
+    pub fn is_active_at(&self, date: NaiveDate) -> Option<bool> {
+        Some(self.step_at(date)?.state.phase.is_active())
+    }
+
+    /// Every time for which it was active, as known now.
+    pub fn spells(&self) -> Vec<Spell> {
+        let mut spells: Vec<Spell> = Vec::new();
+        for step in &self.steps {
+            match (step.turn, spells.last_mut()) {
+                (Some(Turn::Entered), _) => spells.push(Spell {
+                    entered: step.date,
+                    cleared: None,
+                }),
+                (Some(Turn::Cleared), Some(spell)) => spell.cleared = Some(step.date),
+                _ => {}
+            }
+        }
+        spells
+    }
+
+    /// The pattern's condition at a date.
+    pub fn outcome(&self, date: NaiveDate, store: &SeriesStore) -> Outcome {
+        Outcome::of(&self.graph, self.pattern.when, date, View::of(store))
+    }
+
+    /// Value and threshold at a date.
+    pub fn shown(
+        &self,
+        date: NaiveDate,
+        store: &SeriesStore,
+    ) -> (Option<Decimal>, Option<Decimal>) {
+        shown(&self.graph, self.pattern.when, date, View::of(store))
+    }
+
+    fn signals(&self, date: NaiveDate, store: &SeriesStore) -> Signals {
+        let view = View::of(store);
+        let truth = |node| self.graph.evaluate(node, date, view).truth();
+        Signals {
+            when: truth(self.pattern.when),
+            clear: self.pattern.clear_when.map(truth),
+        }
+    }
+
+    fn step(&self, before: Option<State>, date: NaiveDate, signals: Signals) -> Step {
+        let before = before.unwrap_or(State::initial(date));
+        let (state, turn) = self.pattern.rule.step(before, date, signals);
+        Step {
+            date,
+            signals,
+            state,
+            turn,
+        }
+    }
+
+    fn note_decided(&mut self, step: &Step) {
+        if step.state.no_data_since.is_none() {
+            self.newest_decided = self.newest_decided.max(Some(step.date));
+        }
+    }
+
+    fn state_before(&self, index: usize) -> Option<State> {
+        Some(self.steps[index.checked_sub(1)?].state)
+    }
+
+    /// Takes over what a point changed in the store, and tells what is otherwise by it. Gives the
+    /// dates for which [`Self::is_active_at`] may answer otherwise, if there are any.
+    pub fn update(
+        &mut self,
+        store: &SeriesStore,
+        series: SeriesIndex,
+        change: Change,
+        cause: &Cause,
+        out: &mut Vec<Emission>,
+    ) -> Option<DateRange> {
+        self.graph.update(store, series, change);
+        let range = self.range_to_evaluate(change.date)?;
+        let news_from = self.newest_decided;
+        let mut differences = Vec::new();
+        let mut activity = Activity::default();
+        let inserted = self.sync_date(store, change.date, &mut differences, &mut activity);
+        self.fold(store, range, inserted, &mut differences, &mut activity);
+        for difference in differences {
+            self.tell(&difference, news_from, store, cause, out);
+        }
+        activity.range()
+    }
+
+    fn range_to_evaluate(&self, date: NaiveDate) -> Option<DateRange> {
+        let when = self.graph.altered(self.pattern.when);
+        let clear = self.pattern.clear_when.and_then(|c| self.graph.altered(c));
+        let day = DateRange {
+            first: date,
+            last: date,
+        };
+        [when, clear]
+            .into_iter()
+            .flatten()
+            .reduce(DateRange::hull)
+            .map(|range| range.hull(day))
+    }
+
+    /// Makes the date an evaluated one if, and only if, an input has an observation for it. Gives
+    /// the index of a new one.
+    fn sync_date(
+        &mut self,
+        store: &SeriesStore,
+        date: NaiveDate,
+        differences: &mut Vec<Difference>,
+        activity: &mut Activity,
+    ) -> Option<usize> {
+        let present = self.graph.has_date(date, store);
+        let place = match self.steps.last() {
+            Some(last) if last.date < date => Err(self.steps.len()),
+            _ => self.steps.binary_search_by_key(&date, |step| step.date),
+        };
+        match place {
+            Err(index) if present => {
+                let before = self.state_before(index);
+                let signals = Signals {
+                    when: None,
+                    clear: None,
+                };
+                // Folded at once with its signals; only the turn before, none, is of interest.
+                let mut step = self.step(before, date, signals);
+                step.state = before.unwrap_or(step.state);
+                self.steps.insert(index, step);
+                if before.is_none() {
+                    activity.see(date, None, Some(false));
+                }
+                Some(index)
+            }
+            Ok(index) if !present => {
+                let removed = self.steps.remove(index);
+                let before = self.state_before(index).map(|s| s.phase.is_active());
+                activity.see(date, Some(removed.state.phase.is_active()), before);
+                if removed.turn.is_some() {
+                    differences.push(Difference {
+                        date,
+                        before: removed.turn,
+                        after: None,
+                    });
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Folds again from the first date of the range until nothing is otherwise any more.
+    fn fold(
+        &mut self,
+        store: &SeriesStore,
+        range: DateRange,
+        inserted: Option<usize>,
+        differences: &mut Vec<Difference>,
+        activity: &mut Activity,
+    ) {
+        let first = self.steps.partition_point(|step| step.date < range.first);
+        let mut before = self.state_before(first);
+        for index in first..self.steps.len() {
+            let old = self.steps[index];
+            let signals = if range.holds(old.date) {
+                self.signals(old.date, store)
+            } else {
+                old.signals
+            };
+            let step = self.step(before, old.date, signals);
+            self.steps[index] = step;
+            before = Some(step.state);
+            self.note_decided(&step);
+            activity.see(
+                step.date,
+                Some(old.state.phase.is_active()),
+                Some(step.state.phase.is_active()),
+            );
+            if old.turn != step.turn {
+                differences.push(Difference {
+                    date: step.date,
+                    before: old.turn,
+                    after: step.turn,
+                });
+            }
+            if step.date > range.last && step.state == old.state && inserted != Some(index) {
+                break;
+            }
+        }
+    }
+
+    /// What was told and is no more comes first, then what is new.
+    fn tell(
+        &mut self,
+        difference: &Difference,
+        news_from: Option<NaiveDate>,
+        store: &SeriesStore,
+        cause: &Cause,
+        out: &mut Vec<Emission>,
+    ) {
+        let date = difference.date;
+        if let Some(turn) = difference.before {
+            let crossing = self.crossing(date, turn, Direction::Revised, false, store, cause);
+            self.told.tell((date, turn), crossing.id, false);
+            out.push(Emission::Crossing(Box::new(crossing)));
+        }
+        if let Some(turn) = difference.after {
+            let is_news = news_from.is_none_or(|newest| date >= newest);
+            let direction = match turn {
+                _ if !is_news || self.told.knows(&(date, turn)) => Direction::Revised,
+                Turn::Entered => Direction::Entered,
+                Turn::Cleared => Direction::Cleared,
+            };
+            let crossing = self.crossing(date, turn, direction, true, store, cause);
+            self.told.tell((date, turn), crossing.id, true);
+            out.push(Emission::Crossing(Box::new(crossing)));
+        }
+    }
+
+    fn crossing(
+        &self,
+        date: NaiveDate,
+        turn: Turn,
+        direction: Direction,
+        stands: bool,
+        store: &SeriesStore,
+        cause: &Cause,
+    ) -> Crossing {
+        let outcome = self.outcome(date, store);
+        let after = self.steps.partition_point(|step| step.date < date);
+        let initial = State::initial(date);
+        let previous = self.state_before(after).unwrap_or(initial);
+        let (previous_state, previous_since) = previous.shown();
+        let facts = Facts {
+            direction,
+            turn,
+            stands,
+            date,
+            outcome: &outcome,
+        };
+        Crossing {
+            id: crossing_id(&self.pattern, date, turn, stands, cause),
+            message: self.pattern.render(&facts),
+            pattern: self.pattern.clone(),
+            direction,
+            turn,
+            stands,
+            date,
+            outcome,
+            previous_state,
+            previous_since,
+            cause: cause.clone(),
+            revises: self.told.last_event(&(date, turn)),
+        }
+    }
+}
+
+/// Where a pattern is active that was not, or the other way round.
+#[derive(Default)]
+struct Activity {
+    first: Option<NaiveDate>,
+    /// The date from which on it is the same again; `None` after the first: to the end.
+    same_from: Option<NaiveDate>,
+}
+
+impl Activity {
+    /// Dates come ascending.
+    fn see(&mut self, date: NaiveDate, before: Option<bool>, after: Option<bool>) {
+        if before != after {
+            self.first = self.first.or(Some(date));
+            self.same_from = None;
+        } else if self.first.is_some_and(|first| first < date) && self.same_from.is_none() {
+            self.same_from = Some(date);
+        }
+    }
+
+    fn range(&self) -> Option<DateRange> {
+        let last = self.same_from.and_then(|date| date.pred_opt());
+        Some(DateRange {
+            first: self.first?,
+            last: last.unwrap_or(NaiveDate::MAX),
+        })
+    }
+}

@@ -1,0 +1,375 @@
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use crate::calendar::{Span, Window};
+
+/// At most this many dates in an "n of m".
+pub(crate) const RECENT_MAX: u8 = 64;
+
+/// When a pattern enters and clears, given at which dates its condition holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// The condition has to have held for so long before the pattern is active.
+    #[serde(rename = "for")]
+    pub hold: Option<Window>,
+    /// The clear condition has to have held for so long before the pattern is normal again.
+    pub keep_for: Option<Window>,
+    /// After a clear the pattern does not become active for so long.
+    pub cooldown: Option<Span>,
+    /// The condition counts as holding if it held at n of the last m evaluated dates with data.
+    pub n_of_m: Option<[u8; 2]>,
+}
+
+/// Where a pattern stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The condition does not hold.
+    Normal,
+    /// It holds, but not for long enough, or within the cooldown.
+    Pending,
+    /// It held for long enough.
+    Active,
+    /// Active still; the clear condition holds, but not for long enough.
+    Recovering,
+}
+
+impl Phase {
+    /// Whether the pattern counts as active.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Active | Self::Recovering)
+    }
+
+    /// "normal", "pending", "active", "recovering".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Recovering => "recovering",
+        }
+    }
+}
+
+/// A crossing as the fold makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turn {
+    /// The pattern became active.
+    Entered,
+    /// It became normal.
+    Cleared,
+}
+
+impl Turn {
+    /// "entered", "cleared".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entered => "entered",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
+/// Everything that the fold carries from one evaluated date to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Where the pattern stands.
+    pub phase: Phase,
+    /// The evaluated date from which on it has stood there.
+    pub since: NaiveDate,
+    /// Since when it has been active, while it is.
+    pub entered: Option<NaiveDate>,
+    /// When it last cleared.
+    pub cleared: Option<NaiveDate>,
+    /// Since when there has been no data, while there is none. The phase stays what it was.
+    pub no_data_since: Option<NaiveDate>,
+    /// Evaluated dates with data in a pending or recovering phase.
+    count: u32,
+    /// Whether the condition held at the last dates with data, the latest in the lowest bit.
+    recent: u64,
+    recent_count: u8,
+}
+
+/// What the conditions are at a date; `None` is no data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signals {
+    pub(crate) when: Option<bool>,
+    /// Absent if the pattern has no clear condition of its own.
+    pub(crate) clear: Option<Option<bool>>,
+}
+
+impl State {
+    /// Before anything was evaluated.
+    pub(crate) fn initial(date: NaiveDate) -> Self {
+        Self {
+            phase: Phase::Normal,
+            since: date,
+            entered: None,
+            cleared: None,
+            no_data_since: None,
+            count: 0,
+            recent: 0,
+            recent_count: 0,
+        }
+    }
+
+    /// "no_data" while there is none, else the name of the phase; and since when.
+    pub fn shown(&self) -> (&'static str, NaiveDate) {
+        match self.no_data_since {
+            Some(since) => ("no_data", since),
+            None => (self.phase.name(), self.since),
+        }
+    }
+
+    /// The first date at which time alone can end the phase: the end of `for`, `keep_for` or the
+    /// cooldown where it is by the calendar. `None`: whenever the next observation comes.
+    pub fn earliest_change(&self, rule: &Rule) -> Option<NaiveDate> {
+        let held = |window: Option<Window>| match window {
+            Some(Window::Span(span)) => Some(span.after(self.since)),
+            _ => None,
+        };
+        match self.phase {
+            Phase::Normal => self.cooled(rule),
+            Phase::Pending => held(rule.hold).max(self.cooled(rule)),
+            Phase::Active => None,
+            Phase::Recovering => held(rule.keep_for),
+        }
+    }
+
+    fn cooled(&self, rule: &Rule) -> Option<NaiveDate> {
+        Some(rule.cooldown?.after(self.cleared?))
+    }
+}
+
+impl Rule {
+    /// One evaluated date.
+    pub(crate) fn step(
+        &self,
+        before: State,
+        date: NaiveDate,
+        signals: Signals,
+    ) -> (State, Option<Turn>) {
+        let mut state = before;
+        let when = signals.when.map(|holds| self.counted(&mut state, holds));
+        let moved = if state.phase.is_active() {
+            let clear = signals.clear.unwrap_or(when.map(|holds| !holds));
+            clear.map(|clear| self.while_active(&mut state, date, clear))
+        } else {
+            when.map(|holds| self.while_normal(&mut state, date, holds))
+        };
+        match moved {
+            Some(turn) => {
+                state.no_data_since = None;
+                (state, turn)
+            }
+            None => {
+                state.no_data_since = before.no_data_since.or(Some(date));
+                (state, None)
+            }
+        }
+    }
+
+    /// Whether the condition counts as holding.
+    fn counted(&self, state: &mut State, holds: bool) -> bool {
+        let Some([n, m]) = self.n_of_m else {
+            return holds;
+        };
+        let kept = u64::MAX >> (64 - u32::from(m.clamp(1, RECENT_MAX)));
+        state.recent = (state.recent << 1 | u64::from(holds)) & kept;
+        state.recent_count = (state.recent_count + 1).min(m);
+        state.recent.count_ones() >= u32::from(n)
+    }
+
+    fn while_normal(&self, state: &mut State, date: NaiveDate, holds: bool) -> Option<Turn> {
+        if !holds {
+            if state.phase != Phase::Normal {
+                state.enter(Phase::Normal, date);
+            }
+            return None;
+        }
+        let mut next = *state;
+        if next.phase == Phase::Normal {
+            next.enter(Phase::Pending, date);
+        }
+        next.count = next.count.saturating_add(1);
+        let cooled = next.cooled(self).is_none_or(|end| date >= end);
+        *state = next;
+        if !cooled || !reached(self.hold, &next, date) {
+            return None;
+        }
+        state.enter(Phase::Active, date);
+        state.entered = Some(date);
+        Some(Turn::Entered)
+    }
+
+    fn while_active(&self, state: &mut State, date: NaiveDate, clear: bool) -> Option<Turn> {
+        if !clear {
+            if state.phase == Phase::Recovering {
+                state.enter(Phase::Active, state.entered.unwrap_or(date));
+            }
+            return None;
+        }
+        if state.phase == Phase::Active {
+            state.enter(Phase::Recovering, date);
+        }
+        state.count = state.count.saturating_add(1);
+        if !reached(self.keep_for, state, date) {
+            return None;
+        }
+        state.enter(Phase::Normal, date);
+        state.entered = None;
+        state.cleared = self.cooldown.map(|_| date);
+        Some(Turn::Cleared)
+    }
+}
+
+impl State {
+    fn enter(&mut self, phase: Phase, since: NaiveDate) {
+        self.phase = phase;
+        self.since = since;
+        self.count = 0;
+    }
+}
+
+fn reached(needed: Option<Window>, state: &State, date: NaiveDate) -> bool {
+    match needed {
+        None => true,
+        Some(Window::Count(count)) => state.count >= count,
+        Some(Window::Span(span)) => span.after(state.since) <= date,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2024, 1, day).unwrap()
+    }
+
+    /// Folds '+' holds, '-' does not, '?' no data, 'c' the clear condition holds, one a day from
+    /// the 1st. Gives the turns as day and sign.
+    fn turns(rule: Rule, has_clear: bool, signals: &str) -> String {
+        let mut state = State::initial(day(1));
+        let mut told = String::new();
+        for (index, signal) in signals.chars().enumerate() {
+            let date = day(index as u32 + 1);
+            let known = |truth| (signal != '?').then_some(truth);
+            let signals = Signals {
+                when: known(signal == '+'),
+                clear: has_clear.then_some(known(signal == 'c')),
+            };
+            let (next, turn) = rule.step(state, date, signals);
+            state = next;
+            match turn {
+                Some(Turn::Entered) => told += &format!("+{} ", index + 1),
+                Some(Turn::Cleared) => told += &format!("-{} ", index + 1),
+                None => {}
+            }
+        }
+        told.trim_end().to_owned()
+    }
+
+    fn days(days: u32) -> Option<Window> {
+        Some(Window::Span(Span::Days(days)))
+    }
+
+    #[test]
+    fn without_fields_the_condition_decides() {
+        assert_eq!(turns(Rule::default(), false, "-++--+"), "+2 -4 +6");
+    }
+
+    #[test]
+    fn hold_by_observations_and_by_calendar() {
+        let rule = Rule {
+            hold: Some(Window::Count(3)),
+            ..Rule::default()
+        };
+        assert_eq!(turns(rule, false, "++-+++-"), "+6 -7");
+        assert_eq!(turns(rule, false, "+?+?+"), "+5");
+        let rule = Rule {
+            hold: days(2),
+            ..Rule::default()
+        };
+        assert_eq!(turns(rule, false, "++-+++-"), "+6 -7");
+        assert_eq!(turns(rule, false, "+??+"), "+4");
+    }
+
+    #[test]
+    fn keep_for_bridges_short_clears() {
+        let rule = Rule {
+            keep_for: days(2),
+            ..Rule::default()
+        };
+        assert_eq!(turns(rule, false, "+--+---"), "+1 -7");
+        let rule = Rule {
+            keep_for: Some(Window::Count(2)),
+            ..Rule::default()
+        };
+        assert_eq!(turns(rule, false, "+-+--+"), "+1 -5 +6");
+    }
+
+    #[test]
+    fn cooldown_delays_the_next_entry() {
+        let rule = Rule {
+            cooldown: Some(Span::Days(3)),
+            ..Rule::default()
+        };
+        assert_eq!(turns(rule, false, "+-++++"), "+1 -2 +5");
+        assert_eq!(turns(rule, false, "+-+---+"), "+1 -2 +7");
+    }
+
+    #[test]
+    fn n_of_m_counts_dates_with_data() {
+        let rule = Rule {
+            n_of_m: Some([2, 3]),
+            ..Rule::default()
+        };
+        assert_eq!(turns(rule, false, "+-+--"), "+3 -4");
+        assert_eq!(turns(rule, false, "+???+"), "+5");
+        assert_eq!(turns(rule, false, "+--+--+-+"), "+9");
+    }
+
+    #[test]
+    fn hysteresis_does_not_flicker() {
+        assert_eq!(turns(Rule::default(), true, "+-+-+-c-+"), "+1 -7 +9");
+        assert_eq!(turns(Rule::default(), false, "+-+-+-"), "+1 -2 +3 -4 +5 -6");
+    }
+
+    #[test]
+    fn no_data_changes_nothing_but_what_is_shown() {
+        assert_eq!(turns(Rule::default(), false, "+??-"), "+1 -4");
+        let signals = Signals {
+            when: None,
+            clear: None,
+        };
+        let rule = Rule::default();
+        let (first, _) = rule.step(State::initial(day(1)), day(1), signals);
+        let (second, _) = rule.step(first, day(2), signals);
+        assert_eq!(second.shown(), ("no_data", day(1)));
+        assert_eq!(second.phase, Phase::Normal);
+        let known = Signals {
+            when: Some(true),
+            ..signals
+        };
+        let (third, turn) = rule.step(second, day(3), known);
+        assert_eq!(turn, Some(Turn::Entered));
+        assert_eq!(third.shown(), ("active", day(3)));
+    }
+
+    #[test]
+    fn the_earliest_change_is_told() {
+        let rule = Rule {
+            hold: days(5),
+            cooldown: Some(Span::Days(10)),
+            ..Rule::default()
+        };
+        let mut state = State::initial(day(1));
+        assert_eq!(state.earliest_change(&rule), None);
+        state.enter(Phase::Pending, day(3));
+        assert_eq!(state.earliest_change(&rule), Some(day(8)));
+        state.cleared = Some(day(2));
+        assert_eq!(state.earliest_change(&rule), Some(day(12)));
+    }
+}

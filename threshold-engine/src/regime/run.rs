@@ -1,0 +1,447 @@
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::{Regime, RegimeState, Transition};
+use crate::emission::{Emission, derived_id};
+use crate::expression::{DateRange, Graph, View};
+use crate::machine::{PatternRun, Told};
+use crate::series::{Cause, Change, SeriesIndex, SeriesStore};
+
+/// Patterns and series, as a regime sees them.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) store: &'a SeriesStore,
+    /// By id, ascending.
+    pub(crate) patterns: &'a [PatternRun],
+}
+
+impl<'a> World<'a> {
+    fn pattern(self, id: &str) -> Option<&'a PatternRun> {
+        let place = self
+            .patterns
+            .binary_search_by(|run| run.pattern().id.as_str().cmp(id));
+        Some(&self.patterns[place.ok()?])
+    }
+
+    fn is_active(self, id: &str, date: NaiveDate) -> Option<bool> {
+        self.pattern(id)?.is_active_at(date)
+    }
+}
+
+/// Since when which state has held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standing {
+    state: usize,
+    since: NaiveDate,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    date: NaiveDate,
+    standing: Standing,
+    /// The state before, where another one began at this date.
+    left: Option<usize>,
+}
+
+/// Date, state before and state after.
+type Key = (NaiveDate, usize, usize);
+
+impl Step {
+    fn key(&self) -> Option<Key> {
+        Some((self.date, self.left?, self.standing.state))
+    }
+}
+
+/// A time for which a regime held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RegimeSpell {
+    /// Which state.
+    pub state: String,
+    /// First evaluated date.
+    pub since: NaiveDate,
+}
+
+/// A model of regimes at work.
+#[derive(Clone, Debug)]
+pub struct RegimeRun {
+    model: Arc<Regime>,
+    graph: Graph,
+    steps: Vec<Step>,
+    told: Told<Key>,
+    /// The newest date at which every condition was known. What happens from here on is news.
+    newest_decided: Option<NaiveDate>,
+}
+
+impl RegimeRun {
+    /// Folds everything that there is. Nothing is told of it.
+    pub(crate) fn new(
+        model: Arc<Regime>,
+        store: &mut SeriesStore,
+        patterns: &[PatternRun],
+    ) -> Self {
+        let graph = Graph::new(model.program.clone(), store);
+        let mut run = Self {
+            model,
+            graph,
+            steps: Vec::new(),
+            told: Told::new(),
+            newest_decided: None,
+        };
+        let world = World { store, patterns };
+        let mut before = None;
+        for date in run.all_dates(world) {
+            let step = run.step(before, date, world);
+            run.told_silently(&step);
+            run.note_decided(date, world);
+            before = Some(step.standing);
+            run.steps.push(step);
+        }
+        run
+    }
+
+    fn told_silently(&mut self, step: &Step) {
+        if let Some(key) = step.key() {
+            self.told.assume(key);
+        }
+    }
+
+    /// Over other patterns, or another version: where both told the same, revisions name its events.
+    pub(crate) fn take_over_from(&mut self, before: &Self) {
+        let states = |run: &Self| {
+            run.model
+                .states
+                .iter()
+                .map(|s| s.id.clone())
+                .collect::<Vec<_>>()
+        };
+        if states(self) == states(before) {
+            self.told.adopt(&before.told);
+        }
+    }
+
+    fn all_dates(&self, world: World<'_>) -> Vec<NaiveDate> {
+        let mut dates = self.graph.dates(world.store);
+        for run in self
+            .model
+            .patterns
+            .iter()
+            .filter_map(|id| world.pattern(id))
+        {
+            dates.extend(run.steps().iter().map(|step| step.date));
+        }
+        dates.sort_unstable();
+        dates.dedup();
+        dates
+    }
+
+    /// The definition.
+    pub fn model(&self) -> &Arc<Regime> {
+        &self.model
+    }
+
+    /// The series that it reads itself.
+    pub fn series(&self) -> &[SeriesIndex] {
+        self.graph.series()
+    }
+
+    /// The state that holds at a date, and since when; `None` before the first evaluation.
+    pub fn state_at(&self, date: NaiveDate) -> Option<(&str, NaiveDate)> {
+        let after = self.steps.partition_point(|step| step.date <= date);
+        let standing = self.steps[..after].last()?.standing;
+        Some((&self.model.states[standing.state].id, standing.since))
+    }
+
+    /// The newest evaluated date.
+    pub fn last_date(&self) -> Option<NaiveDate> {
+        Some(self.steps.last()?.date)
+    }
+
+    /// Every state that held, as known now, from the initial one on.
+    pub fn spells(&self) -> Vec<RegimeSpell> {
+        let mut spells = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            if index == 0 || step.left.is_some() {
+                spells.push(RegimeSpell {
+                    state: self.model.states[step.standing.state].id.clone(),
+                    since: step.date,
+                });
+            }
+        }
+        spells
+    }
+
+    /// Takes over what a point changed, in the series themselves and through the patterns
+    /// (`altered`: where one of the model's patterns may be active otherwise than before).
+    pub(crate) fn update(
+        &mut self,
+        world: World<'_>,
+        series: SeriesIndex,
+        change: Change,
+        altered: Option<DateRange>,
+        cause: &Cause,
+        out: &mut Vec<Emission>,
+    ) {
+        let mut range = altered;
+        if self.graph.series().contains(&series) {
+            self.graph.update(world.store, series, change);
+            let own = self.graph.altered_anywhere();
+            range = [own, range].into_iter().flatten().reduce(DateRange::hull);
+        }
+        let mut differences = Vec::new();
+        let news_from = self.newest_decided;
+        let synced = self.sync_date(change.date, world, &mut differences);
+        if synced != Synced::Unchanged {
+            let day = DateRange {
+                first: change.date,
+                last: change.date,
+            };
+            range = Some(range.map_or(day, |range| range.hull(day)));
+        }
+        if let Some(range) = range {
+            self.fold(range, synced, world, &mut differences);
+        }
+        for (before, after) in differences {
+            if let Some(key) = before {
+                self.tell(key, true, false, world, cause, out);
+            }
+            if let Some(key) = after {
+                let is_news = news_from.is_none_or(|newest| key.0 >= newest);
+                let revised = !is_news || self.told.knows(&key);
+                self.tell(key, revised, true, world, cause, out);
+            }
+        }
+    }
+
+    fn sync_date(
+        &mut self,
+        date: NaiveDate,
+        world: World<'_>,
+        differences: &mut Vec<(Option<Key>, Option<Key>)>,
+    ) -> Synced {
+        let of_pattern = |id: &String| {
+            let step = world.pattern(id).and_then(|run| run.step_at(date));
+            step.is_some_and(|step| step.date == date)
+        };
+        let present =
+            self.graph.has_date(date, world.store) || self.model.patterns.iter().any(of_pattern);
+        match self.steps.binary_search_by_key(&date, |step| step.date) {
+            Err(index) if present => {
+                let standing = self.standing_before(index, date);
+                self.steps.insert(
+                    index,
+                    Step {
+                        date,
+                        standing,
+                        left: None,
+                    },
+                );
+                Synced::Inserted(index)
+            }
+            Ok(index) if !present => {
+                let removed = self.steps.remove(index);
+                if removed.left.is_some() {
+                    differences.push((removed.key(), None));
+                }
+                Synced::Removed
+            }
+            _ => Synced::Unchanged,
+        }
+    }
+
+    fn standing_before(&self, index: usize, date: NaiveDate) -> Standing {
+        let before = index.checked_sub(1).map(|index| self.steps[index].standing);
+        before.unwrap_or(Standing {
+            state: self.model.initial,
+            since: date,
+        })
+    }
+
+    fn fold(
+        &mut self,
+        range: DateRange,
+        synced: Synced,
+        world: World<'_>,
+        differences: &mut Vec<(Option<Key>, Option<Key>)>,
+    ) {
+        let first = self.steps.partition_point(|step| step.date < range.first);
+        for index in first..self.steps.len() {
+            let old = self.steps[index];
+            let before = index.checked_sub(1).map(|index| self.steps[index].standing);
+            let step = self.step(before, old.date, world);
+            self.steps[index] = step;
+            self.note_decided(step.date, world);
+            if old.key() != step.key() {
+                differences.push((old.key(), step.key()));
+            }
+            let settled = step.standing == old.standing && synced != Synced::Inserted(index);
+            if step.date > range.last && settled {
+                break;
+            }
+        }
+    }
+
+    fn step(&self, before: Option<Standing>, date: NaiveDate, world: World<'_>) -> Step {
+        let before = before.unwrap_or(Standing {
+            state: self.model.initial,
+            since: date,
+        });
+        let next = self.next_state(before, date, world);
+        if next == before.state {
+            return Step {
+                date,
+                standing: before,
+                left: None,
+            };
+        }
+        Step {
+            date,
+            standing: Standing {
+                state: next,
+                since: date,
+            },
+            left: Some(before.state),
+        }
+    }
+
+    /// A state of higher precedence takes over as soon as it holds. For one of lower precedence the
+    /// present one has to have dwelt for long enough, and must be known not to stay.
+    fn next_state(&self, now: Standing, date: NaiveDate, world: World<'_>) -> usize {
+        let states = &self.model.states;
+        let holds = |state: &RegimeState| self.enters(state, date, world);
+        let higher = states[..now.state].iter();
+        if let Some(next) = higher.into_iter().position(|s| holds(s) == Some(true)) {
+            return next;
+        }
+        let present = &states[now.state];
+        let dwells = present
+            .min_dwell
+            .is_some_and(|dwell| date < dwell.after(now.since));
+        let stays = match present.stay {
+            Some(stay) => self.truth(stay, date, world),
+            None => holds(present),
+        };
+        if dwells || stays != Some(false) {
+            return now.state;
+        }
+        let lower = &states[now.state + 1..];
+        match lower.iter().position(|s| holds(s) == Some(true)) {
+            Some(below) => now.state + 1 + below,
+            None => now.state,
+        }
+    }
+
+    fn enters(&self, state: &RegimeState, date: NaiveDate, world: World<'_>) -> Option<bool> {
+        let scored = state
+            .enter_at
+            .is_none_or(|needed| self.score(state, date, world) >= needed);
+        match state.enter {
+            Some(enter) if scored => self.truth(enter, date, world),
+            _ => Some(scored),
+        }
+    }
+
+    fn score(&self, state: &RegimeState, date: NaiveDate, world: World<'_>) -> Decimal {
+        let signals = state.signals.iter();
+        signals
+            .filter(|(when, _)| self.truth(*when, date, world) == Some(true))
+            .map(|(_, weight)| *weight)
+            .sum()
+    }
+
+    fn truth(
+        &self,
+        node: crate::expression::NodeIndex,
+        date: NaiveDate,
+        world: World<'_>,
+    ) -> Option<bool> {
+        let view = View {
+            store: world.store,
+            active: &|id, date| world.is_active(id, date),
+        };
+        self.graph.evaluate(node, date, view).truth()
+    }
+
+    fn note_decided(&mut self, date: NaiveDate, world: World<'_>) {
+        if self.newest_decided.is_some_and(|newest| newest >= date) {
+            return;
+        }
+        let mut conditions = self.model.states.iter().flat_map(RegimeState::conditions);
+        if conditions.all(|node| self.truth(node, date, world).is_some()) {
+            self.newest_decided = Some(date);
+        }
+    }
+
+    fn tell(
+        &mut self,
+        key: Key,
+        revised: bool,
+        stands: bool,
+        world: World<'_>,
+        cause: &Cause,
+        out: &mut Vec<Emission>,
+    ) {
+        let (since, from, to) = key;
+        let state = &self.model.states[to];
+        let from = self.model.states[from].id.clone();
+        let date = since.to_string();
+        let verdict = if stands { "stands" } else { "fell" };
+        let model = &self.model;
+        let what = [
+            "transition",
+            &model.id,
+            &model.version,
+            &date,
+            &from,
+            &state.id,
+            verdict,
+        ];
+        let id = derived_id(&what, cause);
+        let transition = Transition {
+            id,
+            model: model.clone(),
+            from,
+            to: state.id.clone(),
+            since,
+            score: (!state.signals.is_empty()).then(|| self.score(state, since, world)),
+            triggers: self.triggers(state, since, world),
+            revised,
+            stands,
+            revises: self.told.last_event(&key),
+            cause: cause.clone(),
+        };
+        self.told.tell(key, id, stands);
+        out.push(Emission::Transition(Box::new(transition)));
+    }
+
+    fn triggers(&self, state: &RegimeState, date: NaiveDate, world: World<'_>) -> Vec<String> {
+        let entering = state.enter.into_iter();
+        let signals = state.signals.iter().map(|(when, _)| *when);
+        let mut triggers: Vec<String> = entering
+            .chain(signals)
+            .flat_map(|node| self.model.program.patterns_of(node))
+            .filter(|id| world.is_active(id, date) == Some(true))
+            .map(str::to_owned)
+            .collect();
+        triggers.sort_unstable();
+        triggers.dedup();
+        triggers
+    }
+
+    /// Score of the state that holds at the newest date, if it has signals.
+    pub(crate) fn score_now(&self, world: World<'_>) -> Option<Decimal> {
+        let last = self.steps.last()?;
+        let state = &self.model.states[last.standing.state];
+        (!state.signals.is_empty()).then(|| self.score(state, last.date, world))
+    }
+}
+
+/// What became of a date among the evaluated ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Synced {
+    Unchanged,
+    Inserted(usize),
+    Removed,
+}

@@ -1,0 +1,212 @@
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+
+/// A value in force.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Observation {
+    /// The calendar date it is for.
+    pub date: NaiveDate,
+    /// Exact.
+    pub value: Decimal,
+    /// From when it was known: its vintage.
+    pub known_from: DateTime<Utc>,
+}
+
+/// What a data point did to the observations in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The date it was for.
+    pub date: NaiveDate,
+    /// What happened to it.
+    pub edit: Edit,
+}
+
+/// How the observation of a date changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// There was none.
+    Inserted,
+    /// There was another one.
+    Replaced,
+    /// There is none any more.
+    Removed,
+}
+
+/// The observations in force of one series, by date; columns, as windows run over dates and values.
+///
+/// Of the points seen for a date the one with the newest `known_from` is in force, the later in
+/// sequence of two equal ones. Vintages that are not in force leave no trace here.
+#[derive(Clone, Debug, Default)]
+pub struct Observations {
+    dates: Vec<NaiveDate>,
+    values: Vec<Decimal>,
+    known_from: Vec<DateTime<Utc>>,
+    /// Dates whose newest vintage says that there is no value.
+    withdrawn: BTreeMap<NaiveDate, DateTime<Utc>>,
+}
+
+impl Observations {
+    /// Takes a point in. `None` if a newer vintage is in force, or nothing is to be withdrawn.
+    pub fn apply(
+        &mut self,
+        date: NaiveDate,
+        known_from: DateTime<Utc>,
+        value: Option<Decimal>,
+    ) -> Option<Change> {
+        let found = self.search(date);
+        let in_force = match found {
+            Ok(index) => Some(self.known_from[index]),
+            Err(_) => self.withdrawn.get(&date).copied(),
+        };
+        if in_force.is_some_and(|newest| newest > known_from) {
+            return None;
+        }
+        let edit = match (found, value) {
+            (Ok(index), Some(value)) => {
+                self.values[index] = value;
+                self.known_from[index] = known_from;
+                Edit::Replaced
+            }
+            (Ok(index), None) => {
+                self.dates.remove(index);
+                self.values.remove(index);
+                self.known_from.remove(index);
+                self.withdrawn.insert(date, known_from);
+                Edit::Removed
+            }
+            (Err(index), Some(value)) => {
+                self.withdrawn.remove(&date);
+                self.dates.insert(index, date);
+                self.values.insert(index, value);
+                self.known_from.insert(index, known_from);
+                Edit::Inserted
+            }
+            (Err(_), None) => {
+                self.withdrawn.insert(date, known_from);
+                return None;
+            }
+        };
+        Some(Change { date, edit })
+    }
+
+    /// Where the date is, or where it would be.
+    fn search(&self, date: NaiveDate) -> Result<usize, usize> {
+        match self.dates.last() {
+            Some(last) if *last < date => Err(self.dates.len()),
+            _ => self.dates.binary_search(&date),
+        }
+    }
+
+    /// Dates with a value, ascending.
+    pub fn dates(&self) -> &[NaiveDate] {
+        &self.dates
+    }
+
+    /// The values of [`Self::dates`].
+    pub fn values(&self) -> &[Decimal] {
+        &self.values
+    }
+
+    /// Index of the latest observation on or before `date`.
+    pub fn index_at(&self, date: NaiveDate) -> Option<usize> {
+        last_at(&self.dates, date)
+    }
+
+    /// The observation at an index of [`Self::dates`].
+    pub fn observation(&self, index: usize) -> Observation {
+        Observation {
+            date: self.dates[index],
+            value: self.values[index],
+            known_from: self.known_from[index],
+        }
+    }
+
+    /// The latest observation on or before `date`.
+    pub fn at(&self, date: NaiveDate) -> Option<Observation> {
+        Some(self.observation(self.index_at(date)?))
+    }
+
+    /// Whether there is an observation for exactly this date.
+    pub fn has(&self, date: NaiveDate) -> bool {
+        self.search(date).is_ok()
+    }
+
+    /// The first date after `date` that has an observation.
+    pub fn next_after(&self, date: NaiveDate) -> Option<NaiveDate> {
+        let next = self.index_at(date).map_or(0, |index| index + 1);
+        self.dates.get(next).copied()
+    }
+
+    /// All that is in force, by date.
+    pub fn iter(&self) -> impl Iterator<Item = Observation> + '_ {
+        (0..self.dates.len()).map(|index| self.observation(index))
+    }
+}
+
+/// Index of the last of the ascending `dates` on or before `date`. Quick near the end, where
+/// nearly every question is asked.
+pub(crate) fn last_at(dates: &[NaiveDate], date: NaiveDate) -> Option<usize> {
+    match dates.last() {
+        Some(last) if *last <= date => Some(dates.len() - 1),
+        _ => dates.partition_point(|d| *d <= date).checked_sub(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2024, 1, day).unwrap()
+    }
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    #[test]
+    fn the_newest_vintage_is_in_force() {
+        let mut series = Observations::default();
+        let one = Some(Decimal::ONE);
+        let edit = |change: Option<Change>| change.map(|c| c.edit);
+        assert_eq!(edit(series.apply(day(2), at(5), one)), Some(Edit::Inserted));
+        assert_eq!(edit(series.apply(day(2), at(4), Some(Decimal::TEN))), None);
+        assert_eq!(series.values(), [Decimal::ONE]);
+        let ten = Some(Decimal::TEN);
+        assert_eq!(edit(series.apply(day(2), at(5), ten)), Some(Edit::Replaced));
+        assert_eq!(series.values(), [Decimal::TEN]);
+        assert_eq!(edit(series.apply(day(1), at(0), one)), Some(Edit::Inserted));
+        assert_eq!(series.dates(), [day(1), day(2)]);
+    }
+
+    #[test]
+    fn what_is_withdrawn_returns_with_a_newer_vintage_only() {
+        let mut series = Observations::default();
+        let one = Some(Decimal::ONE);
+        series.apply(day(1), at(1), one);
+        let removed = series.apply(day(1), at(3), None).unwrap();
+        assert_eq!(removed.edit, Edit::Removed);
+        assert_eq!(series.apply(day(1), at(2), one), None);
+        assert!(series.dates().is_empty());
+        assert!(series.apply(day(1), at(4), one).is_some());
+        assert!(series.has(day(1)));
+        assert_eq!(series.apply(day(9), at(4), None), None);
+    }
+
+    #[test]
+    fn lookups_carry_forward() {
+        let mut series = Observations::default();
+        for d in [2, 4, 8] {
+            series.apply(day(d), at(0), Some(Decimal::from(d)));
+        }
+        assert_eq!(series.at(day(1)), None);
+        assert_eq!(series.at(day(4)).unwrap().date, day(4));
+        assert_eq!(series.at(day(7)).unwrap().date, day(4));
+        assert_eq!(series.at(day(30)).unwrap().date, day(8));
+        assert_eq!(series.next_after(day(1)), Some(day(2)));
+        assert_eq!(series.next_after(day(2)), Some(day(4)));
+        assert_eq!(series.next_after(day(8)), None);
+    }
+}
