@@ -10,14 +10,32 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("atlas-events", &[]),
     ("event-log", &["atlas-events"]),
     ("event-stream", &["event-log", "atlas-events"]),
+    ("consumer", &["event-log", "atlas-events"]),
+    ("service", &["event-log", "atlas-events"]),
     ("test-support", &["atlas-events"]),
     ("fred-stand-in", &[]),
-    ("collector", &["event-stream", "event-log", "atlas-events"]),
-    ("atlas", &["atlas-events"]),
+    (
+        "collector",
+        &["service", "event-stream", "event-log", "atlas-events"],
+    ),
+    (
+        "threshold-engine",
+        &[
+            "service",
+            "consumer",
+            "event-stream",
+            "event-log",
+            "atlas-events",
+        ],
+    ),
+    (
+        "atlas",
+        &["collector", "threshold-engine", "service", "atlas-events"],
+    ),
     ("bench", &["event-stream", "event-log", "atlas-events"]),
 ];
 
