@@ -9,7 +9,7 @@ use super::past::PastSpec;
 use super::rolling::RollingSpec;
 use super::value::{Missing, Reason, Value};
 use crate::calendar::{Span, Window};
-use crate::series::{Change, Edit, Observation, SeriesIndex, SeriesStore, last_at};
+use crate::series::{Change, Edit, Observation, Observations, SeriesIndex, SeriesStore, last_at};
 
 /// What expressions are evaluated over.
 #[derive(Clone, Copy)]
@@ -143,8 +143,7 @@ impl Graph {
         for (position, node) in program.nodes.iter().enumerate() {
             self.altered[position] = match node.op {
                 Op::Input(input) if self.series[usize::from(input)] == changed => {
-                    let next = store.get(changed).next_after(change.date);
-                    Some(until(change.date, next, node.max_age_days))
+                    Some(altered_input(store.get(changed), change.date, node))
                 }
                 _ => self.altered_by_parts(node),
             };
@@ -476,8 +475,15 @@ fn before_next(next: Option<NaiveDate>) -> NaiveDate {
         .unwrap_or(NaiveDate::MAX)
 }
 
-/// From a date to the end of its observation's life.
-fn until(first: NaiveDate, next: Option<NaiveDate>, max_age_days: u32) -> DateRange {
-    let last = Span::Days(max_age_days).after(first).min(before_next(next));
+/// Where a changed observation may alter an input: to the end of its life, or to the next one. Where it
+/// is or was the first, also what is too old to count is another thing than nothing at all.
+fn altered_input(series: &Observations, first: NaiveDate, node: &Node) -> DateRange {
+    let next = before_next(series.next_after(first));
+    let is_first = series.dates().first().is_none_or(|d| *d >= first);
+    let last = if is_first {
+        next
+    } else {
+        next.min(Span::Days(node.max_age_days).after(first))
+    };
     DateRange { first, last }
 }

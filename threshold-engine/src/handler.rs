@@ -1,0 +1,202 @@
+//! What the engine does with the events of its sources.
+
+use std::sync::Arc;
+
+use atlas_events::{Acceptance, Draft, Event, Timestamp, event::Payload, parse_decimal};
+use chrono::{DateTime, SubsecRound, Utc};
+use consumer::{BoxError, Handler, HandlerError, SourcedEvent};
+use event_log::EventLog;
+use metrics::{counter, histogram};
+use sqlx::PgConnection;
+use ulid::Ulid;
+
+use crate::{
+    Emission,
+    machine::Direction,
+    series::{Cause, Point},
+    service::SharedMemory,
+    store,
+};
+
+/// The name under which the engine publishes, and under which its checkpoints are found.
+pub const SERVICE: &str = "ThresholdEngine";
+
+/// Takes the points of events into the sequence, and tells in the engine's own log what they bring
+/// about: all in the transaction that moves the checkpoint.
+#[derive(Debug)]
+pub(crate) struct EngineHandler {
+    memory: SharedMemory,
+    log: EventLog,
+}
+
+impl EngineHandler {
+    pub(crate) fn new(memory: SharedMemory, log: EventLog) -> Self {
+        Self { memory, log }
+    }
+
+    fn drafts(
+        &self,
+        emissions: &[Emission],
+        events: &[SourcedEvent],
+    ) -> Result<Vec<Draft>, HandlerError> {
+        let log_acceptance = self.log.acceptance();
+        let now = log_acceptance.now;
+        let mut drafts = Vec::with_capacity(emissions.len());
+        for emission in emissions {
+            let index = events.partition_point(|e| e.position() < emission.cause().position);
+            let cause = &events[index];
+            count(emission, cause, now);
+            let occurred_at = emission.cause().occurred_at;
+            if occurred_at < log_acceptance.earliest {
+                counter!("thresholdengine_emissions_too_old_total").increment(1);
+                continue;
+            }
+            // What its source accepted is not refused for the clock of this machine.
+            let acceptance = Acceptance::new(now.max(occurred_at), log_acceptance.earliest);
+            let draft = Draft::new(event_of(emission, cause), &acceptance);
+            drafts.push(draft.map_err(|violation| HandlerError::Permanent {
+                event: Some(index),
+                handler: Some(told_by(emission).to_owned()),
+                reason: format!("what it brings about cannot be told: {violation}"),
+            })?);
+        }
+        Ok(drafts)
+    }
+}
+
+impl Handler for EngineHandler {
+    async fn handle(
+        &mut self,
+        connection: &mut PgConnection,
+        events: &[SourcedEvent],
+    ) -> Result<(), HandlerError> {
+        let points = read_points(events)?;
+        if points.is_empty() {
+            return Ok(());
+        }
+        let head = store::lock_head(connection).await?;
+        store::insert_points(connection, head.last_sequence + 1, &points).await?;
+        let mut memory = self.memory.lock().await;
+        if !memory.agrees_with(head) {
+            // The points just stored are part of the transaction, and would be seen.
+            return Err(HandlerError::transient("memory is behind the database"));
+        }
+        memory.changing();
+        let started = std::time::Instant::now();
+        let mut emissions = Vec::new();
+        for point in &points {
+            memory.engine.apply(point, &mut emissions);
+        }
+        histogram!("thresholdengine_evaluation_seconds").record(started.elapsed());
+        counter!("thresholdengine_points_total").increment(points.len() as u64);
+        let drafts = self.drafts(&emissions, events)?;
+        let last_sequence = head.last_sequence + i64::try_from(points.len()).unwrap_or(i64::MAX);
+        memory.changed(store::move_head(connection, last_sequence).await?);
+        drop(memory);
+        if !drafts.is_empty() {
+            self.log.append_in(connection, &drafts).await?;
+        }
+        Ok(())
+    }
+
+    async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), BoxError> {
+        let head = store::lock_head(connection).await?;
+        self.memory.lock().await.agree(connection, head).await?;
+        Ok(())
+    }
+}
+
+/// The points of all events that bring any, in order.
+fn read_points(events: &[SourcedEvent]) -> Result<Vec<Point>, HandlerError> {
+    let mut points = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let refused = |reason| HandlerError::permanent(index, reason);
+        read_event(event, &mut points).map_err(refused)?;
+    }
+    Ok(points)
+}
+
+fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Result<(), String> {
+    let Some(Payload::SeriesCollected(collected)) = &event.event.payload else {
+        return Ok(());
+    };
+    let event_id = Ulid::from_string(&event.event.event_id)
+        .map_err(|_| format!("event_id \"{}\" is no ULID", event.event.event_id))?;
+    if collected.series_id.is_empty() {
+        return Err("series_id is missing".to_owned());
+    }
+    let series: Arc<str> = collected.series_id.as_str().into();
+    for (index, given) in (0..).zip(&collected.data_points) {
+        let at = |problem: String| format!("data_points[{index}].{problem}");
+        let date = given.date.parse();
+        let date = date.map_err(|_| at(format!("date \"{}\" is no date", given.date)))?;
+        // Without the zeros at the end, as the database may have others.
+        let value = match &given.value {
+            Some(text) => Some(
+                parse_decimal(text)
+                    .ok_or_else(|| at(format!("value \"{text}\" is no decimal")))?
+                    .normalize(),
+            ),
+            None => None,
+        };
+        let known_from = match given.known_from {
+            Some(time) => time
+                .to_utc()
+                .ok_or_else(|| at("known_from is not a time in the years 1 to 9999".to_owned()))?
+                .trunc_subsecs(6),
+            None => event.occurred_at(),
+        };
+        points.push(Point {
+            cause: Cause {
+                source: Arc::clone(&event.source),
+                position: event.position(),
+                index,
+                event_id,
+                occurred_at: event.occurred_at(),
+            },
+            series: Arc::clone(&series),
+            date,
+            known_from,
+            value,
+        });
+    }
+    Ok(())
+}
+
+fn event_of(emission: &Emission, cause: &SourcedEvent) -> Event {
+    let payload = match emission {
+        Emission::Crossing(crossing) => Payload::ThresholdCrossed(crossing.as_ref().into()),
+        Emission::Transition(transition) => Payload::RegimeTransition(transition.as_ref().into()),
+    };
+    Event {
+        event_id: emission.id().to_string(),
+        occurred_at: Some(Timestamp::from(emission.cause().occurred_at)),
+        source_service: SERVICE.to_owned(),
+        traceparent: cause.event.traceparent.clone(),
+        payload: Some(payload),
+        ..Event::default()
+    }
+}
+
+fn told_by(emission: &Emission) -> &str {
+    match emission {
+        Emission::Crossing(crossing) => &crossing.pattern.id,
+        Emission::Transition(transition) => &transition.model.id,
+    }
+}
+
+fn count(emission: &Emission, cause: &SourcedEvent, now: DateTime<Utc>) {
+    let direction = match emission {
+        Emission::Crossing(crossing) => match crossing.direction {
+            Direction::Entered => "entered",
+            Direction::Cleared => "cleared",
+            Direction::Revised => "revised",
+        },
+        Emission::Transition(_) => "transition",
+    };
+    counter!("thresholdengine_emissions_total", "direction" => direction).increment(1);
+    if let Some(recorded_at) = cause.recorded_at() {
+        let seconds = (now - recorded_at).as_seconds_f64().max(0.0);
+        histogram!("thresholdengine_publish_to_crossing_seconds").record(seconds);
+    }
+}

@@ -1,0 +1,30 @@
+//! The engine's own tables: the sequence of points, what definitions were at work when, and who
+//! switched patterns. All SQL of this crate is here.
+
+mod changes;
+mod head;
+mod points;
+mod switches;
+
+use sqlx::{
+    PgPool,
+    migrate::{MigrateError, Migrator},
+};
+
+pub(crate) use changes::{Change, Kind, Put, changes, insert_change, running};
+pub(crate) use head::{Head, lock_head, move_head};
+pub(crate) use points::{insert_points, points_of};
+pub(crate) use switches::{Switch, insert_switch, last_switches, switches_of};
+
+static MIGRATOR: Migrator = Migrator {
+    table_name: std::borrow::Cow::Borrowed("threshold_engine_migrations"),
+    ..sqlx::migrate!("../migrations/threshold-engine")
+};
+
+/// Brings the engine's own tables to this version, in the schema that `pool` connects to.
+///
+/// # Errors
+/// If a migration fails, or the database is of a newer version.
+pub(crate) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    MIGRATOR.run(pool).await
+}

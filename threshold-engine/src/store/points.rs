@@ -1,0 +1,123 @@
+use std::{collections::HashSet, sync::Arc};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::TryStreamExt;
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use ulid::Ulid;
+
+use crate::series::{Cause, Point};
+
+struct Row {
+    sequence: i64,
+    source: String,
+    position: i64,
+    point_index: i32,
+    event_id: String,
+    occurred_at: DateTime<Utc>,
+    series_id: String,
+    date: NaiveDate,
+    known_from: DateTime<Utc>,
+    value: Option<Decimal>,
+}
+
+/// Stores points with consecutive numbers from `first_sequence`.
+pub(crate) async fn insert_points(
+    connection: &mut PgConnection,
+    first_sequence: i64,
+    points: &[Point],
+) -> Result<(), sqlx::Error> {
+    let column = |of: fn(&Point) -> String| points.iter().map(of).collect::<Vec<_>>();
+    let sources = column(|point| point.cause.source.to_string());
+    let event_ids = column(|point| point.cause.event_id.to_string());
+    let series_ids = column(|point| point.series.to_string());
+    let positions: Vec<_> = points
+        .iter()
+        .map(|point| point.cause.position.cast_signed())
+        .collect();
+    let indices: Vec<_> = points
+        .iter()
+        .map(|point| point.cause.index.cast_signed())
+        .collect();
+    let occurred_at: Vec<_> = points.iter().map(|point| point.cause.occurred_at).collect();
+    let dates: Vec<_> = points.iter().map(|point| point.date).collect();
+    let known_from: Vec<_> = points.iter().map(|point| point.known_from).collect();
+    let values: Vec<_> = points.iter().map(|point| point.value).collect();
+    sqlx::query!(
+        "insert into points (sequence, source, position, point_index, event_id, occurred_at,
+                             series_id, date, known_from, value)
+         select $1 + number - 1, source, position, point_index, event_id, occurred_at,
+                series_id, date, known_from, value
+         from unnest($2::text[], $3::bigint[], $4::int[], $5::text[], $6::timestamptz[],
+                     $7::text[], $8::date[], $9::timestamptz[], $10::numeric[])
+             with ordinality as point (source, position, point_index, event_id, occurred_at,
+                                       series_id, date, known_from, value, number)",
+        first_sequence,
+        &sources,
+        &positions,
+        &indices,
+        &event_ids,
+        &occurred_at,
+        &series_ids,
+        &dates,
+        &known_from,
+        &values as &[Option<Decimal>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Every point of some series, with its number, in sequence.
+pub(crate) async fn points_of(
+    connection: &mut PgConnection,
+    series: &[String],
+) -> Result<Vec<(i64, Point)>, sqlx::Error> {
+    let mut texts = Texts::default();
+    let mut points = Vec::new();
+    let mut rows = sqlx::query_as!(
+        Row,
+        "select sequence, source, position, point_index, event_id, occurred_at, series_id, date,
+                known_from, value
+         from points where series_id = any($1) order by sequence",
+        series
+    )
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        points.push(texts.point(row)?);
+    }
+    Ok(points)
+}
+
+/// Texts that many points have in common.
+#[derive(Default)]
+struct Texts(HashSet<Arc<str>>);
+
+impl Texts {
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let text: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&text));
+        text
+    }
+
+    fn point(&mut self, row: Row) -> Result<(i64, Point), sqlx::Error> {
+        let event_id = Ulid::from_string(&row.event_id);
+        let point = Point {
+            cause: Cause {
+                source: self.shared(&row.source),
+                position: row.position.unsigned_abs(),
+                index: row.point_index.unsigned_abs(),
+                event_id: event_id.map_err(|error| sqlx::Error::Decode(error.into()))?,
+                occurred_at: row.occurred_at,
+            },
+            series: self.shared(&row.series_id),
+            date: row.date,
+            known_from: row.known_from,
+            value: row.value.map(|value| value.normalize()),
+        };
+        Ok((row.sequence, point))
+    }
+}

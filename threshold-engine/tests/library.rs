@@ -1,0 +1,178 @@
+//! Files of definitions: the shipped library, and what is refused with its place.
+
+use std::fs;
+use std::path::Path;
+
+use threshold_engine::check::check;
+use threshold_engine::library::Library;
+use threshold_engine::pattern::Pattern;
+use threshold_engine::regime::Regime;
+
+fn shipped() -> Library {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("patterns");
+    let (library, mistakes) = Library::load(&folder);
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    library
+}
+
+#[test]
+fn the_shipped_library_passes_its_own_tests() {
+    let library = shipped();
+    assert!(library.patterns.len() >= 25);
+    assert_eq!(library.regimes.len(), 1);
+    for pattern in &library.patterns {
+        assert!(!pattern.tests.is_empty(), "{} has no tests", pattern.id);
+        let theme = pattern.labels.get("theme").unwrap();
+        assert!(pattern.file.starts_with(theme), "{}", pattern.id);
+        let stem = pattern.file.file_stem().unwrap();
+        assert_eq!(stem.to_str(), Some(pattern.id.as_str()));
+    }
+    for result in check(&library) {
+        assert_eq!(result.failure, None, "{} {}", result.definition, result.case);
+    }
+}
+
+#[test]
+fn one_series_has_one_frequency_and_unit_throughout() {
+    let library = shipped();
+    let mut known = std::collections::BTreeMap::new();
+    let inputs = library.patterns.iter().flat_map(|p| p.program.inputs());
+    for input in inputs.chain(library.regimes[0].program.inputs()) {
+        let said = (input.frequency, input.unit.clone());
+        let first = known.entry(input.series.clone()).or_insert(said.clone());
+        assert_eq!(*first, said, "{}", input.series);
+    }
+}
+
+const GOOD: &str = r#"id = "good"
+name = "Good"
+description = "d"
+severity = "info"
+when = 'A > 1'
+[inputs.A]
+unit = "index"
+frequency = "daily"
+[[tests]]
+name = "fires"
+expect = ["2024-01-02 entered"]
+series.A = { from = "2024-01-01", every = "1d", values = "1 2" }
+"#;
+
+#[track_caller]
+fn refused(from: &str, to: &str, line: usize, reason: &str) {
+    assert!(GOOD.contains(from));
+    let text = GOOD.replace(from, to);
+    let error = Pattern::read(Path::new("bad.toml"), &text).expect_err(to);
+    assert!(error.reason.contains(reason), "{error}");
+    assert_eq!(error.line, line, "{error}");
+    assert!(error.to_string().starts_with(&format!("bad.toml:{line}: ")));
+}
+
+#[test]
+fn mistakes_are_told_with_file_line_and_reason() {
+    Pattern::read(Path::new("good.toml"), GOOD).unwrap();
+    refused("'A > 1'", "'A >'", 5, "");
+    refused("'A > 1'", "'B > 1'", 5, "B is not among the inputs");
+    refused("'A > 1'", "'A.mean(\"3mo\")'", 5, "not a condition");
+    refused("'A > 1'", "'A.maen(3) > 1'", 5, "did you mean mean?");
+    refused("'A > 1'", "'''\nA > 1\n  && X > 2\n'''", 7, "X is not among");
+    refused("severity", "sevrity", 4, "unknown field");
+    refused("\"info\"", "\"grave\"", 4, "unknown variant");
+    refused("id = \"good\"", "id = \"no good\"", 1, "id");
+    refused("description = \"d\"", "description = \" \"", 3, "needs a description");
+    refused("description = \"d\"\n", "", 1, "missing field `description`");
+    refused("when = 'A > 1'", "when = 'A > 1'\nfor = \"soon\"", 6, "a span such as");
+    refused("when = 'A > 1'", "when = 'A > 1'\nfor = 0", 6, "leave it out");
+    refused("when = 'A > 1'", "when = 'A > 1'\nkeep_for = -1", 6, "");
+    refused("when = 'A > 1'", "when = 'A > 1'\nn_of_m = [4, 3]", 6, "n <= m");
+    refused("when = 'A > 1'", "when = 'A > 1'\ncooldown = 3", 6, "");
+    refused("when = 'A > 1'", "when = 'A > 1'\nmessage = \"{X}\"", 6, "{X} is not known");
+    refused("when = 'A > 1'", "when = 'A > 1'\nmessage = \"{A\"", 6, "without");
+    refused("when = 'A > 1'", "when = 'A > 1'\nclear_when = 'A'", 6, "not a condition");
+    refused("[inputs.A]", "[inputs.B]\nunit = \"x\"\nfrequency = \"daily\"\n[inputs.A]", 6, "input B is not used");
+    refused("\"daily\"", "\"hourly\"", 8, "unknown variant");
+    refused("\"daily\"", "\"irregular\"", 6, "needs max_age");
+    refused("unit = \"index\"\n", "", 6, "missing field `unit`");
+    refused("2024-01-02 entered", "entered", 11, "is not like");
+    refused("\"1 2\"", "\"1 two\"", 12, "is no value");
+    refused("\"1 2\"", "\"1*99999\"", 12, "at most");
+    refused("\"1d\"", "\"0d\"", 12, "longer");
+}
+
+#[test]
+fn hostile_expressions_are_refused_at_load() {
+    for hostile in [
+        format!("{}A > 1", "(".repeat(10_000)),
+        format!("{}1 > A", "1 + ".repeat(10_000)),
+        format!("{}A > 1", "-".repeat(1_900)),
+        format!("A{} > 1", ".mean(2)".repeat(200)),
+        format!("A{} > 1", ".mean(10000)".repeat(20)),
+        "A.mean(4000000000) > 1".to_owned(),
+    ] {
+        let text = GOOD.replace("A > 1", &hostile);
+        let error = Pattern::read(Path::new("bad.toml"), &text).unwrap_err();
+        assert_eq!(error.line, 5, "{error}");
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_content() {
+    let version = |text: &str| Pattern::read(Path::new("x.toml"), text).unwrap().version;
+    let good = version(GOOD);
+    assert_eq!(good.len(), 16);
+    assert_eq!(version(&GOOD.replace("A > 1", "A  >\\t1").replace("\\t", "\t")), good);
+    assert_eq!(version(&GOOD.replace("when", "# why\nwhen")), good);
+    assert_eq!(version(&GOOD.replace("fires", "still fires")), good);
+    assert_ne!(version(&GOOD.replace("A > 1", "A > 1.5")), good);
+    assert_ne!(version(&GOOD.replace("info", "warning")), good);
+    assert_ne!(version(&GOOD.replace("daily", "weekly")), good);
+}
+
+#[test]
+fn a_tree_is_read_as_far_as_it_is_in_order() {
+    let folder = std::env::temp_dir().join(format!("atlas-library-{}", std::process::id()));
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("a/good.toml", GOOD);
+    write("b/twin.toml", GOOD);
+    write("b/broken.toml", &GOOD.replace("A > 1", "A >> 1"));
+    write("b/other.toml", &GOOD.replace("good", "other").replace("A > 1", "A.mean(\"2y\") > 1"));
+    write("b/readme.txt", "no definition");
+    write(".hidden/broken.toml", "broken");
+    let regime = "id = \"r\"\nname = \"R\"\ndescription = \"d\"\ninitial = \"x\"\n[[states]]\nid = \"x\"\nenter = 'pattern(\"none\")'\n";
+    write("regimes/r.toml", regime);
+    let (mut library, mistakes) = Library::load(&folder);
+    let told: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    let kept = library.check_inputs(|series| series == "A", Some(400));
+    let nobody = library.check_inputs(|_| false, None);
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("b/broken.toml:5: "), "{told:?}");
+    assert_eq!(told[1], "b/twin.toml:1: id good is taken by a/good.toml");
+    assert_eq!(told[2], "regimes/r.toml:1: there is no pattern none");
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].to_string().starts_with("b/other.toml:1: its windows look back"));
+    assert_eq!(nobody[0].to_string(), "a/good.toml:6: nobody collects series A");
+    assert!(library.patterns.is_empty());
+}
+
+#[test]
+fn mistakes_of_regimes_are_told_too() {
+    let good = "id = \"r\"\nname = \"R\"\ndescription = \"d\"\ninitial = \"x\"\n[[states]]\nid = \"x\"\nenter = 'pattern(\"p\")'\n";
+    Regime::read(Path::new("r.toml"), good).unwrap();
+    for (from, to, line, reason) in [
+        ("initial = \"x\"", "initial = \"y\"", 4, "there is no state y"),
+        ("pattern(\"p\")", "patern(\"p\")", 7, "did you mean pattern?"),
+        ("pattern(\"p\")", "pattern(p)", 7, "in quotes"),
+        ("pattern(\"p\")", "pattern(\"p\").sustained(3)", 7, "no series"),
+        ("enter =", "enter_at = \"1\"\nenter =", 6, "need each other"),
+        ("enter =", "min_dwell = 3\nenter =", 7, ""),
+    ] {
+        let error = Regime::read(Path::new("r.toml"), &good.replace(from, to)).expect_err(to);
+        assert!(error.reason.contains(reason), "{error}");
+        assert_eq!(error.line, line, "{error}");
+    }
+}
