@@ -9,6 +9,7 @@
 mod common;
 mod handler;
 mod operators;
+mod parked_over_grpc;
 mod promise_6_exactly_once;
 mod promise_7_parked;
 mod proxy;

@@ -3,20 +3,11 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use atlas_events::{
-    DiscardParkedEventsRequest, ListParkedEventsRequest, ParkedEventFilter, ParkedEventState,
-    RetryParkedEventsRequest, parked_events_client::ParkedEventsClient,
-};
-use consumer::{ParkedEvent, ParkedEventsService, ParkedFilter, ParkedState};
+use consumer::{ParkedEvent, ParkedFilter, ParkedState};
 use test_support::eventually;
-use tokio::net::TcpListener;
-use tonic::{
-    Code,
-    transport::{Server, server::TcpIncoming},
-};
 
 use crate::{
-    common::{Bench, DEADLINE, Form, Run, all},
+    common::{Bench, DEADLINE, Form, all},
     handler::{Fault, Faults},
     promise_6_exactly_once::in_both_forms,
 };
@@ -33,7 +24,7 @@ async fn parked(bench: &Bench) -> Vec<ParkedEvent> {
     bench.admin().parked(&filter, 0, 1_000).await.unwrap()
 }
 
-fn without(last: u64, missing: &[u64]) -> Vec<u64> {
+pub(crate) fn without(last: u64, missing: &[u64]) -> Vec<u64> {
     all(last)
         .into_iter()
         .filter(|n| !missing.contains(n))
@@ -199,134 +190,6 @@ async fn a_parked_event_is_retried_in_a_transaction(form: Form) {
         ]
     );
     assert!(!faults.disagreed.load(Ordering::Relaxed));
-}
-
-/// A client of the parked events of a running consumer.
-async fn client(run: &Run) -> ParkedEventsClient<tonic::transport::Channel> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server::builder().add_service(ParkedEventsService::server(run.admin.clone()));
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-    ParkedEventsClient::connect(url).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn parked_events_are_listed_retried_and_discarded_over_grpc() {
-    let bench = Bench::create(Form::InProcess).await;
-    bench.served.append(0..50).await;
-    let planned: Vec<_> = (1..=10)
-        .map(|position| (position, Fault::Permanent))
-        .collect();
-    let faults = Faults::at(&planned);
-    let run = bench.run(&faults).await;
-    bench.until_position(50).await;
-    let mut client = client(&run).await;
-
-    let mut request = ListParkedEventsRequest {
-        page_size: 4,
-        ..ListParkedEventsRequest::default()
-    };
-    let mut listed = Vec::new();
-    loop {
-        let page = client
-            .list_parked_events(request.clone())
-            .await
-            .unwrap()
-            .into_inner();
-        listed.extend(page.parked_events);
-        if page.next_after_id == 0 {
-            break;
-        }
-        request.after_id = page.next_after_id;
-    }
-    let positions: Vec<_> = listed
-        .iter()
-        .map(|parked| parked.event.as_ref().unwrap().position)
-        .collect();
-    assert_eq!(positions, all(10));
-    assert_eq!(listed[0].handler, "ThresholdEngine");
-    assert_eq!(listed[0].state(), ParkedEventState::Parked);
-
-    let filter = |ids: &[u64]| {
-        let ids = ids.to_vec();
-        Some(ParkedEventFilter {
-            ids,
-            ..ParkedEventFilter::default()
-        })
-    };
-    let wait = Some(pbjson_types::Duration {
-        seconds: 30,
-        nanos: 0,
-    });
-    faults.mend();
-    let request = RetryParkedEventsRequest {
-        filter: filter(&[listed[2].id]),
-        wait,
-    };
-    let retried = client
-        .retry_parked_events(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (retried.marked, retried.resolved, retried.failed),
-        (1, 1, 0)
-    );
-    let request = DiscardParkedEventsRequest {
-        filter: filter(&[listed[2].id, listed[3].id]),
-    };
-    let discarded = client
-        .discard_parked_events(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(discarded.discarded, 1);
-    // What was given up is not retried with the rest.
-    let request = RetryParkedEventsRequest {
-        filter: Some(ParkedEventFilter::default()),
-        wait,
-    };
-    let retried = client
-        .retry_parked_events(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (retried.marked, retried.resolved, retried.failed),
-        (8, 8, 0)
-    );
-    run.stop().await;
-    let mut effects = bench.effects().await;
-    effects.sort_unstable();
-    assert_eq!(effects, without(50, &[4]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bad_request_about_parked_events_names_its_field() {
-    let bench = Bench::create(Form::InProcess).await;
-    let run = bench.run(&Faults::none()).await;
-    let mut client = client(&run).await;
-    let request = DiscardParkedEventsRequest { filter: None };
-    let status = client.discard_parked_events(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(
-        status.message().starts_with("filter: is required"),
-        "{status}"
-    );
-    let request = ListParkedEventsRequest {
-        page_size: 1_001,
-        ..Default::default()
-    };
-    let status = client.list_parked_events(request).await.unwrap_err();
-    assert!(status.message().starts_with("page_size"), "{status}");
-    let filter = Some(ParkedEventFilter {
-        states: vec![9],
-        ..Default::default()
-    });
-    let request = RetryParkedEventsRequest { filter, wait: None };
-    let status = client.retry_parked_events(request).await.unwrap_err();
-    assert!(status.message().starts_with("filter.states"), "{status}");
-    run.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
