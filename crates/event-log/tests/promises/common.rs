@@ -169,7 +169,7 @@ pub(crate) async fn read_up_to(follower: &mut Follower, last_position: u64) -> V
 
 async fn read_until_considered(follower: &mut Follower, last_position: u64) -> Vec<Event> {
     let cursor = follower.cursor();
-    let mut read = Vec::new();
+    let mut read: Vec<Event> = Vec::new();
     while cursor.load(Ordering::Acquire) < last_position {
         let considered = eventually(DEADLINE, async || {
             cursor.load(Ordering::Acquire) >= last_position
@@ -179,7 +179,10 @@ async fn read_until_considered(follower: &mut Follower, last_position: u64) -> V
             biased;
             found = follower.next() => {
                 if let Followed::Events(delivery) = found.unwrap() {
-                    read.extend(events(&delivery));
+                    let fresh = events(&delivery);
+                    let last = read.last().map_or(0, |event| event.position);
+                    assert!(fresh[0].position > last, "position {last} comes again");
+                    read.extend(fresh);
                 }
             }
             () = considered => {}

@@ -201,8 +201,8 @@ fn a_repeat_stores_nothing_and_names_the_first_position() {
     let database = runtime.block_on(TestDatabase::create());
     let scene = RefCell::new(runtime.block_on(Scene::new(&database)));
     let checked = TestRunner::new(cases(24)).run(&vec(step(), 1..16), |steps| {
+        let mut scene = scene.borrow_mut();
         runtime.block_on(async {
-            let mut scene = scene.borrow_mut();
             scene.begin().await;
             for step in &steps {
                 scene.take(step).await;

@@ -310,9 +310,9 @@ fn exactly_the_wanted_events_come_once_in_order() {
         vec(step(), 1..40),
     );
     let checked = TestRunner::new(cases(50)).run(&strategy, |(setting, before, start, steps)| {
+        let (ground, wanted) = setting;
+        let mut ground = grounds[ground].borrow_mut();
         runtime.block_on(async {
-            let (ground, wanted) = setting;
-            let mut ground = grounds[ground].borrow_mut();
             let mut scene = Scene::new(&mut ground, wanted, &before, start).await;
             for step in steps {
                 match step {

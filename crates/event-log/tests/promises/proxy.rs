@@ -86,7 +86,7 @@ async fn relay(client: TcpStream, server: TcpStream, upcoming: Upcoming) -> std:
                 }
                 to_server.write_all(sent).await?;
                 if loss == Some(Loss::AfterCommit) {
-                    from_server.read(&mut answer).await?;
+                    from_server.readable().await?;
                     return Ok(());
                 }
             }
