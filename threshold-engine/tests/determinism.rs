@@ -1,7 +1,9 @@
 //! What is emitted depends on the sequence of points alone.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, whose input is their own")]
+
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Days, NaiveDate};
 use proptest::prelude::*;
@@ -27,6 +29,12 @@ fn pattern(id: &str, fields: &str, inputs: &[&str]) -> Arc<Pattern> {
 }
 
 fn patterns() -> Vec<Arc<Pattern>> {
+    // Compiled once: every case of every property wants them.
+    static PATTERNS: LazyLock<Vec<Arc<Pattern>>> = LazyLock::new(compiled);
+    PATTERNS.clone()
+}
+
+fn compiled() -> Vec<Arc<Pattern>> {
     vec![
         pattern("level", "when = 'A > 2'", &["A"]),
         pattern("spread", "when = 'A - B < 0'", &["A", "B"]),
@@ -47,6 +55,11 @@ fn patterns() -> Vec<Arc<Pattern>> {
 }
 
 fn regime() -> Arc<Regime> {
+    static REGIME: LazyLock<Arc<Regime>> = LazyLock::new(compiled_regime);
+    REGIME.clone()
+}
+
+fn compiled_regime() -> Arc<Regime> {
     let text = r#"
 id = "model"
 name = "Model"
@@ -385,7 +398,7 @@ fn without_id(emission: &Emission) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Restarted anywhere, the engine goes on with the same emissions, ids and all.
     #[test]

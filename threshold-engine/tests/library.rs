@@ -1,5 +1,7 @@
 //! Files of definitions: the shipped library, and what is refused with its place.
 
+#![expect(clippy::expect_used, reason = "helpers of tests, whose input is their own")]
+
 use std::fs;
 use std::path::Path;
 
@@ -28,7 +30,11 @@ fn the_shipped_library_passes_its_own_tests() {
         assert_eq!(stem.to_str(), Some(pattern.id.as_str()));
     }
     for result in check(&library) {
-        assert_eq!(result.failure, None, "{} {}", result.definition, result.case);
+        assert_eq!(
+            result.failure, None,
+            "{} {}",
+            result.definition, result.case
+        );
     }
 }
 
@@ -75,21 +81,71 @@ fn mistakes_are_told_with_file_line_and_reason() {
     refused("'A > 1'", "'B > 1'", 5, "B is not among the inputs");
     refused("'A > 1'", "'A.mean(\"3mo\")'", 5, "not a condition");
     refused("'A > 1'", "'A.maen(3) > 1'", 5, "did you mean mean?");
-    refused("'A > 1'", "'''\nA > 1\n  && X > 2\n'''", 7, "X is not among");
+    refused(
+        "'A > 1'",
+        "'''\nA > 1\n  && X > 2\n'''",
+        7,
+        "X is not among",
+    );
     refused("severity", "sevrity", 4, "unknown field");
     refused("\"info\"", "\"grave\"", 4, "unknown variant");
     refused("id = \"good\"", "id = \"no good\"", 1, "id");
-    refused("description = \"d\"", "description = \" \"", 3, "needs a description");
-    refused("description = \"d\"\n", "", 1, "missing field `description`");
-    refused("when = 'A > 1'", "when = 'A > 1'\nfor = \"soon\"", 6, "a span such as");
-    refused("when = 'A > 1'", "when = 'A > 1'\nfor = 0", 6, "leave it out");
+    refused(
+        "description = \"d\"",
+        "description = \" \"",
+        3,
+        "needs a description",
+    );
+    refused(
+        "description = \"d\"\n",
+        "",
+        1,
+        "missing field `description`",
+    );
+    refused(
+        "when = 'A > 1'",
+        "when = 'A > 1'\nfor = \"soon\"",
+        6,
+        "a span such as",
+    );
+    refused(
+        "when = 'A > 1'",
+        "when = 'A > 1'\nfor = 0",
+        6,
+        "leave it out",
+    );
     refused("when = 'A > 1'", "when = 'A > 1'\nkeep_for = -1", 6, "");
-    refused("when = 'A > 1'", "when = 'A > 1'\nn_of_m = [4, 3]", 6, "n <= m");
+    refused(
+        "when = 'A > 1'",
+        "when = 'A > 1'\nn_of_m = [4, 3]",
+        6,
+        "n <= m",
+    );
     refused("when = 'A > 1'", "when = 'A > 1'\ncooldown = 3", 6, "");
-    refused("when = 'A > 1'", "when = 'A > 1'\nmessage = \"{X}\"", 6, "{X} is not known");
-    refused("when = 'A > 1'", "when = 'A > 1'\nmessage = \"{A\"", 6, "without");
-    refused("when = 'A > 1'", "when = 'A > 1'\nclear_when = 'A'", 6, "not a condition");
-    refused("[inputs.A]", "[inputs.B]\nunit = \"x\"\nfrequency = \"daily\"\n[inputs.A]", 6, "input B is not used");
+    refused(
+        "when = 'A > 1'",
+        "when = 'A > 1'\nmessage = \"{X}\"",
+        6,
+        "{X} is not known",
+    );
+    refused(
+        "when = 'A > 1'",
+        "when = 'A > 1'\nmessage = \"{A\"",
+        6,
+        "without",
+    );
+    refused(
+        "when = 'A > 1'",
+        "when = 'A > 1'\nclear_when = 'A'",
+        6,
+        "not a condition",
+    );
+    refused(
+        "[inputs.A]",
+        "[inputs.B]\nunit = \"x\"\nfrequency = \"daily\"\n[inputs.A]",
+        6,
+        "input B is not used",
+    );
     refused("\"daily\"", "\"hourly\"", 8, "unknown variant");
     refused("\"daily\"", "\"irregular\"", 6, "needs max_age");
     refused("unit = \"index\"\n", "", 6, "missing field `unit`");
@@ -120,7 +176,10 @@ fn the_version_is_that_of_the_content() {
     let version = |text: &str| Pattern::read(Path::new("x.toml"), text).unwrap().version;
     let good = version(GOOD);
     assert_eq!(good.len(), 16);
-    assert_eq!(version(&GOOD.replace("A > 1", "A  >\\t1").replace("\\t", "\t")), good);
+    assert_eq!(
+        version(&GOOD.replace("A > 1", "A  >\\t1").replace("\\t", "\t")),
+        good
+    );
     assert_eq!(version(&GOOD.replace("when", "# why\nwhen")), good);
     assert_eq!(version(&GOOD.replace("fires", "still fires")), good);
     assert_ne!(version(&GOOD.replace("A > 1", "A > 1.5")), good);
@@ -139,7 +198,12 @@ fn a_tree_is_read_as_far_as_it_is_in_order() {
     write("a/good.toml", GOOD);
     write("b/twin.toml", GOOD);
     write("b/broken.toml", &GOOD.replace("A > 1", "A >> 1"));
-    write("b/other.toml", &GOOD.replace("good", "other").replace("A > 1", "A.mean(\"2y\") > 1"));
+    write(
+        "b/other.toml",
+        &GOOD
+            .replace("good", "other")
+            .replace("A > 1", "A.mean(\"2y\") > 1"),
+    );
     write("b/readme.txt", "no definition");
     write(".hidden/broken.toml", "broken");
     let regime = "id = \"r\"\nname = \"R\"\ndescription = \"d\"\ninitial = \"x\"\n[[states]]\nid = \"x\"\nenter = 'pattern(\"none\")'\n";
@@ -154,8 +218,15 @@ fn a_tree_is_read_as_far_as_it_is_in_order() {
     assert_eq!(told[1], "b/twin.toml:1: id good is taken by a/good.toml");
     assert_eq!(told[2], "regimes/r.toml:1: there is no pattern none");
     assert_eq!(kept.len(), 1);
-    assert!(kept[0].to_string().starts_with("b/other.toml:1: its windows look back"));
-    assert_eq!(nobody[0].to_string(), "a/good.toml:6: nobody collects series A");
+    assert!(
+        kept[0]
+            .to_string()
+            .starts_with("b/other.toml:1: its windows look back")
+    );
+    assert_eq!(
+        nobody[0].to_string(),
+        "a/good.toml:6: nobody collects series A"
+    );
     assert!(library.patterns.is_empty());
 }
 
@@ -164,10 +235,25 @@ fn mistakes_of_regimes_are_told_too() {
     let good = "id = \"r\"\nname = \"R\"\ndescription = \"d\"\ninitial = \"x\"\n[[states]]\nid = \"x\"\nenter = 'pattern(\"p\")'\n";
     Regime::read(Path::new("r.toml"), good).unwrap();
     for (from, to, line, reason) in [
-        ("initial = \"x\"", "initial = \"y\"", 4, "there is no state y"),
-        ("pattern(\"p\")", "patern(\"p\")", 7, "did you mean pattern?"),
+        (
+            "initial = \"x\"",
+            "initial = \"y\"",
+            4,
+            "there is no state y",
+        ),
+        (
+            "pattern(\"p\")",
+            "patern(\"p\")",
+            7,
+            "did you mean pattern?",
+        ),
         ("pattern(\"p\")", "pattern(p)", 7, "in quotes"),
-        ("pattern(\"p\")", "pattern(\"p\").sustained(3)", 7, "no series"),
+        (
+            "pattern(\"p\")",
+            "pattern(\"p\").sustained(3)",
+            7,
+            "no series",
+        ),
         ("enter =", "enter_at = \"1\"\nenter =", 6, "need each other"),
         ("enter =", "min_dwell = 3\nenter =", 7, ""),
     ] {

@@ -1,8 +1,11 @@
 //! Conditions over series: read as CEL, checked and compiled at load, evaluated incrementally.
 //!
-//! A text becomes a syntax tree ([`parse`]), which the checker ([`check`]) turns into nodes of a
-//! [`Program`] ([`node`]): the expressions of one definition, common parts once. A [`Graph`] evaluates a
-//! program over a store and keeps a column of values for each node that a window runs over.
+//! A text becomes a syntax tree (`parse`), which the checker (`check`, [`Compiler`]) turns into nodes of a
+//! [`Program`]: the expressions of one definition, common parts once. A [`Graph`] evaluates a program
+//! over a store and keeps a column of values for each node that a window runs over.
+//!
+//! Numbers are decimals throughout: sums are exact, quotients have 15 decimals. Only the standard
+//! deviation and the z-score are floating point, rounded to 12 significant digits.
 
 mod check;
 mod column;

@@ -157,10 +157,10 @@ impl Rolling {
             Value::Truth(holds) => self.held -= usize::from(holds),
             Value::Number(number) => match statistic {
                 Statistic::Mean | Statistic::Sum => self.sum.subtract(number),
-                Statistic::Lowest | Statistic::Highest => {
-                    if self.extremes.front() == Some(&index) {
-                        self.extremes.pop_front();
-                    }
+                Statistic::Lowest | Statistic::Highest
+                    if self.extremes.front() == Some(&index) =>
+                {
+                    self.extremes.pop_front();
                 }
                 _ => {}
             },
