@@ -6,20 +6,17 @@ use rust_decimal::Decimal;
 
 use super::function::{FUNCTIONS, METHODS, Method, method, suggestion};
 use super::node::{
-    Arithmetic, Comparison, Input, Node, NodeIndex, Op, Program, Relation, Statistic,
+    Arithmetic, Comparison, Input, NodeIndex, Op, Program, Relation, Statistic, describe,
 };
 use super::parse::{Syntax, SyntaxError, Term, parse};
-use super::value::{Value, divide};
-use crate::calendar::{Frequency, Span, Window};
+use super::terms::{EXCLUDING, arithmetic, comparison, excluding, window_of};
+use super::value::Value;
+use crate::calendar::{Span, Window};
 
 /// At most this many nodes in one definition, which bounds the work of one evaluation.
 const NODES_MAX: usize = 400;
-/// At most this many observations in one window.
-const COUNT_MAX: u32 = 10_000;
 /// Nested windows together look back at most this far.
 const HISTORY_DAYS_MAX: u32 = 36_600;
-
-const EXCLUDING: &str = "excluding_current";
 
 /// What an expression is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +92,7 @@ struct Typed {
     of: Type,
 }
 
-fn refuse<T>(at: &Syntax, reason: impl Into<String>) -> Result<T, CompileError> {
+pub(super) fn refuse<T>(at: &Syntax, reason: impl Into<String>) -> Result<T, CompileError> {
     Err(CompileError {
         offset: at.offset,
         reason: reason.into(),
@@ -410,132 +407,5 @@ impl Compiler {
         nodes.push(node);
         let node = NodeIndex((nodes.len() - 1) as u16);
         Ok(Typed { node, of })
-    }
-}
-
-fn describe(op: Op, inputs: &[Input], nodes: &[Node]) -> Node {
-    let mut node = Node {
-        inputs: 0,
-        frequency: Frequency::Annual,
-        max_age_days: u32::MAX,
-        history_days: 0,
-        kept: op.is_windowed(),
-        op,
-    };
-    if let Op::Input(index) = node.op {
-        let input = &inputs[usize::from(index)];
-        node.inputs = 1 << index;
-        node.frequency = input.frequency;
-        node.max_age_days = input.max_age_days;
-        node.history_days = input.max_age_days;
-    }
-    for part in node.op.parts().into_iter().flatten() {
-        let part = &nodes[part.position()];
-        node.inputs |= part.inputs;
-        node.frequency = node.frequency.min(part.frequency);
-        node.max_age_days = node.max_age_days.min(part.max_age_days);
-        node.history_days = node.history_days.max(part.history_days);
-    }
-    let window = match node.op {
-        Op::Rolling { window, .. } => Some(window),
-        Op::Past { ago, .. } => Some(ago),
-        _ => None,
-    };
-    let window_days = window.map_or(0, |window| match window {
-        Window::Span(span) => span.days_max(),
-        Window::Count(count) => count.saturating_mul(node.frequency.period_days_max().max(1)),
-    });
-    node.history_days = node.history_days.saturating_add(window_days);
-    node
-}
-
-fn window_of(at: &Syntax, function: &str) -> Result<Window, CompileError> {
-    match &at.term {
-        Term::Text(text) => match Span::parse(text) {
-            Some(span) if !span.is_zero() => Ok(Window::Span(span)),
-            _ => refuse(
-                at,
-                format!(
-                    "\"{text}\" is no window: write \"90d\", \"52w\", \"3mo\", \"1y\" or a number"
-                ),
-            ),
-        },
-        Term::Number(number) => {
-            let count = u32::try_from(*number).ok();
-            let whole = number.fract().is_zero();
-            match count.filter(|count| whole && (1..=COUNT_MAX).contains(count)) {
-                Some(count) => Ok(Window::Count(count)),
-                None => refuse(at, format!("a window has 1 to {COUNT_MAX} observations")),
-            }
-        }
-        _ => refuse(
-            at,
-            format!(".{function}(…) takes a window such as \"3mo\" or 5, which is fixed"),
-        ),
-    }
-}
-
-fn excluding(rest: &[Syntax], name: &str, statistic: Statistic) -> Result<bool, CompileError> {
-    match rest {
-        [] => Ok(false),
-        [word]
-            if word.term == Term::Name(EXCLUDING.into()) && statistic != Statistic::Sustained =>
-        {
-            Ok(true)
-        }
-        [other, ..] => refuse(
-            other,
-            format!(".{name}(…) takes a window and nothing but {EXCLUDING} after it"),
-        ),
-    }
-}
-
-fn arithmetic(function: &str) -> Option<Arithmetic> {
-    Some(match function {
-        "+" => Arithmetic::Add,
-        "-" | "spread" => Arithmetic::Subtract,
-        "*" => Arithmetic::Multiply,
-        "/" | "ratio" => Arithmetic::Divide,
-        "min" => Arithmetic::Min,
-        "max" => Arithmetic::Max,
-        _ => return None,
-    })
-}
-
-fn comparison(function: &str) -> Option<Comparison> {
-    Some(match function {
-        "<" => Comparison::Less,
-        "<=" => Comparison::LessOrEqual,
-        ">" => Comparison::Greater,
-        ">=" => Comparison::GreaterOrEqual,
-        "==" => Comparison::Equal,
-        "!=" => Comparison::NotEqual,
-        _ => return None,
-    })
-}
-
-impl Arithmetic {
-    pub(crate) fn apply(self, left: Decimal, right: Decimal) -> Value {
-        match self {
-            Self::Add => Value::or_overflow(left.checked_add(right)),
-            Self::Subtract => Value::or_overflow(left.checked_sub(right)),
-            Self::Multiply => Value::or_overflow(left.checked_mul(right)),
-            Self::Divide => divide(left, right),
-            Self::Min => Value::Number(left.min(right)),
-            Self::Max => Value::Number(left.max(right)),
-        }
-    }
-}
-
-impl Comparison {
-    pub(crate) fn holds(self, left: Decimal, right: Decimal) -> bool {
-        match self {
-            Self::Less => left < right,
-            Self::LessOrEqual => left <= right,
-            Self::Greater => left > right,
-            Self::GreaterOrEqual => left >= right,
-            Self::Equal => left == right,
-            Self::NotEqual => left != right,
-        }
     }
 }

@@ -9,6 +9,7 @@
 
 mod check;
 mod column;
+mod evaluate;
 mod function;
 mod graph;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod parse;
 mod past;
 mod rolling;
 mod sum;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -204,3 +204,40 @@ impl Program {
         }
     }
 }
+
+/// An operation with what follows from its parts, which are among `nodes`.
+pub(super) fn describe(op: Op, inputs: &[Input], nodes: &[Node]) -> Node {
+    let mut node = Node {
+        inputs: 0,
+        frequency: Frequency::Annual,
+        max_age_days: u32::MAX,
+        history_days: 0,
+        kept: op.is_windowed(),
+        op,
+    };
+    if let Op::Input(index) = node.op {
+        let input = &inputs[usize::from(index)];
+        node.inputs = 1 << index;
+        node.frequency = input.frequency;
+        node.max_age_days = input.max_age_days;
+        node.history_days = input.max_age_days;
+    }
+    for part in node.op.parts().into_iter().flatten() {
+        let part = &nodes[part.position()];
+        node.inputs |= part.inputs;
+        node.frequency = node.frequency.min(part.frequency);
+        node.max_age_days = node.max_age_days.min(part.max_age_days);
+        node.history_days = node.history_days.max(part.history_days);
+    }
+    let window = match node.op {
+        Op::Rolling { window, .. } => Some(window),
+        Op::Past { ago, .. } => Some(ago),
+        _ => None,
+    };
+    let window_days = window.map_or(0, |window| match window {
+        Window::Span(span) => span.days_max(),
+        Window::Count(count) => count.saturating_mul(node.frequency.period_days_max().max(1)),
+    });
+    node.history_days = node.history_days.saturating_add(window_days);
+    node
+}

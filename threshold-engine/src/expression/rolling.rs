@@ -157,9 +157,7 @@ impl Rolling {
             Value::Truth(holds) => self.held -= usize::from(holds),
             Value::Number(number) => match statistic {
                 Statistic::Mean | Statistic::Sum => self.sum.subtract(number),
-                Statistic::Lowest | Statistic::Highest
-                    if self.extremes.front() == Some(&index) =>
-                {
+                Statistic::Lowest | Statistic::Highest if self.extremes.front() == Some(&index) => {
                     self.extremes.pop_front();
                 }
                 _ => {}

@@ -1,5 +1,6 @@
 //! Regimes: named states of which exactly one holds, told by patterns and series.
 
+mod decide;
 mod file;
 mod run;
 
@@ -15,7 +16,7 @@ use crate::definition::TestCase;
 use crate::expression::{NodeIndex, Program};
 use crate::series::Cause;
 
-pub(crate) use run::World;
+pub(crate) use decide::World;
 pub use run::{RegimeRun, RegimeSpell};
 
 /// A model of regimes as its file defines it, compiled.

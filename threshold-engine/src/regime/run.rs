@@ -4,38 +4,18 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
+use super::decide::World;
 use super::{Regime, RegimeState, Transition};
 use crate::emission::{Emission, derived_id};
-use crate::expression::{DateRange, Graph, View};
+use crate::expression::{DateRange, Graph};
 use crate::machine::{PatternRun, Told};
 use crate::series::{Cause, Change, SeriesIndex, SeriesStore};
 
-/// Patterns and series, as a regime sees them.
-#[derive(Clone, Copy)]
-pub(crate) struct World<'a> {
-    pub(crate) store: &'a SeriesStore,
-    /// By id, ascending.
-    pub(crate) patterns: &'a [PatternRun],
-}
-
-impl<'a> World<'a> {
-    fn pattern(self, id: &str) -> Option<&'a PatternRun> {
-        let place = self
-            .patterns
-            .binary_search_by(|run| run.pattern().id.as_str().cmp(id));
-        Some(&self.patterns[place.ok()?])
-    }
-
-    fn is_active(self, id: &str, date: NaiveDate) -> Option<bool> {
-        self.pattern(id)?.is_active_at(date)
-    }
-}
-
 /// Since when which state has held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Standing {
-    state: usize,
-    since: NaiveDate,
+pub(super) struct Standing {
+    pub(super) state: usize,
+    pub(super) since: NaiveDate,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +47,8 @@ pub struct RegimeSpell {
 /// A model of regimes at work.
 #[derive(Clone, Debug)]
 pub struct RegimeRun {
-    model: Arc<Regime>,
-    graph: Graph,
+    pub(super) model: Arc<Regime>,
+    pub(super) graph: Graph,
     steps: Vec<Step>,
     told: Told<Key>,
     /// The newest date at which every condition was known. What happens from here on is news.
@@ -306,64 +286,6 @@ impl RegimeRun {
         }
     }
 
-    /// A state of higher precedence takes over as soon as it holds. For one of lower precedence the
-    /// present one has to have dwelt for long enough, and must be known not to stay.
-    fn next_state(&self, now: Standing, date: NaiveDate, world: World<'_>) -> usize {
-        let states = &self.model.states;
-        let holds = |state: &RegimeState| self.enters(state, date, world);
-        let higher = states[..now.state].iter();
-        if let Some(next) = higher.into_iter().position(|s| holds(s) == Some(true)) {
-            return next;
-        }
-        let present = &states[now.state];
-        let dwells = present
-            .min_dwell
-            .is_some_and(|dwell| date < dwell.after(now.since));
-        let stays = match present.stay {
-            Some(stay) => self.truth(stay, date, world),
-            None => holds(present),
-        };
-        if dwells || stays != Some(false) {
-            return now.state;
-        }
-        let lower = &states[now.state + 1..];
-        match lower.iter().position(|s| holds(s) == Some(true)) {
-            Some(below) => now.state + 1 + below,
-            None => now.state,
-        }
-    }
-
-    fn enters(&self, state: &RegimeState, date: NaiveDate, world: World<'_>) -> Option<bool> {
-        let scored = state
-            .enter_at
-            .is_none_or(|needed| self.score(state, date, world) >= needed);
-        match state.enter {
-            Some(enter) if scored => self.truth(enter, date, world),
-            _ => Some(scored),
-        }
-    }
-
-    fn score(&self, state: &RegimeState, date: NaiveDate, world: World<'_>) -> Decimal {
-        let signals = state.signals.iter();
-        signals
-            .filter(|(when, _)| self.truth(*when, date, world) == Some(true))
-            .map(|(_, weight)| *weight)
-            .sum()
-    }
-
-    fn truth(
-        &self,
-        node: crate::expression::NodeIndex,
-        date: NaiveDate,
-        world: World<'_>,
-    ) -> Option<bool> {
-        let view = View {
-            store: world.store,
-            active: &|id, date| world.is_active(id, date),
-        };
-        self.graph.evaluate(node, date, view).truth()
-    }
-
     fn note_decided(&mut self, date: NaiveDate, world: World<'_>) {
         if self.newest_decided.is_some_and(|newest| newest >= date) {
             return;
@@ -414,20 +336,6 @@ impl RegimeRun {
         };
         self.told.tell(key, id, stands);
         out.push(Emission::Transition(Box::new(transition)));
-    }
-
-    fn triggers(&self, state: &RegimeState, date: NaiveDate, world: World<'_>) -> Vec<String> {
-        let entering = state.enter.into_iter();
-        let signals = state.signals.iter().map(|(when, _)| *when);
-        let mut triggers: Vec<String> = entering
-            .chain(signals)
-            .flat_map(|node| self.model.program.patterns_of(node))
-            .filter(|id| world.is_active(id, date) == Some(true))
-            .map(str::to_owned)
-            .collect();
-        triggers.sort_unstable();
-        triggers.dedup();
-        triggers
     }
 
     /// Score of the state that holds at the newest date, if it has signals.
