@@ -81,9 +81,9 @@ impl Draft {
         })?;
         check_name("source_service", &event.source_service, NAME_CHARS_MAX)?;
         check_text("traceparent", &event.traceparent, NAME_CHARS_MAX)?;
-        let series_ids = check_payload(&payload)?;
-        complete_nulls(&mut payload);
         let (event_id, occurred_at) = identify(&event.event_id, event.occurred_at, acceptance)?;
+        let series_ids = check_payload(&payload, occurred_at)?;
+        complete_nulls(&mut payload);
 
         let event = Event {
             event_id: event_id.to_string(),

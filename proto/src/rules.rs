@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::{
     CollectionFailedEvent, CustomEvent, KNOWN_EVENT_TYPES, RegimeTransitionEvent,
@@ -16,10 +16,13 @@ pub(crate) const NAME_CHARS_MAX: usize = 100;
 const MESSAGE_CHARS_MAX: usize = 10_000;
 
 /// Checks a payload and tells which series it is about.
-pub(crate) fn check_payload(payload: &Payload) -> Result<Vec<String>, Violation> {
+pub(crate) fn check_payload(
+    payload: &Payload,
+    occurred_at: DateTime<Utc>,
+) -> Result<Vec<String>, Violation> {
     match payload {
         Payload::SeriesCollected(collected) => {
-            check_collected(collected).map_err(|v| v.within("series_collected"))?;
+            check_collected(collected, occurred_at).map_err(|v| v.within("series_collected"))?;
             Ok(vec![collected.series_id.clone()])
         }
         Payload::CollectionFailed(failed) => {
@@ -45,7 +48,10 @@ pub(crate) fn check_payload(payload: &Payload) -> Result<Vec<String>, Violation>
     }
 }
 
-fn check_collected(event: &SeriesCollectedEvent) -> Result<(), Violation> {
+fn check_collected(
+    event: &SeriesCollectedEvent,
+    occurred_at: DateTime<Utc>,
+) -> Result<(), Violation> {
     check_series_id("series_id", &event.series_id)?;
     check_timestamp("collected_at", event.collected_at)?;
     if event.data_points.is_empty() {
@@ -57,7 +63,12 @@ fn check_collected(event: &SeriesCollectedEvent) -> Result<(), Violation> {
         check_date("date", &point.date).map_err(within)?;
         check_decimal("value", point.value.as_deref()).map_err(within)?;
         check_timestamp("known_from", point.known_from).map_err(within)?;
-        if !seen.insert((&point.date, point.known_from)) {
+        // As they are stored: with the default, in microseconds.
+        let known_from = point
+            .known_from
+            .and_then(Timestamp::to_utc)
+            .unwrap_or(occurred_at);
+        if !seen.insert((&point.date, known_from.timestamp_micros())) {
             let problem = "repeats the date and known_from of an earlier data point";
             return Err(within(Violation::new("date", problem)));
         }

@@ -39,14 +39,24 @@ struct Chunk {
 /// other event.
 pub(crate) async fn trim(pool: &PgPool, cutoff: DateTime<Utc>) -> Result<Trimmed, LogError> {
     let cutoff = cutoff - TWIN_MARGIN;
-    let head = head::read(pool).await?;
-    let chunks = chunks(pool).await?;
-    let expired = expired_prefix(chunks, cutoff);
+    let mut transaction = pool.begin().await?;
+    let nothing = |first_position| Trimmed {
+        chunks: 0,
+        first_position,
+    };
+    if !ranges(&mut transaction)
+        .await?
+        .iter()
+        .any(|(_, end)| *end <= cutoff)
+    {
+        return Ok(nothing(head::read(&mut *transaction).await?.first_position));
+    }
+    set_lock_timeout(&mut transaction).await?;
+    // First, as an append does: nobody appends between the look at the chunks and their end.
+    let head = head::lock(&mut transaction).await?.head;
+    let expired = expired_prefix(chunks(&mut transaction).await?, cutoff);
     let Some(dropped_before) = expired.iter().map(|chunk| chunk.end).max() else {
-        return Ok(Trimmed {
-            chunks: 0,
-            first_position: head.first_position,
-        });
+        return Ok(nothing(head.first_position));
     };
     let last_dropped = expired
         .iter()
@@ -54,8 +64,6 @@ pub(crate) async fn trim(pool: &PgPool, cutoff: DateTime<Utc>) -> Result<Trimmed
         .map(|(_, last)| last)
         .max();
     let first_position = last_dropped.map_or(head.first_position, |last| last + 1);
-    let mut transaction = pool.begin().await?;
-    set_lock_timeout(&mut transaction).await?;
     for chunk in &expired {
         drop_chunk(&mut transaction, chunk).await?;
     }
@@ -91,29 +99,39 @@ fn expired_prefix(chunks: Vec<Chunk>, cutoff: DateTime<Utc>) -> Vec<Chunk> {
     }
 }
 
-async fn chunks(pool: &PgPool) -> Result<Vec<Chunk>, LogError> {
-    let ranges = sqlx::query!(
-        r#"select range_start as "start!", range_end as "end!"
-           from timescaledb_information.chunks
-           where hypertable_schema = current_schema and hypertable_name = 'events'
-           order by range_start"#
-    )
-    .fetch_all(pool)
-    .await?;
-    let mut chunks = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        let positions = positions_between(pool, range.start, range.end).await?;
+async fn chunks(connection: &mut PgConnection) -> Result<Vec<Chunk>, LogError> {
+    let mut chunks = Vec::new();
+    for (start, end) in ranges(connection).await? {
+        let positions = positions_between(connection, start, end).await?;
         chunks.push(Chunk {
-            start: range.start,
-            end: range.end,
+            start,
+            end,
             positions,
         });
     }
     Ok(chunks)
 }
 
+/// Where each chunk begins and ends, the oldest first.
+async fn ranges(
+    connection: &mut PgConnection,
+) -> Result<Vec<(DateTime<Utc>, DateTime<Utc>)>, LogError> {
+    let ranges = sqlx::query!(
+        r#"select range_start as "start!", range_end as "end!"
+           from timescaledb_information.chunks
+           where hypertable_schema = current_schema and hypertable_name = 'events'
+           order by range_start"#
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ranges
+        .into_iter()
+        .map(|range| (range.start, range.end))
+        .collect())
+}
+
 async fn positions_between(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 ) -> Result<Option<(u64, u64)>, LogError> {
@@ -123,7 +141,7 @@ async fn positions_between(
         start,
         end,
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await?;
     Ok(row
         .first

@@ -86,6 +86,17 @@ impl Ring {
         true
     }
 
+    /// Forgets all, and takes up again after `tail`: what comes before it is for the database to
+    /// tell.
+    pub(crate) fn restart(&self, tail: u64) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.batches.clear();
+        held.bytes = 0;
+        held.tail = tail;
+        drop(held);
+        self.tail.send_replace(tail);
+    }
+
     /// What comes after a cursor.
     pub(crate) fn after(&self, cursor: u64) -> Lookup {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

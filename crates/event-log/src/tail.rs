@@ -101,6 +101,10 @@ impl Feeder {
     }
 
     async fn take(&self, commit: LocalCommit) {
+        if commit.is_empty() && self.announced > self.ring.tail() {
+            // The appender stored nothing new, so that what was announced is another's.
+            self.catch_up_or_warn().await;
+        }
         for batch in commit {
             if batch.first_position() > self.ring.tail() + 1 {
                 self.catch_up_or_warn().await;
@@ -128,9 +132,13 @@ impl Feeder {
                 .window(&self.pool, after, PAGE_EVENTS_MAX)
                 .await?;
             let Some(window) = window else { return Ok(()) };
-            let page = read::page(&self.pool, after, window, &EventFilter::default()).await?;
-            if !page.batch.is_some_and(|batch| self.ring.push(batch)) {
-                return Err(LogError::Hole { after });
+            let page = read::page(&self.pool, after, window, &EventFilter::default()).await;
+            if matches!(page, Err(LogError::Hole { .. } | LogError::Trimmed { .. })) {
+                // The followers that come to this place are to be told, not to wait for ever.
+                self.ring.restart(last_position);
+            }
+            if !page?.batch.is_some_and(|batch| self.ring.push(batch)) {
+                return Ok(());
             }
         }
         Ok(())

@@ -59,6 +59,7 @@ impl Refusal {
 
     /// Something that the log could not do; `doing` names it in the log of the process.
     pub(crate) fn from_log(failure: LogError, doing: &'static str) -> Self {
+        let final_refusal = !failure.is_transient();
         match failure {
             LogError::TooOld { index, earliest } => Self::invalid(Violation::new(
                 format!("events[{index}].occurred_at"),
@@ -131,6 +132,11 @@ impl Refusal {
                     definitely_not_stored: false,
                     ..refusal
                 }
+            }
+            LogError::Database(source) if final_refusal => {
+                error!(%source, doing, "the database refuses what passed our checks");
+                let message = "the database refuses the batch; nothing was stored";
+                Self::new(Code::Internal, "REFUSED_BY_DATABASE", message)
             }
             LogError::Database(source) => {
                 warn!(%source, doing, "the database failed");
