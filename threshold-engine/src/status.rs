@@ -90,16 +90,13 @@ impl Engine {
         let pattern = run.pattern();
         let outcome = run.outcome(at, self.store());
         let step = run.step_at(at);
-        let (state, since) = match step.map(|step| step.state) {
+        let (state, since) = match (step, run.shown_at(at)) {
             // Too old since the last evaluation: no data from today on.
-            Some(state) if outcome.holds.is_none() && state.no_data_since.is_none() => {
+            (Some(step), _) if outcome.holds.is_none() && !step.state.no_data => {
                 ("no_data", Some(at))
             }
-            Some(state) => {
-                let (state, since) = state.shown();
-                (state, Some(since))
-            }
-            None => ("no_data", None),
+            (_, Some((state, since))) => (state, Some(since)),
+            _ => ("no_data", None),
         };
         PatternStatus {
             id: pattern.id.clone(),

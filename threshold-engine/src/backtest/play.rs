@@ -266,10 +266,7 @@ fn pattern_result(run: &PatternRun, engine: &Engine, from: NaiveDate) -> Pattern
         description: pattern.description.clone(),
         when: pattern.when_text.clone(),
         evaluated_dates: shown.len(),
-        dates_without_data: shown
-            .iter()
-            .filter(|step| step.state.no_data_since.is_some())
-            .count(),
+        dates_without_data: shown.iter().filter(|step| step.state.no_data).count(),
         crossings: Vec::new(),
         spells,
         trace: trace.collect(),

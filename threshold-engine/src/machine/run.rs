@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::crossing::{Crossing, Direction};
 use super::outcome::{Outcome, shown};
-use super::state::{Signals, State, Turn};
+use super::state::{Phase, Signals, State, Turn};
 use super::told::Told;
 use crate::emission::{Emission, crossing_id};
 use crate::expression::{DateRange, Graph, View};
@@ -107,6 +107,22 @@ impl PatternRun {
         Some(self.step_at(date)?.state.phase.is_active())
     }
 
+    /// What the pattern was at a date, and since which evaluated date: "no_data" while there is none, else
+    /// the name of the phase. `None` before its first evaluation.
+    pub fn shown_at(&self, date: NaiveDate) -> Option<(&'static str, NaiveDate)> {
+        let after = self.steps.partition_point(|s| s.date <= date);
+        let steps = &self.steps[..after];
+        let state = steps.last()?.state;
+        if !state.no_data {
+            return Some((state.phase.name(), state.since));
+        }
+        // Looked for only here: were it part of the state, every date of a long time without data
+        // would be another one whenever its beginning moves.
+        let known = steps.iter().rposition(|step| !step.state.no_data);
+        let first = steps.get(known.map_or(0, |index| index + 1))?;
+        Some(("no_data", first.date))
+    }
+
     /// Every time for which it was active, as known now.
     pub fn spells(&self) -> Vec<Spell> {
         let mut spells: Vec<Spell> = Vec::new();
@@ -158,7 +174,7 @@ impl PatternRun {
     }
 
     fn note_decided(&mut self, step: &Step) {
-        if step.state.no_data_since.is_none() {
+        if !step.state.no_data {
             self.newest_decided = self.newest_decided.max(Some(step.date));
         }
     }
@@ -329,10 +345,8 @@ impl PatternRun {
         cause: &Cause,
     ) -> Crossing {
         let outcome = self.outcome(date, store);
-        let after = self.steps.partition_point(|step| step.date < date);
-        let initial = State::initial(date);
-        let previous = self.state_before(after).unwrap_or(initial);
-        let (previous_state, previous_since) = previous.shown();
+        let before = date.pred_opt().and_then(|before| self.shown_at(before));
+        let (previous_state, previous_since) = before.unwrap_or((Phase::Normal.name(), date));
         let facts = Facts {
             direction,
             turn,

@@ -82,8 +82,8 @@ pub struct State {
     pub entered: Option<NaiveDate>,
     /// When it last cleared.
     pub cleared: Option<NaiveDate>,
-    /// Since when there has been no data, while there is none. The phase stays what it was.
-    pub no_data_since: Option<NaiveDate>,
+    /// There is no data. The phase stays what it was.
+    pub no_data: bool,
     /// Evaluated dates with data in a pending or recovering phase.
     count: u32,
     /// Whether the condition held at the last dates with data, the latest in the lowest bit.
@@ -107,18 +107,10 @@ impl State {
             since: date,
             entered: None,
             cleared: None,
-            no_data_since: None,
+            no_data: false,
             count: 0,
             recent: 0,
             recent_count: 0,
-        }
-    }
-
-    /// "no_data" while there is none, else the name of the phase; and since when.
-    pub fn shown(&self) -> (&'static str, NaiveDate) {
-        match self.no_data_since {
-            Some(since) => ("no_data", since),
-            None => (self.phase.name(), self.since),
         }
     }
 
@@ -158,16 +150,8 @@ impl Rule {
         } else {
             when.map(|holds| self.while_normal(&mut state, date, holds))
         };
-        match moved {
-            Some(turn) => {
-                state.no_data_since = None;
-                (state, turn)
-            }
-            None => {
-                state.no_data_since = before.no_data_since.or(Some(date));
-                (state, None)
-            }
-        }
+        state.no_data = moved.is_none();
+        (state, moved.flatten())
     }
 
     /// Whether the condition counts as holding.
@@ -347,15 +331,18 @@ mod tests {
         let rule = Rule::default();
         let (first, _) = rule.step(State::initial(day(1)), day(1), signals);
         let (second, _) = rule.step(first, day(2), signals);
-        assert_eq!(second.shown(), ("no_data", day(1)));
-        assert_eq!(second.phase, Phase::Normal);
+        assert_eq!((second.phase, second.no_data), (Phase::Normal, true));
+        assert_eq!(first, second);
         let known = Signals {
             when: Some(true),
             ..signals
         };
         let (third, turn) = rule.step(second, day(3), known);
         assert_eq!(turn, Some(Turn::Entered));
-        assert_eq!(third.shown(), ("active", day(3)));
+        assert_eq!(
+            (third.phase, third.since, third.no_data),
+            (Phase::Active, day(3), false)
+        );
     }
 
     #[test]
