@@ -12,18 +12,25 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::backtest::{self, AsKnown, BacktestResult};
 use crate::check::check;
+use crate::config::Flags;
 use crate::library::Library;
+use crate::service::run_program;
 
 /// Evaluates patterns over series of observations.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Consumes logs, evaluates patterns and serves what they tell; this is also done without a
+    /// command.
+    Serve(Flags),
     /// Reads the definitions of a folder and runs the tests that stand in them.
     Check {
         /// Folder with patterns and regimes.
@@ -57,10 +64,12 @@ struct BacktestOptions {
 
 /// Does what is asked for. Failure: definitions have mistakes, or their tests fail.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let mut output = io::BufWriter::new(io::stdout().lock());
+    let mut output = io::BufWriter::new(io::stdout());
     let good = match arguments.command {
-        Command::Check { folder } => run_check(&folder, &mut output)?,
-        Command::Backtest(options) => run_backtest(&options, &mut output)?,
+        None => return run_program(&arguments.flags),
+        Some(Command::Serve(flags)) => return run_program(&flags),
+        Some(Command::Check { folder }) => run_check(&folder, &mut output)?,
+        Some(Command::Backtest(options)) => run_backtest(&options, &mut output)?,
     };
     output.flush()?;
     Ok(if good {

@@ -75,13 +75,10 @@ impl Handler for EngineHandler {
             return Ok(());
         }
         let head = store::lock_head(connection).await?;
-        store::insert_points(connection, head.last_sequence + 1, &points).await?;
         let mut memory = self.memory.lock().await;
-        if !memory.agrees_with(head) {
-            // The points just stored are part of the transaction, and would be seen.
-            return Err(HandlerError::transient("memory is behind the database"));
-        }
+        memory.agree(connection, head).await?;
         memory.changing();
+        store::insert_points(connection, head.last_sequence + 1, &points).await?;
         let started = std::time::Instant::now();
         let mut emissions = Vec::new();
         for point in &points {

@@ -7,10 +7,15 @@
 
 pub mod backtest;
 pub mod calendar;
+pub mod service;
+pub mod config;
 pub mod check;
 pub mod command;
 pub mod definition;
 mod emission;
+mod store;
+mod rest;
+mod handler;
 mod engine;
 pub mod expression;
 pub mod library;
@@ -22,3 +27,4 @@ pub mod status;
 
 pub use emission::Emission;
 pub use engine::Engine;
+pub use handler::SERVICE;

@@ -16,4 +16,4 @@ mod status;
 mod subscription;
 
 pub use config::StreamConfig;
-pub use serve::{ServeError, serve};
+pub use serve::{MoreServices, ServeError, serve, serve_with};

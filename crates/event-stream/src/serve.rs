@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use atlas_events::{FILE_DESCRIPTOR_SET, event_log_server::EventLogServer};
 use event_log::EventLog;
@@ -6,7 +6,10 @@ use metrics::histogram;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
+    body::Body,
+    codegen::Service,
     server::NamedService,
+    service::Routes,
     transport::{Server as Transport, server::TcpIncoming},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -45,6 +48,35 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
+/// gRPC services that are served beside those of a log.
+#[derive(Debug, Default, Clone)]
+pub struct MoreServices {
+    routes: Routes,
+    names: Vec<&'static str>,
+}
+
+impl MoreServices {
+    /// With one more, which the contract describes.
+    #[must_use]
+    pub fn with<S>(self, service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        let mut names = self.names;
+        names.push(S::NAME);
+        Self {
+            routes: self.routes.add_service(service),
+            names,
+        }
+    }
+}
+
 /// Serves a log on a listener: `EventStream`, `EventPublisher`, `EventLog`, health, and reflection
 /// (v1 and v1alpha).
 ///
@@ -60,6 +92,21 @@ pub async fn serve(
     config: StreamConfig,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    serve_with(listener, log, config, MoreServices::default(), shutdown).await
+}
+
+/// Serves a log as [`serve`] does, and more services beside it.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve_with(
+    listener: TcpListener,
+    log: EventLog,
+    config: StreamConfig,
+    more: MoreServices,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let served: Vec<_> = SERVED.into_iter().chain(more.names).collect();
     let prefix = &config.metrics_prefix;
     let consumers = Consumers::new(prefix, config.subscriptions_max);
     let sampling = {
@@ -80,12 +127,12 @@ pub async fn serve(
         stop: shutdown.clone(),
     });
     let (health, health_service) = tonic_health::server::health_reporter();
-    for name in SERVED {
+    for name in &served {
         health
             .set_service_status(name, ServingStatus::Serving)
             .await;
     }
-    let ending_watches = end_watches(health, &shutdown);
+    let ending_watches = end_watches(health, &served, &shutdown);
     let (keepalive_interval, keepalive_timeout) = config.keepalive;
     let serving = Transport::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -93,9 +140,10 @@ pub async fn serve(
         .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
         .http2_keepalive_interval(Some(keepalive_interval))
         .http2_keepalive_timeout(Some(keepalive_timeout))
+        .add_routes(more.routes)
         .add_service(health_service)
-        .add_service(reflection("v1").build_v1()?)
-        .add_service(reflection("v1alpha").build_v1alpha()?)
+        .add_service(reflection("v1", &served).build_v1()?)
+        .add_service(reflection("v1alpha", &served).build_v1alpha()?)
         .add_service(EventStreamService(server))
         .add_service(publisher)
         .add_service(EventLogServer::new(LogInfoService(log)))
@@ -113,10 +161,14 @@ pub async fn serve(
 
 /// Tells those who watch the health of services that these stop, and ends their streams, which
 /// would otherwise keep their connections open.
-async fn end_watches(mut health: HealthReporter, shutdown: &CancellationToken) {
+async fn end_watches(
+    mut health: HealthReporter,
+    served: &[&'static str],
+    shutdown: &CancellationToken,
+) {
     shutdown.cancelled().await;
     // The empty name stands for the server as a whole.
-    for name in SERVED.into_iter().chain([""]) {
+    for name in served.iter().copied().chain([""]) {
         health
             .set_service_status(name, ServingStatus::NotServing)
             .await;
@@ -125,7 +177,10 @@ async fn end_watches(mut health: HealthReporter, shutdown: &CancellationToken) {
 }
 
 /// Reflection that lists what is served here; the contract also has services that others serve.
-fn reflection(version: &str) -> tonic_reflection::server::Builder<'static> {
+fn reflection(
+    version: &str,
+    served: &[&'static str],
+) -> tonic_reflection::server::Builder<'static> {
     let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -133,7 +188,7 @@ fn reflection(version: &str) -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("grpc.health.v1.Health")
         .with_service_name(format!("grpc.reflection.{version}.ServerReflection"));
-    SERVED
+    served
         .iter()
         .fold(builder, |builder, name| builder.with_service_name(*name))
 }

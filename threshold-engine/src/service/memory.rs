@@ -48,11 +48,9 @@ impl Definition {
     }
 
     /// A pattern that is put to work, whatever its file says about that.
-    pub(crate) fn pattern(pattern: Pattern) -> Self {
-        Self::Pattern(Arc::new(Pattern {
-            enabled: true,
-            ..pattern
-        }))
+    pub(crate) fn pattern(mut pattern: Pattern) -> Self {
+        pattern.enabled = true;
+        Self::Pattern(Arc::new(pattern))
     }
 
     /// Ids of the series that it reads.

@@ -116,6 +116,29 @@ impl Reader {
         }
     }
 
+    /// Texts: a list in the file, or one text with commas between them.
+    pub fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let value = self.value(key)?;
+        let texts: Option<Vec<String>> = match value.kind {
+            ValueKind::String(texts) => {
+                let texts = texts.split(',').map(str::trim);
+                Some(texts.filter(|text| !text.is_empty()).map(str::to_owned).collect())
+            }
+            ValueKind::Array(entries) => entries
+                .into_iter()
+                .map(|entry| match entry.kind {
+                    ValueKind::String(text) => Some(text),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.refuse(key, "is to be a list of texts, such as [\"a\", \"b\"]");
+        }
+        texts
+    }
+
     /// A text, read as what it stands for.
     pub fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, key: &'static str, default: T) -> T {
         let Some(text) = self.text(key) else {

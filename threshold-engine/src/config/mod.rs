@@ -1,0 +1,91 @@
+//! The engine's configuration: one typed struct, read once at start, as with every service.
+
+mod flags;
+mod load;
+mod show;
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use consumer::{ConsumerError, Source};
+use service::Addresses;
+pub use service::config::{
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, RestConfig, ShutdownConfig,
+    TelemetryConfig,
+};
+
+pub use flags::Flags;
+pub use load::load;
+
+/// How an engine works. `Debug` and `Display` show no secrets; `Display` is the TOML file that makes
+/// the same configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[database]`: where everything is kept.
+    pub database: DatabaseConfig,
+    /// `[rest]`: REST, health and metrics.
+    pub rest: RestConfig,
+    /// `[grpc]`: event streams of what the engine tells.
+    pub grpc: GrpcConfig,
+    /// `[events]`: the engine's own log.
+    pub events: EventsConfig,
+    /// `[consumer]`: the logs that are consumed.
+    pub consumer: ConsumptionConfig,
+    /// `[patterns]`: the definitions.
+    pub patterns: PatternsConfig,
+    /// `[shutdown]`.
+    pub shutdown: ShutdownConfig,
+    /// `[telemetry]`: what the process tells about itself.
+    pub telemetry: TelemetryConfig,
+}
+
+/// The logs that are consumed.
+#[derive(Debug, Clone)]
+pub struct ConsumptionConfig {
+    /// At least one.
+    pub sources: Vec<SourceConfig>,
+    /// At start, go back to the events of this many months ago.
+    pub backfill_months: Option<u32>,
+    /// At most this many events in one transaction.
+    pub batch_events_max: usize,
+}
+
+/// A log that is consumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// Stays the same for as long as the checkpoint is to be found.
+    pub name: String,
+    /// Such as `http://127.0.0.1:5001`.
+    pub url: String,
+}
+
+/// The definitions.
+#[derive(Debug, Clone)]
+pub struct PatternsConfig {
+    /// Folder with patterns and regimes.
+    pub folder: PathBuf,
+    /// How often the files are looked at.
+    pub reload_interval: Duration,
+    /// The series that are collected: a definition that reads another one is refused. `None`: not
+    /// known, so that nothing is refused.
+    pub collected: Option<BTreeSet<String>>,
+}
+
+impl ConsumptionConfig {
+    /// The sources, over gRPC.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Address`].
+    pub fn sources(&self) -> Result<Vec<Source>, ConsumerError> {
+        let grpc = |source: &SourceConfig| Source::grpc(&source.name, &source.url);
+        self.sources.iter().map(grpc).collect()
+    }
+}
+
+impl From<&Config> for Addresses {
+    fn from(config: &Config) -> Self {
+        Self {
+            rest: config.rest.address,
+            grpc: config.grpc.address,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Which definitions are at work: those of the files, unless a file is broken or a pattern was
+//! switched by hand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
+use metrics::gauge;
+use sqlx::{PgConnection, PgPool};
+use tracing::{info, warn};
+
+use super::memory::{Definition, Memory, SharedMemory};
+use crate::{
+    definition::LoadError,
+    library::Library,
+    pattern::Pattern,
+    store::{self, Change, Kind, Put},
+};
+
+/// The definitions of a folder, and putting them to work.
+#[derive(Clone, Debug)]
+pub(crate) struct Definitions {
+    pool: PgPool,
+    memory: SharedMemory,
+    folder: Arc<Path>,
+    /// The series that are collected, if that is known.
+    collected: Option<Arc<BTreeSet<String>>>,
+    report: Arc<Mutex<Report>>,
+}
+
+/// What the last reading of the files found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) read_at: Option<DateTime<Utc>>,
+    pub(crate) mistakes: Vec<LoadError>,
+    /// Every pattern whose file is in order, also those that are switched off.
+    pub(crate) patterns: BTreeMap<String, Arc<Pattern>>,
+}
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reloaded {
+    pub(crate) put: Vec<String>,
+    pub(crate) removed: Vec<String>,
+}
+
+/// A definition whose file is in order.
+struct Wanted {
+    definition: Definition,
+    put: Put,
+    /// What the file says.
+    enabled: bool,
+}
+
+/// What the files hold.
+struct Files {
+    wanted: BTreeMap<(Kind, String), Wanted>,
+    mistakes: Vec<LoadError>,
+}
+
+impl Definitions {
+    pub(crate) fn new(
+        pool: PgPool,
+        memory: SharedMemory,
+        folder: &Path,
+        collected: Option<BTreeSet<String>>,
+    ) -> Self {
+        Self {
+            pool,
+            memory,
+            folder: folder.into(),
+            collected: collected.map(Arc::new),
+            report: Arc::default(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the last reading found.
+    pub(crate) fn report(&self) -> Report {
+        let report = self.report.lock();
+        report.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the files and puts to work what has changed. What is broken stays as it was.
+    pub(crate) async fn reload(&self) -> Result<Reloaded, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let reloaded = self.reload_in(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(reloaded)
+    }
+
+    /// Switches a pattern on or off by hand.
+    pub(crate) async fn switch(
+        &self,
+        pattern_id: &str,
+        enabled: bool,
+        reason: &str,
+    ) -> Result<Reloaded, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        store::insert_switch(&mut transaction, pattern_id, enabled, reason).await?;
+        let reloaded = self.reload_in(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(reloaded)
+    }
+
+    async fn reload_in(&self, connection: &mut PgConnection) -> Result<Reloaded, sqlx::Error> {
+        let (folder, collected) = (self.folder.to_path_buf(), self.collected.clone());
+        let reading = tokio::task::spawn_blocking(move || Files::read(&folder, collected.as_deref()));
+        let files = reading
+            .await
+            .map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
+        self.tell(&files);
+        let head = store::lock_head(connection).await?;
+        let mut memory = self.memory.lock().await;
+        memory.agree(connection, head).await?;
+        let running = store::running(&mut *connection).await?;
+        let switches = store::last_switches(connection).await?;
+        let (put, removed) = files.differences(&running, &switches);
+        let mut reloaded = Reloaded::default();
+        if put.is_empty() && removed.is_empty() {
+            return Ok(reloaded);
+        }
+        memory.changing();
+        for ((kind, id), wanted) in put {
+            let change = Change {
+                kind: *kind,
+                id: id.clone(),
+                put: Some(wanted.put.clone()),
+                after_sequence: head.last_sequence,
+            };
+            store::insert_change(connection, &change).await?;
+            memory.put(connection, &wanted.definition).await?;
+            info!(%kind, id, version = wanted.put.version, "a definition is at work");
+            reloaded.put.push(id.clone());
+        }
+        // Models of regimes before the patterns that they ask for.
+        for (kind, id) in removed.into_iter().rev() {
+            take_away(connection, &mut memory, kind, &id, head.last_sequence).await?;
+            reloaded.removed.push(id);
+        }
+        memory.changed(store::move_head(connection, head.last_sequence).await?);
+        gauge!("thresholdengine_patterns").set(memory.engine.patterns().len() as f64);
+        Ok(reloaded)
+    }
+
+    /// Keeps what was found for REST, and tells of mistakes that were not there before.
+    fn tell(&self, files: &Files) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        for mistake in &files.mistakes {
+            if !report.mistakes.contains(mistake) {
+                warn!(%mistake, "a definition is broken; what ran before goes on");
+            }
+        }
+        gauge!("thresholdengine_definition_mistakes").set(files.mistakes.len() as f64);
+        let patterns = files.wanted.iter().filter_map(|((_, id), wanted)| {
+            let Definition::Pattern(pattern) = &wanted.definition else {
+                return None;
+            };
+            Some((id.clone(), Arc::clone(pattern)))
+        });
+        *report = Report {
+            read_at: Some(Utc::now()),
+            mistakes: files.mistakes.clone(),
+            patterns: patterns.collect(),
+        };
+    }
+}
+
+async fn take_away(
+    connection: &mut PgConnection,
+    memory: &mut Memory,
+    kind: Kind,
+    id: &str,
+    after_sequence: i64,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        kind,
+        id: id.to_owned(),
+        put: None,
+        after_sequence,
+    };
+    store::insert_change(connection, &change).await?;
+    memory.remove(kind, id);
+    info!(%kind, id, "a definition was taken away");
+    Ok(())
+}
+
+type Key = (Kind, String);
+
+impl Files {
+    fn read(folder: &Path, collected: Option<&BTreeSet<String>>) -> Self {
+        let (mut library, mut mistakes) = Library::load(folder);
+        let is_collected = |series: &str| collected.is_none_or(|known| known.contains(series));
+        mistakes.extend(library.check_inputs(is_collected, None));
+        let mut wanted = BTreeMap::new();
+        for pattern in library.patterns {
+            let (version, file) = (pattern.version.clone(), pattern.file.clone());
+            if let Some(put) = content(folder, &file, version, &mut mistakes) {
+                let key = (Kind::Pattern, pattern.id.clone());
+                let enabled = pattern.enabled;
+                let definition = Definition::pattern(Pattern::clone(&pattern));
+                wanted.insert(key, Wanted { definition, put, enabled });
+            }
+        }
+        for regime in library.regimes {
+            let (version, file) = (regime.version.clone(), regime.file.clone());
+            if let Some(put) = content(folder, &file, version, &mut mistakes) {
+                let key = (Kind::Regime, regime.id.clone());
+                let definition = Definition::Regime(regime);
+                wanted.insert(key, Wanted { definition, put, enabled: true });
+            }
+        }
+        Self { wanted, mistakes }
+    }
+
+    /// What is to be put to work and what is to be taken away.
+    fn differences<'a>(
+        &'a self,
+        running: &[Change],
+        switches: &HashMap<String, bool>,
+    ) -> (Vec<(&'a Key, &'a Wanted)>, Vec<Key>) {
+        let is_on = |(kind, id): &Key, wanted: &Wanted| {
+            let switch = switches.get(id).filter(|_| *kind == Kind::Pattern);
+            switch.copied().unwrap_or(wanted.enabled)
+        };
+        let runs = |(kind, id): &Key, version: &str| {
+            let same = |change: &&Change| change.kind == *kind && change.id == *id;
+            let put = running.iter().find(same).and_then(|change| change.put.as_ref());
+            put.is_some_and(|put| put.version == version)
+        };
+        let put = self
+            .wanted
+            .iter()
+            .filter(|(key, wanted)| is_on(key, wanted) && !runs(key, &wanted.put.version));
+        let is_broken = |change: &Change| {
+            let file = change.put.as_ref().map(|put| Path::new(&put.file));
+            self.mistakes.iter().any(|mistake| {
+                // One that concerns a folder may hide any file.
+                Some(mistake.file.as_path()) == file || mistake.file.extension().is_none()
+            })
+        };
+        let removed = running.iter().filter_map(|change| {
+            let key = (change.kind, change.id.clone());
+            let stays = match self.wanted.get(&key) {
+                Some(wanted) => is_on(&key, wanted),
+                None => is_broken(change) && switches.get(&change.id) != Some(&false),
+            };
+            (!stays).then_some(key)
+        });
+        (put.collect(), removed.collect())
+    }
+}
+
+/// The text of a definition that was just read.
+fn content(
+    folder: &Path,
+    file: &PathBuf,
+    version: String,
+    mistakes: &mut Vec<LoadError>,
+) -> Option<Put> {
+    let read = std::fs::read_to_string(folder.join(file));
+    let refused = |error: std::io::Error| LoadError {
+        file: file.clone(),
+        line: 0,
+        reason: error.to_string(),
+    };
+    let content = read.map_err(|error| mistakes.push(refused(error))).ok()?;
+    Some(Put {
+        version,
+        file: file.display().to_string(),
+        content,
+    })
+}

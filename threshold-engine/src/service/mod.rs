@@ -1,0 +1,117 @@
+//! The engine as a service: starting its parts, running them, ending them in order.
+
+mod definitions;
+mod error;
+mod memory;
+mod program;
+mod start;
+mod telemetry;
+mod watch;
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::Router;
+use consumer::Consumer;
+use event_log::EventLog;
+use event_stream::StreamConfig;
+use metrics_exporter_prometheus::PrometheusHandle;
+use service::{Addresses, Parts};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, handler::EngineHandler};
+
+pub(crate) use definitions::Definitions;
+pub use error::{ServeError, StartError};
+pub(crate) use memory::SharedMemory;
+pub use program::run_program;
+pub use service::Listeners;
+pub use telemetry::{describe_metrics, keep_metrics};
+
+/// An engine that has started: its database is ready, its listeners are open, its memory is made of
+/// the database; nothing is consumed or answered yet.
+pub struct Service {
+    rest: (TcpListener, Router),
+    grpc: (TcpListener, StreamConfig),
+    addresses: Addresses,
+    log: EventLog,
+    pool: sqlx::PgPool,
+    consumer: Consumer,
+    handler: EngineHandler,
+    definitions: Definitions,
+    reload_interval: Duration,
+    metrics: PrometheusHandle,
+    drain: Duration,
+    /// Cancelled when the service is to end.
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs an engine until `shutdown` is cancelled and what is under way has ended, or the time for
+/// that is over. Any number may run in one process.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    config: Config,
+    sources: Vec<consumer::Source>,
+    listeners: Listeners,
+    metrics: PrometheusHandle,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let service = Service::start(config, sources, listeners, metrics).await?;
+    service.run(shutdown).await
+}
+
+impl Service {
+    /// Where REST is served.
+    pub fn rest_address(&self) -> SocketAddr {
+        self.addresses.rest
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.addresses.grpc
+    }
+
+    /// The engine's own log, for those who follow it in the same process.
+    pub fn log(&self) -> EventLog {
+        self.log.clone()
+    }
+
+    /// Consumes, evaluates and serves until `shutdown` is cancelled. Then streams end with
+    /// `UNAVAILABLE`, the transaction under way is ended and requests are answered; what takes
+    /// longer than the configured time is cut off.
+    ///
+    /// # Errors
+    /// [`ServeError::Ended`] if a part ended by itself, such as the consumer at a source that is
+    /// another log now; the others were then ended in order.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
+        let mut parts = Parts::new(self.stop.clone());
+        let (listener, router) = self.rest;
+        parts.serve_rest(listener, router);
+        let (listener, config) = self.grpc;
+        let operators = start::operators(&self.consumer);
+        let stop = self.stop.clone();
+        let grpc = event_stream::serve_with(listener, self.log.clone(), config, operators, stop);
+        parts.spawn("gRPC", async move { Ok(grpc.await?) });
+        parts.keep_up(self.metrics);
+        let consuming = self.consumer.run(self.handler, self.stop.clone());
+        parts.spawn("consumer", async move { Ok(consuming.await?) });
+        let watching = watch::watch(self.definitions, self.reload_interval, self.stop.clone());
+        parts.spawn("definitions", async move {
+            watching.await;
+            Ok(())
+        });
+        Ok(parts
+            .run(shutdown, self.drain, self.log, self.pool)
+            .await?)
+    }
+}

@@ -1,0 +1,56 @@
+//! The program that runs an engine.
+
+use std::{io::Write, process::ExitCode};
+
+use service::{EXIT_CONFIG, Signals, fail};
+use tokio_util::sync::CancellationToken;
+
+use super::{Listeners, Service, keep_metrics};
+use crate::config::{self, Config, Flags};
+
+const PROGRAM: &str = "threshold-engine";
+
+/// Runs an engine until a signal asks it to end.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn run_program(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let config = match config::load(flags, &service::environment()) {
+        Ok(config) => config,
+        Err(error) => return Ok(fail(PROGRAM, &error, EXIT_CONFIG)),
+    };
+    if flags.print_config {
+        write!(std::io::stdout(), "{config}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    service::telemetry::write_log_lines(&config.telemetry);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    Ok(match runtime.block_on(run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(PROGRAM, error.as_ref(), 1),
+    })
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let metrics = keep_metrics()?;
+    let mut signals = Signals::watch()?;
+    let listeners = Listeners::bind(&config).await?;
+    let sources = config.consumer.sources()?;
+    let service = tokio::select! {
+        started = Service::start(config, sources, listeners, metrics) => started?,
+        () = signals.next() => return Ok(()),
+    };
+    let (rest, grpc) = (service.rest_address(), service.grpc_address());
+    writeln!(
+        std::io::stdout(),
+        "threshold engine is ready: REST http://{rest}, gRPC http://{grpc}"
+    )?;
+    let shutdown = CancellationToken::new();
+    let running = service.run(shutdown.clone());
+    match signals.end(running, &shutdown).await {
+        Some(ended) => Ok(ended?),
+        None => anyhow::bail!("ended at once by a second signal"),
+    }
+}

@@ -1,0 +1,108 @@
+//! Making the parts of a service.
+
+use std::sync::Arc;
+
+use consumer::{CheckpointsService, Consumer, ConsumerConfig, ParkedEventsService, Source};
+use event_stream::{MoreServices, StreamConfig};
+use metrics_exporter_prometheus::PrometheusHandle;
+use service::{Listeners, rest::Operation};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{
+    Service, StartError,
+    definitions::Definitions,
+    memory::Memory,
+    telemetry::METRICS_PREFIX,
+};
+use crate::{
+    config::Config,
+    handler::{EngineHandler, SERVICE},
+    rest, store,
+};
+
+impl Service {
+    /// Connects to the database, brings it to this version, opens the log, reads the definitions
+    /// and makes the memory of the database.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        config: Config,
+        sources: Vec<Source>,
+        listeners: Listeners,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, StartError> {
+        // With one installed already there is nothing to do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = &config.patterns.folder;
+        if let Err(problem) = std::fs::read_dir(folder) {
+            let folder = folder.clone();
+            return Err(StartError::Folder { folder, problem });
+        }
+        let pool = service::connect(&config.database).await?;
+        store::migrate(&pool)
+            .await
+            .map_err(service::StartError::from)?;
+        let log = service::open_log(&pool, &config.events, None).await?;
+        let consumer_config = ConsumerConfig {
+            batch_events_max: config.consumer.batch_events_max,
+            backfill_months: config.consumer.backfill_months,
+            ..ConsumerConfig::new(SERVICE)
+        };
+        let consumer = Consumer::open(pool.clone(), consumer_config, sources).await?;
+        let memory = Arc::new(Mutex::new(Memory::new()));
+        let collected = config.patterns.collected.clone();
+        let definitions =
+            Definitions::new(pool.clone(), Arc::clone(&memory), folder, collected);
+        definitions.reload().await?;
+        let found = definitions.report();
+        let (patterns, mistakes) = (found.patterns.len(), found.mistakes.len());
+        info!(patterns, mistakes, folder = %folder.display(), "definitions were read");
+
+        let stop = CancellationToken::new();
+        let addresses = listeners.addresses()?;
+        let app = rest::App {
+            pool: pool.clone(),
+            log: log.clone(),
+            memory: Arc::clone(&memory),
+            definitions: definitions.clone(),
+            admin: consumer.admin(),
+            status: consumer.status(),
+        };
+        let operation = Operation {
+            log: log.clone(),
+            metrics: metrics.clone(),
+            metrics_prefix: METRICS_PREFIX,
+            stopping: stop.clone(),
+        };
+        let streams = StreamConfig {
+            metrics_prefix: METRICS_PREFIX.to_owned(),
+            subscriptions_max: config.grpc.subscriptions_max,
+            ..StreamConfig::default()
+        };
+        let router = rest::router(app, operation, config.rest.request_timeout);
+        Ok(Self {
+            rest: (listeners.rest, router),
+            grpc: (listeners.grpc, streams),
+            addresses,
+            handler: EngineHandler::new(memory, log.clone()),
+            log,
+            pool,
+            consumer,
+            definitions,
+            reload_interval: config.patterns.reload_interval,
+            metrics,
+            drain: config.shutdown.drain,
+            stop,
+        })
+    }
+}
+
+/// What operators use over gRPC.
+pub(super) fn operators(consumer: &Consumer) -> MoreServices {
+    MoreServices::default()
+        .with(ParkedEventsService::server(consumer.admin()))
+        .with(CheckpointsService::server(consumer.admin()))
+}
