@@ -325,7 +325,14 @@ fn data_points() {
         "repeats",
     );
     let mut revised = twice;
+    // The first was known from when the event occurred.
     revised[1].known_from = Some(now().into());
+    check(
+        points(revised.clone()),
+        "series_collected.data_points[1].date",
+        "repeats",
+    );
+    revised[1].known_from = Some((now() - TimeDelta::hours(1)).into());
     accepted(points(revised.clone()));
     revised[1].known_from = no_time();
     check(
