@@ -1,6 +1,9 @@
 //! What is emitted depends on the sequence of points alone.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, whose input is their own")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, whose input is their own"
+)]
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};

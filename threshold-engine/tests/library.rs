@@ -1,6 +1,9 @@
 //! Files of definitions: the shipped library, and what is refused with its place.
 
-#![expect(clippy::expect_used, reason = "helpers of tests, whose input is their own")]
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of tests, whose input is their own"
+)]
 
 use std::fs;
 use std::path::Path;

@@ -124,29 +124,8 @@ impl Naive<'_> {
         dates: &[NaiveDate],
         current: usize,
     ) -> Value {
-        let by_period = node.frequency >= Frequency::Monthly;
+        let (members, covered) = members(node.frequency, window, excluding, dates, current);
         let today = dates[current];
-        let last = current + usize::from(!excluding);
-        let (members, covered): (Vec<usize>, bool) = match window {
-            Window::Count(n) => {
-                let n = n as usize;
-                ((last.saturating_sub(n)..last).collect(), last >= n)
-            }
-            Window::Span(span) => {
-                let first = match span {
-                    Span::Months(n) if by_period => {
-                        let month = today.with_day(1).unwrap();
-                        month - Months::new(if excluding { n } else { n - 1 })
-                    }
-                    Span::Months(n) if excluding => today - Months::new(n),
-                    Span::Months(n) => today - Months::new(n) + Days::new(1),
-                    Span::Days(n) if excluding => today - Days::new(n.into()),
-                    Span::Days(n) => today - Days::new(n.into()) + Days::new(1),
-                };
-                let members = (0..last).filter(|i| dates[*i] >= first).collect();
-                (members, dates[0] < node.frequency.covered_before(first))
-            }
-        };
         let values: Vec<Value> = members
             .iter()
             .map(|i| self.value(over, dates[*i]))
@@ -253,5 +232,38 @@ fn three_valued(left: Value, right: Value, deciding: bool) -> Value {
         (l, r) if l == decided || r == decided => decided,
         (Value::Missing(_), _) => left,
         _ => right,
+    }
+}
+
+/// The dates in a window by their index, and whether the series covers it.
+fn members(
+    frequency: Frequency,
+    window: Window,
+    excluding: bool,
+    dates: &[NaiveDate],
+    current: usize,
+) -> (Vec<usize>, bool) {
+    let by_period = frequency >= Frequency::Monthly;
+    let today = dates[current];
+    let last = current + usize::from(!excluding);
+    match window {
+        Window::Count(n) => {
+            let n = n as usize;
+            ((last.saturating_sub(n)..last).collect(), last >= n)
+        }
+        Window::Span(span) => {
+            let first = match span {
+                Span::Months(n) if by_period => {
+                    let month = today.with_day(1).unwrap();
+                    month - Months::new(if excluding { n } else { n - 1 })
+                }
+                Span::Months(n) if excluding => today - Months::new(n),
+                Span::Months(n) => today - Months::new(n) + Days::new(1),
+                Span::Days(n) if excluding => today - Days::new(n.into()),
+                Span::Days(n) => today - Days::new(n.into()) + Days::new(1),
+            };
+            let members = (0..last).filter(|i| dates[*i] >= first).collect();
+            (members, dates[0] < frequency.covered_before(first))
+        }
     }
 }
