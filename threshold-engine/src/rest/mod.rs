@@ -2,16 +2,23 @@
 //!
 //! A route is in the file of its subject; what all services have in common is in `service::rest`.
 
+mod consumption;
+mod definitions;
 mod document;
+mod evaluate;
+mod inputs;
+mod parked;
+mod pattern_view;
+mod patterns;
+mod regimes;
 
 use std::time::Duration;
 
 use axum::{Router, middleware};
 use consumer::{ConsumerAdmin, ConsumerStatus};
-use event_log::EventLog;
 use service::rest::{Operation, limit_time};
 use sqlx::PgPool;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::service::{Definitions, SharedMemory};
 
@@ -19,7 +26,6 @@ use crate::service::{Definitions, SharedMemory};
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) pool: PgPool,
-    pub(crate) log: EventLog,
     pub(crate) memory: SharedMemory,
     pub(crate) definitions: Definitions,
     pub(crate) admin: ConsumerAdmin,
@@ -29,6 +35,20 @@ pub(crate) struct App {
 /// All routes. A request that takes longer than `request_timeout` is answered 504.
 pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) -> Router {
     let routes = OpenApiRouter::with_openapi(document::base())
+        .routes(routes!(patterns::list))
+        .routes(routes!(patterns::get))
+        .routes(routes!(patterns::enable))
+        .routes(routes!(patterns::disable))
+        .routes(routes!(definitions::get))
+        .routes(routes!(definitions::reload))
+        .routes(routes!(evaluate::evaluate))
+        .routes(routes!(inputs::list))
+        .routes(routes!(regimes::list))
+        .routes(routes!(parked::list))
+        .routes(routes!(parked::retry))
+        .routes(routes!(parked::discard))
+        .routes(routes!(consumption::list))
+        .routes(routes!(consumption::reset))
         .layer(middleware::from_fn_with_state(request_timeout, limit_time))
         .with_state(app);
     service::rest::finish(routes, operation, request_timeout)

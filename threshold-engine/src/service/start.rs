@@ -65,7 +65,6 @@ impl Service {
         let addresses = listeners.addresses()?;
         let app = rest::App {
             pool: pool.clone(),
-            log: log.clone(),
             memory: Arc::clone(&memory),
             definitions: definitions.clone(),
             admin: consumer.admin(),

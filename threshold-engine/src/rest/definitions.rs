@@ -1,0 +1,80 @@
+//! The files of definitions.
+
+use axum::{Json, extract::State};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use service::rest::{Always, Problem};
+use utoipa::ToSchema;
+
+use super::App;
+
+/// What the last reading of the files found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DefinitionsView {
+    /// The folder.
+    folder: String,
+    /// When the files were read.
+    read_at: Option<DateTime<Utc>>,
+    /// What is wrong with them; what ran before goes on.
+    mistakes: Vec<MistakeView>,
+}
+
+/// Something wrong with a file.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MistakeView {
+    #[schema(example = "stress/vix-above-30.toml")]
+    file: String,
+    /// From 1; 0 if the file as a whole is meant.
+    line: usize,
+    reason: String,
+}
+
+/// What a reload changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReloadedView {
+    /// Ids of what was put to work.
+    put: Vec<String>,
+    /// Ids of what was taken away.
+    removed: Vec<String>,
+    #[serde(flatten)]
+    definitions: DefinitionsView,
+}
+
+fn view(app: &App) -> DefinitionsView {
+    let report = app.definitions.report();
+    let mistakes = report.mistakes.into_iter().map(|mistake| MistakeView {
+        file: mistake.file.display().to_string(),
+        line: mistake.line,
+        reason: mistake.reason,
+    });
+    DefinitionsView {
+        folder: app.definitions.folder().display().to_string(),
+        read_at: report.read_at,
+        mistakes: mistakes.collect(),
+    }
+}
+
+/// The files of patterns and regimes, and what is wrong with them
+#[utoipa::path(
+    get, path = "/v1/definitions", operation_id = "getDefinitions", tag = "patterns",
+    responses((status = 200, description = "As last read", body = DefinitionsView), Always)
+)]
+pub(super) async fn get(State(app): State<App>) -> Json<DefinitionsView> {
+    Json(view(&app))
+}
+
+/// Read the files now
+///
+/// They are read by themselves soon after they have changed.
+#[utoipa::path(
+    post, path = "/v1/definitions/reload", operation_id = "reloadDefinitions", tag = "patterns",
+    responses((status = 200, description = "What changed", body = ReloadedView), Always)
+)]
+pub(super) async fn reload(State(app): State<App>) -> Result<Json<ReloadedView>, Problem> {
+    let reloaded = app.definitions.reload().await?;
+    Ok(Json(ReloadedView {
+        put: reloaded.put,
+        removed: reloaded.removed,
+        definitions: view(&app),
+    }))
+}

@@ -1,0 +1,134 @@
+//! Patterns, and switching them on and off.
+
+use axum::extract::State;
+use chrono::Utc;
+use serde::Deserialize;
+use service::rest::{
+    Always, Body, One, Problem, ProblemKind,
+    extract::{Id, Json},
+};
+use utoipa::ToSchema;
+
+use super::{
+    App,
+    pattern_view::{PatternDetail, PatternList, PatternView},
+};
+use crate::store;
+
+const REASON_CHARS_MAX: usize = 500;
+
+/// Why a pattern is switched.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SwitchRequest {
+    /// For those who come after; 1 to 500 characters.
+    #[schema(example = "flickers until the source is repaired")]
+    reason: String,
+}
+
+/// All patterns, what they are and why
+#[utoipa::path(
+    get, path = "/v1/patterns", operation_id = "listPatterns", tag = "patterns",
+    responses((status = 200, description = "All patterns, by id", body = PatternList), Always)
+)]
+pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<PatternList>, Problem> {
+    let statuses = app.memory.lock().await.engine.status(today());
+    let mut patterns: Vec<PatternView> = statuses.into_iter().map(Into::into).collect();
+    for (id, pattern) in &app.definitions.report().patterns {
+        if !patterns.iter().any(|view| view.id == *id) {
+            patterns.push((&**pattern).into());
+        }
+    }
+    patterns.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(axum::Json(PatternList { patterns }))
+}
+
+/// One pattern, with its definition and its past
+#[utoipa::path(
+    get, path = "/v1/patterns/{id}", operation_id = "getPattern", tag = "patterns",
+    params(("id" = String, Path, description = "Id of the pattern")),
+    responses((status = 200, description = "The pattern", body = PatternDetail), Always, One)
+)]
+pub(super) async fn get(
+    State(app): State<App>,
+    Id(id): Id,
+) -> Result<axum::Json<PatternDetail>, Problem> {
+    Ok(axum::Json(detail(&app, &id).await?))
+}
+
+/// Evaluate a pattern that was switched off
+///
+/// It is evaluated from now on as though it had been on all the time; nothing is told of the past.
+/// This holds whatever its file says, until it is switched again.
+#[utoipa::path(
+    post, path = "/v1/patterns/{id}/enable", operation_id = "enablePattern", tag = "patterns",
+    params(("id" = String, Path, description = "Id of the pattern")), request_body = SwitchRequest,
+    responses((status = 200, description = "The pattern", body = PatternDetail), Always, Body, One)
+)]
+pub(super) async fn enable(
+    State(app): State<App>,
+    Id(id): Id,
+    Json(request): Json<SwitchRequest>,
+) -> Result<axum::Json<PatternDetail>, Problem> {
+    switch(&app, &id, true, &request).await
+}
+
+/// Evaluate a pattern no longer
+///
+/// This holds whatever its file says, until it is switched again.
+#[utoipa::path(
+    post, path = "/v1/patterns/{id}/disable", operation_id = "disablePattern", tag = "patterns",
+    params(("id" = String, Path, description = "Id of the pattern")), request_body = SwitchRequest,
+    responses((status = 200, description = "The pattern", body = PatternDetail), Always, Body, One)
+)]
+pub(super) async fn disable(
+    State(app): State<App>,
+    Id(id): Id,
+    Json(request): Json<SwitchRequest>,
+) -> Result<axum::Json<PatternDetail>, Problem> {
+    switch(&app, &id, false, &request).await
+}
+
+async fn switch(
+    app: &App,
+    id: &str,
+    enabled: bool,
+    request: &SwitchRequest,
+) -> Result<axum::Json<PatternDetail>, Problem> {
+    let chars = request.reason.trim().chars().count();
+    if !(1..=REASON_CHARS_MAX).contains(&chars) || request.reason.contains('\0') {
+        let problem = format!("is to have 1 to {REASON_CHARS_MAX} characters");
+        return Err(Problem::field(ProblemKind::InvalidRequest, "reason", problem));
+    }
+    detail(app, id).await?;
+    let reason = request.reason.trim();
+    app.definitions.switch(id, enabled, reason).await?;
+    Ok(axum::Json(detail(app, id).await?))
+}
+
+async fn detail(app: &App, id: &str) -> Result<PatternDetail, Problem> {
+    let switches = store::switches_of(&app.pool, id).await?;
+    {
+        let memory = app.memory.lock().await;
+        let run = memory.engine.pattern(id);
+        if let Some((run, now)) = run.zip(memory.engine.pattern_status(id, today())) {
+            let (now, spells) = (now.into(), run.spells());
+            return Ok(PatternDetail::new(run.pattern(), now, spells, switches));
+        }
+    }
+    match app.definitions.report().patterns.get(id) {
+        Some(pattern) => {
+            let now = (&**pattern).into();
+            Ok(PatternDetail::new(pattern, now, Vec::new(), switches))
+        }
+        None => Err(Problem::field(
+            ProblemKind::NotFound,
+            "id",
+            format!("there is no pattern {id}"),
+        )),
+    }
+}
+
+fn today() -> chrono::NaiveDate {
+    Utc::now().date_naive()
+}
