@@ -48,6 +48,30 @@ pub(crate) enum Command {
     Range(RangeOptions),
     /// Tell what a log is and holds
     Info(InfoOptions),
+    /// Run the collector and the threshold engine in this process
+    Up(UpOptions),
+}
+
+/// Variables of the environment go to both services, but those of addresses (REST__…, GRPC__…),
+/// schemas and logs (EVENTS__…) to neither; COLLECTOR__GRPC__PORT is the collector's GRPC__PORT, and
+/// ENGINE__GRPC__PORT the engine's.
+#[derive(Debug, Args)]
+pub(crate) struct UpOptions {
+    /// Configuration file of the collector
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collector_config: Option<PathBuf>,
+    /// Configuration file of the threshold engine
+    #[arg(long, value_name = "FILE")]
+    pub(crate) engine_config: Option<PathBuf>,
+    /// Folder with patterns and regimes
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) patterns: Option<String>,
+    /// Any setting of the collector by its key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) collector_set: Vec<String>,
+    /// Any setting of the threshold engine by its key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) engine_set: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,4 +1,4 @@
-//! `atlas`, the command line: follow a log, publish to it, look into it.
+//! `atlas`, the command line: follow a log, publish to it, look into it, run everything.
 //!
 //! Where to change what: commands and flags in `arguments`, the wire in `connection`, exit codes and
 //! messages in `failure`, how an event reads in `text`.
@@ -15,6 +15,7 @@ mod source;
 mod tail;
 mod text;
 mod time;
+mod up;
 
 use std::process::ExitCode;
 
@@ -24,14 +25,21 @@ use failure::Failure;
 use output::Output;
 use tokio_util::sync::CancellationToken;
 
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match &arguments.command {
+        Command::Up(options) => up::run(options),
+        _ => run_client(&arguments),
+    }
+}
+
 // One worker keeps connections alive while this thread waits for a slow reader of its output.
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
-async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+async fn run_client(arguments: &Arguments) -> ExitCode {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let mut output = Output::standard();
-    let ended = run(&arguments, &mut output, &stop).await;
+    let ended = run(arguments, &mut output, &stop).await;
     match ended.and_then(|()| Ok(output.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has seen enough.
@@ -59,6 +67,7 @@ async fn run(
         Command::Get(options) => until(stop, inspect::get(server, options, output)).await,
         Command::Range(options) => until(stop, inspect::range(server, options, output)).await,
         Command::Info(options) => until(stop, inspect::info(server, options, output)).await,
+        Command::Up(_) => Err(Failure::Usage("up is no command of a client".to_owned())),
     }
 }
 

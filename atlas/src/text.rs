@@ -141,11 +141,14 @@ fn failure(failed: &CollectionFailedEvent) -> String {
 }
 
 fn crossing(crossed: &ThresholdCrossedEvent) -> String {
-    let direction = match crossed.direction() {
-        CrossingDirection::Unspecified => "changed",
-        CrossingDirection::Entered => "entered",
-        CrossingDirection::Cleared => "cleared",
-        CrossingDirection::Revised => "revised",
+    let direction = match (crossed.direction(), crossed.withdrawn) {
+        (CrossingDirection::Revised, false) => {
+            format!("after all {}", turn(crossed.revised_direction()))
+        }
+        (CrossingDirection::Revised, true) => {
+            format!("after all not {}", turn(crossed.revised_direction()))
+        }
+        (direction, _) => turn(direction).to_owned(),
     };
     let compared = match (&crossed.value, &crossed.threshold) {
         (Some(value), Some(threshold)) => format!(" ({value} against {threshold})"),
@@ -159,6 +162,15 @@ fn crossing(crossed: &ThresholdCrossedEvent) -> String {
     ))
 }
 
+fn turn(direction: CrossingDirection) -> &'static str {
+    match direction {
+        CrossingDirection::Unspecified => "changed",
+        CrossingDirection::Entered => "entered",
+        CrossingDirection::Cleared => "cleared",
+        CrossingDirection::Revised => "revised",
+    }
+}
+
 fn regime(transition: &RegimeTransitionEvent) -> String {
     let RegimeTransitionEvent {
         model_id,
@@ -167,8 +179,13 @@ fn regime(transition: &RegimeTransitionEvent) -> String {
         since,
         ..
     } = transition;
+    let told = match (transition.revised, transition.withdrawn) {
+        (true, true) => " (after all not)",
+        (true, false) => " (after all)",
+        (false, _) => "",
+    };
     clean(&format!(
-        "{model_id} {from_regime} -> {to_regime} since {since}"
+        "{model_id} {from_regime} -> {to_regime} since {since}{told}"
     ))
 }
 

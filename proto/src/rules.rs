@@ -123,6 +123,8 @@ fn check_transition(event: &RegimeTransitionEvent) -> Result<(), Violation> {
     check_text("from_regime", &event.from_regime, NAME_CHARS_MAX)?;
     check_text("since", &event.since, NAME_CHARS_MAX)?;
     check_text("cause_event_id", &event.cause_event_id, NAME_CHARS_MAX)?;
+    check_text("model_version", &event.model_version, NAME_CHARS_MAX)?;
+    check_text("revises_event_id", &event.revises_event_id, NAME_CHARS_MAX)?;
     for (index, id) in event.trigger_pattern_ids.iter().enumerate() {
         check_name(&format!("trigger_pattern_ids[{index}]"), id, NAME_CHARS_MAX)?;
     }

@@ -122,6 +122,14 @@ impl From<&Crossing> for ThresholdCrossedEvent {
             revises_event_id: crossing
                 .revises
                 .map_or_else(String::new, |id| id.to_string()),
+            revised_direction: match (crossing.direction, crossing.turn) {
+                (Direction::Revised, Turn::Entered) => CrossingDirection::Entered.into(),
+                (Direction::Revised, Turn::Cleared) => CrossingDirection::Cleared.into(),
+                (Direction::Entered | Direction::Cleared, _) => {
+                    CrossingDirection::Unspecified.into()
+                }
+            },
+            withdrawn: !crossing.stands,
         }
     }
 }
@@ -148,6 +156,12 @@ impl From<&Transition> for RegimeTransitionEvent {
             trigger_pattern_ids: transition.triggers.clone(),
             cause_event_id: transition.cause.event_id.to_string(),
             cause_position: transition.cause.position,
+            model_version: transition.model.version.clone(),
+            revised: transition.revised,
+            withdrawn: !transition.stands,
+            revises_event_id: transition
+                .revises
+                .map_or_else(String::new, |id| id.to_string()),
         }
     }
 }

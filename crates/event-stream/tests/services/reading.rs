@@ -399,6 +399,10 @@ fn every_kind() -> Vec<Event> {
         trigger_pattern_ids: vec!["vix-high".to_owned(), "sahm".to_owned()],
         cause_event_id: custom_event(1).event_id,
         cause_position: u64::MAX,
+        model_version: "0123456789abcdef".to_owned(),
+        revised: true,
+        withdrawn: true,
+        revises_event_id: custom_event(2).event_id,
     });
     let list = Value {
         kind: Some(Kind::ListValue(ListValue {

@@ -1,0 +1,158 @@
+//! The collector and the threshold engine in one process: the engine reads the collector's log
+//! without a network between them, through the same code as over gRPC.
+
+use std::{io::Write, process::ExitCode};
+
+use collector::{config as collector_config, service as collecting};
+
+use service::{EXIT_CONFIG, Listeners, Signals, fail};
+use threshold_engine::{
+    config as engine_config,
+    service::{self as evaluating, Source},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::UpOptions;
+
+const PROGRAM: &str = "atlas up";
+/// The name under which the engine's checkpoint is found, as where it consumes over gRPC.
+const SOURCE: &str = "collector";
+/// What one service has for itself: both cannot listen at one address.
+const OF_ONE: [&str; 4] = ["REST__", "GRPC__", "EVENTS__", "DATABASE__SCHEMA"];
+const OF_COLLECTOR: &str = "COLLECTOR__";
+const OF_ENGINE: &str = "ENGINE__";
+
+/// Runs both until a signal asks them to end, or one of them ends.
+pub(crate) fn run(options: &UpOptions) -> ExitCode {
+    let environment = service::environment();
+    let collector = collector_config::load(
+        &collector_config::Flags {
+            config: options.collector_config.clone(),
+            set: options.collector_set.clone(),
+            ..collector_config::Flags::default()
+        },
+        &environment_of(OF_COLLECTOR, &environment),
+    );
+    let engine = engine_config::load(
+        &engine_config::Flags {
+            config: options.engine_config.clone(),
+            patterns: options.patterns.clone(),
+            set: options.engine_set.clone(),
+            ..engine_config::Flags::default()
+        },
+        &environment_of(OF_ENGINE, &environment),
+    );
+    let (collector, engine) = match (collector, engine) {
+        (Ok(collector), Ok(engine)) => (collector, engine),
+        (Err(error), _) => return fail("atlas up: collector", &error, EXIT_CONFIG),
+        (_, Err(error)) => return fail("atlas up: threshold engine", &error, EXIT_CONFIG),
+    };
+    service::telemetry::write_log_lines(&collector.telemetry);
+    match run_both(collector, engine) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(PROGRAM, error.as_ref(), 1),
+    }
+}
+
+/// The variables that one of the services sees.
+fn environment_of(prefix: &str, all: &[(String, String)]) -> Vec<(String, String)> {
+    let seen = |(name, value): &(String, String)| {
+        let upper = name.to_ascii_uppercase();
+        if let Some(own) = upper.strip_prefix(prefix) {
+            return Some((own.to_owned(), value.clone()));
+        }
+        let is_of_one = OF_ONE.iter().any(|of_one| upper.starts_with(of_one));
+        (!is_of_one).then(|| (name.clone(), value.clone()))
+    };
+    let mut seen: Vec<_> = all.iter().filter_map(seen).collect();
+    // Its own come last, and are stronger.
+    seen.sort_by_key(|(name, _)| all.iter().any(|(given, _)| given == name) as u8 ^ 1);
+    seen
+}
+
+#[tokio::main]
+async fn run_both(
+    collector: collector_config::Config,
+    engine: engine_config::Config,
+) -> anyhow::Result<()> {
+    let metrics = collector::telemetry::keep_metrics()?;
+    evaluating::describe_metrics();
+    let mut signals = Signals::watch()?;
+    let starting = async {
+        let collector_listeners = Listeners::bind(&collector).await?;
+        let engine_listeners = Listeners::bind(&engine).await?;
+        let collector =
+            collecting::Service::start(collector, collector_listeners, metrics.clone()).await?;
+        let source = Source::in_process(SOURCE, collector.log());
+        let engine =
+            evaluating::Service::start(engine, vec![source], engine_listeners, metrics).await?;
+        anyhow::Ok((collector, engine))
+    };
+    let (collector, engine) = tokio::select! {
+        started = starting => started?,
+        () = signals.next() => return Ok(()),
+    };
+    announce(&collector, &engine)?;
+    let shutdown = CancellationToken::new();
+    let collecting = async {
+        let ended = collector.run(shutdown.clone()).await;
+        shutdown.cancel();
+        ended
+    };
+    let evaluating = async {
+        let ended = engine.run(shutdown.clone()).await;
+        shutdown.cancel();
+        ended
+    };
+    let both = async { tokio::join!(collecting, evaluating) };
+    let Some((collected, evaluated)) = signals.end(both, &shutdown).await else {
+        anyhow::bail!("ended at once by a second signal");
+    };
+    evaluated?;
+    Ok(collected?)
+}
+
+fn announce(collector: &collecting::Service, engine: &evaluating::Service) -> std::io::Result<()> {
+    let mut output = std::io::stdout();
+    let (rest, grpc) = (collector.rest_address(), collector.grpc_address());
+    let collecting = match collector.collects() {
+        true => "",
+        false => "; not collecting, since FRED_API_KEY is not set",
+    };
+    writeln!(
+        output,
+        "collector is ready: REST http://{rest}, gRPC http://{grpc}{collecting}"
+    )?;
+    let (rest, grpc) = (engine.rest_address(), engine.grpc_address());
+    writeln!(
+        output,
+        "threshold engine is ready: REST http://{rest}, gRPC http://{grpc}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_service_has_addresses_of_its_own() {
+        let all: Vec<_> = [
+            ("COLLECTOR__GRPC__PORT", "1"),
+            ("Engine__Grpc__Port", "2"),
+            ("GRPC__PORT", "3"),
+            ("DATABASE_URL", "postgres://db/atlas"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        let find = |prefix, name: &str| {
+            let seen = environment_of(prefix, &all);
+            seen.into_iter()
+                .find(|(given, _)| given == name)
+                .map(|(_, value)| value)
+        };
+        assert_eq!(find(OF_COLLECTOR, "GRPC__PORT").as_deref(), Some("1"));
+        assert_eq!(find(OF_ENGINE, "GRPC__PORT").as_deref(), Some("2"));
+        let url = Some("postgres://db/atlas");
+        assert_eq!(find(OF_ENGINE, "DATABASE_URL").as_deref(), url);
+    }
+}
