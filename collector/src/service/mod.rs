@@ -66,6 +66,11 @@ impl Service {
         self.addresses.grpc
     }
 
+    /// The collector's log, for those who follow it in the same process.
+    pub fn log(&self) -> EventLog {
+        self.log.clone()
+    }
+
     /// Whether it collects. Without a key for the source it only serves and accepts events.
     pub fn collects(&self) -> bool {
         self.worker.is_some()

@@ -102,7 +102,10 @@ fn sources(reader: &mut Reader) -> Vec<SourceConfig> {
         });
     }
     if sources.is_empty() {
-        reader.refuse(SOURCES_KEY, "names no source, such as [\"http://127.0.0.1:5001\"]");
+        reader.refuse(
+            SOURCES_KEY,
+            "names no source, such as [\"http://127.0.0.1:5001\"]",
+        );
     }
     sources
 }

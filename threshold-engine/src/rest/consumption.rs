@@ -59,7 +59,9 @@ pub(super) struct ResetRequest {
 pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<CheckpointList>, Problem> {
     let stored = app.admin.checkpoints().await.map_err(failed)?;
     let sources = app.status.sources().into_iter().map(|lag| {
-        let found = stored.iter().find(|checkpoint| checkpoint.source == lag.source);
+        let found = stored
+            .iter()
+            .find(|checkpoint| checkpoint.source == lag.source);
         let log_id = found.and_then(|checkpoint| checkpoint.log_id);
         CheckpointView {
             log_id: log_id.or(lag.log_id).map(|id| id.to_string()),

@@ -67,9 +67,9 @@ pub(super) async fn evaluate(
             points: points.len(),
         }
     });
-    let evaluated = trying.await.map_err(|_| {
-        Problem::new(ProblemKind::Internal, "the pattern could not be evaluated")
-    })?;
+    let evaluated = trying
+        .await
+        .map_err(|_| Problem::new(ProblemKind::Internal, "the pattern could not be evaluated"))?;
     Ok(axum::Json(evaluated))
 }
 

@@ -141,7 +141,11 @@ pub(super) async fn list(
     let after = query.after.unwrap_or(0);
     // One more than asked for tells whether there is a next page.
     let probe = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let mut events = app.admin.parked(&filter, after, probe).await.map_err(failed)?;
+    let mut events = app
+        .admin
+        .parked(&filter, after, probe)
+        .await
+        .map_err(failed)?;
     let has_more = events.len() > limit;
     events.truncate(limit);
     let next = events.last().filter(|_| has_more).map(|last| last.id);

@@ -98,7 +98,11 @@ async fn switch(
     let chars = request.reason.trim().chars().count();
     if !(1..=REASON_CHARS_MAX).contains(&chars) || request.reason.contains('\0') {
         let problem = format!("is to have 1 to {REASON_CHARS_MAX} characters");
-        return Err(Problem::field(ProblemKind::InvalidRequest, "reason", problem));
+        return Err(Problem::field(
+            ProblemKind::InvalidRequest,
+            "reason",
+            problem,
+        ));
     }
     detail(app, id).await?;
     let reason = request.reason.trim();

@@ -111,7 +111,8 @@ impl Definitions {
 
     async fn reload_in(&self, connection: &mut PgConnection) -> Result<Reloaded, sqlx::Error> {
         let (folder, collected) = (self.folder.to_path_buf(), self.collected.clone());
-        let reading = tokio::task::spawn_blocking(move || Files::read(&folder, collected.as_deref()));
+        let reading =
+            tokio::task::spawn_blocking(move || Files::read(&folder, collected.as_deref()));
         let files = reading
             .await
             .map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
@@ -205,7 +206,14 @@ impl Files {
                 let key = (Kind::Pattern, pattern.id.clone());
                 let enabled = pattern.enabled;
                 let definition = Definition::pattern(Pattern::clone(&pattern));
-                wanted.insert(key, Wanted { definition, put, enabled });
+                wanted.insert(
+                    key,
+                    Wanted {
+                        definition,
+                        put,
+                        enabled,
+                    },
+                );
             }
         }
         for regime in library.regimes {
@@ -213,7 +221,14 @@ impl Files {
             if let Some(put) = content(folder, &file, version, &mut mistakes) {
                 let key = (Kind::Regime, regime.id.clone());
                 let definition = Definition::Regime(regime);
-                wanted.insert(key, Wanted { definition, put, enabled: true });
+                wanted.insert(
+                    key,
+                    Wanted {
+                        definition,
+                        put,
+                        enabled: true,
+                    },
+                );
             }
         }
         Self { wanted, mistakes }
@@ -231,7 +246,10 @@ impl Files {
         };
         let runs = |(kind, id): &Key, version: &str| {
             let same = |change: &&Change| change.kind == *kind && change.id == *id;
-            let put = running.iter().find(same).and_then(|change| change.put.as_ref());
+            let put = running
+                .iter()
+                .find(same)
+                .and_then(|change| change.put.as_ref());
             put.is_some_and(|put| put.version == version)
         };
         let put = self

@@ -85,7 +85,9 @@ impl Memory {
         let history = History::read(connection).await?;
         let points = history.points.len();
         let playing = tokio::task::spawn_blocking(move || history.play());
-        self.engine = playing.await.map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
+        self.engine = playing
+            .await
+            .map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
         self.head = Some(head);
         let seconds = started.elapsed().as_secs_f64();
         histogram!("thresholdengine_rebuild_seconds").record(seconds);
@@ -159,7 +161,9 @@ impl History {
             (change, definition)
         };
         let changes: Vec<_> = changes.into_iter().map(read).collect();
-        let definitions = changes.iter().filter_map(|(_, definition)| definition.as_ref());
+        let definitions = changes
+            .iter()
+            .filter_map(|(_, definition)| definition.as_ref());
         let series: BTreeSet<&str> = definitions.flat_map(Definition::series).collect();
         let series: Vec<String> = series.into_iter().map(str::to_owned).collect();
         let points = store::points_of(connection, &series).await?;

@@ -12,6 +12,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use consumer::Consumer;
+pub use consumer::Source;
 use event_log::EventLog;
 use event_stream::StreamConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -61,7 +62,7 @@ impl std::fmt::Debug for Service {
 /// [`ServeError`].
 pub async fn serve(
     config: Config,
-    sources: Vec<consumer::Source>,
+    sources: Vec<Source>,
     listeners: Listeners,
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
@@ -110,8 +111,6 @@ impl Service {
             watching.await;
             Ok(())
         });
-        Ok(parts
-            .run(shutdown, self.drain, self.log, self.pool)
-            .await?)
+        Ok(parts.run(shutdown, self.drain, self.log, self.pool).await?)
     }
 }

@@ -11,10 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    Service, StartError,
-    definitions::Definitions,
-    memory::Memory,
-    telemetry::METRICS_PREFIX,
+    Service, StartError, definitions::Definitions, memory::Memory, telemetry::METRICS_PREFIX,
 };
 use crate::{
     config::Config,
@@ -54,8 +51,7 @@ impl Service {
         let consumer = Consumer::open(pool.clone(), consumer_config, sources).await?;
         let memory = Arc::new(Mutex::new(Memory::new()));
         let collected = config.patterns.collected.clone();
-        let definitions =
-            Definitions::new(pool.clone(), Arc::clone(&memory), folder, collected);
+        let definitions = Definitions::new(pool.clone(), Arc::clone(&memory), folder, collected);
         definitions.reload().await?;
         let found = definitions.report();
         let (patterns, mistakes) = (found.patterns.len(), found.mistakes.len());

@@ -122,7 +122,12 @@ impl Reader {
         let texts: Option<Vec<String>> = match value.kind {
             ValueKind::String(texts) => {
                 let texts = texts.split(',').map(str::trim);
-                Some(texts.filter(|text| !text.is_empty()).map(str::to_owned).collect())
+                Some(
+                    texts
+                        .filter(|text| !text.is_empty())
+                        .map(str::to_owned)
+                        .collect(),
+                )
             }
             ValueKind::Array(entries) => entries
                 .into_iter()
