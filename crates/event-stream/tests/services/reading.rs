@@ -355,6 +355,8 @@ fn crossed(series_ids: &[&str]) -> Payload {
         observation_date: "2025-06-01".to_owned(),
         message: "VIX is 31.25".to_owned(),
         revises_event_id: String::new(),
+        revised_direction: CrossingDirection::Cleared.into(),
+        withdrawn: true,
     })
 }
 
