@@ -1,0 +1,165 @@
+//! A log to consume, and the database of engines.
+
+use std::time::Duration;
+
+use atlas_events::{Event, EventFilter};
+use consumer::Source;
+use event_log::{EventLog, Followed, LogConfig};
+use event_stream::{StreamConfig, serve};
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use test_support::{TestDatabase, eventually};
+use threshold_engine::{
+    SERVICE,
+    config::{Config, Flags, load},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::scenario::Folder;
+
+/// Longer than anything here takes; a test that waits this long has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const COLLECTED: &str = "collected";
+pub(crate) const SOURCE: &str = "collector";
+const CONNECTIONS_MAX: u32 = 4;
+
+/// How a log is consumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Grpc,
+    InProcess,
+}
+
+/// A log `collected`, served over gRPC, and definitions.
+pub(crate) struct Bed {
+    pub(crate) database: TestDatabase,
+    pub(crate) log: EventLog,
+    pub(crate) url: String,
+    pub(crate) folder: Folder,
+}
+
+/// Opens the log that is consumed, as each process that uses it does.
+pub(crate) async fn open_log(database_url: &str, schema: &str) -> EventLog {
+    let pool = event_log::connect(database_url, schema, CONNECTIONS_MAX)
+        .await
+        .unwrap();
+    let config = LogConfig {
+        poll_interval: Duration::from_millis(100),
+        ..LogConfig::default()
+    };
+    EventLog::open(pool, config, None).await.unwrap()
+}
+
+impl Bed {
+    pub(crate) async fn create(folder: Folder) -> Self {
+        let database = TestDatabase::create().await;
+        let log = open_log(&database.url(), COLLECTED).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = serve(
+            listener,
+            log.clone(),
+            StreamConfig::default(),
+            CancellationToken::new(),
+        );
+        tokio::spawn(serving);
+        Self {
+            database,
+            log,
+            url,
+            folder,
+        }
+    }
+
+    /// The configuration of an engine with its own schema, on free ports.
+    pub(crate) fn config(&self, schema: &str) -> Config {
+        let flags = Flags {
+            set: self.settings(schema),
+            ..Flags::default()
+        };
+        load(&flags, &[]).unwrap()
+    }
+
+    /// The same, as arguments of `--set`.
+    pub(crate) fn settings(&self, schema: &str) -> Vec<String> {
+        vec![
+            format!("database.url={}", self.database.url()),
+            format!("database.schema={schema}"),
+            format!("database.connections_max={CONNECTIONS_MAX}"),
+            "rest.address=127.0.0.1:0".to_owned(),
+            "grpc.address=127.0.0.1:0".to_owned(),
+            "events.poll_interval_milliseconds=100".to_owned(),
+            format!("consumer.sources={SOURCE}={}", self.url),
+            "consumer.batch_events_max=50".to_owned(),
+            format!("patterns.folder={}", self.folder.path().display()),
+            "patterns.reload_interval_milliseconds=50".to_owned(),
+            "shutdown.drain_seconds=5".to_owned(),
+        ]
+    }
+
+    pub(crate) fn source(&self, form: Form) -> Source {
+        match form {
+            Form::Grpc => Source::grpc(SOURCE, &self.url).unwrap(),
+            Form::InProcess => Source::in_process(SOURCE, self.log.clone()),
+        }
+    }
+
+    /// A pool in the schema of an engine.
+    pub(crate) async fn pool(&self, schema: &str) -> PgPool {
+        event_log::connect(&self.database.url(), schema, 2)
+            .await
+            .unwrap()
+    }
+
+    /// Waits until an engine has processed everything that the log holds.
+    pub(crate) async fn caught_up(&self, pool: &PgPool) {
+        let last = self.log.head().await.unwrap().last_position.cast_signed();
+        eventually(DEADLINE, async || position(pool).await == Some(last)).await;
+    }
+
+    /// Everything that the engine of a schema has told.
+    pub(crate) async fn told(&self, schema: &str) -> Vec<Event> {
+        let log = open_log(&self.database.url(), schema).await;
+        let events = all_of(&log).await;
+        log.close().await;
+        events
+    }
+}
+
+/// Every event of a log, without when it was stored.
+pub(crate) async fn all_of(log: &EventLog) -> Vec<Event> {
+    let mut follower = log.follow_after(0, EventFilter::default()).await.unwrap();
+    let mut events = Vec::new();
+    loop {
+        match follower.next().await.unwrap() {
+            Followed::Events(delivery) => {
+                events.extend(delivery.events().map(Result::unwrap).map(|event| Event {
+                    recorded_at: None,
+                    ..event
+                }));
+            }
+            Followed::CaughtUp => return events,
+            Followed::FellBehind => {}
+        }
+    }
+}
+
+/// Where the engine's checkpoint is.
+pub(crate) async fn position(pool: &PgPool) -> Option<i64> {
+    let position: Result<Option<Option<i64>>, _> =
+        sqlx::query_scalar("select position from checkpoint where service = $1")
+            .bind(SERVICE)
+            .fetch_optional(pool)
+            .await;
+    // Before the engine has made its tables there is none, and while it is cut off neither.
+    position.ok().flatten().flatten()
+}
+
+/// The recorder is the process's; the tests of one process share it.
+pub(crate) fn metrics() -> PrometheusHandle {
+    static METRICS: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    METRICS
+        .get_or_init(|| threshold_engine::service::keep_metrics().unwrap())
+        .clone()
+}

@@ -1,0 +1,121 @@
+//! Definitions that change while the engine runs.
+
+use sqlx::PgPool;
+use test_support::eventually;
+
+use crate::{
+    bed::{Bed, DEADLINE, Form},
+    life::Life,
+    scenario::{Folder, HIGH, Script},
+};
+
+const ENGINE: &str = "threshold_engine";
+
+/// Ids and versions of what is at work, as the database has it.
+async fn at_work(pool: &PgPool) -> Vec<(String, Option<String>)> {
+    sqlx::query_as(
+        "select id, version from (select distinct on (kind, id) * from definition_changes
+                                  order by kind, id, change desc) as last
+         where version is not null order by id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+async fn count_told(bed: &Bed, pattern: &str) -> usize {
+    let told = bed.told(ENGINE).await;
+    let of = |event: &&atlas_events::Event| {
+        matches!(&event.payload, Some(atlas_events::event::Payload::ThresholdCrossed(crossed))
+            if crossed.pattern_id == pattern)
+    };
+    told.iter().filter(of).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_taken_up_while_the_engine_runs() {
+    let bed = Bed::create(Folder::empty()).await;
+    let mut script = Script::new(5);
+    let life = Life::start(bed.config(ENGINE), bed.source(Form::InProcess)).await;
+    let pool = bed.pool(ENGINE).await;
+    bed.log.append(script.drafts(300)).await.unwrap();
+    bed.caught_up(&pool).await;
+    assert_eq!(count_told(&bed, "alpha-high").await, 0);
+
+    bed.folder.write("high.toml", HIGH);
+    eventually(DEADLINE, async || at_work(&pool).await.len() == 1).await;
+    assert_eq!(
+        count_told(&bed, "alpha-high").await,
+        0,
+        "nothing is told of the past"
+    );
+    bed.log.append(script.drafts(300)).await.unwrap();
+    bed.caught_up(&pool).await;
+    let told = count_told(&bed, "alpha-high").await;
+    assert!(told > 2, "{told}");
+
+    let first = at_work(&pool).await;
+    bed.folder
+        .write("high.toml", &HIGH.replace("ALPHA > 50", "ALPHA > 45"));
+    eventually(DEADLINE, async || at_work(&pool).await != first).await;
+    assert_eq!(at_work(&pool).await.len(), 1);
+
+    bed.folder.remove("high.toml");
+    eventually(DEADLINE, async || at_work(&pool).await.is_empty()).await;
+    let told = count_told(&bed, "alpha-high").await;
+    bed.log.append(script.drafts(300)).await.unwrap();
+    bed.caught_up(&pool).await;
+    assert_eq!(count_told(&bed, "alpha-high").await, told);
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_file_leaves_what_ran_before() {
+    let bed = Bed::create(Folder::with_definitions()).await;
+    let mut script = Script::new(6);
+    let life = Life::start(bed.config(ENGINE), bed.source(Form::InProcess)).await;
+    let pool = bed.pool(ENGINE).await;
+    let before = at_work(&pool).await;
+    assert_eq!(before.len(), 4);
+    bed.folder
+        .write("high.toml", &HIGH.replace("ALPHA > 50", "ALPHA >> 50"));
+    // A file that is read after the broken one.
+    bed.folder
+        .write("later.toml", &HIGH.replace("alpha-high", "later"));
+    eventually(DEADLINE, async || at_work(&pool).await.len() == 5).await;
+    bed.log.append(script.drafts(300)).await.unwrap();
+    bed.caught_up(&pool).await;
+    assert!(count_told(&bed, "alpha-high").await > 2);
+    life.stop().await;
+
+    // Neither does a restart take away what runs.
+    let life = Life::start(bed.config(ENGINE), bed.source(Form::Grpc)).await;
+    assert_eq!(at_work(&pool).await.len(), 5);
+    life.stop().await;
+}
+
+/// What was changed between two points is changed there after a restart, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_do_not_show_where_definitions_were_changed() {
+    let bed = Bed::create(Folder::with_definitions()).await;
+    let (pool_one, pool_two) = (bed.pool("restarted").await, bed.pool("lasting").await);
+    let mut script = Script::new(7);
+    let lasting = Life::start(bed.config("lasting"), bed.source(Form::InProcess)).await;
+    for threshold in ["50", "30", "60", "45"] {
+        let life = Life::start(bed.config("restarted"), bed.source(Form::Grpc)).await;
+        let (one, two) = (at_work(&pool_one).await, at_work(&pool_two).await);
+        let text = HIGH.replace("ALPHA > 50", &format!("ALPHA > {threshold}"));
+        bed.folder
+            .write("high.toml", &text.replace("clear_when = 'ALPHA < 40'", ""));
+        eventually(DEADLINE, async || at_work(&pool_one).await != one).await;
+        eventually(DEADLINE, async || at_work(&pool_two).await != two).await;
+        bed.log.append(script.drafts(200)).await.unwrap();
+        bed.caught_up(&pool_one).await;
+        bed.caught_up(&pool_two).await;
+        life.stop().await;
+    }
+    lasting.stop().await;
+    let told = bed.told("lasting").await;
+    assert!(told.len() > 100, "{}", told.len());
+    assert_eq!(bed.told("restarted").await, told);
+}

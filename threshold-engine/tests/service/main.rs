@@ -1,0 +1,17 @@
+//! The engine as a service: whole engines on a real database, in both forms, killed, cut off,
+//! replayed and reconfigured, and what they tell compared with what the pure engine says.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in what its functions have in common"
+)]
+
+mod bed;
+mod configuration;
+mod definitions;
+mod disturbances;
+mod life;
+mod rest;
+mod scenario;
+mod sources;
+mod told;
