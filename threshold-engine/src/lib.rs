@@ -7,23 +7,23 @@
 
 pub mod backtest;
 pub mod calendar;
-pub mod service;
-pub mod config;
 pub mod check;
 pub mod command;
+pub mod config;
 pub mod definition;
 mod emission;
-mod store;
-mod rest;
-mod handler;
 mod engine;
 pub mod expression;
+mod handler;
 pub mod library;
 pub mod machine;
 pub mod pattern;
 pub mod regime;
+mod rest;
 pub mod series;
+pub mod service;
 pub mod status;
+mod store;
 
 pub use emission::Emission;
 pub use engine::Engine;
