@@ -45,12 +45,12 @@ impl EngineHandler {
         for emission in emissions {
             let index = events.partition_point(|e| e.position() < emission.cause().position);
             let cause = &events[index];
-            count(emission, cause, now);
             let occurred_at = emission.cause().occurred_at;
             if occurred_at < log_acceptance.earliest {
                 counter!("thresholdengine_emissions_too_old_total").increment(1);
                 continue;
             }
+            count(emission, cause, now);
             // What its source accepted is not refused for the clock of this machine.
             let acceptance = Acceptance::new(now.max(occurred_at), log_acceptance.earliest);
             let draft = Draft::new(event_of(emission, cause), &acceptance);

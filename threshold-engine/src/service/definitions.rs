@@ -125,6 +125,7 @@ impl Definitions {
         let (put, removed) = files.differences(&running, &switches);
         let mut reloaded = Reloaded::default();
         if put.is_empty() && removed.is_empty() {
+            gauge!("thresholdengine_patterns").set(memory.engine.patterns().len() as f64);
             return Ok(reloaded);
         }
         memory.changing();

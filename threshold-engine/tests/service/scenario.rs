@@ -69,6 +69,13 @@ enter = 'pattern("alpha-high")'
 id = "calm"
 "#;
 
+/// Definitions besides [`HIGH`], by the names of their files.
+pub(crate) const MORE: [(&str, &str); 3] = [
+    ("spread.toml", SPREAD),
+    ("both.toml", BOTH),
+    ("mood.toml", MOOD),
+];
+
 /// A folder of definitions, gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
@@ -77,12 +84,8 @@ impl Folder {
     /// With the definitions of this scenario.
     pub(crate) fn with_definitions() -> Self {
         let folder = Self::empty();
-        for (name, text) in [
-            ("high.toml", HIGH),
-            ("spread.toml", SPREAD),
-            ("both.toml", BOTH),
-            ("mood.toml", MOOD),
-        ] {
+        folder.write("high.toml", HIGH);
+        for (name, text) in MORE {
             folder.write(name, text);
         }
         folder
