@@ -4,7 +4,6 @@
 use std::{io::Write, process::ExitCode};
 
 use collector::{config as collector_config, service as collecting};
-
 use service::{EXIT_CONFIG, Listeners, Signals, fail};
 use threshold_engine::{
     config as engine_config,
@@ -54,20 +53,18 @@ pub(crate) fn run(options: &UpOptions) -> ExitCode {
     }
 }
 
-/// The variables that one of the services sees.
+/// The variables that one of the services sees; its own come last, and are stronger.
 fn environment_of(prefix: &str, all: &[(String, String)]) -> Vec<(String, String)> {
-    let seen = |(name, value): &(String, String)| {
+    let common = all.iter().filter(|(name, _)| {
         let upper = name.to_ascii_uppercase();
-        if let Some(own) = upper.strip_prefix(prefix) {
-            return Some((own.to_owned(), value.clone()));
-        }
-        let is_of_one = OF_ONE.iter().any(|of_one| upper.starts_with(of_one));
-        (!is_of_one).then(|| (name.clone(), value.clone()))
-    };
-    let mut seen: Vec<_> = all.iter().filter_map(seen).collect();
-    // Its own come last, and are stronger.
-    seen.sort_by_key(|(name, _)| all.iter().any(|(given, _)| given == name) as u8 ^ 1);
-    seen
+        !OF_ONE.iter().any(|of_one| upper.starts_with(of_one))
+    });
+    let own = all.iter().filter_map(|(name, value)| {
+        let upper = name.to_ascii_uppercase();
+        let own = upper.strip_prefix(prefix)?;
+        Some((own.to_owned(), value.clone()))
+    });
+    common.cloned().chain(own).collect()
 }
 
 #[tokio::main]
@@ -140,6 +137,7 @@ mod tests {
             ("COLLECTOR__GRPC__PORT", "1"),
             ("Engine__Grpc__Port", "2"),
             ("GRPC__PORT", "3"),
+            ("ENGINE__DATABASE_URL", "postgres://other/atlas"),
             ("DATABASE_URL", "postgres://db/atlas"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -147,12 +145,13 @@ mod tests {
         let find = |prefix, name: &str| {
             let seen = environment_of(prefix, &all);
             seen.into_iter()
-                .find(|(given, _)| given == name)
+                .rfind(|(given, _)| given == name)
                 .map(|(_, value)| value)
         };
         assert_eq!(find(OF_COLLECTOR, "GRPC__PORT").as_deref(), Some("1"));
         assert_eq!(find(OF_ENGINE, "GRPC__PORT").as_deref(), Some("2"));
-        let url = Some("postgres://db/atlas");
-        assert_eq!(find(OF_ENGINE, "DATABASE_URL").as_deref(), url);
+        let urls = [OF_COLLECTOR, OF_ENGINE].map(|prefix| find(prefix, "DATABASE_URL"));
+        let expected = ["postgres://db/atlas", "postgres://other/atlas"];
+        assert_eq!(urls, expected.map(|url| Some(url.to_owned())));
     }
 }
