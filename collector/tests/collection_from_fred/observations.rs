@@ -166,25 +166,6 @@ async fn ranges_and_vintages_are_read_in_pages() {
 }
 
 #[tokio::test]
-async fn points_that_become_one_in_storage_do_not_stop_the_log() {
-    let (_bed, process) = empty().await;
-    let point = |nanos: &str| format!("2020-02-01T00:00:00.000000{nanos}Z");
-    let (first, second) = (point("100"), point("900"));
-    let event = published(
-        "S",
-        &[
-            ("2020-01-01", Some("1"), Some(&first)),
-            ("2020-01-01", Some("2"), Some(&second)),
-        ],
-    );
-    process.log.append(vec![draft(event)]).await.unwrap();
-    assert_eq!(
-        values(&process, "S", None).await,
-        pairs(&[("2020-01-01", "1")])
-    );
-}
-
-#[tokio::test]
 async fn observations_are_the_fold_of_the_log() {
     let known = day("2020-02-05");
     let series = own_series()

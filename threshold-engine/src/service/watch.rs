@@ -16,13 +16,14 @@ use super::definitions::Definitions;
 
 /// Reloads definitions whenever their files have changed, until `stop`.
 pub(crate) async fn watch(definitions: Definitions, interval: Duration, stop: CancellationToken) {
-    let mut seen = fingerprint(&definitions).await;
+    // Nothing at first: a file may have changed since the service read it at its start.
+    let mut seen = None;
     let mut timer = tokio::time::interval(interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watching = async {
         loop {
             timer.tick().await;
-            let found = fingerprint(&definitions).await;
+            let found = Some(fingerprint(&definitions).await);
             if found == seen {
                 continue;
             }
@@ -45,7 +46,7 @@ async fn fingerprint(definitions: &Definitions) -> u64 {
     hashing.await.unwrap_or_default()
 }
 
-/// Names, sizes and times of change: what an editor or a deployment cannot leave as they were.
+/// Names and contents: two writes in short succession may leave size and time of change as they were.
 fn hash_folder(folder: &Path, depth: usize, hasher: &mut DefaultHasher) {
     const DEPTH_MAX: usize = 8;
     let Ok(entries) = fs::read_dir(folder) else {
@@ -59,11 +60,10 @@ fn hash_folder(folder: &Path, depth: usize, hasher: &mut DefaultHasher) {
             Ok(metadata) if metadata.is_dir() && depth < DEPTH_MAX => {
                 hash_folder(&path, depth + 1, hasher);
             }
-            Ok(metadata) => {
-                metadata.len().hash(hasher);
-                metadata.modified().ok().hash(hasher);
+            Ok(metadata) if metadata.is_file() && path.extension().is_some_and(|e| e == "toml") => {
+                fs::read(&path).ok().hash(hasher);
             }
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
 }
