@@ -40,7 +40,7 @@ async fn measure(bench: &mut Bench<'_>, with_stalled: bool) -> Result<(f64, f64)
     let stage = Stage::open(bench.database_url).await?;
     let address = &stage.server.address;
     let mut stalled = match with_stalled {
-        true => Some(Reader::live(connect(address).await?, 0).await?),
+        true => Some(Reader::raw(connect(address).await?, 0).await?),
         false => None,
     };
     let mut healthy = Reader::raw(connect(address).await?, 0).await?;
