@@ -69,8 +69,8 @@ fn decoding(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx:
     sqlx::Error::Decode(error.into())
 }
 
-/// Times are kept to the microsecond, and an absent one may coincide with one that is given: where
-/// two points of an event become one by that, the first stays.
+/// The contract refuses an event that repeats a date and time, as they are stored. Should one pass all
+/// the same, its first point stays, rather than that one event stops the log.
 async fn insert(connection: &mut PgConnection, columns: &Columns) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into observations (series_id, date, known_from, position, value)
