@@ -36,7 +36,15 @@ const ALLOWED: [(&str, &[&str]); 11] = [
         "atlas",
         &["collector", "threshold-engine", "service", "atlas-events"],
     ),
-    ("bench", &["event-stream", "event-log", "atlas-events"]),
+    (
+        "bench",
+        &[
+            "threshold-engine",
+            "event-stream",
+            "event-log",
+            "atlas-events",
+        ],
+    ),
 ];
 
 /// Libraries that a crate must not see: it would know what it must never know.

@@ -19,6 +19,9 @@ pub(crate) enum Command {
     /// Serve an event log until standard input ends; started by `run`
     #[command(hide = true)]
     Serve(ServeOptions),
+    /// Serve a threshold engine until a signal; started by `run`
+    #[command(hide = true)]
+    ServeEngine(threshold_engine::config::Flags),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +73,8 @@ pub(crate) enum Workload {
     Republish,
     /// A reader that stops reading under full load
     Stalled,
+    /// The threshold engine: a backlog, publish to crossing, a cold start
+    Engine,
 }
 
 /// How much each workload does.
@@ -89,6 +94,7 @@ pub(crate) struct Sizes {
     pub(crate) idle_subscribers: usize,
     pub(crate) republish_events: u64,
     pub(crate) stall_seconds: u64,
+    pub(crate) engine_years: i32,
 }
 
 impl Sizes {
@@ -118,6 +124,7 @@ impl Sizes {
             idle_subscribers: 1_000,
             republish_events: 1_000_000,
             stall_seconds: 8,
+            engine_years: 60,
         }
     }
 
@@ -137,6 +144,7 @@ impl Sizes {
             idle_subscribers: 100,
             republish_events: 20_000,
             stall_seconds: 2,
+            engine_years: 4,
         }
     }
 }

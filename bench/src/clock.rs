@@ -49,6 +49,11 @@ impl Latencies {
         Ok(self.0.record(now_us().saturating_sub(due_us))?)
     }
 
+    /// Records a time in microseconds.
+    pub(crate) fn record(&mut self, microseconds: u64) -> anyhow::Result<()> {
+        Ok(self.0.record(microseconds)?)
+    }
+
     pub(crate) fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
         Ok(self.0.add(&other.0)?)
     }

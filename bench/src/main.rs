@@ -34,6 +34,7 @@ async fn main() -> Result<()> {
     rlimit::increase_nofile_limit(65_536).context("cannot raise the limit of open files")?;
     match Arguments::parse().command {
         Command::Serve(options) => serve::run(&options).await,
+        Command::ServeEngine(flags) => serve_engine(flags).await,
         Command::Run(options) => run(&options).await,
     }
 }
@@ -53,6 +54,14 @@ async fn run(options: &RunOptions) -> Result<()> {
         std::fs::write(path, report.markdown())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    Ok(())
+}
+
+/// The program `threshold-engine serve`, which brings a runtime of its own.
+async fn serve_engine(flags: threshold_engine::config::Flags) -> Result<()> {
+    let run = move || threshold_engine::service::run_program(&flags);
+    let code = tokio::task::spawn_blocking(run).await??;
+    anyhow::ensure!(code == std::process::ExitCode::SUCCESS, "the engine failed");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The workloads, each with its own database and server.
 
 mod catch_up;
+mod engine;
 mod fan_out;
 mod idle;
 mod latency;
@@ -51,6 +52,7 @@ pub(crate) async fn run(options: &RunOptions, report: &mut Report) -> Result<()>
             Workload::Idle => idle::run(&mut bench).await,
             Workload::Republish => republish::run(&mut bench).await,
             Workload::Stalled => stalled::run(&mut bench).await,
+            Workload::Engine => engine::run(&mut bench).await,
         };
         measured.context(name)?;
     }
