@@ -39,6 +39,22 @@ impl Emission {
         }
     }
 
+    /// False: it takes back what was told before.
+    pub fn stands(&self) -> bool {
+        match self {
+            Self::Crossing(crossing) => crossing.stands,
+            Self::Transition(transition) => transition.stands,
+        }
+    }
+
+    /// The event that told of the same before, if one did.
+    pub fn revises(&self) -> Option<Ulid> {
+        match self {
+            Self::Crossing(crossing) => crossing.revises,
+            Self::Transition(transition) => transition.revises,
+        }
+    }
+
     /// The observation date that it is for.
     pub fn date(&self) -> NaiveDate {
         match self {

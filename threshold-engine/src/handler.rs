@@ -113,7 +113,8 @@ fn read_points(events: &[SourcedEvent]) -> Result<Vec<Point>, HandlerError> {
     Ok(points)
 }
 
-fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Result<(), String> {
+/// The points of an event; none if it is of another type. `Err`: why it cannot be evaluated.
+pub(crate) fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Result<(), String> {
     let Some(Payload::SeriesCollected(collected)) = &event.event.payload else {
         return Ok(());
     };

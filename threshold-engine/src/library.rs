@@ -1,6 +1,6 @@
 //! Definitions in a tree of folders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,6 +112,14 @@ impl Library {
             }
             unknown.is_none()
         });
+    }
+
+    /// Every series that a pattern or regime reads.
+    pub fn series(&self) -> BTreeSet<String> {
+        let patterns = self.patterns.iter().map(|pattern| &pattern.program);
+        let regimes = self.regimes.iter().map(|regime| &regime.program);
+        let inputs = patterns.chain(regimes).flat_map(|program| program.inputs());
+        inputs.map(|input| input.series.clone()).collect()
     }
 
     /// Takes away what reads a series that nobody collects, or looks back further than

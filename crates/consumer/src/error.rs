@@ -79,4 +79,12 @@ pub enum ConsumerError {
         /// What the source said.
         reason: String,
     },
+    /// The source stays away, and nobody waits for it.
+    #[error("source \"{name}\" cannot be reached: {reason}")]
+    Away {
+        /// The source.
+        name: String,
+        /// What was found.
+        reason: String,
+    },
 }

@@ -71,6 +71,24 @@ pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<Pg
         .connect_lazy_with(options))
 }
 
+/// Whether a schema holds a log, for those who only want to read one: [`connect`] and
+/// [`crate::EventLog::open`] make what is missing.
+///
+/// # Errors
+/// [`LogError::SchemaName`] or [`LogError::Database`].
+pub async fn holds_log(url: &str, schema: &str) -> Result<bool, LogError> {
+    let options = connect_options(url, schema)?;
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let found = sqlx::query_scalar!(
+        r#"select to_regclass($1 || '.log_head') is not null as "found!""#,
+        schema
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    connection.close().await?;
+    Ok(found)
+}
+
 async fn ensure_extension(connection: &mut PgConnection) -> Result<(), LogError> {
     let present = sqlx::query_scalar!(
         r#"select exists (select from pg_extension where extname = 'timescaledb') as "present!""#

@@ -30,7 +30,7 @@ pub use append::{Projection, Receipt};
 pub use appender::PendingAppend;
 pub use batch::Delivery;
 pub use config::LogConfig;
-pub use database::{connect, connect_options};
+pub use database::{connect, connect_options, holds_log};
 pub use error::LogError;
 pub use follow::{Followed, Follower};
 pub use head::Head;

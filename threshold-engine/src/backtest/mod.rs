@@ -4,12 +4,14 @@ mod csv_files;
 mod play;
 mod plot;
 mod report;
+mod stored_log;
 mod write;
 
 pub use csv_files::{CsvError, read_folder};
 pub use play::{
-    AsKnown, BacktestResult, Options, PatternResult, RegimeResult, ToldCrossing, ToldTransition,
-    TracePoint, run,
+    AsKnown, BacktestResult, InputTrace, Options, PatternResult, RegimeResult, ToldCrossing,
+    ToldTransition, TracePoint, run,
 };
 pub use report::html;
+pub use stored_log::{StoredPoints, Unreadable, read_log};
 pub use write::{WriteError, write_all};

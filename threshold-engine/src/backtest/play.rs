@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use crate::emission::Emission;
 use crate::engine::Engine;
+use crate::expression::Input;
 use crate::library::Library;
 use crate::machine::{Crossing, Direction, PatternRun, Spell, Turn};
 use crate::regime::{RegimeSpell, Transition};
-use crate::series::Point;
+use crate::series::{Point, SeriesIndex};
 
 /// Which values a backtest sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -17,6 +18,8 @@ use crate::series::Point;
 pub enum AsKnown {
     /// Every vintage, when it became known: with the revisions that came later, told as such.
     Then,
+    /// Every point in the order in which it was given, as an engine told of it that consumed the log.
+    Stored,
     /// The newest vintage of each date only, by date.
     Now,
 }
@@ -26,7 +29,8 @@ pub enum AsKnown {
 pub struct Options {
     /// What lies before this date is played, so that windows are filled, but not shown.
     pub from: NaiveDate,
-    /// Nothing after this date is played; as known then, nothing that became known after it.
+    /// Nothing after this date is played; as known then, nothing that became known after it. As stored,
+    /// what became known of those dates later is played, too.
     pub to: NaiveDate,
     /// Which values are seen.
     pub as_known: AsKnown,
@@ -73,6 +77,29 @@ pub struct PatternResult {
     /// Value and threshold at each evaluated date, as known at the end.
     #[serde(skip)]
     pub trace: Vec<TracePoint>,
+    /// What the pattern reads.
+    pub inputs: Vec<InputTrace>,
+}
+
+/// An input of a pattern.
+#[derive(Clone, Debug, Serialize)]
+pub struct InputTrace {
+    /// Name in expressions.
+    pub name: String,
+    /// Id of the series.
+    pub series: String,
+    /// Unit of its values.
+    pub unit: String,
+    /// An observation counts for so many days.
+    pub max_age_days: u32,
+    /// Further apart than this, in days, observations do not belong together.
+    #[serde(skip)]
+    pub gap_days: i64,
+    /// How many observations are shown.
+    pub count: usize,
+    /// Those, by date, as known at the end.
+    #[serde(skip)]
+    pub observations: Vec<(NaiveDate, Decimal)>,
 }
 
 /// A crossing as it was told.
@@ -82,7 +109,7 @@ pub struct ToldCrossing {
     pub pattern: String,
     /// The date that it is for.
     pub date: NaiveDate,
-    /// When it could have been told: when its cause became known.
+    /// When it could have been told: when its cause became known; as stored, when that was published.
     pub told_at: DateTime<Utc>,
     /// "entered", "cleared", "revised".
     pub direction: Direction,
@@ -161,7 +188,7 @@ pub fn run(
         engine.apply(point, &mut out);
         for emission in out.drain(..) {
             if emission.date() >= options.from {
-                told.push((point.known_from, emission));
+                told.push((told_at(point, options.as_known), emission));
             }
         }
         if number % 1_000 == 0 {
@@ -169,7 +196,27 @@ pub fn run(
         }
     }
     progress(points.len(), points.len());
+    if options.as_known == AsKnown::Now {
+        drop_withdrawn(&mut told);
+    }
     result(&engine, &told, options, points.len())
+}
+
+/// Between two series of one date a machine may tell what it takes back with the second: of what is
+/// known now neither is news.
+fn drop_withdrawn(told: &mut Vec<(DateTime<Utc>, Emission)>) {
+    let withdrawn = told.iter().filter(|(_, emission)| !emission.stands());
+    let withdrawn: HashSet<_> = withdrawn
+        .flat_map(|(_, e)| [Some(e.id()), e.revises()])
+        .collect();
+    told.retain(|(_, emission)| !withdrawn.contains(&Some(emission.id())));
+}
+
+fn told_at(point: &Point, as_known: AsKnown) -> DateTime<Utc> {
+    match as_known {
+        AsKnown::Then | AsKnown::Now => point.known_from,
+        AsKnown::Stored => point.cause.occurred_at,
+    }
 }
 
 /// The points to play, in the order in which they are to be.
@@ -183,6 +230,7 @@ fn in_order(mut points: Vec<Point>, options: Options) -> Vec<Point> {
                 (a.known_from, a.date, &a.series).cmp(&(b.known_from, b.date, &b.series))
             });
         }
+        AsKnown::Stored => {}
         AsKnown::Now => {
             let mut newest: BTreeMap<_, Point> = BTreeMap::new();
             for point in points {
@@ -270,7 +318,31 @@ fn pattern_result(run: &PatternRun, engine: &Engine, from: NaiveDate) -> Pattern
         crossings: Vec::new(),
         spells,
         trace: trace.collect(),
+        inputs: input_traces(run, engine, from),
     }
+}
+
+/// Daily series have no value on weekends and holidays.
+const GAP_DAYS_MIN: i64 = 14;
+
+fn input_traces(run: &PatternRun, engine: &Engine, from: NaiveDate) -> Vec<InputTrace> {
+    let inputs = run.pattern().program.inputs().iter().zip(run.series());
+    let trace = |(input, series): (&Input, &SeriesIndex)| {
+        let held = engine.store().get(*series);
+        let first = held.dates().partition_point(|date| *date < from);
+        let shown = (first..held.dates().len()).map(|index| held.observation(index));
+        let observations: Vec<_> = shown.map(|o| (o.date, o.value)).collect();
+        InputTrace {
+            name: input.name.clone(),
+            series: input.series.clone(),
+            unit: input.unit.clone(),
+            max_age_days: input.max_age_days,
+            gap_days: i64::from(input.max_age_days).max(GAP_DAYS_MIN),
+            count: observations.len(),
+            observations,
+        }
+    };
+    inputs.map(trace).collect()
 }
 
 fn told_crossing(crossing: &Crossing, told_at: DateTime<Utc>) -> ToldCrossing {

@@ -1,12 +1,15 @@
 use std::fmt::Write;
 
 use super::play::{AsKnown, BacktestResult, PatternResult, RegimeResult};
-use super::plot;
+use super::plot::{self, PlotError};
+use plotters::style::RGBColor;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}\
 h1{font-size:1.6em}h2{font-size:1.2em;margin:2em 0 .2em}code{background:#f3f3f3;padding:.1em .3em;overflow-wrap:anywhere}\
 table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em 1em .15em 0;text-align:left;border-bottom:1px solid #eee;vertical-align:top}\
-.quiet{color:#777}svg{max-width:100%;height:auto;margin-top:.4em}summary{cursor:pointer}";
+.quiet{color:#777}svg{max-width:100%;height:auto;display:block}summary{cursor:pointer}\
+figure{margin:.6em 0}figcaption{font-size:.85em;padding-left:84px}figcaption span{margin-right:1.6em}\
+figcaption i{display:inline-block;width:1.2em;height:.5em;margin-right:.4em}";
 
 /// The result as one page that needs nothing else, with a plot for each pattern.
 pub fn html(result: &BacktestResult) -> String {
@@ -19,6 +22,7 @@ pub fn html(result: &BacktestResult) -> String {
 fn write_page(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
     let known = match result.as_known {
         AsKnown::Then => "as known then",
+        AsKnown::Stored => "as stored",
         AsKnown::Now => "as known now",
     };
     let title = format!("Backtest {} to {}, {known}", result.from, result.to);
@@ -26,8 +30,7 @@ fn write_page(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
         page,
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>\
-         <h1>{title}</h1><p class=\"quiet\">{} points, {} patterns, {} regimes. Blue: the value. \
-         Red: the threshold. Shaded: active.</p>",
+         <h1>{title}</h1><p class=\"quiet\">{} points, {} patterns, {} regimes.</p>",
         result.points,
         result.patterns.len(),
         result.regimes.len()
@@ -96,11 +99,7 @@ fn write_pattern(page: &mut String, pattern: &PatternResult) -> std::fmt::Result
         escape(&pattern.description),
         escape(&pattern.when)
     )?;
-    match plot::svg(pattern) {
-        Some(Ok(svg)) => page.write_str(&svg)?,
-        Some(Err(error)) => write!(page, "<p>Not drawn: {}</p>", escape(&error.to_string()))?,
-        None => page.write_str("<p class=\"quiet\">Nothing to draw: there was no data.</p>")?,
-    }
+    write_plots(page, pattern)?;
     if pattern.crossings.is_empty() {
         return page.write_str("<p class=\"quiet\">Nothing was told.</p>");
     }
@@ -119,6 +118,60 @@ fn write_pattern(page: &mut String, pattern: &PatternResult) -> std::fmt::Result
         )?;
     }
     page.write_str("</table></details>")
+}
+
+fn write_plots(page: &mut String, pattern: &PatternResult) -> std::fmt::Result {
+    let value = plot::value_svg(pattern);
+    let has_value = value.is_some();
+    if has_value {
+        let keys = [
+            (plot::VALUE, "value"),
+            (plot::THRESHOLD, "threshold"),
+            (plot::ACTIVE, "active"),
+        ];
+        write_figure(page, &keys, value)?;
+    }
+    for input in &pattern.inputs {
+        let title = format!("{}, {}", input.series, input.unit);
+        let keys = [(plot::INPUT, title.as_str()), (plot::ACTIVE, "active")];
+        match plot::input_svg(pattern, input) {
+            Some(svg) => write_figure(page, &keys, Some(svg))?,
+            None => write!(
+                page,
+                "<p class=\"quiet\">{}: no observations.</p>",
+                escape(&title)
+            )?,
+        }
+    }
+    if !has_value && !pattern.inputs.is_empty() {
+        page.write_str(
+            "<p class=\"quiet\">There is no value to draw: no data, or no comparison.</p>",
+        )?;
+    }
+    Ok(())
+}
+
+/// A plot under its legend.
+fn write_figure(
+    page: &mut String,
+    keys: &[(RGBColor, &str)],
+    svg: Option<Result<String, PlotError>>,
+) -> std::fmt::Result {
+    page.write_str("<figure><figcaption>")?;
+    for (RGBColor(red, green, blue), name) in keys {
+        let name = escape(name);
+        write!(
+            page,
+            "<span><i style=\"background:rgb({red},{green},{blue})\"></i>{name}</span>"
+        )?;
+    }
+    page.write_str("</figcaption>")?;
+    match svg {
+        Some(Ok(svg)) => page.write_str(&svg)?,
+        Some(Err(error)) => write!(page, "<p>Not drawn: {}</p>", escape(&error.to_string()))?,
+        None => {}
+    }
+    page.write_str("</figure>")
 }
 
 fn escape(text: &str) -> String {

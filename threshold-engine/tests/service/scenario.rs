@@ -147,6 +147,30 @@ impl Script {
         (0..count).map(|_| draft(self.event())).collect()
     }
 
+    /// An event that no engine can evaluate. No publisher could have stored it, but a log may have
+    /// been made by a newer contract.
+    pub(crate) fn unreadable(&mut self) -> Draft {
+        let mut broken = self.drafts(1).remove(0);
+        let collected = SeriesCollectedEvent {
+            series_id: "ALPHA".to_owned(),
+            data_points: vec![DataPoint {
+                date: "2001-01-01".to_owned(),
+                value: Some("a lot".to_owned()),
+                known_from: None,
+            }],
+            collected_at: None,
+        };
+        let event = Event {
+            event_id: broken.event_id.to_string(),
+            occurred_at: Some(broken.occurred_at.into()),
+            source_service: "test".to_owned(),
+            payload: Some(Payload::SeriesCollected(collected)),
+            ..Event::default()
+        };
+        broken.encoded = prost::Message::encode_to_vec(&event).into();
+        broken
+    }
+
     fn event(&mut self) -> Event {
         self.made += 1;
         if self.random.random_ratio(1, 12) {

@@ -148,27 +148,7 @@ async fn what_cannot_be_evaluated_is_parked() {
     let bed = Bed::create(Folder::with_definitions()).await;
     let mut script = Script::new(3);
     bed.log.append(script.drafts(20)).await.unwrap();
-    let mut broken = script.drafts(1).remove(0);
-    // No publisher could have stored it, but a log may have been made by a newer contract.
-    let event = Event {
-        event_id: broken.event_id.to_string(),
-        occurred_at: Some(broken.occurred_at.into()),
-        source_service: "test".to_owned(),
-        payload: Some(Payload::SeriesCollected(
-            atlas_events::SeriesCollectedEvent {
-                series_id: "ALPHA".to_owned(),
-                data_points: vec![atlas_events::DataPoint {
-                    date: "2001-01-01".to_owned(),
-                    value: Some("a lot".to_owned()),
-                    known_from: None,
-                }],
-                collected_at: None,
-            },
-        )),
-        ..Event::default()
-    };
-    broken.encoded = prost::Message::encode_to_vec(&event).into();
-    bed.log.append(vec![broken]).await.unwrap();
+    bed.log.append(vec![script.unreadable()]).await.unwrap();
     bed.log.append(script.drafts(20)).await.unwrap();
     let life = Life::start(bed.config(ENGINE), bed.source(Form::InProcess)).await;
     let pool = bed.pool(ENGINE).await;
