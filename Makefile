@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo test verify unit fmt bench db db-stop sqlx-prepare sqlx-check contract-baseline setup
+.PHONY: help demo test verify unit fmt bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ unit: ## the tests alone
 fmt: ## format the Rust sources
 	@cargo fmt --all
 
-bench: ## measure throughput and latency against the database (release build)
+bench: ## measure beside NATS, Redis and the limits of the machine; writes bench/RESULTS.md
 	@scripts/bench
+
+bench-growth: ## measure how cost grows; writes the plots and tables of docs/performance.md
+	@scripts/bench growth
 
 db: ## start a private TimescaleDB; prints its URL
 	@scripts/db up

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::systems::{Peers, System};
+
 /// Measures ATLAS on a TimescaleDB.
 #[derive(Debug, Parser)]
 #[command(name = "atlas-bench", version, about)]
@@ -16,12 +18,59 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run workloads and print a table
     Run(RunOptions),
+    /// A short run of ATLAS alone that proves completeness and says nothing about speed
+    Smoke(SmokeOptions),
+    /// Measure how cost grows; writes plots and tables for the documentation
+    Growth(GrowthOptions),
     /// Serve an event log until standard input ends; started by `run`
     #[command(hide = true)]
     Serve(ServeOptions),
     /// Serve a threshold engine until a signal; started by `run`
     #[command(hide = true)]
     ServeEngine(threshold_engine::config::Flags),
+    /// Serve framed events from memory until standard input ends; started by `run`
+    #[command(hide = true)]
+    ServeFrames {
+        #[arg(long)]
+        events: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SmokeOptions {
+    /// A TimescaleDB whose role may create databases; each measurement makes one and drops it
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrowthOptions {
+    /// Only these; all if absent
+    #[arg(value_enum)]
+    pub(crate) axes: Vec<Axis>,
+    /// A TimescaleDB whose role may create databases; each measurement makes one and drops it
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: String,
+    /// Where plots, figures and `performance.md` are
+    #[arg(long, value_name = "FOLDER", default_value = "docs")]
+    pub(crate) docs: PathBuf,
+    /// Small sizes: whether all works, in half a minute
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Wait before each measurement until the machine is quiet, at most so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) quiet_wait: Option<u64>,
+}
+
+/// What grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Axis {
+    Subscribers,
+    Stored,
+    Chunks,
+    Sizes,
+    Publishers,
+    Collectors,
 }
 
 #[derive(Debug, Args)]
@@ -32,21 +81,45 @@ pub(crate) struct RunOptions {
     /// A TimescaleDB whose role may create databases; each measurement makes one and drops it
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: String,
-    /// The full measurement, about five minutes; this is the default
-    #[arg(long, conflicts_with = "quick")]
-    pub(crate) standard: bool,
-    /// Small sizes, one run: whether all works, in half a minute
+    /// Only these systems, where they are installed; all if absent
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) systems: Vec<System>,
+    #[command(flatten)]
+    pub(crate) peers: Peers,
+    /// Wait before each measurement until the machine is quiet, at most so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) quiet_wait: Option<u64>,
+    /// Small sizes: whether all works
     #[arg(long)]
     pub(crate) quick: bool,
-    /// How often each figure is measured; the median counts (default: 3, quick: 1)
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) runs: Option<u32>,
-    /// How long the stalled reader stalls (default: 8, quick: 2)
+    /// How often each figure is measured; the median counts
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
+    /// How long the stalled reader stalls (default: 60, quick: 2)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) stall_seconds: Option<u64>,
-    /// Also write the results to this file
+    /// Also write the results to this file, if all workloads of all systems were measured in full
     #[arg(long, value_name = "PATH")]
-    pub(crate) markdown: Option<PathBuf>,
+    pub(crate) results: Option<PathBuf>,
+}
+
+impl RunOptions {
+    /// What gives the same measurement again.
+    pub(crate) fn command(&self) -> String {
+        let mut command = format!("scripts/bench --runs {}", self.runs);
+        if let Some(seconds) = self.quiet_wait {
+            command += &format!(" --quiet-wait {seconds}");
+        }
+        if let Some(seconds) = self.stall_seconds {
+            command += &format!(" --stall-seconds {seconds}");
+        }
+        command
+    }
+
+    /// Whether nothing is left out.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.workloads.is_empty() && self.systems.is_empty() && !self.quick
+    }
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +148,8 @@ pub(crate) enum Workload {
     Stalled,
     /// The threshold engine: a backlog, publish to crossing, a cold start
     Engine,
+    /// What the disk needs to keep a few bytes for good
+    Fsync,
 }
 
 /// How much each workload does.
@@ -103,28 +178,46 @@ impl Sizes {
             true => Self::quick(),
             false => Self::standard(),
         };
-        sizes.runs = options.runs.unwrap_or(sizes.runs);
+        sizes.runs = options.runs;
         sizes.stall_seconds = options.stall_seconds.unwrap_or(sizes.stall_seconds);
         sizes
     }
 
     fn standard() -> Self {
         Self {
-            runs: 3,
+            runs: 1,
             warm_up_seconds: 1,
             publish_seconds: 3,
             latency_seconds: 15,
             fan_out_subscribers: 100,
             fan_out_seconds: 8,
             fan_out_events: 20_000,
-            catch_up_events: 500_000,
+            catch_up_events: 300_000,
             page_cost_events: 200_000,
             page_cost_chunks: 200,
             page_cost_pages: 300,
             idle_subscribers: 1_000,
             republish_events: 1_000_000,
-            stall_seconds: 8,
             engine_years: 60,
+            stall_seconds: 60,
+        }
+    }
+
+    /// Sizes that every build can afford.
+    pub(crate) fn smoke() -> Self {
+        Self {
+            warm_up_seconds: 0,
+            latency_seconds: 1,
+            fan_out_subscribers: 5,
+            fan_out_events: 1_000,
+            catch_up_events: 5_000,
+            page_cost_events: 5_000,
+            page_cost_chunks: 6,
+            page_cost_pages: 5,
+            idle_subscribers: 20,
+            republish_events: 2_000,
+            stall_seconds: 1,
+            ..Self::quick()
         }
     }
 

@@ -7,14 +7,34 @@ use atlas_events::{
     Event, PublishReceipt, PublishRequest, PublishStreamResponse,
     event_publisher_client::EventPublisherClient, publish_stream_response::Outcome,
 };
+use futures::future::BoxFuture;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Channel};
 
 use crate::{
     clock::{Latencies, due_times, now_us},
-    message,
+    message::{self, Size},
 };
+
+/// A connection with requests in flight, to whatever system.
+pub(crate) trait Publisher: Send {
+    /// Sends a request without waiting; several events are one atomic batch.
+    fn send(&mut self, events: Vec<Event>, due_us: u64) -> Result<()>;
+
+    /// Requests that are not acknowledged.
+    fn in_flight(&self) -> usize;
+
+    /// The next acknowledgement; may be dropped and called again without loss.
+    fn acknowledged(&mut self) -> BoxFuture<'_, Result<Acknowledged>>;
+}
+
+/// The acknowledgement of a request.
+pub(crate) struct Acknowledged {
+    pub(crate) due_us: u64,
+    /// Of its events, in order. Where a system numbers nothing: how many were sent so far.
+    pub(crate) positions: Vec<u64>,
+}
 
 /// One publish stream with requests in flight.
 pub(crate) struct Pipeline {
@@ -25,7 +45,7 @@ pub(crate) struct Pipeline {
 }
 
 /// The answer to one request.
-pub(crate) struct Acknowledged {
+pub(crate) struct Answer {
     pub(crate) due_us: u64,
     pub(crate) receipts: Vec<PublishReceipt>,
 }
@@ -44,20 +64,8 @@ impl Pipeline {
         })
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
-    /// Sends without waiting; fails where the server is a whole window behind.
-    pub(crate) fn send(&mut self, events: Vec<Event>, due_us: u64) -> Result<()> {
-        self.in_flight.push_back((due_us, events.len()));
-        self.requests
-            .try_send(PublishRequest { events })
-            .context("the server does not keep up")
-    }
-
     /// The next answer, in the order of the requests.
-    pub(crate) async fn acknowledged(&mut self) -> Result<Acknowledged> {
+    pub(crate) async fn answer(&mut self) -> Result<Answer> {
         let answer = self.answers.message().await?;
         let outcome = answer
             .and_then(|answer| answer.outcome)
@@ -70,37 +78,66 @@ impl Pipeline {
             Outcome::Stored(stored) => {
                 let receipts = stored.receipts;
                 ensure!(receipts.len() == events, "{} receipts", receipts.len());
-                Ok(Acknowledged { due_us, receipts })
+                Ok(Answer { due_us, receipts })
             }
             Outcome::Refused(refusal) => bail!("refused: {refusal:?}"),
         }
     }
 }
 
+impl Publisher for Pipeline {
+    /// Fails where the server is a whole window behind.
+    fn send(&mut self, events: Vec<Event>, due_us: u64) -> Result<()> {
+        self.in_flight.push_back((due_us, events.len()));
+        self.requests
+            .try_send(PublishRequest { events })
+            .context("the server does not keep up")
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    fn acknowledged(&mut self) -> BoxFuture<'_, Result<Acknowledged>> {
+        Box::pin(async {
+            let Answer { due_us, receipts } = self.answer().await?;
+            let mut positions = Vec::with_capacity(receipts.len());
+            fresh(&receipts, &mut positions)?;
+            Ok(Acknowledged { due_us, positions })
+        })
+    }
+}
+
 /// How to publish as fast as acknowledgements allow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FlatOut {
+    /// Requests in flight.
     pub(crate) window: usize,
+    /// Events of a request.
+    pub(crate) batch: u64,
     /// Numbers from here on belong to this publisher alone.
     pub(crate) first_number: u64,
     /// Counted are the acknowledgements from here …
     pub(crate) from: Instant,
-    /// … to here, where publishing ends.
+    /// … to here.
+    pub(crate) counted_until: Instant,
+    /// Publishing ends here.
     pub(crate) until: Instant,
+    /// The size of each event.
+    pub(crate) size: Size,
 }
 
 /// What a publisher did.
 pub(crate) struct Published {
-    /// Of all its events, in the order in which it sent them.
+    /// Of all its events, in the order in which they were acknowledged.
     pub(crate) positions: Vec<u64>,
     /// Acknowledged while it counted.
     pub(crate) counted: u64,
     pub(crate) latencies: Latencies,
 }
 
-/// Publishes single events with a window of them in flight.
-pub(crate) async fn flat_out(channel: Channel, how: FlatOut) -> Result<Published> {
-    let mut pipeline = Pipeline::open(channel, how.window).await?;
+/// Publishes with a window of requests in flight.
+pub(crate) async fn flat_out(mut publisher: Box<dyn Publisher>, how: FlatOut) -> Result<Published> {
     let mut published = Published {
         positions: Vec::new(),
         counted: 0,
@@ -109,48 +146,68 @@ pub(crate) async fn flat_out(channel: Channel, how: FlatOut) -> Result<Published
     let mut number = how.first_number;
     loop {
         let open = Instant::now() < how.until;
-        while open && pipeline.in_flight() < how.window {
+        while open && publisher.in_flight() < how.window {
             let due_us = now_us();
-            pipeline.send(vec![message::event(number, due_us)], due_us)?;
-            number += 1;
+            let numbers = number..number + how.batch;
+            number = numbers.end;
+            let events = numbers.map(|number| message::sized(number, due_us, how.size));
+            publisher.send(events.collect(), due_us)?;
         }
-        if pipeline.in_flight() == 0 {
+        if publisher.in_flight() == 0 {
             return Ok(published);
         }
-        let Acknowledged { due_us, receipts } = pipeline.acknowledged().await?;
+        let acknowledged = publisher.acknowledged().await?;
         let now = Instant::now();
-        if now >= how.from && now < how.until {
-            published.counted += receipts.len() as u64;
-            published.latencies.record_since(due_us)?;
+        if now >= how.from && now < how.counted_until {
+            published.counted += acknowledged.positions.len() as u64;
+            published.latencies.record_since(acknowledged.due_us)?;
         }
-        fresh(&receipts, &mut published.positions)?;
+        published.positions.extend(acknowledged.positions);
     }
 }
 
-/// Publishes at a fixed rate, whatever the acknowledgements do; latencies count from when each
-/// event was due, behind the first `warm_up` events.
+/// Publishes events `0 .. events` one by one with a window of them in flight.
+pub(crate) async fn burst(
+    mut publisher: Box<dyn Publisher>,
+    events: u64,
+    window: usize,
+) -> Result<()> {
+    let (mut number, mut acknowledged) = (0, 0);
+    while acknowledged < events {
+        while publisher.in_flight() < window && number < events {
+            let due_us = now_us();
+            publisher.send(vec![message::event(number, due_us)], due_us)?;
+            number += 1;
+        }
+        acknowledged += publisher.acknowledged().await?.positions.len() as u64;
+    }
+    Ok(())
+}
+
+/// Publishes events `0 .. events` at a fixed rate, whatever the acknowledgements do; latencies count
+/// from when each event was due, behind the first `warm_up` events.
 pub(crate) async fn paced(
-    channel: Channel,
+    mut publisher: Box<dyn Publisher>,
     rate: u64,
     events: u64,
     warm_up: u64,
 ) -> Result<Latencies> {
-    let mut pipeline = Pipeline::open(channel, events as usize).await?;
     let mut due = due_times(rate, events);
-    let (mut sent, mut positions) = (0, Vec::new());
+    let (mut sent, mut acknowledged) = (0, 0);
     let mut latencies = Latencies::new()?;
-    while (positions.len() as u64) < events {
+    while acknowledged < events {
         tokio::select! {
             Some(due_us) = due.recv() => {
-                pipeline.send(vec![message::event(sent, due_us)], due_us)?;
+                publisher.send(vec![message::event(sent, due_us)], due_us)?;
                 sent += 1;
             }
-            answer = pipeline.acknowledged() => {
-                let Acknowledged { due_us, receipts } = answer?;
-                if positions.len() as u64 >= warm_up {
-                    latencies.record_since(due_us)?;
+            answer = publisher.acknowledged(), if publisher.in_flight() > 0 => {
+                if acknowledged >= warm_up {
+                    latencies.record_since(answer?.due_us)?;
+                } else {
+                    answer?;
                 }
-                fresh(&receipts, &mut positions)?;
+                acknowledged += 1;
             }
         }
     }
@@ -174,7 +231,7 @@ pub(crate) async fn fill(
             let batch = batch.map(|number| message::event(number, due_us(number)));
             pipeline.send(batch.collect(), now_us())?;
         }
-        receipts.extend(pipeline.acknowledged().await?.receipts);
+        receipts.extend(pipeline.answer().await?.receipts);
     }
     Ok(receipts)
 }

@@ -5,20 +5,26 @@
 //! once, and received once and in order; none asserts a speed.
 //!
 //! Where to change what: sizes in `arguments`, the event in `message`, publishers in `load`, readers
-//! in `reader`, what is printed in `report`, and one file for each workload.
+//! in `reader`, peers and limits in `systems`, what is printed in `report`, what grows in `growth`,
+//! and one file for each workload.
 
 mod arguments;
 mod clock;
 mod connection;
 mod database;
+mod growth;
 mod load;
 mod message;
 mod process;
+mod quiet;
 mod raw;
 mod reader;
 mod report;
+mod rows;
 mod serve;
 mod stage;
+mod systems;
+mod table;
 mod workloads;
 
 use std::io::{Write, stderr, stdout};
@@ -26,6 +32,7 @@ use std::io::{Write, stderr, stdout};
 use anyhow::{Context, Result};
 use arguments::{Arguments, Command, RunOptions};
 use clap::Parser;
+use quiet::Quiet;
 use report::Report;
 
 #[tokio::main]
@@ -35,23 +42,25 @@ async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Serve(options) => serve::run(&options).await,
         Command::ServeEngine(flags) => serve_engine(flags).await,
+        Command::ServeFrames { events } => systems::serve_frames(events).await,
         Command::Run(options) => run(&options).await,
+        Command::Smoke(options) => smoke(&options.database_url).await,
+        Command::Growth(options) => growth::run(&options).await,
     }
 }
 
 async fn run(options: &RunOptions) -> Result<()> {
-    let settings = report::settings(&options.database_url).await?;
+    let mut settings = report::settings(&options.database_url).await?;
+    settings.extend(options.peers.versions().await?);
     progress(&settings.join("\n"));
     let mut report = Report::new(settings);
-    let measured = tokio::select! {
-        measured = workloads::run(options, &mut report) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    database::drop_created(&options.database_url).await?;
-    measured?;
+    let mut quiet = Quiet::new(options.quiet_wait);
+    let measuring = workloads::run(options, &mut report, &mut quiet);
+    cleaning_up(&options.database_url, measuring).await?;
+    report.note(quiet.told());
     stdout().write_all(report.table().as_bytes())?;
-    if let Some(path) = &options.markdown {
-        std::fs::write(path, report.markdown())
+    if let Some(path) = options.results.as_ref().filter(|_| options.is_complete()) {
+        std::fs::write(path, report.markdown(&options.command()))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
@@ -63,6 +72,27 @@ async fn serve_engine(flags: threshold_engine::config::Flags) -> Result<()> {
     let code = tokio::task::spawn_blocking(run).await??;
     anyhow::ensure!(code == std::process::ExitCode::SUCCESS, "the engine failed");
     Ok(())
+}
+
+/// Fails where a workload does: an event lost, repeated or out of order.
+async fn smoke(database_url: &str) -> Result<()> {
+    let mut report = Report::new(Vec::new());
+    cleaning_up(database_url, workloads::smoke(database_url, &mut report)).await?;
+    progress("every event was acknowledged once, and received once and in order");
+    Ok(())
+}
+
+/// Drops the databases that are left when measuring ends, however it does.
+async fn cleaning_up(
+    database_url: &str,
+    measuring: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let measured = tokio::select! {
+        measured = measuring => measured,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    database::drop_created(database_url).await?;
+    measured
 }
 
 /// A line for people on standard error; there is nobody to tell if that fails.

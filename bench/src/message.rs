@@ -35,6 +35,45 @@ pub(crate) fn event(number: u64, due_us: u64) -> Event {
     }
 }
 
+/// How large an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Size {
+    /// As [`event`] makes it: about 200 bytes on the wire.
+    #[default]
+    Usual,
+    /// That many data points, of about 20 bytes each; a single one makes about 100 bytes in all.
+    Points(u64),
+}
+
+/// Event `number` of a log, of that size.
+pub(crate) fn sized(number: u64, due_us: u64, size: Size) -> Event {
+    let mut event = event(number, due_us);
+    let Some(Payload::SeriesCollected(series)) = &mut event.payload else {
+        return event;
+    };
+    let Size::Points(points) = size else {
+        return event;
+    };
+    series.series_id = format!("S{}", number % 10);
+    series.collected_at = None;
+    series.data_points = (0..points).map(point).collect();
+    event.traceparent.clear();
+    event
+}
+
+fn point(number: u64) -> DataPoint {
+    DataPoint {
+        date: format!(
+            "{}-{:02}-{:02}",
+            1_950 + number / 336,
+            1 + number / 28 % 12,
+            1 + number % 28
+        ),
+        value: Some(format!("{}", 100 + number % 900)),
+        known_from: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -51,6 +90,21 @@ mod tests {
             event.recorded_at = event.occurred_at;
             let length = event.encoded_len();
             assert!((185..=215).contains(&length), "{length}");
+        }
+    }
+
+    #[test]
+    fn events_have_about_the_size_asked_for() {
+        for (size, expected) in [
+            (Size::Points(1), 90..=120),
+            (Size::Points(48), 950..=1_150),
+            (Size::Points(520), 9_500..=11_000),
+        ] {
+            let mut event = sized(7, 1_790_000_000_123_456, size);
+            event.position = 8;
+            event.recorded_at = event.occurred_at;
+            let length = event.encoded_len();
+            assert!(expected.contains(&length), "{size:?}: {length}");
         }
     }
 

@@ -46,17 +46,18 @@ pub(crate) fn resident_mib(pid: u32) -> f64 {
     kib.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1_024.0
 }
 
-/// User and system time of a process, in seconds; 0 if it is gone.
+/// User and system time of a process and of its children that have ended, in seconds; 0 if it is
+/// gone.
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The second field is the name, which may hold spaces; the fields after it are 3, 4, …
     let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks = fields.split_whitespace().skip(11).take(4);
     ticks.flat_map(str::parse::<f64>).sum::<f64>() / TICKS_A_SECOND
 }
 
 /// CPU time of all cores that was not idle, counted from an arbitrary time.
-fn machine_seconds() -> f64 {
+pub(crate) fn machine_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let mut lines = stat.lines();
     let all = lines.next().unwrap_or_default();

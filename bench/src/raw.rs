@@ -26,7 +26,7 @@ pub(crate) struct Scanned {
 }
 
 impl Scanned {
-    fn read(buffer: &mut impl Buf) -> Result<Self, prost::DecodeError> {
+    pub(crate) fn read(buffer: &mut impl Buf) -> Result<Self, prost::DecodeError> {
         let mut scanned = Self::default();
         while buffer.has_remaining() {
             match decode_key(buffer)? {

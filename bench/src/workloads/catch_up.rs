@@ -3,63 +3,69 @@
 use anyhow::Result;
 use tokio::time::Instant;
 
-use super::Bench;
+use super::{Bench, logs_and};
 use crate::{
-    clock::now_us,
-    connection::connect,
-    load,
-    process::Cpu,
-    reader::{Reader, Received},
-    report::Target,
-    stage::Stage,
+    clock::now_us, connection::connect, load, process::Cpu, reader::Reader, report::Target,
+    stage::Stage, systems::System,
 };
 
+pub(crate) const NAME: &str = "catch-up, reader that does not decode";
+pub(crate) const RATE: &str = "events a second";
+const DECODING: &str = "catch-up, reader that decodes";
+/// Events in flight while the log is filled.
+const FILL_WINDOW: usize = 2_000;
+
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    for run in 0..bench.sizes.runs {
+        for system in bench.systems(run, &logs_and(&[System::Database, System::Grpc])) {
+            measure(bench, system).await?;
+        }
+        if !bench.systems(run, &[System::Atlas]).is_empty() {
+            decoding(bench).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn measure(bench: &mut Bench<'_>, system: System) -> Result<()> {
     let events = bench.sizes.catch_up_events;
+    let mut running = bench.start(system, events).await?;
+    if system != System::Grpc {
+        let publisher = running.publisher(FILL_WINDOW).await?;
+        load::burst(publisher, events, FILL_WINDOW).await?;
+        running.forget().await?;
+    }
+    let pid = running.pid();
+    // Connecting counts, for a subscription begins to flow at once.
+    let (before, started) = (Cpu::now(pid), Instant::now());
+    let mut subscriber = running.subscriber().await?;
+    subscriber.skip_to(events).await?;
+    let rate = events as f64 / started.elapsed().as_secs_f64();
+    let cpu = Cpu::now(pid).since(before);
+    drop(subscriber);
+    let report = &mut bench.report;
+    report.add_of(system, NAME, RATE, Target::AtLeast(400_000.0), rate);
+    report.add_cost_of(system, NAME, cpu, events, pid);
+    running.close(events).await
+}
+
+async fn decoding(bench: &mut Bench<'_>) -> Result<()> {
+    let events = bench.sizes.catch_up_events;
+    bench.quiet.wait().await;
     let mut stage = Stage::open(bench.database_url).await?;
     let publisher = connect(&stage.server.address).await?;
     load::fill(publisher, events, |_| now_us()).await?;
-    for _ in 0..bench.sizes.runs {
-        stage.restart().await?;
-        let channel = connect(&stage.server.address).await?;
-        let target = Target::AtLeast(100_000.0);
-        let reader = Reader::raw(channel, 0).await?;
-        measure(
-            bench,
-            &stage,
-            "catch-up, reader that does not decode",
-            target,
-            reader,
-        )
-        .await?;
-        stage.restart().await?;
-        let channel = connect(&stage.server.address).await?;
-        let reader = Reader::decoding(channel, 0).await?;
-        measure(
-            bench,
-            &stage,
-            "catch-up, reader that decodes",
-            target,
-            reader,
-        )
-        .await?;
-    }
-    stage.close(bench.database_url, events).await
-}
-
-async fn measure<T: Received>(
-    bench: &mut Bench<'_>,
-    stage: &Stage,
-    name: &str,
-    target: Target,
-    mut reader: Reader<T>,
-) -> Result<()> {
-    let events = bench.sizes.catch_up_events;
-    let (before, started) = (Cpu::now(stage.server.pid), Instant::now());
+    stage.restart().await?;
+    let pid = stage.server.pid;
+    let channel = connect(&stage.server.address).await?;
+    let (before, started) = (Cpu::now(pid), Instant::now());
+    let mut reader = Reader::decoding(channel, 0).await?;
     reader.skip_to(events).await?;
     let rate = events as f64 / started.elapsed().as_secs_f64();
-    let cpu = Cpu::now(stage.server.pid).since(before);
-    bench.report.add(name, "events a second", target, rate);
-    bench.report.add_cost(name, cpu, events, stage.server.pid);
-    Ok(())
+    let cpu = Cpu::now(pid).since(before);
+    drop(reader);
+    let report = &mut bench.report;
+    report.add(DECODING, RATE, Target::AtLeast(400_000.0), rate);
+    report.add_cost(DECODING, cpu, events, pid);
+    stage.close(bench.database_url, events).await
 }

@@ -14,6 +14,7 @@ use crate::{
     report::{Target, median},
     serve::{SCHEMA, log_config},
     stage::Stage,
+    systems::System,
 };
 
 const NAME: &str = "page of 1,000 by position";
@@ -25,11 +26,15 @@ const PAGE_EVENTS: u64 = 1_000;
 const WARM_UP_PAGES_A_CHUNK: u64 = 2;
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    if bench.systems(0, &[System::Atlas]).is_empty() {
+        return Ok(());
+    }
     let events = bench.sizes.page_cost_events;
     let many_chunks = bench.sizes.page_cost_chunks;
     let few = Log::fill(bench.database_url, events, FEW_CHUNKS).await?;
     let many = Log::fill(bench.database_url, events, many_chunks).await?;
     for run in 0..bench.sizes.runs {
+        bench.quiet.wait().await;
         let mut random = StdRng::seed_from_u64(u64::from(run));
         let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
         // Alternating, so that what disturbs the machine disturbs both.

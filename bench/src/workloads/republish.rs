@@ -4,9 +4,22 @@ use anyhow::{Result, ensure};
 use tokio::time::Instant;
 
 use super::Bench;
-use crate::{clock::now_us, connection::connect, load, process::Cpu, report::Target, stage::Stage};
+use crate::{
+    clock::now_us, connection::connect, load, process::Cpu, report::Target, stage::Stage,
+    systems::System,
+};
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    for run in 0..bench.sizes.runs {
+        if !bench.systems(run, &[System::Atlas]).is_empty() {
+            measure(bench).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    bench.quiet.wait().await;
     let events = bench.sizes.republish_events;
     let name = format!("{events} events published twice, batches of 1,000");
     let stage = Stage::open(bench.database_url).await?;

@@ -32,7 +32,7 @@ use super::Bench;
 use crate::{
     clock::{Latencies, due_times, now_us},
     connection::connect,
-    load::Pipeline,
+    load::{Pipeline, Publisher},
     process::Cpu,
     reader::{Reader, Received},
     report::Target,
