@@ -46,7 +46,10 @@ pub(crate) fn run(options: &UpOptions) -> ExitCode {
         (Err(error), _) => return fail("atlas up: collector", &error, EXIT_CONFIG),
         (_, Err(error)) => return fail("atlas up: threshold engine", &error, EXIT_CONFIG),
     };
-    service::telemetry::write_log_lines(&collector.telemetry);
+    let _traces = match service::telemetry::begin(&collector.telemetry, "atlas") {
+        Ok(traces) => traces,
+        Err(error) => return fail(PROGRAM, &error, EXIT_CONFIG),
+    };
     match run_both(collector, engine) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(PROGRAM, error.as_ref(), 1),

@@ -10,17 +10,27 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("atlas-events", &[]),
-    ("event-log", &["atlas-events"]),
-    ("event-stream", &["event-log", "atlas-events"]),
-    ("consumer", &["event-log", "atlas-events"]),
-    ("service", &["event-log", "atlas-events"]),
+    ("trace-context", &[]),
+    ("event-log", &["trace-context", "atlas-events"]),
+    (
+        "event-stream",
+        &["event-log", "trace-context", "atlas-events"],
+    ),
+    ("consumer", &["event-log", "trace-context", "atlas-events"]),
+    ("service", &["event-log", "trace-context", "atlas-events"]),
     ("test-support", &["atlas-events"]),
     ("fred-stand-in", &[]),
     (
         "collector",
-        &["service", "event-stream", "event-log", "atlas-events"],
+        &[
+            "service",
+            "event-stream",
+            "event-log",
+            "trace-context",
+            "atlas-events",
+        ],
     ),
     (
         "threshold-engine",
@@ -29,6 +39,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "consumer",
             "event-stream",
             "event-log",
+            "trace-context",
             "atlas-events",
         ],
     ),

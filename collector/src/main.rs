@@ -25,7 +25,10 @@ async fn main() -> ExitCode {
         let printed = write!(std::io::stdout(), "{config}");
         return ExitCode::from(u8::from(printed.is_err()));
     }
-    telemetry::write_log_lines(&config.telemetry);
+    let _traces = match telemetry::begin(&config.telemetry, PROGRAM) {
+        Ok(traces) => traces,
+        Err(error) => return fail(PROGRAM, &error, EXIT_CONFIG),
+    };
     match run(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(PROGRAM, error.as_ref(), 1),

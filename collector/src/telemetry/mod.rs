@@ -6,7 +6,7 @@ mod published;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub(crate) use published::CountPublished;
-pub use service::telemetry::{MetricsError, write_log_lines};
+pub use service::telemetry::{MetricsError, begin};
 
 /// First part of the names of the collector's metrics.
 pub(crate) const METRICS_PREFIX: &str = "fredcollector";

@@ -1,17 +1,19 @@
 //! What every service shares, so that each is configured, watched, asked and ended alike.
 //!
-//! Where to change what: which settings all services have in `config`, the log lines and metrics of
-//! a process in `telemetry`, why a service does not start in `error`, how its parts run and end in
+//! Where to change what: which settings all services have in `config`, the metrics of a process in
+//! `telemetry`, its log lines in `logs`, its traces in `traces`, why a service does not start in `error`, how its parts run and end in
 //! `parts`, what holds for every REST request in `rest`.
 
 pub mod config;
 mod database;
 mod error;
 mod listeners;
+mod logs;
 mod parts;
 mod process;
 pub mod rest;
 pub mod telemetry;
+mod traces;
 
 pub use database::{connect, log_refused, open_log};
 pub use error::{PartEnded, StartError};

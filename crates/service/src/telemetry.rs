@@ -1,12 +1,12 @@
-//! What the process tells about itself: log lines and metrics.
-
-use std::io::IsTerminal;
+//! What the process tells about itself: log lines, traces and metrics.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, util::SubscriberInitExt};
 
-use crate::config::{LogFormat, TelemetryConfig};
+pub use crate::{
+    logs::begin,
+    traces::{Traces, TracesError},
+};
 
 /// Upper bounds of times, in seconds: from what a read from memory takes to what nobody waits for.
 const SECONDS_BUCKETS: [f64; 14] = [
@@ -28,22 +28,6 @@ pub enum MetricsError {
     Installed,
 }
 
-/// Has log lines written to standard error. No effect if the process writes them elsewhere already.
-pub fn write_log_lines(config: &TelemetryConfig) {
-    let filter = EnvFilter::builder().parse_lossy(&config.filter);
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let written = match config.format {
-        LogFormat::Text => lines.finish().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
-    };
-    if let Err(error) = written {
-        tracing::debug!(%error, "log lines are written by the process that this runs in");
-    }
-}
-
 /// Keeps the metrics of the process, for `/metrics`. Once for each process.
 ///
 /// # Errors
@@ -63,6 +47,7 @@ pub fn keep_metrics() -> Result<PrometheusHandle, MetricsError> {
 /// first part of their names.
 pub fn describe(prefix: &str) {
     describe_log();
+    crate::traces::describe();
     describe_gauge!(
         format!("{prefix}_grpc_subscriptions"),
         "Open subscriptions and range reads"

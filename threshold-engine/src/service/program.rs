@@ -23,7 +23,10 @@ pub fn run_program(flags: &Flags) -> anyhow::Result<ExitCode> {
         write!(std::io::stdout(), "{config}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    service::telemetry::write_log_lines(&config.telemetry);
+    let _traces = match service::telemetry::begin(&config.telemetry, PROGRAM) {
+        Ok(traces) => traces,
+        Err(error) => return Ok(fail(PROGRAM, &error, EXIT_CONFIG)),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use config::{ConfigBuilder, File, FileFormat, Value, ValueKind, builder::DefaultState};
 
-use super::Problem;
+use super::{Problem, traces};
 
 /// What a service was given, and the names that it knows.
 #[derive(Debug, Clone)]
@@ -107,14 +107,15 @@ fn from_environment(all: &Given<'_>) -> impl Iterator<Item = Setting> {
 /// The key that a variable sets, if it is ours, and its strength among those of the same key.
 fn key_of(given: &Given<'_>, name: &str) -> Option<(usize, String)> {
     let upper = name.to_ascii_uppercase();
-    if let Some(strength) = given.aliases.iter().position(|(alias, _)| *alias == upper) {
-        return Some((strength, given.aliases[strength].1.to_owned()));
+    let mut aliases = given.aliases.iter().chain(&traces::ALIASES).enumerate();
+    if let Some((strength, (_, key))) = aliases.find(|(_, (alias, _))| *alias == upper) {
+        return Some((strength, (*key).to_owned()));
     }
     let (section, key) = upper.split_once("__")?;
     let section = section.to_ascii_lowercase();
     given.sections.contains(&section.as_str()).then(|| {
         let key = key.replace("__", ".").to_ascii_lowercase();
-        (given.aliases.len(), format!("{section}.{key}"))
+        (usize::MAX, format!("{section}.{key}"))
     })
 }
 

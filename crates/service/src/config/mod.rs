@@ -10,6 +10,7 @@ mod connection_string;
 mod layers;
 mod reader;
 mod sections;
+mod traces;
 
 pub use layers::Given;
 pub use reader::{ConfigError, Problem, Reader};
@@ -17,3 +18,4 @@ pub use sections::{
     DatabaseConfig, EventsConfig, GrpcConfig, LogFormat, RestConfig, ShutdownConfig,
     TelemetryConfig, small,
 };
+pub use traces::TracesConfig;

@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Reader, connection_string};
+use super::{Reader, TracesConfig, connection_string};
 
 const DAYS_MAX: u64 = 365 * 1_000;
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -70,6 +70,8 @@ pub struct TelemetryConfig {
     pub format: LogFormat,
     /// Which are written: directives such as `info,event_log=debug`.
     pub filter: String,
+    /// Where traces go.
+    pub traces: TracesConfig,
 }
 
 /// How log lines look.
@@ -182,7 +184,11 @@ impl TelemetryConfig {
             let problem = format!("\"{filter}\" is no filter: {error}");
             reader.refuse("telemetry.filter", problem);
         }
-        Self { format, filter }
+        Self {
+            format,
+            filter,
+            traces: TracesConfig::read(reader),
+        }
     }
 }
 
@@ -235,7 +241,8 @@ impl fmt::Display for TelemetryConfig {
             LogFormat::Json => "json",
         };
         writeln!(f, "[telemetry]\nformat = \"{format}\"")?;
-        writeln!(f, "filter = {:?}", self.filter)
+        writeln!(f, "filter = {:?}", self.filter)?;
+        write!(f, "{}", self.traces)
     }
 }
 

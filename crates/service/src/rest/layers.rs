@@ -14,19 +14,24 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use metrics::{counter, histogram};
-use tracing::{Instrument, debug, error, info_span};
+use trace_context::{Pace, TARGET, TraceContext};
+use tracing::{Instrument, Span, debug, error, field::Empty, info_span};
 use ulid::Ulid;
 
 use super::problem::{Problem, ProblemKind};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARS_MAX: usize = 100;
+/// Requests that no trace asks for are given a span at most this often.
+const TRACE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Names of the metrics of requests.
 #[derive(Debug, Clone)]
 pub(super) struct RequestMetrics {
     requests_total: Arc<str>,
     request_seconds: Arc<str>,
+    /// How often requests are given a span that no trace asks for.
+    pace: Arc<Pace>,
 }
 
 impl RequestMetrics {
@@ -34,6 +39,7 @@ impl RequestMetrics {
         Self {
             requests_total: format!("{prefix}_rest_requests_total").into(),
             request_seconds: format!("{prefix}_rest_request_seconds").into(),
+            pace: Arc::new(Pace::one_in(TRACE_INTERVAL)),
         }
     }
 }
@@ -54,6 +60,7 @@ pub(super) async fn around(
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
     let span = info_span!("request", %method, path, request_id);
+    let traced = traced(&names.pace, request.headers(), &method, &route);
     let answering = async {
         let mut response = next.run(request).await;
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -67,8 +74,13 @@ pub(super) async fn around(
         debug!(status = response.status().as_u16(), seconds, "answered");
         response
     };
-    let mut response = answering.instrument(span).await;
-    let status = response.status().as_u16().to_string();
+    let mut response = answering.instrument(span).instrument(traced.clone()).await;
+    if response.status().is_server_error() {
+        trace_context::failed(&traced, &response.status());
+    }
+    let status = response.status().as_u16();
+    traced.record("http.response.status_code", i64::from(status));
+    let status = status.to_string();
     counter!(names.requests_total,
         "method" => method_label(&method), "route" => route.clone(), "status" => status)
     .increment(1);
@@ -77,6 +89,31 @@ pub(super) async fn around(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// A span for a request, within the trace that it came with. What asks for health and metrics has
+/// one only if it brings a trace.
+fn traced(pace: &Pace, headers: &HeaderMap, method: &Method, route: &str) -> Span {
+    let cause = TraceContext::of_headers(headers);
+    let is_of_interest = cause.is_some() || route.starts_with("/v1");
+    if !is_of_interest || !trace_context::is_asked_for(cause.as_ref(), pace) {
+        return Span::none();
+    }
+    let method = method_label(method);
+    let span = info_span!(
+        target: TARGET,
+        parent: None,
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+    );
+    if let Some(cause) = &cause {
+        trace_context::set_parent(&span, cause);
+    }
+    span
 }
 
 /// The methods that a client makes up are one, or each would be a metric.
