@@ -8,6 +8,8 @@ use consumer::{BoxError, Handler, HandlerError, SourcedEvent};
 use event_log::EventLog;
 use metrics::{counter, histogram};
 use sqlx::PgConnection;
+use trace_context::{TraceContext, count as count_of};
+use tracing::{Instrument, field::Empty};
 use ulid::Ulid;
 
 use crate::{
@@ -42,6 +44,8 @@ impl EngineHandler {
         let log_acceptance = self.log.acceptance();
         let now = log_acceptance.now;
         let mut drafts = Vec::with_capacity(emissions.len());
+        // That of this processing, which links to the causes.
+        let context = TraceContext::current().map(|context| context.to_string());
         for emission in emissions {
             let index = events.partition_point(|e| e.position() < emission.cause().position);
             let cause = &events[index];
@@ -53,7 +57,7 @@ impl EngineHandler {
             count(emission, cause, now);
             // What its source accepted is not refused for the clock of this machine.
             let acceptance = Acceptance::new(now.max(occurred_at), log_acceptance.earliest);
-            let draft = Draft::new(event_of(emission, cause), &acceptance);
+            let draft = Draft::new(event_of(emission, cause, context.as_deref()), &acceptance);
             drafts.push(draft.map_err(|violation| HandlerError::Permanent {
                 event: Some(index),
                 handler: Some(told_by(emission).to_owned()),
@@ -81,9 +85,18 @@ impl Handler for EngineHandler {
         store::insert_points(connection, head.last_sequence + 1, &points).await?;
         let started = std::time::Instant::now();
         let mut emissions = Vec::new();
-        for point in &points {
-            memory.engine.apply(point, &mut emissions);
-        }
+        let evaluating = trace_context::child!(
+            "evaluate",
+            atlas.points = count_of(points.len()),
+            atlas.emissions = Empty,
+        );
+        evaluating.in_scope(|| {
+            for point in &points {
+                memory.engine.apply(point, &mut emissions);
+            }
+        });
+        evaluating.record("atlas.emissions", count_of(emissions.len()));
+        drop(evaluating);
         histogram!("thresholdengine_evaluation_seconds").record(started.elapsed());
         counter!("thresholdengine_points_total").increment(points.len() as u64);
         let drafts = self.drafts(&emissions, events)?;
@@ -91,7 +104,17 @@ impl Handler for EngineHandler {
         memory.changed(store::move_head(connection, last_sequence).await?);
         drop(memory);
         if !drafts.is_empty() {
-            self.log.append_in(connection, &drafts).await?;
+            let emitting = trace_context::child!(
+                "emit",
+                otel.kind = "producer",
+                messaging.system = "atlas",
+                messaging.operation.name = "emit",
+                messaging.operation.type = "create",
+                messaging.destination.name = %self.log.log_id(),
+                messaging.batch.message_count = count_of(drafts.len()),
+            );
+            let appending = self.log.append_in(connection, &drafts);
+            appending.instrument(emitting).await?;
         }
         Ok(())
     }
@@ -161,7 +184,8 @@ pub(crate) fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Resul
     Ok(())
 }
 
-fn event_of(emission: &Emission, cause: &SourcedEvent) -> Event {
+/// Where no span of this engine is recorded, the context of the cause is handed on.
+fn event_of(emission: &Emission, cause: &SourcedEvent, context: Option<&str>) -> Event {
     let payload = match emission {
         Emission::Crossing(crossing) => Payload::ThresholdCrossed(crossing.as_ref().into()),
         Emission::Transition(transition) => Payload::RegimeTransition(transition.as_ref().into()),
@@ -170,7 +194,7 @@ fn event_of(emission: &Emission, cause: &SourcedEvent) -> Event {
         event_id: emission.id().to_string(),
         occurred_at: Some(Timestamp::from(emission.cause().occurred_at)),
         source_service: SERVICE.to_owned(),
-        traceparent: cause.event.traceparent.clone(),
+        traceparent: context.unwrap_or(&cause.event.traceparent).to_owned(),
         payload: Some(payload),
         ..Event::default()
     }

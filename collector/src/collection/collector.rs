@@ -3,7 +3,8 @@ use chrono::{DateTime, SubsecRound, Utc};
 use event_log::{EventLog, LogError};
 use metrics::counter;
 use sqlx::PgPool;
-use tracing::{debug, info};
+use trace_context::TARGET;
+use tracing::{Instrument, debug, field::Empty, info, info_span};
 
 use super::{failure, fetch};
 use crate::{
@@ -78,6 +79,25 @@ impl SeriesCollector {
     /// # Errors
     /// [`CollectError`].
     pub async fn collect(&self, series_id: &str) -> Result<Collected, CollectError> {
+        let span = info_span!(
+            target: TARGET,
+            "collect",
+            atlas.source = "fred",
+            atlas.series.id = series_id,
+            atlas.points = Empty,
+        );
+        let collecting = self.collect_and_tell(series_id).instrument(span.clone());
+        let collected = collecting.await;
+        match &collected {
+            Ok(collected) => {
+                span.record("atlas.points", trace_context::count(collected.data_points));
+            }
+            Err(error) => trace_context::failed(&span, error),
+        }
+        collected
+    }
+
+    async fn collect_and_tell(&self, series_id: &str) -> Result<Collected, CollectError> {
         let asked_at = self.now();
         match self.try_collect(series_id).await {
             Ok(collected) => {

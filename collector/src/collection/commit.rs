@@ -6,7 +6,8 @@ use atlas_events::{Draft, Event, SeriesCollectedEvent, event::Payload};
 use chrono::{DateTime, Utc};
 use event_log::LogError;
 use sqlx::PgConnection;
-use tracing::info;
+use trace_context::TraceContext;
+use tracing::{Instrument, info};
 
 use super::{
     CollectError, Collected, SOURCE_SERVICE, SeriesCollector,
@@ -75,7 +76,8 @@ impl SeriesCollector {
             let appended = self
                 .append(&mut transaction, series_id, part, asked_at)
                 .await?;
-            transaction.commit().await?;
+            let committing = transaction.commit();
+            committing.instrument(trace_context::commit()).await?;
 
             version += 1;
             stored += part.len();
@@ -129,6 +131,8 @@ pub(super) fn draft(
 ) -> Result<Draft, CollectError> {
     let event = Event {
         source_service: SOURCE_SERVICE.to_owned(),
+        traceparent: TraceContext::current()
+            .map_or_else(String::new, |context| context.to_string()),
         payload: Some(payload),
         ..Event::default()
     };

@@ -3,7 +3,7 @@
 use atlas_events::{CollectionFailedEvent, event::Payload};
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::{CollectError, SeriesCollector, commit::draft};
 use crate::{
@@ -50,7 +50,8 @@ pub(super) async fn record(
         &collector.log.acceptance(),
     )?;
     collector.log.append_in(&mut transaction, &[draft]).await?;
-    transaction.commit().await?;
+    let committing = transaction.commit();
+    committing.instrument(trace_context::commit()).await?;
 
     counter!("fredcollector_collections_total", "source" => "fred", "outcome" => "failed")
         .increment(1);

@@ -15,7 +15,7 @@ use reqwest::{Response, StatusCode, header, redirect};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use sqlx::PgPool;
-use tracing::debug;
+use tracing::{Instrument, Span, debug, field::Empty};
 
 use super::{
     CircuitState, FredConfig, FredError, FredFailure, FredObservation, FredSeries,
@@ -256,11 +256,22 @@ impl FredClient {
         parameters: &[(&'static str, String)],
     ) -> Result<A, FredError> {
         let turn = self.0.pace.wait().await.map_err(FredError::Pace)?;
-        let answer = self.ask(turn, path, series_id, parameters).await;
+        let span = trace_context::child!(
+            "fetch",
+            otel.kind = "client",
+            http.request.method = "GET",
+            // Without the query, which holds the key.
+            url.path = path,
+            atlas.series.id = series_id,
+            http.response.status_code = Empty,
+        );
+        let asking = self.ask(turn, path, series_id, parameters);
+        let answer = asking.instrument(span.clone()).await;
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         counter!("fredcollector_source_requests_total", "source" => "fred", "outcome" => outcome)
             .increment(1);
         if let Err(error) = &answer {
+            trace_context::failed(&span, error);
             counter!("fredcollector_source_errors_total", "source" => "fred", "code" => error.code())
                 .increment(1);
         }
@@ -290,6 +301,7 @@ impl FredClient {
         self.0.pace.arrived(turn).await;
         let response = response.map_err(|error| self.transport(error))?;
         let status = response.status();
+        Span::current().record("http.response.status_code", i64::from(status.as_u16()));
         let retry_after = retry_after(&response);
         let body = self.body(response).await?;
         match status {

@@ -62,7 +62,8 @@ pub(super) struct EventDocument {
     /// When the log stored it; ignored in a publish.
     #[schema(format = DateTime)]
     recorded_at: Option<String>,
-    /// W3C trace context; that of the request if absent in a publish.
+    /// W3C trace context; if absent in a publish, that of the request, or of the span of it that the
+    /// server records.
     traceparent: Option<String>,
     /// Observations of a series. An event has exactly one of this and the following.
     #[schema(value_type = Option<Object>)]

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use event_log::{LogError, Receipt};
 use serde::Serialize;
 use serde_json::Value;
+use trace_context::TraceContext;
 use utoipa::{
     IntoResponses, PartialSchema, ToSchema,
     openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, Response, Schema},
@@ -109,8 +110,9 @@ pub(super) async fn publish(
     Json(body): Json<Value>,
 ) -> Result<(StatusCode, axum::Json<Receipts>), Problem> {
     let mut batch = Batch::read(body)?;
-    let traceparent = headers.get("traceparent").and_then(|v| v.to_str().ok());
-    let drafts = batch.drafts(&app, traceparent.unwrap_or_default())?;
+    let context = TraceContext::of_headers(&headers).or_else(TraceContext::current);
+    let context = context.map(|context| context.to_string());
+    let drafts = batch.drafts(&app, context.as_deref().unwrap_or_default())?;
     let ids: Vec<String> = drafts
         .iter()
         .map(|draft| draft.event_id.to_string())

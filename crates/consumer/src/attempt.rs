@@ -1,10 +1,11 @@
 //! One transaction: the checkpoint is locked, the events are recorded as processed, the handler
 //! writes its effects, the checkpoint moves, all of it commits.
 
-use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe};
+use std::{borrow::Cow, collections::HashSet, fmt, panic::AssertUnwindSafe};
 
 use futures::FutureExt;
 use sqlx::{PgConnection, PgPool};
+use tracing::Instrument;
 
 use crate::{
     BoxError, Handler, HandlerError, SourcedEvent,
@@ -37,6 +38,17 @@ pub(crate) enum Failure {
     Transient(BoxError),
     /// The connection was lost during the commit: it may have succeeded.
     Unknown(sqlx::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved => f.write_str("the checkpoint was moved"),
+            Self::Permanent { reason, .. } => f.write_str(reason),
+            Self::Transient(reason) => write!(f, "{reason}"),
+            Self::Unknown(reason) => write!(f, "the outcome of the commit is unknown: {reason}"),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Failure {
@@ -73,7 +85,11 @@ pub(crate) async fn attempt<H: Handler>(
     let mut transaction = pool.begin().await?;
     let done = within(&mut transaction, guarded, place, batch).await;
     match done {
-        Ok(committed) => match transaction.commit().await {
+        Ok(committed) => match transaction
+            .commit()
+            .instrument(trace_context::commit())
+            .await
+        {
             Ok(()) => {
                 // Where it did not take part, it knows no better than before.
                 guarded.is_stale &= !committed.handled;

@@ -33,6 +33,7 @@ mod reader;
 mod retry;
 mod service;
 mod source;
+mod trace;
 mod worker;
 
 pub use admin::{AdminError, ConsumerAdmin, Reset, Retried};

@@ -2,13 +2,14 @@
 
 use std::{collections::VecDeque, ops::ControlFlow};
 
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use crate::{
     Handler, SourcedEvent,
     attempt::{self, Committed, Failure, Place},
     batch::Batch,
     checkpoint::{self, Checkpoint},
+    trace,
     worker::{Halt, Worker},
 };
 
@@ -27,7 +28,10 @@ impl<H: Handler> Worker<H> {
                 source: self.sources[index].name(),
                 checkpoint: self.sources[index].checkpoint.as_ref(),
             };
-            let attempted = attempt::attempt(&self.pool, &mut self.guarded, place, &batch).await;
+            let span = trace::process(place, &batch, &self.pace);
+            let attempted = attempt::attempt(&self.pool, &mut self.guarded, place, &batch)
+                .instrument(span.clone())
+                .await;
             let failure = match attempted {
                 Ok(committed) => {
                     self.note_committed(index, &batch, committed);
@@ -35,7 +39,9 @@ impl<H: Handler> Worker<H> {
                 }
                 Err(failure) => failure,
             };
-            match self.recover(index, failure, batch).await? {
+            trace_context::failed(&span, &failure);
+            let recovering = self.recover(index, failure, batch).instrument(span);
+            match recovering.await? {
                 ControlFlow::Continue(again) => {
                     again.into_iter().rev().for_each(|b| batches.push_front(b));
                 }

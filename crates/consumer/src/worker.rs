@@ -7,6 +7,7 @@ use metrics::{Gauge, gauge};
 use sqlx::PgPool;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use trace_context::Pace;
 use tracing::{info, warn};
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     lag::{ConsumerStatus, SourceState},
     parking,
     reader::{Reader, ReaderSettings},
+    trace,
 };
 
 /// Why the loop ends.
@@ -79,6 +81,8 @@ pub(crate) struct Worker<H> {
     pub(crate) shutdown: CancellationToken,
     wake: Arc<Notify>,
     parked: Gauge,
+    /// How often spans are made that no trace asked for.
+    pub(crate) pace: Pace,
 }
 
 impl<H: Handler> Worker<H> {
@@ -91,6 +95,7 @@ impl<H: Handler> Worker<H> {
     ) -> Self {
         let is_stale = true;
         Self {
+            pace: Pace::one_in(trace::INTERVAL),
             parked: gauge!(format!("{}_parked_events", config.metrics_prefix)),
             pool,
             config,

@@ -1,6 +1,6 @@
 //! Appending within a transaction: the one place where positions are given.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use atlas_events::{Draft, ID_TIME_TOLERANCE};
 use chrono::{DateTime, Utc};
@@ -49,6 +49,14 @@ pub(crate) struct Appended {
     /// The position of the first of them.
     pub(crate) first_position: u64,
     pub(crate) recorded_at: DateTime<Utc>,
+}
+
+impl Appended {
+    /// Where the drafts that were stored are; `None` if none was.
+    pub(crate) fn positions(&self) -> Option<RangeInclusive<u64>> {
+        let last = self.first_position + self.fresh.len() as u64;
+        (last > self.first_position).then(|| self.first_position..=last - 1)
+    }
 }
 
 /// Appends drafts inside the caller's transaction. From here until the transaction ends, no other

@@ -14,6 +14,9 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use trace_context::TraceContext;
+use tracing::{Instrument, Span};
+use uuid::Uuid;
 
 use crate::{
     LogConfig, LogError, Projection, Receipt,
@@ -21,6 +24,7 @@ use crate::{
     batch::Batch,
     error::is_data_error,
     tail::{InFlight, LocalCommit},
+    trace,
 };
 
 /// A group takes no further batch once it has this many events or bytes.
@@ -29,6 +33,8 @@ const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 struct Request {
     drafts: Vec<Draft>,
+    /// The span that asked for it, if it is recorded.
+    cause: Option<TraceContext>,
     reply: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
 }
 
@@ -92,7 +98,11 @@ impl AppendQueue {
         let (events, bytes) = (drafts.len(), bytes_of(&drafts));
         if !self.waiting.enter(events, bytes) {
             let _ = reply.send(Err(LogError::Overloaded));
-        } else if let Err(refused) = self.requests.send(Request { drafts, reply }) {
+        } else if let Err(refused) = self.requests.send(Request {
+            drafts,
+            cause: TraceContext::current(),
+            reply,
+        }) {
             self.waiting.leave(events, bytes);
             let _ = refused.0.reply.send(Err(LogError::Closed));
         }
@@ -153,6 +163,7 @@ fn bytes_of(drafts: &[Draft]) -> usize {
 /// The one task of the process that appends what was published.
 pub(crate) struct Appender {
     pub(crate) requests: AppendRequests,
+    pub(crate) log_id: Uuid,
     pub(crate) options: PgConnectOptions,
     pub(crate) channel: String,
     pub(crate) projection: Option<Arc<dyn Projection>>,
@@ -184,11 +195,14 @@ impl Appender {
         let sizes: Vec<usize> = group.iter().map(|request| request.drafts.len()).collect();
         let mut drafts = Vec::with_capacity(sizes.iter().sum());
         let mut replies = Vec::with_capacity(group.len());
+        let mut causes = Vec::new();
         for request in group {
             drafts.extend(request.drafts);
             replies.push(request.reply);
+            causes.extend(request.cause);
         }
-        match self.commit(&drafts).await {
+        let span = trace::group(self.log_id, drafts.len(), &causes);
+        match self.commit(&drafts).instrument(span).await {
             Ok(mut receipts) => {
                 for (reply, size) in replies.into_iter().zip(sizes) {
                     let rest = receipts.split_off(size);
@@ -236,7 +250,9 @@ impl Appender {
         if self.commits.try_send(batches).is_err() {
             self.in_flight.end();
         }
-        let appended = stored?;
+        let appended =
+            stored.inspect_err(|error| trace_context::failed(&Span::current(), error))?;
+        trace::appended(&Span::current(), appended.positions());
         histogram!("event_log_append_seconds").record(started.elapsed());
         histogram!("event_log_group_events").record(drafts.len() as f64);
         counter!("event_log_appended_events_total").increment(appended.fresh.len() as u64);
@@ -253,6 +269,7 @@ impl Appender {
         let appended = append::append(&mut connection, drafts, &self.channel, projection).await?;
         raw_sql("commit")
             .execute(&mut connection)
+            .instrument(trace_context::commit())
             .await
             .map_err(outcome_of_commit)?;
         self.connection = Some(connection);

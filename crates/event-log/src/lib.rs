@@ -25,6 +25,7 @@ mod retention;
 mod ring;
 mod segment;
 mod tail;
+mod trace;
 
 pub use append::{Projection, Receipt};
 pub use appender::PendingAppend;

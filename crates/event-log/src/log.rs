@@ -6,7 +6,7 @@ use prost::Message;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
+use tracing::{Instrument, warn};
 use ulid::Ulid;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     ring::Ring,
     segment::{self, SegmentIndex},
     tail::{Feeder, InFlight},
+    trace,
 };
 
 /// Groups that may wait for the ring; what comes on top of them reaches it through the database.
@@ -81,6 +82,7 @@ impl EventLog {
         let ring = Arc::new(Ring::new(head.last_position, config.ring_bytes_max));
         let appender = Appender {
             requests,
+            log_id: head.log_id,
             options: pool.connect_options().as_ref().clone(),
             channel: channel.clone(),
             projection: projection.clone(),
@@ -224,7 +226,12 @@ impl EventLog {
         drafts: &[Draft],
     ) -> Result<Vec<Receipt>, LogError> {
         let projection = self.0.projection.as_deref();
-        let appended = append::append(connection, drafts, &self.0.channel, projection).await?;
+        let span = trace::in_transaction(self.0.log_id, drafts.len());
+        let appended = append::append(connection, drafts, &self.0.channel, projection)
+            .instrument(span.clone())
+            .await
+            .inspect_err(|error| trace_context::failed(&span, error))?;
+        trace::appended(&span, appended.positions());
         Ok(appended.receipts)
     }
 

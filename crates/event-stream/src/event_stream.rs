@@ -22,6 +22,7 @@ use crate::{
     request::{Range, Start, Subscribe},
     status::Refusal,
     subscription::Subscription,
+    trace::{Delivering, Tracing},
 };
 
 /// What all calls share.
@@ -32,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) latency: Histogram,
     pub(crate) clock: Clock,
     pub(crate) stop: CancellationToken,
+    pub(crate) tracing: Arc<Tracing>,
 }
 
 /// The service `atlas.events.EventStream`.
@@ -108,6 +110,7 @@ async fn subscribe(
         follower,
         request.heartbeat_interval,
         admission,
+        Delivering::to(request.consumer),
     ))
 }
 

@@ -2,7 +2,7 @@
 //! `EventLog`, with health and reflection. This crate knows no SQL.
 //!
 //! Where to change what: what a subscription sends in `subscription`, how bytes reach HTTP/2 in
-//! `frames`, what errors look like on the wire in `status`.
+//! `frames`, what errors look like on the wire in `status`, what is traced in `trace`.
 
 mod config;
 mod consumers;
@@ -14,6 +14,7 @@ mod request;
 mod serve;
 mod status;
 mod subscription;
+mod trace;
 
 pub use config::StreamConfig;
 pub use serve::{MoreServices, ServeError, serve, serve_with};

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -22,8 +23,13 @@ use metrics::counter;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService};
 use tower::Service;
+use trace_context::TraceContext;
+use tracing::{Instrument, Span};
 
-use crate::status::{Refusal, message_too_large, too_large};
+use crate::{
+    status::{Refusal, message_too_large, too_large},
+    trace::{self, Tracing},
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct PublisherService {
@@ -31,27 +37,38 @@ pub(crate) struct PublisherService {
     pub(crate) unacknowledged_max: usize,
     pub(crate) refused_total: String,
     pub(crate) stop: CancellationToken,
+    pub(crate) tracing: Arc<Tracing>,
 }
 
 /// A batch that was queued, with the ids of its events.
 struct Queued {
     event_ids: Vec<String>,
     pending: PendingAppend,
+    span: Span,
 }
 
 impl PublisherService {
     /// Checks a batch and queues it behind all that came before.
-    fn enqueue(&self, request: PublishRequest) -> Result<Queued, Refusal> {
-        let drafts = self
-            .check(request)
-            .inspect_err(|refusal| self.count(refusal))?;
+    fn enqueue(
+        &self,
+        mut request: PublishRequest,
+        cause: Option<&TraceContext>,
+        span: Span,
+    ) -> Result<Queued, Refusal> {
+        let context = trace::stored_context(cause, &span);
+        trace::complete(&mut request.events, context.as_deref());
+        let drafts = self.check(request).inspect_err(|refusal| {
+            trace_context::failed(&span, &refusal.reason());
+            self.count(refusal);
+        })?;
         let event_ids = drafts
             .iter()
             .map(|draft| draft.event_id.to_string())
             .collect();
         Ok(Queued {
             event_ids,
-            pending: self.log.enqueue(drafts),
+            pending: span.in_scope(|| self.log.enqueue(drafts)),
+            span,
         })
     }
 
@@ -86,8 +103,13 @@ impl PublisherService {
 
 /// Waits until a queued batch is durable.
 async fn acknowledge(queued: Queued) -> Result<PublishResponse, Refusal> {
-    let receipts = queued.pending.receipts().await;
-    let receipts = receipts.map_err(|failure| Refusal::from_log(failure, "storing a batch"))?;
+    let span = queued.span;
+    let receipts = queued.pending.receipts().instrument(span.clone()).await;
+    let receipts = receipts.map_err(|failure| {
+        let refusal = span.in_scope(|| Refusal::from_log(failure, "storing a batch"));
+        trace_context::failed(&span, &refusal.reason());
+        refusal
+    })?;
     let receipts = queued
         .event_ids
         .into_iter()
@@ -112,8 +134,11 @@ impl EventPublisher for PublisherService {
         &self,
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
+        let cause = trace::cause_of(request.metadata());
+        let request = request.into_inner();
+        let span = self.tracing.publish(cause.as_ref(), request.events.len());
         let queued = self
-            .enqueue(request.into_inner())
+            .enqueue(request, cause.as_ref(), span)
             .map_err(Refusal::into_status)?;
         match acknowledge(queued).await {
             Ok(response) => Ok(Response::new(response)),
@@ -130,15 +155,18 @@ impl EventPublisher for PublisherService {
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let service = self.clone();
         let stop = self.stop.clone();
+        let cause = trace::cause_of(request.metadata());
         // A publisher that has nothing to send would keep its connection open for ever.
         let requests = request
             .into_inner()
             .take_until(stop.clone().cancelled_owned());
         let outcomes = requests.map(move |request| {
             // Queued here, while the stream is read, so that the order is that of the stream.
-            let queued = request
-                .map_err(too_large)
-                .map(|request| service.enqueue(request));
+            let queued = request.map_err(too_large).map(|request| {
+                let (tracing, cause) = (&service.tracing, cause.as_ref());
+                let span = tracing.publish_of_stream(cause, request.events.len());
+                service.enqueue(request, cause, span)
+            });
             let service = service.clone();
             async move {
                 let outcome = match queued? {

@@ -20,6 +20,7 @@ use crate::{
     event_stream::{EventStreamService, Server},
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
+    trace::Tracing,
 };
 
 /// What a client may send on one stream before the server has read it.
@@ -113,18 +114,21 @@ pub async fn serve_with(
         let log = log.clone();
         Arc::clone(&consumers).sample(move || log.tail_position(), shutdown.clone())
     };
+    let tracing = Arc::new(Tracing::new(log.log_id()));
     let server = Arc::new(Server {
         log: log.clone(),
         consumers,
         latency: histogram!(format!("{prefix}_grpc_streaming_latency_seconds")),
         clock: config.clock.clone(),
         stop: shutdown.clone(),
+        tracing: Arc::clone(&tracing),
     });
     let publisher = Publisher::new(PublisherService {
         log: log.clone(),
         unacknowledged_max: config.unacknowledged_max,
         refused_total: format!("{prefix}_publish_refused_total"),
         stop: shutdown.clone(),
+        tracing,
     });
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in &served {

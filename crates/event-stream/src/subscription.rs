@@ -22,6 +22,7 @@ use crate::{
     event_stream::Server,
     frames::{self, Frame},
     status::Refusal,
+    trace::Delivering,
 };
 
 /// The next thing that a follower comes upon, and the follower back. It is kept across heartbeats:
@@ -42,6 +43,7 @@ pub(crate) struct Subscription {
     heartbeat: Option<Interval>,
     latency: Histogram,
     live: bool,
+    delivering: Delivering,
     _admission: Admission,
 }
 
@@ -51,6 +53,7 @@ impl Subscription {
         follower: Follower,
         heartbeat_interval: Option<Duration>,
         admission: Admission,
+        delivering: Delivering,
     ) -> Self {
         let heartbeat = heartbeat_interval.map(|every| {
             let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
@@ -66,6 +69,7 @@ impl Subscription {
             heartbeat,
             latency,
             live: false,
+            delivering,
             _admission: admission,
         }
     }
@@ -82,6 +86,7 @@ impl Subscription {
     }
 
     async fn step(&mut self) -> Result<Bytes, Status> {
+        self.delivering.done();
         loop {
             let Some(next) = &mut self.next else {
                 return Err(self.stopping());
@@ -110,6 +115,7 @@ impl Subscription {
                     let age = self.server.clock.now() - delivery.recorded_at;
                     self.latency.record(age.as_seconds_f64().max(0.0));
                 }
+                self.delivering.begin(&self.server.tracing, &delivery);
                 Ok(Some(delivery.frames))
             }
             Ok(Followed::CaughtUp) => {
