@@ -27,6 +27,8 @@ pub struct Engine {
     readers: Vec<Vec<usize>>,
     /// For each pattern, where the point at hand changed when it is active.
     altered: Vec<Option<DateRange>>,
+    /// How often a point made a pattern look at its condition.
+    evaluations: u64,
 }
 
 impl Engine {
@@ -42,6 +44,7 @@ impl Engine {
             regimes: Vec::new(),
             readers: Vec::new(),
             altered: Vec::new(),
+            evaluations: 0,
         };
         for pattern in patterns.into_iter().filter(|pattern| pattern.enabled) {
             engine.put_pattern(pattern);
@@ -64,6 +67,7 @@ impl Engine {
             return;
         };
         self.altered.fill(None);
+        self.evaluations += self.readers[series.0].len() as u64;
         for place in &self.readers[series.0] {
             let run = &mut self.patterns[*place];
             self.altered[*place] = run.update(&self.store, series, change, &point.cause, out);
@@ -198,6 +202,11 @@ impl Engine {
             }
         }
         self.altered = vec![None; self.patterns.len()];
+    }
+
+    /// How often a point has made a pattern look at its condition since the engine was made.
+    pub fn evaluations(&self) -> u64 {
+        self.evaluations
     }
 
     /// Every pattern at work, by id.

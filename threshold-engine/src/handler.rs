@@ -5,7 +5,7 @@ use std::sync::Arc;
 use atlas_events::{Acceptance, Draft, Event, Timestamp, event::Payload, parse_decimal};
 use chrono::{DateTime, SubsecRound, Utc};
 use consumer::{BoxError, Handler, HandlerError, SourcedEvent};
-use event_log::EventLog;
+use event_log::{EventLog, Receipt};
 use metrics::{counter, histogram};
 use sqlx::PgConnection;
 use trace_context::{TraceContext, count as count_of};
@@ -29,15 +29,28 @@ pub const SERVICE: &str = "ThresholdEngine";
 pub(crate) struct EngineHandler {
     memory: SharedMemory,
     log: EventLog,
+    done: Done,
+}
+
+/// What a batch brought about, to be counted once it is committed.
+#[derive(Debug, Default)]
+struct Done {
+    points: usize,
+    evaluations: u64,
+    too_old: u64,
+    /// Of each emission: what it tells, and how long ago its cause was stored, in seconds.
+    told: Vec<(&'static str, Option<f64>)>,
+    receipts: Vec<Receipt>,
 }
 
 impl EngineHandler {
     pub(crate) fn new(memory: SharedMemory, log: EventLog) -> Self {
-        Self { memory, log }
+        let done = Done::default();
+        Self { memory, log, done }
     }
 
     fn drafts(
-        &self,
+        &mut self,
         emissions: &[Emission],
         events: &[SourcedEvent],
     ) -> Result<Vec<Draft>, HandlerError> {
@@ -51,10 +64,12 @@ impl EngineHandler {
             let cause = &events[index];
             let occurred_at = emission.cause().occurred_at;
             if occurred_at < log_acceptance.earliest {
-                counter!("thresholdengine_emissions_too_old_total").increment(1);
+                self.done.too_old += 1;
                 continue;
             }
-            count(emission, cause, now);
+            let age = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
+            let told = (direction_of(emission), cause.recorded_at().map(age));
+            self.done.told.push(told);
             // What its source accepted is not refused for the clock of this machine.
             let acceptance = Acceptance::new(now.max(occurred_at), log_acceptance.earliest);
             let draft = Draft::new(event_of(emission, cause, context.as_deref()), &acceptance);
@@ -74,15 +89,18 @@ impl Handler for EngineHandler {
         connection: &mut PgConnection,
         events: &[SourcedEvent],
     ) -> Result<(), HandlerError> {
+        self.done = Done::default();
         let points = read_points(events)?;
         if points.is_empty() {
             return Ok(());
         }
         let head = store::lock_head(connection).await?;
-        let mut memory = self.memory.lock().await;
+        let shared = Arc::clone(&self.memory);
+        let mut memory = shared.lock().await;
         memory.agree(connection, head).await?;
         memory.changing();
         store::insert_points(connection, head.last_sequence + 1, &points).await?;
+        let evaluations = memory.engine.evaluations();
         let started = std::time::Instant::now();
         let mut emissions = Vec::new();
         let evaluating = trace_context::child!(
@@ -98,7 +116,8 @@ impl Handler for EngineHandler {
         evaluating.record("atlas.emissions", count_of(emissions.len()));
         drop(evaluating);
         histogram!("thresholdengine_evaluation_seconds").record(started.elapsed());
-        counter!("thresholdengine_points_total").increment(points.len() as u64);
+        self.done.points = points.len();
+        self.done.evaluations = memory.engine.evaluations() - evaluations;
         let drafts = self.drafts(&emissions, events)?;
         let last_sequence = head.last_sequence + i64::try_from(points.len()).unwrap_or(i64::MAX);
         memory.changed(store::move_head(connection, last_sequence).await?);
@@ -114,7 +133,7 @@ impl Handler for EngineHandler {
                 messaging.batch.message_count = count_of(drafts.len()),
             );
             let appending = self.log.append_in(connection, &drafts);
-            appending.instrument(emitting).await?;
+            self.done.receipts = appending.instrument(emitting).await?;
         }
         Ok(())
     }
@@ -123,6 +142,20 @@ impl Handler for EngineHandler {
         let head = store::lock_head(connection).await?;
         self.memory.lock().await.agree(connection, head).await?;
         Ok(())
+    }
+
+    fn committed(&mut self) {
+        let done = std::mem::take(&mut self.done);
+        self.log.committed(&done.receipts);
+        counter!("thresholdengine_points_total").increment(done.points as u64);
+        counter!("thresholdengine_evaluations_total").increment(done.evaluations);
+        counter!("thresholdengine_emissions_too_old_total").increment(done.too_old);
+        for (direction, age_seconds) in done.told {
+            counter!("thresholdengine_emissions_total", "direction" => direction).increment(1);
+            if let Some(seconds) = age_seconds {
+                histogram!("thresholdengine_publish_to_crossing_seconds").record(seconds);
+            }
+        }
     }
 }
 
@@ -207,18 +240,13 @@ fn told_by(emission: &Emission) -> &str {
     }
 }
 
-fn count(emission: &Emission, cause: &SourcedEvent, now: DateTime<Utc>) {
-    let direction = match emission {
+fn direction_of(emission: &Emission) -> &'static str {
+    match emission {
         Emission::Crossing(crossing) => match crossing.direction {
             Direction::Entered => "entered",
             Direction::Cleared => "cleared",
             Direction::Revised => "revised",
         },
         Emission::Transition(_) => "transition",
-    };
-    counter!("thresholdengine_emissions_total", "direction" => direction).increment(1);
-    if let Some(recorded_at) = cause.recorded_at() {
-        let seconds = (now - recorded_at).as_seconds_f64().max(0.0);
-        histogram!("thresholdengine_publish_to_crossing_seconds").record(seconds);
     }
 }

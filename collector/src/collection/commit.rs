@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use atlas_events::{Draft, Event, SeriesCollectedEvent, event::Payload};
 use chrono::{DateTime, Utc};
-use event_log::LogError;
+use event_log::{LogError, Receipt};
+use metrics::counter;
 use sqlx::PgConnection;
 use trace_context::TraceContext;
 use tracing::{Instrument, info};
@@ -73,15 +74,18 @@ impl SeriesCollector {
             } else {
                 store::progress(&mut transaction, series_id).await?;
             }
-            let appended = self
+            let receipts = self
                 .append(&mut transaction, series_id, part, asked_at)
                 .await?;
             let committing = transaction.commit();
             committing.instrument(trace_context::commit()).await?;
+            self.log.committed(&receipts);
+            counter!("fredcollector_data_points_total", "source" => "fred")
+                .increment(part.len() as u64);
 
             version += 1;
             stored += part.len();
-            positions = spanned(positions, appended);
+            positions = spanned(positions, span(&receipts));
             if is_last {
                 return Ok(Some(Collected {
                     series_id: series_id.clone(),
@@ -95,16 +99,16 @@ impl SeriesCollector {
         }
     }
 
-    /// Appends the events of one transaction; gives their positions.
+    /// Appends the events of one transaction.
     async fn append(
         &self,
         connection: &mut PgConnection,
         series_id: &str,
         news: &[News],
         asked_at: DateTime<Utc>,
-    ) -> Result<Option<RangeInclusive<u64>>, CollectError> {
+    ) -> Result<Vec<Receipt>, CollectError> {
         if news.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let acceptance = self.log.acceptance();
         let drafts: Vec<Draft> = news
@@ -118,10 +122,14 @@ impl SeriesCollector {
                 draft(Payload::SeriesCollected(collected), &acceptance)
             })
             .collect::<Result<_, _>>()?;
-        let receipts = self.log.append_in(connection, &drafts).await?;
-        let ends = receipts.first().zip(receipts.last());
-        Ok(ends.map(|(first, last)| first.position..=last.position))
+        Ok(self.log.append_in(connection, &drafts).await?)
     }
+}
+
+/// The positions of one transaction.
+fn span(receipts: &[Receipt]) -> Option<RangeInclusive<u64>> {
+    let ends = receipts.first().zip(receipts.last());
+    ends.map(|(first, last)| first.position..=last.position)
 }
 
 /// An event of the collector that occurs now.

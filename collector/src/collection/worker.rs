@@ -1,6 +1,6 @@
 use std::{collections::HashMap, time::Duration};
 
-use metrics::gauge;
+use chrono::TimeDelta;
 use tokio::{
     task::{Id, JoinSet},
     time::{MissedTickBehavior, interval},
@@ -13,7 +13,13 @@ use super::{CollectError, Collected};
 use crate::{
     fred::CircuitState,
     series::{SeriesRegistry, store},
+    telemetry,
 };
+
+/// The source whose series are collected.
+const SOURCE: &str = "fred";
+/// A series that is due for longer is overdue: the collectors cannot keep up, or none collects.
+const OVERDUE_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -141,10 +147,15 @@ impl CollectionWorker {
                 warn!(%error, "claims on series could not be renewed");
             }
         }
-        if let Ok(Some(last_success_at)) = store::last_success(pool, "fred").await {
-            let silence = self.registry.clock().now() - last_success_at;
-            gauge!("fredcollector_source_seconds_since_last_success", "source" => "fred")
-                .set(silence.as_seconds_f64());
+        self.tell(SOURCE).await;
+    }
+
+    /// Tells how a source and its series fare.
+    async fn tell(&self, source: &'static str) {
+        let now = self.registry.clock().now();
+        match store::standing(self.registry.pool(), source, now - OVERDUE_AFTER).await {
+            Ok(standing) => telemetry::tell_standing(source, &standing, now),
+            Err(error) => warn!(%error, "cannot tell how the series fare"),
         }
     }
 }

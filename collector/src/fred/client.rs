@@ -4,13 +4,13 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use atlas_events::Clock;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::NaiveDate;
-use metrics::counter;
+use metrics::{counter, histogram};
 use reqwest::{Response, StatusCode, header, redirect};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
@@ -265,8 +265,11 @@ impl FredClient {
             atlas.series.id = series_id,
             http.response.status_code = Empty,
         );
+        let asked = Instant::now();
         let asking = self.ask(turn, path, series_id, parameters);
         let answer = asking.instrument(span.clone()).await;
+        histogram!("fredcollector_source_request_seconds", "source" => "fred")
+            .record(asked.elapsed());
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         counter!("fredcollector_source_requests_total", "source" => "fred", "outcome" => outcome)
             .increment(1);

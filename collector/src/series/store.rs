@@ -305,14 +305,36 @@ pub(crate) async fn release(pool: &PgPool, worker: &str) -> Result<(), sqlx::Err
     Ok(())
 }
 
-/// When a collection from a source last succeeded.
-pub(crate) async fn last_success(
+/// How the series of a source fare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// When one was last collected.
+    pub(crate) last_success_at: Option<DateTime<Utc>>,
+    /// Collected when they are due.
+    pub(crate) active: i64,
+    pub(crate) paused: i64,
+    /// Of the active ones, those whose last collection failed.
+    pub(crate) failing: i64,
+    /// Of the active ones, those that have been due since before a time.
+    pub(crate) overdue: i64,
+}
+
+/// How the series of a source fare.
+pub(crate) async fn standing(
     pool: &PgPool,
     source: &str,
-) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "select max(last_success_at) from series where source = $1",
-        source
+    due_before: DateTime<Utc>,
+) -> Result<Standing, sqlx::Error> {
+    sqlx::query_as!(
+        Standing,
+        r#"select max(last_success_at) as last_success_at,
+                  count(*) filter (where not paused) as "active!",
+                  count(*) filter (where paused) as "paused!",
+                  count(*) filter (where not paused and consecutive_failures > 0) as "failing!",
+                  count(*) filter (where not paused and next_collection_at < $2) as "overdue!"
+           from series where source = $1"#,
+        source,
+        due_before,
     )
     .fetch_one(pool)
     .await

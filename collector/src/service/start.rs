@@ -20,7 +20,7 @@ use crate::{
     observations::{ObservationProjection, Observations},
     rest,
     series::{self, NewSeries, SeriesRegistry},
-    telemetry::{CountPublished, METRICS_PREFIX},
+    telemetry::{self, CountPublished, METRICS_PREFIX},
 };
 
 impl Service {
@@ -43,6 +43,7 @@ impl Service {
         let projection = CountPublished::before(ObservationProjection);
         let log = service::open_log(&pool, &config.events, Some(Arc::new(projection))).await?;
         let collects = config.fred.api_key.is_some();
+        telemetry::prepare("fred");
         let registry = registry(&config.fred, &pool, &log)?;
         seed(&registry, &config.fred).await?;
         let worker =

@@ -5,7 +5,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 pub(super) fn describe() {
     describe_counter!(
         "fredcollector_events_published_total",
-        "Events stored by this process, published or collected"
+        "Events stored by this process, published or collected, counted after their commit"
     );
     sources();
 }
@@ -27,6 +27,20 @@ fn sources() {
         "fredcollector_source_pacing_wait_seconds",
         Unit::Seconds,
         "How long a request waited for its turn"
+    );
+    describe_histogram!(
+        "fredcollector_source_request_seconds",
+        Unit::Seconds,
+        "How long a source took to answer a request"
+    );
+    describe_counter!(
+        "fredcollector_data_points_total",
+        "Values stored that were new or revised, by source"
+    );
+    describe_gauge!(
+        "fredcollector_source_series",
+        "Series of a source: active or paused; of the active ones those whose last collection \
+         failed, and those that have been due for more than ten minutes"
     );
     describe_gauge!(
         "fredcollector_source_circuit_state",

@@ -2,11 +2,13 @@
 
 mod descriptions;
 mod published;
+mod sources;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub(crate) use published::CountPublished;
 pub use service::telemetry::{MetricsError, begin};
+pub(crate) use sources::{prepare, tell_standing};
 
 /// First part of the names of the collector's metrics.
 pub(crate) const METRICS_PREFIX: &str = "fredcollector";
@@ -23,6 +25,7 @@ pub fn keep_metrics() -> Result<PrometheusHandle, MetricsError> {
 
 /// Describes the collector's metrics, in a process that keeps them already.
 pub fn describe_metrics() {
-    service::telemetry::describe(METRICS_PREFIX);
+    service::telemetry::describe(METRICS_PREFIX, env!("CARGO_PKG_VERSION"));
+    event_stream::describe_metrics(METRICS_PREFIX);
     descriptions::describe();
 }

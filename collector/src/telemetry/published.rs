@@ -6,9 +6,6 @@ use sqlx::PgConnection;
 
 /// Counts the events that this process stores, whichever way they came: published over gRPC or
 /// REST, or collected. It stands before another projection.
-///
-/// An event is counted when it is written; in the rare case that its commit then fails it is counted
-/// again when it is written again.
 pub(crate) struct CountPublished<P> {
     inner: P,
     published: Counter,
@@ -17,8 +14,6 @@ pub(crate) struct CountPublished<P> {
 impl<P: Projection> CountPublished<P> {
     pub(crate) fn before(inner: P) -> Self {
         let published = counter!("fredcollector_events_published_total");
-        // So that it is there, with 0, from the start.
-        published.increment(0);
         Self { inner, published }
     }
 }
@@ -29,10 +24,11 @@ impl<P: Projection> Projection for CountPublished<P> {
         connection: &'a mut PgConnection,
         events: &'a [(u64, &'a Draft)],
     ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
-        Box::pin(async move {
-            self.inner.apply(connection, events).await?;
-            self.published.increment(events.len() as u64);
-            Ok(())
-        })
+        self.inner.apply(connection, events)
+    }
+
+    fn committed(&self, events: usize) {
+        self.inner.committed(events);
+        self.published.increment(events as u64);
     }
 }

@@ -137,4 +137,9 @@ pub trait Handler: Send {
         let _ = connection;
         async { Ok(()) }
     }
+
+    /// What the last successful [`Handler::handle`] wrote has been committed: the place for counting,
+    /// so that what is undone and done again is not counted twice. A process that ends before is
+    /// not told.
+    fn committed(&mut self) {}
 }

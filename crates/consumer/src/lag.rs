@@ -8,7 +8,7 @@ use std::{
 
 use atlas_events::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
@@ -64,6 +64,10 @@ pub(crate) struct SourceState {
     pub(crate) parked: Counter,
     pub(crate) retries: Counter,
     pub(crate) reconnects: Counter,
+    batch_seconds: Histogram,
+    batch_events: Histogram,
+    publish_to_processed: Histogram,
+    is_connected: Gauge,
     lag_seconds: Gauge,
     lag_events: Gauge,
 }
@@ -93,6 +97,8 @@ impl SourceState {
         let name = &source.name;
         let counter =
             |what: &str| counter!(format!("{prefix}_{what}_total"), "source" => name.to_string());
+        let histogram =
+            |what: &str| histogram!(format!("{prefix}_{what}"), "source" => name.to_string());
         let gauge = |what: &str| gauge!(format!("{prefix}_{what}"), "source" => name.to_string());
         Self {
             name: Arc::clone(name),
@@ -104,6 +110,10 @@ impl SourceState {
             parked: counter("events_parked"),
             retries: counter("batch_retries"),
             reconnects: counter("source_reconnects"),
+            batch_seconds: histogram("batch_seconds"),
+            batch_events: histogram("batch_events"),
+            publish_to_processed: histogram("publish_to_processed_seconds"),
+            is_connected: gauge("source_connected"),
             lag_seconds: gauge("checkpoint_lag_seconds"),
             lag_events: gauge("checkpoint_lag_events"),
         }
@@ -118,10 +128,31 @@ impl SourceState {
             known.connected = true;
             known.log_id = Some(log_id);
         });
+        self.is_connected.set(1.0);
     }
 
     pub(crate) fn disconnected(&self) {
         self.with(|known| known.connected = false);
+        self.is_connected.set(0.0);
+    }
+
+    /// A batch was processed by a transaction that took so long, the oldest event of which was
+    /// stored then.
+    pub(crate) fn took(
+        &self,
+        events: usize,
+        time: Duration,
+        recorded_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
+        self.batch_seconds.record(time);
+        self.batch_events.record(events as f64);
+        if let Some(recorded_at) = recorded_at {
+            let offset = self.with(|known| known.clock_offset);
+            let age = now + offset - recorded_at;
+            self.publish_to_processed
+                .record(age.as_seconds_f64().max(0.0));
+        }
     }
 
     /// Where the log ends. `server_time` is `None` if it was not told along with it.

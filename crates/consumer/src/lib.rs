@@ -33,6 +33,7 @@ mod reader;
 mod retry;
 mod service;
 mod source;
+mod telemetry;
 mod trace;
 mod worker;
 
@@ -48,3 +49,4 @@ pub use lag::{ConsumerStatus, SourceLag};
 pub use parked::{ParkedEvent, ParkedFilter, ParkedState};
 pub use service::{CheckpointsService, ParkedEventsService};
 pub use source::{Source, StartAt};
+pub use telemetry::describe_metrics;

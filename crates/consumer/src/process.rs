@@ -1,6 +1,6 @@
 //! What happens to a batch until it is committed, whatever fails.
 
-use std::{collections::VecDeque, ops::ControlFlow};
+use std::{collections::VecDeque, ops::ControlFlow, time::Instant};
 
 use tracing::{Instrument, error, info, warn};
 
@@ -28,12 +28,14 @@ impl<H: Handler> Worker<H> {
                 source: self.sources[index].name(),
                 checkpoint: self.sources[index].checkpoint.as_ref(),
             };
+            let began = Instant::now();
             let span = trace::process(place, &batch, &self.pace);
             let attempted = attempt::attempt(&self.pool, &mut self.guarded, place, &batch)
                 .instrument(span.clone())
                 .await;
             let failure = match attempted {
                 Ok(committed) => {
+                    self.note_taken(index, &batch, began);
                     self.note_committed(index, &batch, committed);
                     continue;
                 }
@@ -125,6 +127,14 @@ impl<H: Handler> Worker<H> {
         Ok(ControlFlow::Break(()))
     }
 
+    fn note_taken(&self, index: usize, batch: &Batch, began: Instant) {
+        let first = batch.events.first().and_then(SourcedEvent::recorded_at);
+        let events = batch.events.len() + batch.parking.len();
+        let now = self.config.clock.now();
+        let state = &self.sources[index].state;
+        state.took(events, began.elapsed(), first, now);
+    }
+
     fn note_committed(&mut self, index: usize, batch: &Batch, committed: Committed) {
         let source = &mut self.sources[index];
         let events = batch.events.len() + batch.parking.len() - committed.skipped;
@@ -138,6 +148,9 @@ impl<H: Handler> Worker<H> {
         let recorded_at = last.and_then(SourcedEvent::recorded_at);
         source.state.processed_up_to(batch.advance.to, recorded_at);
         source.checkpoint = Some(committed.checkpoint);
+        if committed.handled {
+            self.guarded.handler.committed();
+        }
     }
 }
 

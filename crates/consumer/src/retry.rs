@@ -71,6 +71,7 @@ impl<H: Handler> Worker<H> {
         parking::resolve(&mut transaction, id).await?;
         transaction.commit().await.map_err(Failure::Unknown)?;
         self.guarded.is_stale = false;
+        self.guarded.handler.committed();
         info!(id, "a parked event was processed");
         Ok(())
     }

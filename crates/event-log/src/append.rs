@@ -37,6 +37,10 @@ pub trait Projection: Send + Sync {
         connection: &'a mut PgConnection,
         events: &'a [(u64, &'a Draft)],
     ) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+
+    /// A transaction that stored this many events has committed. For counting: a process that ends
+    /// between commit and this never hears of them.
+    fn committed(&self, _events: usize) {}
 }
 
 /// What an append did.

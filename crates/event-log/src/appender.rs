@@ -7,7 +7,6 @@ use std::sync::{
 };
 
 use atlas_events::Draft;
-use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, raw_sql};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -24,6 +23,7 @@ use crate::{
     batch::Batch,
     error::is_data_error,
     tail::{InFlight, LocalCommit},
+    telemetry::LogMetrics,
     trace,
 };
 
@@ -73,11 +73,12 @@ pub(crate) struct AppendQueue {
     // Bounded by `waiting` and not by requests, since these differ a thousandfold in size.
     requests: mpsc::UnboundedSender<Request>,
     waiting: Arc<Waiting>,
+    metrics: Arc<LogMetrics>,
 }
 
 impl AppendQueue {
     /// A queue and the other end of it.
-    pub(crate) fn new(config: &LogConfig) -> (Self, AppendRequests) {
+    pub(crate) fn new(config: &LogConfig, metrics: Arc<LogMetrics>) -> (Self, AppendRequests) {
         let (requests, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::new(Waiting {
             events: AtomicUsize::new(0),
@@ -88,6 +89,7 @@ impl AppendQueue {
         let queue = Self {
             requests,
             waiting: Arc::clone(&waiting),
+            metrics,
         };
         (queue, AppendRequests { receiver, waiting })
     }
@@ -97,6 +99,7 @@ impl AppendQueue {
         let (reply, answer) = oneshot::channel();
         let (events, bytes) = (drafts.len(), bytes_of(&drafts));
         if !self.waiting.enter(events, bytes) {
+            self.metrics.not_stored(&LogError::Overloaded);
             let _ = reply.send(Err(LogError::Overloaded));
         } else if let Err(refused) = self.requests.send(Request {
             drafts,
@@ -107,6 +110,15 @@ impl AppendQueue {
             let _ = refused.0.reply.send(Err(LogError::Closed));
         }
         PendingAppend { answer }
+    }
+
+    /// How many events wait, and how many bytes they have.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let Waiting { events, bytes, .. } = &*self.waiting;
+        (
+            events.load(Ordering::Relaxed),
+            bytes.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -169,6 +181,7 @@ pub(crate) struct Appender {
     pub(crate) projection: Option<Arc<dyn Projection>>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) commits: mpsc::Sender<LocalCommit>,
+    pub(crate) metrics: Arc<LogMetrics>,
     /// Its own connection, so that appending never waits for a reader to return one.
     pub(crate) connection: Option<PgConnection>,
 }
@@ -250,14 +263,17 @@ impl Appender {
         if self.commits.try_send(batches).is_err() {
             self.in_flight.end();
         }
-        let appended =
-            stored.inspect_err(|error| trace_context::failed(&Span::current(), error))?;
+        let appended = stored.inspect_err(|error| {
+            trace_context::failed(&Span::current(), error);
+            self.metrics.not_stored(error);
+        })?;
         trace::appended(&Span::current(), appended.positions());
-        histogram!("event_log_append_seconds").record(started.elapsed());
-        histogram!("event_log_group_events").record(drafts.len() as f64);
-        counter!("event_log_appended_events_total").increment(appended.fresh.len() as u64);
-        let duplicates = drafts.len() - appended.fresh.len();
-        counter!("event_log_duplicate_events_total").increment(duplicates as u64);
+        self.metrics.append_seconds.record(started.elapsed());
+        self.metrics.group_events.record(drafts.len() as f64);
+        self.metrics.committed(&appended.receipts);
+        if let Some(projection) = &self.projection {
+            projection.committed(appended.fresh.len());
+        }
         Ok(appended.receipts)
     }
 
@@ -267,11 +283,13 @@ impl Appender {
         let mut connection = self.begin().await?;
         let projection = self.projection.as_deref();
         let appended = append::append(&mut connection, drafts, &self.channel, projection).await?;
+        let committing = Instant::now();
         raw_sql("commit")
             .execute(&mut connection)
             .instrument(trace_context::commit())
             .await
             .map_err(outcome_of_commit)?;
+        self.metrics.commit_seconds.record(committing.elapsed());
         self.connection = Some(connection);
         Ok(appended)
     }

@@ -128,6 +128,17 @@ pub(crate) async fn migrate(pool: &PgPool) -> Result<(), LogError> {
     Ok(MIGRATOR.run(pool).await?)
 }
 
+/// The schema that holds the log.
+///
+/// # Errors
+/// [`LogError::Database`].
+pub(crate) async fn schema(pool: &PgPool) -> Result<String, LogError> {
+    let schema = sqlx::query_scalar!(r#"select current_schema::text as "schema!""#)
+        .fetch_one(pool)
+        .await?;
+    Ok(schema)
+}
+
 /// Version and licence of TimescaleDB, such as `2.19.3 apache`.
 ///
 /// # Errors

@@ -6,13 +6,13 @@ use std::sync::{
 };
 
 use atlas_events::EventFilter;
-use metrics::counter;
 
 use crate::{
     EventLog, LogError,
     batch::Delivery,
     read::{self, PAGE_EVENTS_MAX, SCAN_POSITIONS_MAX},
     ring::Lookup,
+    telemetry::{CountedReader, Query},
 };
 
 /// What a follower comes upon.
@@ -37,11 +37,13 @@ pub struct Follower {
     /// The last position when it began, which this process may not have heard of yet.
     stored: u64,
     live: bool,
+    counted: CountedReader,
 }
 
 impl Follower {
     pub(crate) fn new(log: EventLog, after: u64, stored: u64, filter: EventFilter) -> Self {
         Self {
+            counted: CountedReader::new(log.metrics()),
             log,
             filter,
             cursor: Arc::new(AtomicU64::new(after)),
@@ -72,7 +74,8 @@ impl Follower {
             let cursor = self.position();
             match self.log.ring().after(cursor) {
                 Lookup::Batches(batches) => {
-                    counter!("event_log_ring_reads_total").increment(1);
+                    self.counted.is_behind(false);
+                    self.log.metrics().ring_reads.increment(1);
                     let delivery = Delivery::select(&batches, cursor, &self.filter);
                     if let Some(found) = delivery.and_then(|delivery| self.advance(delivery)) {
                         return Ok(found);
@@ -81,6 +84,7 @@ impl Follower {
                 Lookup::AtTail if self.live => self.wait_beyond(cursor).await?,
                 Lookup::AtTail if cursor >= self.stored => {
                     self.live = true;
+                    self.counted.is_behind(false);
                     return Ok(Followed::CaughtUp);
                 }
                 Lookup::Behind if self.live => {
@@ -88,6 +92,7 @@ impl Follower {
                     return Ok(Followed::FellBehind);
                 }
                 Lookup::AtTail | Lookup::Behind => {
+                    self.counted.is_behind(true);
                     if let Some(found) = self.read_page(cursor).await? {
                         return Ok(found);
                     }
@@ -110,7 +115,8 @@ impl Follower {
     }
 
     async fn read_page(&self, cursor: u64) -> Result<Option<Followed>, LogError> {
-        counter!("event_log_database_reads_total").increment(1);
+        let metrics = self.log.metrics();
+        metrics.database_reads.increment(1);
         let positions = if self.filter.is_unfiltered() {
             PAGE_EVENTS_MAX
         } else {
@@ -123,7 +129,8 @@ impl Follower {
                 last_position: cursor,
             });
         };
-        let page = read::page(pool, cursor, window, &self.filter).await?;
+        let reading = read::page(pool, cursor, window, &self.filter);
+        let page = metrics.timed(Query::Page, reading).await?;
         let delivery = page.batch.and_then(|batch| {
             Delivery::select(&[Arc::new(batch)], cursor, &EventFilter::default())
         });

@@ -6,7 +6,8 @@
 //! range of times. This crate holds all SQL on events and knows nothing of gRPC.
 //!
 //! Where to change what: positions and duplicates in `append`, group commit in `appender`, which
-//! chunks a read touches in `segment`, memory in `ring`, what wakes readers in `tail`.
+//! chunks a read touches in `segment`, memory in `ring`, what wakes readers in `tail`, metrics in
+//! `telemetry`.
 
 mod append;
 mod appender;
@@ -24,7 +25,9 @@ mod read;
 mod retention;
 mod ring;
 mod segment;
+mod storage;
 mod tail;
+mod telemetry;
 mod trace;
 
 pub use append::{Projection, Receipt};
@@ -38,3 +41,4 @@ pub use head::Head;
 pub use log::EventLog;
 pub use range::RangeRead;
 pub use retention::Trimmed;
+pub use telemetry::describe_metrics;

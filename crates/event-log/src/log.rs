@@ -18,12 +18,16 @@ use crate::{
     retention,
     ring::Ring,
     segment::{self, SegmentIndex},
+    storage,
     tail::{Feeder, InFlight},
+    telemetry::{LogMetrics, Query},
     trace,
 };
 
 /// Groups that may wait for the ring; what comes on top of them reaches it through the database.
 const COMMITS_QUEUED_MAX: usize = 64;
+/// How often sizes on disk are looked at.
+const STORAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A handle on an event log; clones are the same log.
 ///
@@ -42,6 +46,7 @@ struct Inner {
     ring: Arc<Ring>,
     segments: Arc<SegmentIndex>,
     projection: Option<Arc<dyn Projection>>,
+    metrics: Arc<LogMetrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -75,8 +80,10 @@ impl EventLog {
         database::migrate(&pool).await?;
         let edition = database::edition(&pool).await?;
         let head = head::read(&pool).await?;
+        let metrics = LogMetrics::new(&database::schema(&pool).await?);
+        metrics.saw_head(Some(&head));
         let channel = format!("event_log_{}", head.log_id.simple());
-        let (queue, requests) = AppendQueue::new(&config);
+        let (queue, requests) = AppendQueue::new(&config, Arc::clone(&metrics));
         let (commits, committed) = mpsc::channel(COMMITS_QUEUED_MAX);
         let in_flight = Arc::new(InFlight::default());
         let ring = Arc::new(Ring::new(head.last_position, config.ring_bytes_max));
@@ -88,6 +95,7 @@ impl EventLog {
             projection: projection.clone(),
             in_flight: Arc::clone(&in_flight),
             commits,
+            metrics: Arc::clone(&metrics),
             connection: None,
         };
         let segments = Arc::new(SegmentIndex::default());
@@ -100,6 +108,7 @@ impl EventLog {
             poll_interval: config.poll_interval,
             commits: committed,
             announced: head.last_position,
+            metrics: Arc::clone(&metrics),
         };
         let log = Self(Arc::new(Inner {
             pool,
@@ -111,6 +120,7 @@ impl EventLog {
             ring,
             segments,
             projection,
+            metrics,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }));
@@ -125,13 +135,15 @@ impl EventLog {
         if let Some(retention) = self.0.config.retention {
             // The task holds the pool and not the log, which would then never be dropped.
             let (pool, config) = (self.0.pool.clone(), self.0.config.clone());
-            let stop = stop.clone();
+            let (stop, metrics) = (stop.clone(), self.metrics());
             let run = async move {
                 let mut timer = tokio::time::interval(config.retention_interval);
                 loop {
                     timer.tick().await;
-                    let cutoff = config.clock.now() - as_delta(retention);
-                    if let Err(error) = retention::trim(&pool, cutoff).await {
+                    let now = config.clock.now();
+                    let trimmed = retention::trim(&pool, now - as_delta(retention)).await;
+                    metrics.trimmed(trimmed.as_ref().ok().map(|trimmed| trimmed.chunks), now);
+                    if let Err(error) = trimmed {
                         warn!(%error, "retention could not run; trying again later");
                     }
                 }
@@ -140,6 +152,21 @@ impl EventLog {
                 .tasks
                 .spawn(async move { stop.run_until_cancelled(run).await });
         }
+        let (pool, metrics) = (self.0.pool.clone(), self.metrics());
+        let look = async move {
+            let mut timer = tokio::time::interval(STORAGE_INTERVAL);
+            loop {
+                timer.tick().await;
+                match storage::read(&pool).await {
+                    Ok(found) => metrics.saw_storage(&found),
+                    Err(error) => warn!(%error, "cannot tell what the log takes on disk"),
+                }
+            }
+        };
+        let stop = stop.clone();
+        self.0
+            .tasks
+            .spawn(async move { stop.run_until_cancelled(look).await });
         self.0.tasks.close();
     }
 
@@ -166,6 +193,31 @@ impl EventLog {
         &self.0.segments
     }
 
+    pub(crate) fn metrics(&self) -> Arc<LogMetrics> {
+        Arc::clone(&self.0.metrics)
+    }
+
+    /// Brings those metrics up to date that tell of a moment: what waits, and what is in memory.
+    /// To be called before metrics are read.
+    pub fn sample(&self) {
+        let metrics = &self.0.metrics;
+        let (waiting_events, waiting_bytes) = self.0.queue.waiting();
+        metrics.queue_events.set(waiting_events as f64);
+        metrics.queue_bytes.set(waiting_bytes as f64);
+        let (ring_events, ring_bytes) = self.0.ring.held();
+        metrics.ring_events.set(ring_events as f64);
+        metrics.ring_bytes.set(ring_bytes as f64);
+        metrics.tail_position.set(self.tail_position() as f64);
+        let pool = &self.0.pool;
+        let idle = pool.num_idle();
+        metrics.pool_idle.set(idle as f64);
+        let open = usize::try_from(pool.size()).unwrap_or(usize::MAX);
+        metrics.pool_used.set(open.saturating_sub(idle) as f64);
+        metrics
+            .pool_max
+            .set(f64::from(pool.options().get_max_connections()));
+    }
+
     /// Identity of the log; cursors belong to it.
     pub fn log_id(&self) -> uuid::Uuid {
         self.0.log_id
@@ -181,7 +233,8 @@ impl EventLog {
     /// # Errors
     /// [`LogError::Database`].
     pub async fn head(&self) -> Result<Head, LogError> {
-        head::read(&self.0.pool).await
+        let reading = head::read(&self.0.pool);
+        self.0.metrics.timed(Query::Head, reading).await
     }
 
     /// The last position that has reached this process, without asking the database.
@@ -233,6 +286,15 @@ impl EventLog {
             .inspect_err(|error| trace_context::failed(&span, error))?;
         trace::appended(&span, appended.positions());
         Ok(appended.receipts)
+    }
+
+    /// Counts what [`EventLog::append_in`] stored, once the caller's transaction has committed.
+    pub fn committed(&self, receipts: &[Receipt]) {
+        self.0.metrics.committed(receipts);
+        if let Some(projection) = &self.0.projection {
+            let fresh = receipts.iter().filter(|receipt| !receipt.duplicate);
+            projection.committed(fresh.count());
+        }
     }
 
     /// Follows the log after a cursor (0: from the first event ever).
@@ -335,7 +397,9 @@ impl EventLog {
                 first_position,
             });
         }
-        segment::cursor_at(&self.0.pool, since, head.first_position, head.last_position).await
+        let seeking =
+            segment::cursor_at(&self.0.pool, since, head.first_position, head.last_position);
+        self.0.metrics.timed(Query::Seek, seeking).await
     }
 
     /// The stored event with an id; `None` if the log does not hold it.
@@ -343,7 +407,8 @@ impl EventLog {
     /// # Errors
     /// [`LogError::Database`], also if what is stored cannot be decoded.
     pub async fn find(&self, event_id: Ulid) -> Result<Option<Event>, LogError> {
-        let Some(stored) = crate::find::by_id(&self.0.pool, event_id).await? else {
+        let finding = crate::find::by_id(&self.0.pool, event_id);
+        let Some(stored) = self.0.metrics.timed(Query::Find, finding).await? else {
             return Ok(None);
         };
         let mut event = Event::decode(stored.encoded.as_slice())

@@ -10,6 +10,7 @@ use crate::{
     batch::Delivery,
     read::{self, SCAN_POSITIONS_MAX},
     segment::Bounds,
+    telemetry::Query,
 };
 
 /// Delivers the wanted events of a range of times, stored before the read began, in position order.
@@ -54,8 +55,8 @@ impl RangeRead {
             let Some(window) = segments.window(pool, self.cursor, positions).await? else {
                 break;
             };
-            let page =
-                read::page_between(pool, self.cursor, window, self.bounds, &self.filter).await?;
+            let reading = read::page_between(pool, self.cursor, window, self.bounds, &self.filter);
+            let page = self.log.metrics().timed(Query::Range, reading).await?;
             let after = std::mem::replace(&mut self.cursor, page.up_to);
             if let Some(batch) = page.batch {
                 return Ok(Delivery::select(

@@ -97,6 +97,14 @@ impl Ring {
         self.tail.send_replace(tail);
     }
 
+    /// How many events are held, and how many bytes they take.
+    pub(crate) fn held(&self) -> (u64, usize) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = held.batches.front().map(|batch| batch.first_position());
+        let events = first.map_or(0, |first| held.tail + 1 - first);
+        (events, held.bytes)
+    }
+
     /// What comes after a cursor.
     pub(crate) fn after(&self, cursor: u64) -> Lookup {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

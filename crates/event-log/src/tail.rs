@@ -22,6 +22,7 @@ use crate::{
     read::{self, PAGE_EVENTS_MAX},
     ring::Ring,
     segment::SegmentIndex,
+    telemetry::LogMetrics,
 };
 
 /// What the appender tells of a group once its transaction has ended.
@@ -56,6 +57,7 @@ pub(crate) struct Feeder {
     pub(crate) commits: mpsc::Receiver<LocalCommit>,
     /// The greatest position that a notification told of.
     pub(crate) announced: u64,
+    pub(crate) metrics: Arc<LogMetrics>,
 }
 
 impl Feeder {
@@ -124,7 +126,9 @@ impl Feeder {
 
     /// Reads what other processes appended.
     async fn catch_up(&self) -> Result<(), LogError> {
-        let last_position = head::read(&self.pool).await?.last_position;
+        let head = head::read(&self.pool).await;
+        self.metrics.saw_head(head.as_ref().ok());
+        let last_position = head?.last_position;
         while self.ring.tail() < last_position {
             let after = self.ring.tail();
             let window = self

@@ -10,7 +10,6 @@ use atlas_events::{Clock, SubscriptionRequest, TimeRangeRequest, Timestamp, Viol
 use event_log::{EventLog, Follower, RangeRead};
 use futures::{Stream, future::BoxFuture, stream};
 use http::{Request, Response};
-use metrics::Histogram;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tonic_prost::ProstCodec;
@@ -22,6 +21,7 @@ use crate::{
     request::{Range, Start, Subscribe},
     status::Refusal,
     subscription::Subscription,
+    telemetry::StreamMetrics,
     trace::{Delivering, Tracing},
 };
 
@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct Server {
     pub(crate) log: EventLog,
     pub(crate) consumers: Arc<Consumers>,
-    pub(crate) latency: Histogram,
+    pub(crate) metrics: Arc<StreamMetrics>,
     pub(crate) clock: Clock,
     pub(crate) stop: CancellationToken,
     pub(crate) tracing: Arc<Tracing>,
@@ -67,18 +67,20 @@ async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<B
     match request.uri().path() {
         "/atlas.events.EventStream/SubscribeToEvents" => {
             let request: SubscriptionRequest = frames::read_message(request).await?;
-            let subscription = subscribe(server, request)
-                .await
-                .map_err(Refusal::into_status)?;
+            let metrics = Arc::clone(&server.metrics);
+            let subscription = subscribe(server, request).await.map_err(|refusal| {
+                metrics.refused("SubscribeToEvents", refusal.reason());
+                refusal.into_status()
+            })?;
             Ok(frames::response(subscription.into_frames()))
         }
         "/atlas.events.EventStream/GetEventsSince" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
-            range(server, Range::since(request)).await
+            range(server, "GetEventsSince", Range::since(request)).await
         }
         "/atlas.events.EventStream/GetEventsBetween" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
-            range(server, Range::between(request)).await
+            range(server, "GetEventsBetween", Range::between(request)).await
         }
         "/atlas.events.EventStream/GetLatestEventTime" => {
             let answer = tower::service_fn(move |_: tonic::Request<()>| {
@@ -136,17 +138,30 @@ fn admit(server: &Server, consumer: &str, cursor: Arc<AtomicU64>) -> Result<Admi
 
 async fn range(
     server: Arc<Server>,
+    method: &'static str,
     range: Result<Range, Violation>,
 ) -> Result<Response<Body>, Status> {
-    let range = range.map_err(|violation| Refusal::invalid(violation).into_status())?;
+    let begun = begin_range(&server, range).await.map_err(|refusal| {
+        server.metrics.refused(method, refusal.reason());
+        refusal.into_status()
+    });
+    let (read, admission) = begun?;
+    Ok(frames::response(range_frames(server, read, admission)))
+}
+
+async fn begin_range(
+    server: &Server,
+    range: Result<Range, Violation>,
+) -> Result<(RangeRead, Admission), Refusal> {
+    let range = range.map_err(Refusal::invalid)?;
     let read = server
         .log
         .read_between(range.since, range.before, range.filter)
         .await
-        .map_err(|failure| Refusal::from_read(failure, "starting a range read").into_status())?;
+        .map_err(|failure| Refusal::from_read(failure, "starting a range read"))?;
     // Without a name its lag is not told, so that there is no cursor to look at.
-    let admission = admit(&server, "", Arc::default()).map_err(Refusal::into_status)?;
-    Ok(frames::response(range_frames(server, read, admission)))
+    let admission = admit(server, "", Arc::default())?;
+    Ok((read, admission))
 }
 
 /// The frames of a range read; the last are trailers.
@@ -156,11 +171,12 @@ fn range_frames(
     admission: Admission,
 ) -> impl Stream<Item = Frame> + Send {
     stream::unfold(Some((read, admission)), move |reading| {
-        let stop = server.stop.clone();
+        let (stop, metrics) = (server.stop.clone(), Arc::clone(&server.metrics));
         async move {
             let (mut read, admission) = reading?;
             let status = match stop.run_until_cancelled(read.next()).await {
                 Some(Ok(Some(delivery))) => {
+                    metrics.sent(delivery.count, delivery.frames.len());
                     return Some((Frame::data(delivery.frames), Some((read, admission))));
                 }
                 Some(Ok(None)) => Status::ok(""),

@@ -2,7 +2,8 @@
 //! `EventLog`, with health and reflection. This crate knows no SQL.
 //!
 //! Where to change what: what a subscription sends in `subscription`, how bytes reach HTTP/2 in
-//! `frames`, what errors look like on the wire in `status`, what is traced in `trace`.
+//! `frames`, what errors look like on the wire in `status`, what is traced in `trace`, metrics in
+//! `telemetry` and, of named consumers, in `consumers`.
 
 mod config;
 mod consumers;
@@ -14,7 +15,9 @@ mod request;
 mod serve;
 mod status;
 mod subscription;
+mod telemetry;
 mod trace;
 
 pub use config::StreamConfig;
 pub use serve::{MoreServices, ServeError, serve, serve_with};
+pub use telemetry::describe_metrics;

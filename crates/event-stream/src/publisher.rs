@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use atlas_events::{
@@ -19,7 +20,6 @@ use futures::{
     future::{self, BoxFuture},
     stream,
 };
-use metrics::counter;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService};
 use tower::Service;
@@ -28,6 +28,7 @@ use tracing::{Instrument, Span};
 
 use crate::{
     status::{Refusal, message_too_large, too_large},
+    telemetry::StreamMetrics,
     trace::{self, Tracing},
 };
 
@@ -35,7 +36,7 @@ use crate::{
 pub(crate) struct PublisherService {
     pub(crate) log: EventLog,
     pub(crate) unacknowledged_max: usize,
-    pub(crate) refused_total: String,
+    pub(crate) metrics: Arc<StreamMetrics>,
     pub(crate) stop: CancellationToken,
     pub(crate) tracing: Arc<Tracing>,
 }
@@ -45,6 +46,7 @@ struct Queued {
     event_ids: Vec<String>,
     pending: PendingAppend,
     span: Span,
+    taken_in: Instant,
 }
 
 impl PublisherService {
@@ -55,6 +57,7 @@ impl PublisherService {
         cause: Option<&TraceContext>,
         span: Span,
     ) -> Result<Queued, Refusal> {
+        let taken_in = Instant::now();
         let context = trace::stored_context(cause, &span);
         trace::complete(&mut request.events, context.as_deref());
         let drafts = self.check(request).inspect_err(|refusal| {
@@ -69,6 +72,7 @@ impl PublisherService {
             event_ids,
             pending: span.in_scope(|| self.log.enqueue(drafts)),
             span,
+            taken_in,
         })
     }
 
@@ -97,32 +101,36 @@ impl PublisherService {
     }
 
     fn count(&self, refusal: &Refusal) {
-        counter!(self.refused_total.clone(), "reason" => refusal.reason()).increment(1);
+        self.metrics.refused("Publish", refusal.reason());
     }
-}
 
-/// Waits until a queued batch is durable.
-async fn acknowledge(queued: Queued) -> Result<PublishResponse, Refusal> {
-    let span = queued.span;
-    let receipts = queued.pending.receipts().instrument(span.clone()).await;
-    let receipts = receipts.map_err(|failure| {
-        let refusal = span.in_scope(|| Refusal::from_log(failure, "storing a batch"));
-        trace_context::failed(&span, &refusal.reason());
-        refusal
-    })?;
-    let receipts = queued
-        .event_ids
-        .into_iter()
-        .zip(receipts)
-        .map(|(event_id, receipt)| PublishReceipt {
-            event_id,
-            position: receipt.position,
-            duplicate: receipt.duplicate,
-            recorded_at: Some(receipt.recorded_at.into()),
-        });
-    Ok(PublishResponse {
-        receipts: receipts.collect(),
-    })
+    /// Waits until a queued batch is durable.
+    async fn acknowledge(&self, queued: Queued) -> Result<PublishResponse, Refusal> {
+        let span = queued.span;
+        let receipts = queued.pending.receipts().instrument(span.clone()).await;
+        let receipts = receipts.map_err(|failure| {
+            let refusal = span.in_scope(|| Refusal::from_log(failure, "storing a batch"));
+            trace_context::failed(&span, &refusal.reason());
+            self.count(&refusal);
+            refusal
+        })?;
+        self.metrics
+            .publish_seconds
+            .record(queued.taken_in.elapsed());
+        let receipts = queued
+            .event_ids
+            .into_iter()
+            .zip(receipts)
+            .map(|(event_id, receipt)| PublishReceipt {
+                event_id,
+                position: receipt.position,
+                duplicate: receipt.duplicate,
+                recorded_at: Some(receipt.recorded_at.into()),
+            });
+        Ok(PublishResponse {
+            receipts: receipts.collect(),
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -140,13 +148,10 @@ impl EventPublisher for PublisherService {
         let queued = self
             .enqueue(request, cause.as_ref(), span)
             .map_err(Refusal::into_status)?;
-        match acknowledge(queued).await {
-            Ok(response) => Ok(Response::new(response)),
-            Err(refusal) => {
-                self.count(&refusal);
-                Err(refusal.into_status())
-            }
-        }
+        let acknowledged = self.acknowledge(queued).await;
+        acknowledged
+            .map(Response::new)
+            .map_err(Refusal::into_status)
     }
 
     async fn publish_stream(
@@ -170,7 +175,7 @@ impl EventPublisher for PublisherService {
             let service = service.clone();
             async move {
                 let outcome = match queued? {
-                    Ok(queued) => acknowledge(queued).await.inspect_err(|r| service.count(r)),
+                    Ok(queued) => service.acknowledge(queued).await,
                     Err(refusal) => Err(refusal),
                 };
                 Ok(PublishStreamResponse {
@@ -204,12 +209,17 @@ fn stopping() -> Status {
 /// The publisher as it is served: the one status that the transport makes itself is put into the
 /// contract's words.
 #[derive(Debug, Clone)]
-pub(crate) struct Publisher(pub(crate) EventPublisherServer<PublisherService>);
+pub(crate) struct Publisher {
+    server: EventPublisherServer<PublisherService>,
+    metrics: Arc<StreamMetrics>,
+}
 
 impl Publisher {
     pub(crate) fn new(service: PublisherService) -> Self {
+        let metrics = Arc::clone(&service.metrics);
         let server = EventPublisherServer::new(service);
-        Self(server.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Self { server, metrics }
     }
 }
 
@@ -223,16 +233,19 @@ impl Service<http::Request<Body>> for Publisher {
     type Future = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<http::Request<Body>>::poll_ready(&mut self.0, context)
+        Service::<http::Request<Body>>::poll_ready(&mut self.server, context)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let answer = self.0.call(request);
+        let answer = self.server.call(request);
+        let metrics = Arc::clone(&self.metrics);
         Box::pin(async move {
             let response = answer.await?;
             Ok(match Status::from_header_map(response.headers()) {
                 Some(status) if status.code() == Code::OutOfRange => {
-                    message_too_large().into_status().into_http()
+                    let refusal = message_too_large();
+                    metrics.refused("Publish", refusal.reason());
+                    refusal.into_status().into_http()
                 }
                 _ => response,
             })

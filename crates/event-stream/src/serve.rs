@@ -2,7 +2,6 @@ use std::{convert::Infallible, sync::Arc};
 
 use atlas_events::{FILE_DESCRIPTOR_SET, event_log_server::EventLogServer};
 use event_log::EventLog;
-use metrics::histogram;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -20,6 +19,7 @@ use crate::{
     event_stream::{EventStreamService, Server},
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
+    telemetry::StreamMetrics,
     trace::Tracing,
 };
 
@@ -109,6 +109,7 @@ pub async fn serve_with(
 ) -> Result<(), ServeError> {
     let served: Vec<_> = SERVED.into_iter().chain(more.names).collect();
     let prefix = &config.metrics_prefix;
+    let metrics = Arc::new(StreamMetrics::new(prefix));
     let consumers = Consumers::new(prefix, config.subscriptions_max);
     let sampling = {
         let log = log.clone();
@@ -118,7 +119,7 @@ pub async fn serve_with(
     let server = Arc::new(Server {
         log: log.clone(),
         consumers,
-        latency: histogram!(format!("{prefix}_grpc_streaming_latency_seconds")),
+        metrics: Arc::clone(&metrics),
         clock: config.clock.clone(),
         stop: shutdown.clone(),
         tracing: Arc::clone(&tracing),
@@ -126,7 +127,7 @@ pub async fn serve_with(
     let publisher = Publisher::new(PublisherService {
         log: log.clone(),
         unacknowledged_max: config.unacknowledged_max,
-        refused_total: format!("{prefix}_publish_refused_total"),
+        metrics,
         stop: shutdown.clone(),
         tracing,
     });

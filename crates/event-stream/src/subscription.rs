@@ -13,15 +13,15 @@ use atlas_events::{CaughtUp, Event, FellBehind, Heartbeat, event::Payload};
 use bytes::Bytes;
 use event_log::{Followed, Follower, LogError};
 use futures::{Stream, stream};
-use metrics::Histogram;
 use tokio::time::{Interval, MissedTickBehavior};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::{
     consumers::Admission,
     event_stream::Server,
     frames::{self, Frame},
     status::Refusal,
+    telemetry::ENDED_BY_CLIENT,
     trace::Delivering,
 };
 
@@ -41,9 +41,10 @@ pub(crate) struct Subscription {
     next: Option<Next>,
     cursor: Arc<AtomicU64>,
     heartbeat: Option<Interval>,
-    latency: Histogram,
     live: bool,
     delivering: Delivering,
+    /// Why it ends; for as long as it does not, it is the client that may end it.
+    end: &'static str,
     _admission: Admission,
 }
 
@@ -60,16 +61,16 @@ impl Subscription {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             interval
         });
-        let (cursor, latency) = (follower.cursor(), server.latency.clone());
+        let cursor = follower.cursor();
         let next = Some(next_of(follower));
         Self {
             server,
             next,
             cursor,
             heartbeat,
-            latency,
             live: false,
             delivering,
+            end: ENDED_BY_CLIENT,
             _admission: admission,
         }
     }
@@ -80,12 +81,15 @@ impl Subscription {
             let mut subscription = subscription?;
             Some(match subscription.step().await {
                 Ok(frames) => (Frame::data(frames), Some(subscription)),
-                Err(status) => (frames::trailers(&status), None),
+                Err(refusal) => {
+                    subscription.end = refusal.reason();
+                    (frames::trailers(&refusal.into_status()), None)
+                }
             })
         })
     }
 
-    async fn step(&mut self) -> Result<Bytes, Status> {
+    async fn step(&mut self) -> Result<Bytes, Refusal> {
         self.delivering.done();
         loop {
             let Some(next) = &mut self.next else {
@@ -108,13 +112,16 @@ impl Subscription {
     }
 
     /// What goes to the client for something that the follower came upon; `None` if nothing.
-    fn send(&mut self, followed: Result<Followed, LogError>) -> Result<Option<Bytes>, Status> {
+    fn send(&mut self, followed: Result<Followed, LogError>) -> Result<Option<Bytes>, Refusal> {
         match followed {
             Ok(Followed::Events(delivery)) => {
                 if self.live {
                     let age = self.server.clock.now() - delivery.recorded_at;
-                    self.latency.record(age.as_seconds_f64().max(0.0));
+                    let latency = &self.server.metrics.latency;
+                    latency.record(age.as_seconds_f64().max(0.0));
                 }
+                let (count, bytes) = (delivery.count, delivery.frames.len());
+                self.server.metrics.sent(count, bytes);
                 self.delivering.begin(&self.server.tracing, &delivery);
                 Ok(Some(delivery.frames))
             }
@@ -140,7 +147,7 @@ impl Subscription {
             Err(LogError::Closed) => Err(self.stopping()),
             Err(failure) => {
                 let refusal = Refusal::from_read(failure, "following the log");
-                Err(refusal.with("position", self.position()).into_status())
+                Err(refusal.with("position", self.position()))
             }
         }
     }
@@ -173,12 +180,16 @@ impl Subscription {
         Some(self.server.clock.now().into())
     }
 
-    fn stopping(&self) -> Status {
+    fn stopping(&self) -> Refusal {
         let position = self.position();
         let message = format!("the server is stopping; resume after position {position}");
-        Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message)
-            .with("position", position)
-            .into_status()
+        Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message).with("position", position)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.server.metrics.ended(self.end);
     }
 }
 

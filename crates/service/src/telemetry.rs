@@ -1,6 +1,6 @@
 //! What the process tells about itself: log lines, traces and metrics.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use crate::{
@@ -9,8 +9,9 @@ pub use crate::{
 };
 
 /// Upper bounds of times, in seconds: from what a read from memory takes to what nobody waits for.
-const SECONDS_BUCKETS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+const SECONDS_BUCKETS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0,
 ];
 /// Upper bounds of numbers of events.
 const EVENTS_BUCKETS: [f64; 12] = [
@@ -33,7 +34,7 @@ pub enum MetricsError {
 /// # Errors
 /// [`MetricsError`].
 pub fn keep_metrics() -> Result<PrometheusHandle, MetricsError> {
-    let events = Matcher::Full("event_log_group_events".to_owned());
+    let events = Matcher::Suffix("_events".to_owned());
     let recorder = PrometheusBuilder::new()
         .set_buckets(&SECONDS_BUCKETS)?
         .set_buckets_for_metric(events, &EVENTS_BUCKETS)?
@@ -43,28 +44,17 @@ pub fn keep_metrics() -> Result<PrometheusHandle, MetricsError> {
     Ok(handle)
 }
 
-/// Describes the metrics of a service that its log, its streams and its REST keep. `prefix` is the
-/// first part of their names.
-pub fn describe(prefix: &str) {
-    describe_log();
+/// Describes the metrics that every service keeps: those of its process, its log and
+/// its REST. `prefix` is the first part of the names of its own.
+pub fn describe(prefix: &str, version: &'static str) {
+    metrics_process::Collector::default().describe();
+    event_log::describe_metrics();
     crate::traces::describe();
     describe_gauge!(
-        format!("{prefix}_grpc_subscriptions"),
-        "Open subscriptions and range reads"
+        format!("{prefix}_build_info"),
+        "Always 1; the label tells the version of the service"
     );
-    describe_histogram!(
-        format!("{prefix}_grpc_streaming_latency_seconds"),
-        Unit::Seconds,
-        "From an event's storage until it is handed to a subscriber's connection"
-    );
-    describe_gauge!(
-        format!("{prefix}_consumer_lag_events"),
-        "Events stored that a named consumer has not been sent"
-    );
-    describe_counter!(
-        format!("{prefix}_publish_refused_total"),
-        "Publishes over gRPC that were refused, by reason"
-    );
+    gauge!(format!("{prefix}_build_info"), "version" => version).set(1.0);
     describe_counter!(
         format!("{prefix}_rest_requests_total"),
         "REST requests, by method, route and status"
@@ -73,34 +63,5 @@ pub fn describe(prefix: &str) {
         format!("{prefix}_rest_request_seconds"),
         Unit::Seconds,
         "From a REST request to its answer, by route"
-    );
-}
-
-fn describe_log() {
-    describe_histogram!(
-        "event_log_append_seconds",
-        Unit::Seconds,
-        "From taking up a group of events until it is durable"
-    );
-    describe_histogram!(
-        "event_log_group_events",
-        Unit::Count,
-        "Events stored by one transaction"
-    );
-    describe_counter!(
-        "event_log_appended_events_total",
-        "Events stored by the appender of this process"
-    );
-    describe_counter!(
-        "event_log_duplicate_events_total",
-        "Events published again that the log held already"
-    );
-    describe_counter!(
-        "event_log_ring_reads_total",
-        "Reads of subscriptions that memory answered"
-    );
-    describe_counter!(
-        "event_log_database_reads_total",
-        "Reads of subscriptions that the database answered, since they are behind"
     );
 }

@@ -12,7 +12,10 @@ use metrics::gauge;
 use sqlx::{PgConnection, PgPool};
 use tracing::{info, warn};
 
-use super::memory::{Definition, Memory, SharedMemory};
+use super::{
+    memory::{Definition, Memory, SharedMemory},
+    telemetry,
+};
 use crate::{
     definition::LoadError,
     library::Library,
@@ -125,7 +128,7 @@ impl Definitions {
         let (put, removed) = files.differences(&running, &switches);
         let mut reloaded = Reloaded::default();
         if put.is_empty() && removed.is_empty() {
-            gauge!("thresholdengine_patterns").set(memory.engine.patterns().len() as f64);
+            telemetry::tell_patterns(&memory.engine);
             return Ok(reloaded);
         }
         memory.changing();
@@ -147,7 +150,6 @@ impl Definitions {
             reloaded.removed.push(id);
         }
         memory.changed(store::move_head(connection, head.last_sequence).await?);
-        gauge!("thresholdengine_patterns").set(memory.engine.patterns().len() as f64);
         Ok(reloaded)
     }
 

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use tokio::sync::Mutex;
 use tracing::{error, info};
 
+use super::telemetry;
 use crate::{
     Engine,
     pattern::Pattern,
@@ -89,6 +90,7 @@ impl Memory {
             .await
             .map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
         self.head = Some(head);
+        telemetry::tell_patterns(&self.engine);
         let seconds = started.elapsed().as_secs_f64();
         histogram!("thresholdengine_rebuild_seconds").record(seconds);
         info!(points, seconds, "memory was made of the database");
@@ -104,6 +106,7 @@ impl Memory {
     /// the next one to look finds another head.
     pub(crate) fn changed(&mut self, head: Head) {
         self.head = Some(head);
+        telemetry::tell_patterns(&self.engine);
     }
 
     /// Changes a definition, with the points that a new series of it has.

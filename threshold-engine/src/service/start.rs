@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    Service, StartError, definitions::Definitions, memory::Memory, telemetry::METRICS_PREFIX,
+    Service, StartError,
+    definitions::Definitions,
+    memory::Memory,
+    telemetry::{self, METRICS_PREFIX},
 };
 use crate::{
     config::Config,
@@ -38,6 +41,7 @@ impl Service {
             let folder = folder.clone();
             return Err(StartError::Folder { folder, problem });
         }
+        telemetry::prepare();
         let pool = service::connect(&config.database).await?;
         store::migrate(&pool)
             .await

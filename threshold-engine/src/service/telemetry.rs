@@ -1,11 +1,28 @@
 //! The engine's share of the metrics.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use service::telemetry::MetricsError;
 
+use crate::Engine;
+
 /// First part of the names of the engine's metrics.
 pub(super) const METRICS_PREFIX: &str = "thresholdengine";
+
+/// What a pattern can be.
+const PATTERN_STATES: [&str; 6] = [
+    "normal",
+    "pending",
+    "active",
+    "recovering",
+    "no_data",
+    NOT_EVALUATED,
+];
+const NOT_EVALUATED: &str = "not_evaluated";
+/// What is told of a pattern or a regime.
+const DIRECTIONS: [&str; 4] = ["entered", "cleared", "revised", "transition"];
 
 /// Keeps the metrics of the process, for `/metrics`. Once for each process.
 ///
@@ -19,56 +36,64 @@ pub fn keep_metrics() -> Result<PrometheusHandle, MetricsError> {
 
 /// Describes the engine's metrics, in a process that keeps them already.
 pub fn describe_metrics() {
-    service::telemetry::describe(METRICS_PREFIX);
-    consumption();
+    service::telemetry::describe(METRICS_PREFIX, env!("CARGO_PKG_VERSION"));
+    event_stream::describe_metrics(METRICS_PREFIX);
+    consumer::describe_metrics(METRICS_PREFIX);
     evaluation();
+    definitions();
 }
 
-fn consumption() {
-    describe_counter!(
-        "thresholdengine_events_received_total",
-        "Events received, by source"
-    );
-    describe_counter!(
-        "thresholdengine_events_processed_total",
-        "Events whose effects are committed, by source"
-    );
-    describe_counter!(
-        "thresholdengine_events_skipped_total",
-        "Events that had been processed before, by source"
-    );
-    describe_counter!(
-        "thresholdengine_events_parked_total",
-        "Events that could not be processed, by source"
-    );
-    describe_counter!(
-        "thresholdengine_batch_retries_total",
-        "Batches that were tried again, by source"
-    );
-    describe_counter!(
-        "thresholdengine_source_reconnects_total",
-        "How many times a source was asked again, by source"
-    );
-    describe_gauge!(
-        "thresholdengine_checkpoint_lag_seconds",
-        Unit::Seconds,
-        "How long ago the moment was up to which everything is processed, by source"
-    );
-    describe_gauge!(
-        "thresholdengine_checkpoint_lag_events",
-        "How many positions are still to be processed, by source"
-    );
-    describe_gauge!(
-        "thresholdengine_parked_events",
-        "Events that wait for somebody's decision"
-    );
+/// Has the metrics of evaluation be there, with 0, from the start.
+pub(super) fn prepare() {
+    for direction in DIRECTIONS {
+        counter!("thresholdengine_emissions_total", "direction" => direction).increment(0);
+    }
+    for name in [
+        "thresholdengine_points_total",
+        "thresholdengine_evaluations_total",
+        "thresholdengine_emissions_too_old_total",
+    ] {
+        counter!(name).increment(0);
+    }
+    for name in [
+        "thresholdengine_evaluation_seconds",
+        "thresholdengine_publish_to_crossing_seconds",
+        "thresholdengine_rebuild_seconds",
+    ] {
+        let _ = histogram!(name);
+    }
+}
+
+/// Tells how many patterns are in which state.
+pub(super) fn tell_patterns(engine: &Engine) {
+    let patterns = engine.patterns();
+    gauge!("thresholdengine_patterns").set(patterns.len() as f64);
+    let mut counts = [0_u32; PATTERN_STATES.len()];
+    for run in patterns {
+        let shown = match run.steps().last() {
+            Some(step) if step.state.no_data => "no_data",
+            Some(step) => step.state.phase.name(),
+            None => NOT_EVALUATED,
+        };
+        let mut states = PATTERN_STATES.iter().zip(&mut counts);
+        if let Some((_, count)) = states.find(|(state, _)| **state == shown) {
+            *count += 1;
+        }
+    }
+    for (state, count) in PATTERN_STATES.into_iter().zip(counts) {
+        gauge!("thresholdengine_pattern_states", "state" => state).set(f64::from(count));
+    }
 }
 
 fn evaluation() {
     describe_counter!("thresholdengine_points_total", "Data points taken in");
     describe_counter!(
+        "thresholdengine_evaluations_total",
+        "How often a data point made a pattern look at its condition"
+    );
+    describe_counter!(
         "thresholdengine_emissions_total",
-        "Crossings and transitions told, by direction"
+        "Crossings and transitions told, by direction, counted after their commit"
     );
     describe_counter!(
         "thresholdengine_emissions_too_old_total",
@@ -89,7 +114,14 @@ fn evaluation() {
         Unit::Seconds,
         "How long it took to make the memory of the database"
     );
+}
+
+fn definitions() {
     describe_gauge!("thresholdengine_patterns", "Patterns at work");
+    describe_gauge!(
+        "thresholdengine_pattern_states",
+        "Patterns at work, by the state they are in as of their newest observation"
+    );
     describe_gauge!(
         "thresholdengine_definition_mistakes",
         "Mistakes in the files of definitions"

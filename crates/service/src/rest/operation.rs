@@ -92,5 +92,7 @@ pub(super) async fn metrics(State(operation): State<Operation>) -> impl IntoResp
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
+    metrics_process::Collector::default().collect();
+    operation.log.sample();
     (text, operation.metrics.render())
 }

@@ -1,0 +1,375 @@
+//! What a log tells of itself. Every metric has the label `log`, which is the schema that holds it.
+//!
+//! Nothing here is recorded for each event: what is counted is counted for a group or a page.
+
+use std::{sync::Arc, time::Instant};
+
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+
+use crate::{LogError, Receipt, storage::Storage};
+
+/// A question to the database that readers wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Query {
+    /// Where the log stands.
+    Head,
+    /// A page of a reader that is behind the ring.
+    Page,
+    /// A page of a read by time.
+    Range,
+    /// The position of a time.
+    Seek,
+    /// An event by its id.
+    Find,
+}
+
+impl Query {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Head, "head"),
+        (Self::Page, "page"),
+        (Self::Range, "range"),
+        (Self::Seek, "seek"),
+        (Self::Find, "find"),
+    ];
+}
+
+/// Why a group was not stored, as a label.
+const FAILURES: [&str; 5] = ["overloaded", "too_old", "unknown", "closed", "database"];
+
+/// The metrics of one log; made once, so that all are there, with 0, from the start.
+#[derive(Debug)]
+pub(crate) struct LogMetrics {
+    pub(crate) append_seconds: Histogram,
+    pub(crate) commit_seconds: Histogram,
+    pub(crate) group_events: Histogram,
+    appended: Counter,
+    duplicates: Counter,
+    failures: [Counter; FAILURES.len()],
+    queries: [Histogram; Query::ALL.len()],
+    pub(crate) ring_reads: Counter,
+    pub(crate) database_reads: Counter,
+    readers: Gauge,
+    readers_behind: Gauge,
+    pub(crate) queue_events: Gauge,
+    pub(crate) queue_bytes: Gauge,
+    pub(crate) ring_events: Gauge,
+    pub(crate) ring_bytes: Gauge,
+    pub(crate) pool_used: Gauge,
+    pub(crate) pool_idle: Gauge,
+    pub(crate) pool_max: Gauge,
+    pub(crate) tail_position: Gauge,
+    pub(crate) database_up: Gauge,
+    latest_event: Gauge,
+    storage: StorageMetrics,
+    trims: [Counter; 2],
+    dropped_chunks: Counter,
+    trimmed_at: Gauge,
+}
+
+#[derive(Debug)]
+struct StorageMetrics {
+    log_bytes: Gauge,
+    database_bytes: Gauge,
+    chunks: Gauge,
+    compressed_chunks: Gauge,
+    jobs: Gauge,
+    job_failures: Gauge,
+    job_succeeded_at: Gauge,
+}
+
+impl LogMetrics {
+    pub(crate) fn new(log: &str) -> Arc<Self> {
+        let counter = |name: &'static str| counter!(name, "log" => log.to_owned());
+        let gauge = |name: &'static str| gauge!(name, "log" => log.to_owned());
+        let connections = |state: &'static str| gauge!("event_log_pool_connections", "log" => log.to_owned(), "state" => state);
+        let histogram = |name: &'static str| histogram!(name, "log" => log.to_owned());
+        Arc::new(Self {
+            append_seconds: histogram("event_log_append_seconds"),
+            commit_seconds: histogram("event_log_commit_seconds"),
+            group_events: histogram("event_log_group_events"),
+            appended: counter("event_log_appended_events_total"),
+            duplicates: counter("event_log_duplicate_events_total"),
+            failures: FAILURES.map(|reason| {
+                counter!("event_log_append_failures_total", "log" => log.to_owned(), "reason" => reason)
+            }),
+            queries: Query::ALL.map(|(_, query)| {
+                histogram!("event_log_query_seconds", "log" => log.to_owned(), "query" => query)
+            }),
+            ring_reads: counter("event_log_ring_reads_total"),
+            database_reads: counter("event_log_database_reads_total"),
+            readers: gauge("event_log_readers"),
+            readers_behind: gauge("event_log_readers_behind"),
+            queue_events: gauge("event_log_queue_events"),
+            queue_bytes: gauge("event_log_queue_bytes"),
+            ring_events: gauge("event_log_ring_events"),
+            ring_bytes: gauge("event_log_ring_bytes"),
+            pool_used: connections("used"),
+            pool_idle: connections("idle"),
+            pool_max: gauge("event_log_pool_connections_max"),
+            tail_position: gauge("event_log_tail_position"),
+            database_up: gauge("event_log_database_up"),
+            latest_event: gauge("event_log_latest_event_timestamp_seconds"),
+            storage: StorageMetrics {
+                log_bytes: gauge("event_log_size_bytes"),
+                database_bytes: gauge("event_log_database_size_bytes"),
+                chunks: gauge("event_log_chunks"),
+                compressed_chunks: gauge("event_log_compressed_chunks"),
+                jobs: gauge("event_log_compression_jobs"),
+                job_failures: gauge("event_log_compression_failures"),
+                job_succeeded_at: gauge("event_log_compression_last_success_timestamp_seconds"),
+            },
+            trims: ["succeeded", "failed"].map(|outcome| {
+                counter!("event_log_retention_runs_total", "log" => log.to_owned(), "outcome" => outcome)
+            }),
+            dropped_chunks: counter("event_log_retention_dropped_chunks_total"),
+            trimmed_at: gauge("event_log_retention_last_success_timestamp_seconds"),
+        })
+    }
+
+    /// A transaction that appended was committed.
+    pub(crate) fn committed(&self, receipts: &[Receipt]) {
+        let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count();
+        self.appended
+            .increment((receipts.len() - duplicates) as u64);
+        self.duplicates.increment(duplicates as u64);
+    }
+
+    /// A group, or a batch before it came into one, was not stored, or perhaps not.
+    pub(crate) fn not_stored(&self, error: &LogError) {
+        let reason = match error {
+            LogError::Overloaded => "overloaded",
+            LogError::TooOld { .. } => "too_old",
+            LogError::OutcomeUnknown(_) => "unknown",
+            LogError::Closed => "closed",
+            _ => "database",
+        };
+        let mut failures = FAILURES.iter().zip(&self.failures);
+        if let Some((_, failures)) = failures.find(|(label, _)| **label == reason) {
+            failures.increment(1);
+        }
+    }
+
+    /// Awaits a question to the database, and how long it took.
+    pub(crate) async fn timed<T>(&self, query: Query, asking: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let answer = asking.await;
+        let mut queries = Query::ALL.iter().zip(&self.queries);
+        if let Some((_, seconds)) = queries.find(|((label, _), _)| *label == query) {
+            seconds.record(started.elapsed());
+        }
+        answer
+    }
+
+    /// Where the log stands was told by the database, or could not be.
+    pub(crate) fn saw_head(&self, head: Option<&crate::Head>) {
+        self.database_up.set(if head.is_some() { 1.0 } else { 0.0 });
+        if let Some(recorded_at) = head.and_then(|head| head.latest_recorded_at) {
+            self.latest_event.set(seconds(recorded_at));
+        }
+    }
+
+    pub(crate) fn saw_storage(&self, found: &Storage) {
+        let storage = &self.storage;
+        storage.log_bytes.set(found.log_bytes as f64);
+        storage.database_bytes.set(found.database_bytes as f64);
+        storage.chunks.set(found.chunks as f64);
+        storage
+            .compressed_chunks
+            .set(found.compressed_chunks as f64);
+        storage.jobs.set(found.compression_jobs as f64);
+        storage.job_failures.set(found.compression_failures as f64);
+        if let Some(time) = found.compressed_at {
+            storage.job_succeeded_at.set(seconds(time));
+        }
+    }
+
+    /// Retention ran, and dropped this many chunks; `None` if it failed.
+    pub(crate) fn trimmed(&self, chunks: Option<usize>, now: chrono::DateTime<chrono::Utc>) {
+        let [succeeded, failed] = &self.trims;
+        match chunks {
+            Some(chunks) => {
+                succeeded.increment(1);
+                self.dropped_chunks.increment(chunks as u64);
+                self.trimmed_at.set(seconds(now));
+            }
+            None => failed.increment(1),
+        }
+    }
+}
+
+fn seconds(time: chrono::DateTime<chrono::Utc>) -> f64 {
+    time.timestamp_micros() as f64 / 1e6
+}
+
+/// A reader among those that are counted, and whether it is behind the ring.
+#[derive(Debug)]
+pub(crate) struct CountedReader {
+    metrics: Arc<LogMetrics>,
+    behind: bool,
+}
+
+impl CountedReader {
+    pub(crate) fn new(metrics: Arc<LogMetrics>) -> Self {
+        metrics.readers.increment(1);
+        Self {
+            metrics,
+            behind: false,
+        }
+    }
+
+    pub(crate) fn is_behind(&mut self, behind: bool) {
+        if behind == self.behind {
+            return;
+        }
+        self.behind = behind;
+        match behind {
+            true => self.metrics.readers_behind.increment(1),
+            false => self.metrics.readers_behind.decrement(1),
+        }
+    }
+}
+
+impl Drop for CountedReader {
+    fn drop(&mut self) {
+        self.is_behind(false);
+        self.metrics.readers.decrement(1);
+    }
+}
+
+/// Describes the metrics of logs to the recorder of the process.
+pub fn describe_metrics() {
+    describe_appending();
+    describe_reading();
+    describe_storage();
+}
+
+fn describe_appending() {
+    describe_histogram!(
+        "event_log_append_seconds",
+        Unit::Seconds,
+        "From taking up a group of events until it is durable"
+    );
+    describe_histogram!(
+        "event_log_commit_seconds",
+        Unit::Seconds,
+        "How long the commit of a group took, which is the part that waits for the disk"
+    );
+    describe_histogram!(
+        "event_log_group_events",
+        Unit::Count,
+        "Events stored by one transaction of the appender"
+    );
+    describe_counter!(
+        "event_log_appended_events_total",
+        "Events stored by this process, counted after their commit"
+    );
+    describe_counter!(
+        "event_log_duplicate_events_total",
+        "Events published again that the log held already"
+    );
+    describe_counter!(
+        "event_log_append_failures_total",
+        "Groups that were not stored, by reason; with the reason unknown they may have been"
+    );
+    describe_gauge!(
+        "event_log_queue_events",
+        "Events that wait to be taken into a group"
+    );
+    describe_gauge!(
+        "event_log_queue_bytes",
+        Unit::Bytes,
+        "Bytes of the events that wait to be taken into a group"
+    );
+}
+
+fn describe_reading() {
+    describe_histogram!(
+        "event_log_query_seconds",
+        Unit::Seconds,
+        "How long the database took to answer a reader, by what was asked"
+    );
+    describe_counter!(
+        "event_log_ring_reads_total",
+        "Reads of subscriptions that memory answered"
+    );
+    describe_counter!(
+        "event_log_database_reads_total",
+        "Reads of subscriptions that the database answered, since they are behind"
+    );
+    describe_gauge!("event_log_readers", "Readers that follow the log");
+    describe_gauge!(
+        "event_log_readers_behind",
+        "Readers that are behind the ring, so that the database serves them"
+    );
+    describe_gauge!("event_log_ring_events", "Events held in memory for readers");
+    describe_gauge!(
+        "event_log_ring_bytes",
+        Unit::Bytes,
+        "Memory that the events held for readers take"
+    );
+    describe_gauge!(
+        "event_log_tail_position",
+        "The last position that has reached this process"
+    );
+    describe_gauge!(
+        "event_log_latest_event_timestamp_seconds",
+        Unit::Seconds,
+        "When the newest event was stored, in Unix time"
+    );
+    describe_gauge!(
+        "event_log_database_up",
+        "Whether the database told where the log stands when last asked: 1 yes, 0 no"
+    );
+}
+
+fn describe_storage() {
+    describe_gauge!(
+        "event_log_pool_connections",
+        "Connections to the database that the service holds, by state: used or idle"
+    );
+    describe_gauge!(
+        "event_log_pool_connections_max",
+        "How many connections to the database the service may hold"
+    );
+    describe_gauge!(
+        "event_log_size_bytes",
+        Unit::Bytes,
+        "Disk that the events and their indexes take"
+    );
+    describe_gauge!(
+        "event_log_database_size_bytes",
+        Unit::Bytes,
+        "Disk that the whole database takes"
+    );
+    describe_gauge!("event_log_chunks", "Chunks of the events");
+    describe_gauge!("event_log_compressed_chunks", "Chunks that are compressed");
+    describe_gauge!(
+        "event_log_compression_jobs",
+        "Jobs of the database that compress chunks; none where its edition has no compression"
+    );
+    describe_gauge!(
+        "event_log_compression_failures",
+        "Runs of the compression job that failed, ever"
+    );
+    describe_gauge!(
+        "event_log_compression_last_success_timestamp_seconds",
+        Unit::Seconds,
+        "When the compression job last succeeded, in Unix time; 0 if never"
+    );
+    describe_counter!(
+        "event_log_retention_runs_total",
+        "Runs of retention, by outcome"
+    );
+    describe_counter!(
+        "event_log_retention_dropped_chunks_total",
+        "Chunks that retention dropped"
+    );
+    describe_gauge!(
+        "event_log_retention_last_success_timestamp_seconds",
+        Unit::Seconds,
+        "When retention last ran without failing, in Unix time; 0 if never in this process"
+    );
+}
