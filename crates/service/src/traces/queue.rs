@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use metrics::counter;
 use opentelemetry::Context;
@@ -6,7 +9,6 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{Span, SpanData, SpanProcessor},
 };
-use std::sync::{Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// Spans that may wait for their export; more are dropped.
@@ -49,5 +51,29 @@ impl SpanProcessor for SpanQueue {
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{Tracer, TracerProvider};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_nobody_waits() {
+        let (queue, mut spans) = SpanQueue::new();
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(queue)
+            .build();
+        let tracer = provider.tracer("test");
+        for _ in 0..SPANS_MAX + 10 {
+            drop(tracer.start("x"));
+        }
+        provider.shutdown().unwrap();
+        drop(tracer.start("after the end"));
+        let taken = std::iter::from_fn(|| spans.blocking_recv()).count();
+        assert_eq!(taken, SPANS_MAX);
     }
 }
