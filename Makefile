@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo test verify unit fmt bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline setup
+.PHONY: help demo test verify unit fmt coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ unit: ## the tests alone
 
 fmt: ## format the Rust sources
 	@cargo fmt --all
+
+coverage: ## which lines the tests reach, per crate (compiles everything once more)
+	@scripts/coverage
 
 bench: ## measure beside NATS, Redis and the limits of the machine; writes bench/RESULTS.md
 	@scripts/bench
