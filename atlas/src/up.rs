@@ -4,10 +4,11 @@
 use std::{io::Write, process::ExitCode};
 
 use collector::{config as collector_config, service as collecting};
+use futures::FutureExt;
 use service::{EXIT_CONFIG, Listeners, Signals, fail};
 use threshold_engine::{
     config as engine_config,
-    service::{self as evaluating, Source},
+    service::{self as evaluating, Registry, Source},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -83,9 +84,16 @@ async fn run_both(
         let engine_listeners = Listeners::bind(&engine).await?;
         let collector =
             collecting::Service::start(collector, collector_listeners, metrics.clone()).await?;
-        let source = Source::in_process(SOURCE, collector.log());
-        let engine =
-            evaluating::Service::start(engine, vec![source], engine_listeners, metrics).await?;
+        let sources = vec![Source::in_process(SOURCE, collector.log())];
+        let registry = registry_of(&collector);
+        let starting = evaluating::Service::start_knowing(
+            engine,
+            sources,
+            registry,
+            engine_listeners,
+            metrics,
+        );
+        let engine = starting.await?;
         anyhow::Ok((collector, engine))
     };
     let (collector, engine) = tokio::select! {
@@ -110,6 +118,17 @@ async fn run_both(
     };
     evaluated?;
     Ok(collected?)
+}
+
+/// The collector that collects tells which series these are; one that only serves what others publish
+/// does not know.
+fn registry_of(collector: &collecting::Service) -> Option<Registry> {
+    let series = collector.series();
+    let ask = move || {
+        let series = series.clone();
+        async move { series.ids().await }.boxed()
+    };
+    collector.collects().then(|| Registry::new(ask))
 }
 
 fn announce(collector: &collecting::Service, engine: &evaluating::Service) -> std::io::Result<()> {

@@ -134,7 +134,10 @@ impl Library {
             let before = mistakes.len();
             for (input, line) in inputs.iter().zip(&lines[1..]) {
                 if !is_collected(&input.series) {
-                    let reason = format!("nobody collects series {}", input.series);
+                    let reason = format!(
+                        "nobody collects series {}, and nobody has sent it",
+                        input.series
+                    );
                     mistakes.push(mistake(file, *line, reason));
                 }
             }
@@ -155,6 +158,26 @@ impl Library {
         });
         self.check_patterns_of_regimes(&mut mistakes);
         mistakes
+    }
+}
+
+impl Library {
+    /// The inputs whose series nobody has sent, with their places.
+    pub fn inputs_without(&self, was_received: impl Fn(&str) -> bool) -> Vec<LoadError> {
+        let patterns = self.patterns.iter();
+        let patterns = patterns.map(|p| (&p.file, &p.lines, p.program.inputs()));
+        let regimes = self.regimes.iter();
+        let regimes = regimes.map(|r| (&r.file, &r.lines, r.program.inputs()));
+        let inputs = patterns.chain(regimes).flat_map(|(file, lines, inputs)| {
+            let places = inputs.iter().zip(&lines[1..]);
+            places.map(move |(input, line)| (file, *line, &input.series))
+        });
+        inputs
+            .filter(|(_, _, series)| !was_received(series))
+            .map(|(file, line, series)| {
+                mistake(file, line, format!("nobody has sent series {series} yet"))
+            })
+            .collect()
     }
 }
 

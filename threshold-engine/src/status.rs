@@ -11,6 +11,8 @@ use crate::engine::Engine;
 use crate::machine::{Outcome, PatternRun};
 use crate::regime::RegimeSpell;
 
+const NEVER_SENT: &str = "nobody has sent this series";
+
 /// A pattern now.
 #[derive(Clone, Debug, Serialize)]
 pub struct PatternStatus {
@@ -88,7 +90,7 @@ impl Engine {
 
     fn status_of(&self, run: &PatternRun, at: NaiveDate) -> PatternStatus {
         let pattern = run.pattern();
-        let outcome = run.outcome(at, self.store());
+        let outcome = self.explained(run, run.outcome(at, self.store()));
         let step = run.step_at(at);
         let (state, since) = match (step, run.shown_at(at)) {
             // Too old since the last evaluation: no data from today on.
@@ -111,6 +113,21 @@ impl Engine {
             outcome,
             earliest_change: step.and_then(|step| step.state.earliest_change(&pattern.rule)),
         }
+    }
+
+    /// Says of series that were never seen that this is what is the matter.
+    fn explained(&self, run: &PatternRun, mut outcome: Outcome) -> Outcome {
+        for (input, series) in outcome.inputs.iter_mut().zip(run.series()) {
+            let is_empty = self.store().get(*series).dates().is_empty();
+            if !is_empty || input.no_data.is_none() {
+                continue;
+            }
+            input.no_data = Some(NEVER_SENT.to_owned());
+            if outcome.no_data.is_some() {
+                outcome.no_data = Some(format!("{}: {NEVER_SENT}", input.name));
+            }
+        }
+        outcome
     }
 
     /// Every regime now.

@@ -228,7 +228,7 @@ fn a_tree_is_read_as_far_as_it_is_in_order() {
     );
     assert_eq!(
         nobody[0].to_string(),
-        "a/good.toml:6: nobody collects series A"
+        "a/good.toml:6: nobody collects series A, and nobody has sent it"
     );
     assert!(library.patterns.is_empty());
 }

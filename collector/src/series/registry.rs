@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use atlas_events::{Clock, SERIES_ID_CHARS_MAX};
 use chrono::{DateTime, Months, NaiveDate, Utc};
@@ -82,6 +82,15 @@ impl SeriesRegistry {
     pub async fn list(&self) -> Result<Vec<Series>, SeriesError> {
         let rows = store::list(&self.pool).await?;
         Ok(rows.into_iter().map(Series::from).collect())
+    }
+
+    /// The ids of all series.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn ids(&self) -> Result<BTreeSet<String>, sqlx::Error> {
+        let rows = store::list(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| Series::from(row).id).collect())
     }
 
     /// One series.

@@ -12,7 +12,7 @@ use service::{Addresses, Parts};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{collection::CollectionWorker, config::Config};
+use crate::{collection::CollectionWorker, config::Config, series::SeriesRegistry};
 
 pub use error::{ServeError, StartError};
 pub use service::Listeners;
@@ -25,6 +25,7 @@ pub struct Service {
     addresses: Addresses,
     log: EventLog,
     pool: sqlx::PgPool,
+    registry: SeriesRegistry,
     worker: Option<CollectionWorker>,
     metrics: PrometheusHandle,
     drain: Duration,
@@ -69,6 +70,11 @@ impl Service {
     /// The collector's log, for those who follow it in the same process.
     pub fn log(&self) -> EventLog {
         self.log.clone()
+    }
+
+    /// The series that it collects, or would with a key.
+    pub fn series(&self) -> SeriesRegistry {
+        self.registry.clone()
     }
 
     /// Whether it collects. Without a key for the source it only serves and accepts events.

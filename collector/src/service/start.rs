@@ -56,7 +56,7 @@ impl Service {
         let addresses = listeners.addresses()?;
         let app = rest::App {
             log: log.clone(),
-            registry,
+            registry: registry.clone(),
             observations: Observations::new(pool.clone()),
             collects,
         };
@@ -80,6 +80,7 @@ impl Service {
             addresses,
             log,
             pool,
+            registry,
             worker,
             metrics,
             drain: config.shutdown.drain,

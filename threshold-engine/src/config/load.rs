@@ -7,7 +7,7 @@ use service::config::{
     ShutdownConfig, TelemetryConfig, small,
 };
 
-use super::{Config, ConsumptionConfig, Flags, PatternsConfig, SourceConfig};
+use super::{Config, ConsumptionConfig, Flags, PatternsConfig, SourceConfig, Uncollected};
 
 const SOURCE_NAME: &str = "collector";
 const SOURCE_URL: &str = "http://127.0.0.1:5001";
@@ -120,6 +120,7 @@ fn patterns(reader: &mut Reader) -> PatternsConfig {
             2_000,
             50..=3_600_000,
         ),
+        uncollected: reader.parsed("patterns.uncollected", Uncollected::Refuse),
         collected: collected.map(|ids| ids.into_iter().collect::<BTreeSet<_>>()),
     }
 }

@@ -4,7 +4,7 @@ mod flags;
 mod load;
 mod show;
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use consumer::{ConsumerError, Source};
 use service::Addresses;
@@ -65,9 +65,41 @@ pub struct PatternsConfig {
     pub folder: PathBuf,
     /// How often the files are looked at.
     pub reload_interval: Duration,
-    /// The series that are collected: a definition that reads another one is refused. `None`: not
-    /// known, so that nothing is refused.
+    /// The series that are collected: a definition that reads another one, of which nothing was ever
+    /// received either, is refused. `None`: not known, so that nothing is refused.
     pub collected: Option<BTreeSet<String>>,
+    /// What becomes of such a definition where it is known what is collected.
+    pub uncollected: Uncollected,
+}
+
+/// What becomes of a definition that reads a series which nobody collects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncollected {
+    /// It is refused.
+    Refuse,
+    /// It is put to work, without data, and a warning says so.
+    Warn,
+}
+
+impl FromStr for Uncollected {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "warn" => Ok(Self::Warn),
+            _ => Err("is to be \"refuse\" or \"warn\"".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Uncollected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refuse => "refuse",
+            Self::Warn => "warn",
+        })
+    }
 }
 
 impl ConsumptionConfig {

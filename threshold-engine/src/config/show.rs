@@ -25,6 +25,7 @@ impl fmt::Display for Config {
         writeln!(f, "\n[patterns]\nfolder = {folder:?}")?;
         let milliseconds = patterns.reload_interval.as_millis();
         writeln!(f, "reload_interval_milliseconds = {milliseconds}")?;
+        writeln!(f, "uncollected = \"{}\"", patterns.uncollected)?;
         if let Some(collected) = &patterns.collected {
             let collected: Vec<_> = collected.iter().collect();
             writeln!(f, "collected = {collected:?}")?;

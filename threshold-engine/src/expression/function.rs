@@ -44,6 +44,12 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
 /// Functions that are no methods.
 pub(crate) const FUNCTIONS: &[&str] = &["series", "pattern", "min", "max", "spread", "ratio"];
 
+/// The names of all functions that expressions may call, methods first.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    let methods = METHODS.iter().map(|(name, _)| *name);
+    methods.chain(FUNCTIONS.iter().copied())
+}
+
 pub(crate) fn method(name: &str) -> Option<Method> {
     let found = METHODS.iter().find(|(known, _)| *known == name);
     found.map(|(_, method)| *method)

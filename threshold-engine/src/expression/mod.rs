@@ -25,6 +25,7 @@ mod tests;
 mod value;
 
 pub use check::{CompileError, Compiler, InputNames, Scope, Type};
+pub use function::function_names;
 pub use graph::{DateRange, Graph, View};
 pub use node::{Input, NodeIndex, Program};
 pub use value::{Missing, Reason, Value};

@@ -7,6 +7,7 @@ use service::rest::{Always, Problem};
 use utoipa::ToSchema;
 
 use super::App;
+use crate::definition::LoadError;
 
 /// What the last reading of the files found.
 #[derive(Debug, Serialize, ToSchema)]
@@ -17,6 +18,8 @@ pub(super) struct DefinitionsView {
     read_at: Option<DateTime<Utc>>,
     /// What is wrong with them; what ran before goes on.
     mistakes: Vec<MistakeView>,
+    /// Inputs of definitions that are in order whose series nobody has sent yet: there is no data.
+    never_received: Vec<MistakeView>,
 }
 
 /// Something wrong with a file.
@@ -42,15 +45,22 @@ pub(super) struct ReloadedView {
 
 fn view(app: &App) -> DefinitionsView {
     let report = app.definitions.report();
-    let mistakes = report.mistakes.into_iter().map(|mistake| MistakeView {
-        file: mistake.file.display().to_string(),
-        line: mistake.line,
-        reason: mistake.reason,
-    });
+    let views = |list: Vec<LoadError>| list.into_iter().map(MistakeView::from).collect();
     DefinitionsView {
         folder: app.definitions.folder().display().to_string(),
         read_at: report.read_at,
-        mistakes: mistakes.collect(),
+        mistakes: views(report.mistakes),
+        never_received: views(report.never_received),
+    }
+}
+
+impl From<LoadError> for MistakeView {
+    fn from(mistake: LoadError) -> Self {
+        Self {
+            file: mistake.file.display().to_string(),
+            line: mistake.line,
+            reason: mistake.reason,
+        }
     }
 }
 

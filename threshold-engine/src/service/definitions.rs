@@ -13,6 +13,7 @@ use sqlx::{PgConnection, PgPool};
 use tracing::{info, warn};
 
 use super::{
+    collected::{Collected, KnownSeries},
     memory::{Definition, Memory, SharedMemory},
     telemetry,
 };
@@ -29,8 +30,7 @@ pub(crate) struct Definitions {
     pool: PgPool,
     memory: SharedMemory,
     folder: Arc<Path>,
-    /// The series that are collected, if that is known.
-    collected: Option<Arc<BTreeSet<String>>>,
+    collected: Collected,
     report: Arc<Mutex<Report>>,
 }
 
@@ -39,6 +39,10 @@ pub(crate) struct Definitions {
 pub(crate) struct Report {
     pub(crate) read_at: Option<DateTime<Utc>>,
     pub(crate) mistakes: Vec<LoadError>,
+    /// Inputs whose series nobody has sent yet.
+    pub(crate) never_received: Vec<LoadError>,
+    /// Every series that a definition reads, also one that was refused.
+    series: BTreeSet<String>,
     /// Every pattern whose file is in order, also those that are switched off.
     pub(crate) patterns: BTreeMap<String, Arc<Pattern>>,
 }
@@ -62,6 +66,8 @@ struct Wanted {
 struct Files {
     wanted: BTreeMap<(Kind, String), Wanted>,
     mistakes: Vec<LoadError>,
+    never_received: Vec<LoadError>,
+    series: BTreeSet<String>,
 }
 
 impl Definitions {
@@ -69,13 +75,13 @@ impl Definitions {
         pool: PgPool,
         memory: SharedMemory,
         folder: &Path,
-        collected: Option<BTreeSet<String>>,
+        collected: Collected,
     ) -> Self {
         Self {
             pool,
             memory,
             folder: folder.into(),
-            collected: collected.map(Arc::new),
+            collected,
             report: Arc::default(),
         }
     }
@@ -98,6 +104,13 @@ impl Definitions {
         Ok(reloaded)
     }
 
+    /// What is known of the series that the definitions read, as last read.
+    pub(crate) async fn known_series(&self) -> Result<KnownSeries, sqlx::Error> {
+        let series = self.report().series;
+        let mut connection = self.pool.acquire().await?;
+        self.collected.known(&mut connection, &series).await
+    }
+
     /// Switches a pattern on or off by hand.
     pub(crate) async fn switch(
         &self,
@@ -113,12 +126,13 @@ impl Definitions {
     }
 
     async fn reload_in(&self, connection: &mut PgConnection) -> Result<Reloaded, sqlx::Error> {
-        let (folder, collected) = (self.folder.to_path_buf(), self.collected.clone());
-        let reading =
-            tokio::task::spawn_blocking(move || Files::read(&folder, collected.as_deref()));
-        let files = reading
-            .await
-            .map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
+        let folder = self.folder.to_path_buf();
+        let (library, mistakes) = unblocked(move || Library::load(&folder)).await?;
+        let series = library.series();
+        let known = self.collected.known(&mut *connection, &series).await?;
+        let folder = self.folder.to_path_buf();
+        let files =
+            unblocked(move || Files::of(&folder, library, mistakes, series, &known)).await?;
         self.tell(&files);
         let head = store::lock_head(connection).await?;
         let mut memory = self.memory.lock().await;
@@ -161,6 +175,14 @@ impl Definitions {
                 warn!(%mistake, "a definition is broken; what ran before goes on");
             }
         }
+        if !files.never_received.is_empty() && files.never_received != report.never_received {
+            let reasons: BTreeSet<_> = files.never_received.iter().map(|f| &f.reason).collect();
+            warn!(
+                inputs = files.never_received.len(),
+                ?reasons,
+                "definitions have no data: nobody has sent what they read yet"
+            );
+        }
         gauge!("thresholdengine_definition_mistakes").set(files.mistakes.len() as f64);
         let patterns = files.wanted.iter().filter_map(|((_, id), wanted)| {
             let Definition::Pattern(pattern) = &wanted.definition else {
@@ -171,9 +193,19 @@ impl Definitions {
         *report = Report {
             read_at: Some(Utc::now()),
             mistakes: files.mistakes.clone(),
+            never_received: files.never_received.clone(),
+            series: files.series.clone(),
             patterns: patterns.collect(),
         };
     }
+}
+
+/// Reading and compiling files takes its time.
+async fn unblocked<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, sqlx::Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| sqlx::Error::AnyDriverError(error.into()))
 }
 
 async fn take_away(
@@ -198,10 +230,15 @@ async fn take_away(
 type Key = (Kind, String);
 
 impl Files {
-    fn read(folder: &Path, collected: Option<&BTreeSet<String>>) -> Self {
-        let (mut library, mut mistakes) = Library::load(folder);
-        let is_collected = |series: &str| collected.is_none_or(|known| known.contains(series));
-        mistakes.extend(library.check_inputs(is_collected, None));
+    fn of(
+        folder: &Path,
+        mut library: Library,
+        mut mistakes: Vec<LoadError>,
+        series: BTreeSet<String>,
+        known: &KnownSeries,
+    ) -> Self {
+        mistakes.extend(library.check_inputs(|series| known.may_come(series), None));
+        let never_received = library.inputs_without(|series| known.was_received(series));
         let mut wanted = BTreeMap::new();
         for pattern in library.patterns {
             let (version, file) = (pattern.version.clone(), pattern.file.clone());
@@ -234,7 +271,12 @@ impl Files {
                 );
             }
         }
-        Self { wanted, mistakes }
+        Self {
+            wanted,
+            mistakes,
+            never_received,
+            series,
+        }
     }
 
     /// What is to be put to work and what is to be taken away.

@@ -1,5 +1,6 @@
 //! The engine as a service: starting its parts, running them, ending them in order.
 
+mod collected;
 mod definitions;
 mod error;
 mod memory;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, handler::EngineHandler};
 
+pub use collected::Registry;
 pub(crate) use definitions::Definitions;
 pub use error::{ServeError, StartError};
 pub(crate) use memory::SharedMemory;

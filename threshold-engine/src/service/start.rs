@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    Service, StartError,
+    Registry, Service, StartError,
+    collected::Collected,
     definitions::Definitions,
     memory::Memory,
     telemetry::{self, METRICS_PREFIX},
@@ -31,6 +32,21 @@ impl Service {
     pub async fn start(
         config: Config,
         sources: Vec<Source>,
+        listeners: Listeners,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, StartError> {
+        Self::start_knowing(config, sources, None, listeners, metrics).await
+    }
+
+    /// The same; `registry` tells which series are collected, so that definitions that read others
+    /// are refused.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_knowing(
+        config: Config,
+        sources: Vec<Source>,
+        registry: Option<Registry>,
         listeners: Listeners,
         metrics: PrometheusHandle,
     ) -> Result<Self, StartError> {
@@ -54,7 +70,7 @@ impl Service {
         };
         let consumer = Consumer::open(pool.clone(), consumer_config, sources).await?;
         let memory = Arc::new(Mutex::new(Memory::new()));
-        let collected = config.patterns.collected.clone();
+        let collected = Collected::new(&config.patterns, registry);
         let definitions = Definitions::new(pool.clone(), Arc::clone(&memory), folder, collected);
         definitions.reload().await?;
         let found = definitions.report();

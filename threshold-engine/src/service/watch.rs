@@ -23,7 +23,16 @@ pub(crate) async fn watch(definitions: Definitions, interval: Duration, stop: Ca
     let watching = async {
         loop {
             timer.tick().await;
-            let found = Some(fingerprint(&definitions).await);
+            let files = fingerprint(&definitions).await;
+            // A series that comes for the first time may be what a refused definition waits for.
+            let known = match definitions.known_series().await {
+                Ok(known) => known,
+                Err(reason) => {
+                    warn!(%reason, "cannot look at definitions yet; trying again");
+                    continue;
+                }
+            };
+            let found = Some((files, known));
             if found == seen {
                 continue;
             }

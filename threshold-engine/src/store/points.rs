@@ -1,4 +1,7 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
@@ -87,6 +90,21 @@ pub(crate) async fn points_of(
         points.push(texts.point(row)?);
     }
     Ok(points)
+}
+
+/// Those of some series of which there is any point.
+pub(crate) async fn received_of(
+    connection: &mut PgConnection,
+    series: &[String],
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let received = sqlx::query_scalar!(
+        r#"select asked.series_id as "series_id!" from unnest($1::text[]) as asked (series_id)
+           where exists (select from points where points.series_id = asked.series_id)"#,
+        series
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(received.into_iter().collect())
 }
 
 /// Texts that many points have in common.

@@ -1,7 +1,13 @@
 //! Definitions that change while the engine runs.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
 use sqlx::PgPool;
 use test_support::eventually;
+use threshold_engine::{config::Uncollected, service::Registry};
 
 use crate::{
     bed::{Bed, DEADLINE, Form},
@@ -91,6 +97,115 @@ async fn a_broken_file_leaves_what_ran_before() {
     // Neither does a restart take away what runs.
     let life = Life::start(bed.config(ENGINE), bed.source(Form::Grpc)).await;
     assert_eq!(at_work(&pool).await.len(), 5);
+    life.stop().await;
+}
+
+const UNKNOWN: &str = r#"
+id = "delta-high"
+name = "Delta is high"
+description = "Of a series that nobody has sent."
+severity = "info"
+when = 'DELTA > 50'
+
+[inputs.DELTA]
+unit = "points"
+frequency = "daily"
+"#;
+
+async fn ask(life: &Life, path: &str) -> serde_json::Value {
+    let answer = reqwest::get(format!("{}{path}", life.rest)).await.unwrap();
+    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+}
+
+/// Where nobody can tell what is collected, the series may come: until then there is no data, plainly.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_over_a_series_that_nobody_has_sent_says_so() {
+    let bed = Bed::create(Folder::with_definitions()).await;
+    bed.folder.write("unknown.toml", UNKNOWN);
+    let life = Life::start(bed.config(ENGINE), bed.source(Form::InProcess)).await;
+    let pattern = ask(&life, "/v1/patterns/delta-high").await;
+    assert_eq!(pattern["state"], "no_data");
+    let said = "nobody has sent this series";
+    assert_eq!(pattern["outcome"]["no_data"], format!("DELTA: {said}"));
+    assert_eq!(pattern["outcome"]["inputs"][0]["no_data"], said);
+    let found = ask(&life, "/v1/definitions").await;
+    let never: Vec<_> = found["never_received"].as_array().unwrap().iter().collect();
+    assert_eq!(never.len(), 5, "all inputs of all definitions: {found}");
+    let told = never
+        .iter()
+        .find(|told| told["file"] == "unknown.toml")
+        .unwrap();
+    assert_eq!(told["line"], 8);
+    assert_eq!(told["reason"], "nobody has sent series DELTA yet");
+
+    // Once something came of the others, it alone is left.
+    bed.log.append(Script::new(21).drafts(60)).await.unwrap();
+    eventually(DEADLINE, async || {
+        let found = ask(&life, "/v1/definitions").await;
+        found["never_received"].as_array().unwrap().len() == 1
+    })
+    .await;
+    life.stop().await;
+}
+
+/// Where it is known what is collected, a definition that reads anything else is refused, with its
+/// place, until something of it is received or somebody begins to collect it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_over_a_series_that_nobody_collects_is_refused() {
+    let bed = Bed::create(Folder::with_definitions()).await;
+    bed.folder.write("unknown.toml", UNKNOWN);
+    let registered = Arc::new(Mutex::new(BTreeSet::from(["ALPHA", "BETA", "GAMMA"])));
+    let asked = Arc::clone(&registered);
+    let registry = Registry::new(move || {
+        let ids = asked
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|id| (*id).to_owned())
+            .collect();
+        Box::pin(async move { Ok(ids) })
+    });
+    let life = Life::start_knowing(bed.config(ENGINE), bed.source(Form::InProcess), registry).await;
+    let pool = bed.pool(ENGINE).await;
+    assert_eq!(at_work(&pool).await.len(), 4);
+    let found = ask(&life, "/v1/definitions").await;
+    let mistake = &found["mistakes"][0];
+    assert_eq!(mistake["file"], "unknown.toml");
+    assert_eq!(mistake["line"], 8);
+    let reason = "nobody collects series DELTA, and nobody has sent it";
+    assert_eq!(mistake["reason"], reason, "{found}");
+
+    registered.lock().unwrap().insert("DELTA");
+    eventually(DEADLINE, async || at_work(&pool).await.len() == 5).await;
+    // It runs on when it is collected no longer.
+    registered.lock().unwrap().remove("DELTA");
+    eventually(DEADLINE, async || {
+        let found = ask(&life, "/v1/definitions").await;
+        found["mistakes"].as_array().unwrap().len() == 1
+    })
+    .await;
+    assert_eq!(at_work(&pool).await.len(), 5);
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_pattern_is_at_work_once_its_series_is_received() {
+    let bed = Bed::create(Folder::empty()).await;
+    bed.folder.write("high.toml", HIGH);
+    let mut config = bed.config(ENGINE);
+    config.patterns.collected = Some(["BETA".to_owned()].into());
+    let life = Life::start(config, bed.source(Form::InProcess)).await;
+    let pool = bed.pool(ENGINE).await;
+    assert_eq!(at_work(&pool).await.len(), 0);
+    bed.log.append(Script::new(22).drafts(60)).await.unwrap();
+    eventually(DEADLINE, async || at_work(&pool).await.len() == 1).await;
+    life.stop().await;
+
+    let mut config = bed.config("lenient");
+    config.patterns.collected = Some(["BETA".to_owned()].into());
+    config.patterns.uncollected = Uncollected::Warn;
+    let life = Life::start(config, bed.source(Form::InProcess)).await;
+    assert_eq!(at_work(&bed.pool("lenient").await).await.len(), 1);
     life.stop().await;
 }
 

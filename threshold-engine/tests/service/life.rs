@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use threshold_engine::{
     config::Config,
-    service::{Listeners, ServeError, Service},
+    service::{Listeners, Registry, ServeError, Service},
 };
 
 use crate::bed::{Bed, COLLECTED, DEADLINE, SOURCE, metrics, open_log};
@@ -28,7 +28,18 @@ impl Life {
     pub(crate) async fn start(config: Config, source: Source) -> Self {
         let listeners = Listeners::bind(&config).await.unwrap();
         let service = Service::start(config, vec![source], listeners, metrics()).await;
-        let service = service.unwrap();
+        Self::of(service.unwrap())
+    }
+
+    /// One that can ask which series are collected.
+    pub(crate) async fn start_knowing(config: Config, source: Source, registry: Registry) -> Self {
+        let listeners = Listeners::bind(&config).await.unwrap();
+        let (sources, registry) = (vec![source], Some(registry));
+        let service = Service::start_knowing(config, sources, registry, listeners, metrics()).await;
+        Self::of(service.unwrap())
+    }
+
+    fn of(service: Service) -> Self {
         let rest = format!("http://{}", service.rest_address());
         let grpc = format!("http://{}", service.grpc_address());
         let shutdown = CancellationToken::new();
