@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo test verify unit fmt coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline setup
+.PHONY: help demo test verify unit fmt coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline docs setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ sqlx-check: ## fail where .sqlx is stale
 
 contract-baseline: ## accept the present contract as the one not to break
 	@scripts/contract baseline
+
+docs: ## write docs/configuration.md anew, after a change of settings
+	@ATLAS_WRITE_DOCS=1 cargo test --quiet -p atlas --test configuration_page
 
 setup: ## install the tools that building and checking need
 	@scripts/setup

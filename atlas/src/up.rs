@@ -43,7 +43,7 @@ pub(crate) fn run(options: &UpOptions) -> ExitCode {
         &environment_of(OF_ENGINE, &environment),
     );
     let (collector, engine) = match (collector, engine) {
-        (Ok(collector), Ok(engine)) => (collector, engine),
+        (Ok(collector), Ok(engine)) => (collector.config, engine.config),
         (Err(error), _) => return fail("atlas up: collector", &error, EXIT_CONFIG),
         (_, Err(error)) => return fail("atlas up: threshold engine", &error, EXIT_CONFIG),
     };

@@ -2,10 +2,10 @@
 
 use std::{io::Write, process::ExitCode};
 
-use ::service::{EXIT_CONFIG, Signals, fail};
+use ::service::{EXIT_CONFIG, Signals, fail, renew_log_id, tell_health};
 use clap::Parser;
 use collector::{
-    config::{self, Config, Flags},
+    config::{self, Command, Config, Flags, Loaded},
     service::{Listeners, Service},
     telemetry,
 };
@@ -17,13 +17,21 @@ const PROGRAM: &str = "collector";
 async fn main() -> ExitCode {
     let flags = Flags::parse();
     let environment = ::service::environment();
-    let config = match config::load(&flags, &environment) {
-        Ok(config) => config,
+    let Loaded { config, shown } = match config::load(&flags, &environment) {
+        Ok(loaded) => loaded,
         Err(error) => return fail(PROGRAM, &error, EXIT_CONFIG),
     };
     if flags.print_config {
-        let printed = write!(std::io::stdout(), "{config}");
+        let printed = write!(std::io::stdout(), "{shown}");
         return ExitCode::from(u8::from(printed.is_err()));
+    }
+    match flags.command {
+        Some(Command::Health) => return tell_health(PROGRAM, config.rest.address),
+        Some(Command::NewLogId) => {
+            let renewed = renew_log_id(&config.database).await;
+            return renewed.unwrap_or_else(|error| fail(PROGRAM, &error, 1));
+        }
+        None => {}
     }
     let _traces = match telemetry::begin(&config.telemetry, PROGRAM) {
         Ok(traces) => traces,

@@ -12,7 +12,7 @@ use self::backtest::BacktestOptions;
 use crate::check::check;
 use crate::config::Flags;
 use crate::library::Library;
-use crate::service::run_program;
+use crate::service::{ask_health, renew_log, run_program};
 
 /// Evaluates patterns over series of observations.
 #[derive(Debug, Parser)]
@@ -29,6 +29,11 @@ enum Command {
     /// Consumes logs, evaluates patterns and serves what they tell; this is also done without a
     /// command.
     Serve(Flags),
+    /// Asks the engine that runs with this configuration whether it is ready.
+    Health(Flags),
+    /// Gives the engine's own log a new identity, after a restore from which events are missing that
+    /// readers may have seen; no engine may run meanwhile.
+    NewLogId(Flags),
     /// Reads the definitions of a folder and runs the tests that stand in them.
     Check {
         /// Folder with patterns and regimes.
@@ -45,6 +50,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let good = match arguments.command {
         None => return run_program(&arguments.flags),
         Some(Command::Serve(flags)) => return run_program(&flags),
+        Some(Command::Health(flags)) => return Ok(ask_health(&flags)),
+        Some(Command::NewLogId(flags)) => return renew_log(&flags),
         Some(Command::Check { folder }) => run_check(&folder, &mut output)?,
         Some(Command::Backtest(options)) => backtest::run(&options, &mut output)?,
     };

@@ -1,10 +1,9 @@
 //! Which settings there are, their defaults and bounds.
 
 use config::{Value, ValueKind};
-use secrecy::SecretString;
 use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, Given, GrpcConfig, Reader, RestConfig,
-    ShutdownConfig, TelemetryConfig, small,
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, Settings,
+    ShutdownConfig, Sources, TelemetryConfig, Toml, small,
 };
 
 use super::{Backfill, Config, Flags, FredConfig, SeriesSeed};
@@ -13,77 +12,79 @@ use crate::series::Schedule;
 const HOUR_SECONDS: u64 = 3_600;
 const FRED_BASE_URL: &str = "https://api.stlouisfed.org/fred";
 
-/// The sections of the file, which are also the first parts of names in the environment.
-const SECTIONS: [&str; 7] = [
-    "database",
-    "rest",
-    "grpc",
-    "events",
-    "fred",
-    "shutdown",
-    "telemetry",
-];
-
-/// Names in the environment besides `SECTION__KEY`, weakest first.
-const ALIASES: [(&str, &str); 4] = [
-    ("CONNECTIONSTRINGS__ATLAS", "database.url"),
-    ("DATABASE_URL", "database.url"),
-    ("FRED_API_KEY", "fred.api_key"),
-    ("FRED_API_BASE_URL", "fred.base_url"),
-];
+/// The collector's settings.
+pub const SETTINGS: Settings<Config> = Settings {
+    program: "collector",
+    flags: &[
+        ("--rest", "rest.address"),
+        ("--grpc", "grpc.address"),
+        ("--series", "fred.series"),
+        ("--backfill", "fred.backfill"),
+    ],
+    read,
+};
 
 /// Reads the configuration from the file that `flags` names, the environment, and `flags`, each
 /// stronger than those before it.
 ///
 /// # Errors
 /// Every problem at once.
-pub fn load(flags: &Flags, environment: &[(String, String)]) -> Result<Config, ConfigError> {
-    let mut reader = Reader::open(&Given {
-        sections: &SECTIONS,
-        aliases: &ALIASES,
+pub fn load(
+    flags: &Flags,
+    environment: &[(String, String)],
+) -> Result<Loaded<Config>, ConfigError> {
+    SETTINGS.load(&Sources {
         file: flags.config.as_deref(),
         environment,
         flags: vec![
-            ("--rest", "rest.address", flags.rest.clone()),
-            ("--grpc", "grpc.address", flags.grpc.clone()),
-            ("--series", "fred.series", flags.series.clone()),
-            ("--backfill", "fred.backfill", flags.backfill.clone()),
+            ("--rest", flags.rest.as_deref()),
+            ("--grpc", flags.grpc.as_deref()),
+            ("--series", flags.series.as_deref()),
+            ("--backfill", flags.backfill.as_deref()),
         ],
         set: &flags.set,
-    });
-    let config = Config {
-        database: DatabaseConfig::read(&mut reader, "collector"),
-        rest: RestConfig::read(&mut reader, 5000),
-        grpc: GrpcConfig::read(&mut reader, 5001),
-        events: EventsConfig::read(&mut reader, 730),
-        fred: fred(&mut reader),
-        shutdown: ShutdownConfig::read(&mut reader),
-        telemetry: TelemetryConfig::read(&mut reader),
-    };
-    reader.finish()?;
-    Ok(config)
+    })
+}
+
+fn read(reader: &mut Reader) -> Config {
+    Config {
+        database: DatabaseConfig::read(reader, "collector"),
+        rest: RestConfig::read(reader, 5000),
+        grpc: GrpcConfig::read(reader, 5001),
+        events: EventsConfig::read(reader, 730),
+        fred: fred(reader),
+        shutdown: ShutdownConfig::read(reader),
+        telemetry: TelemetryConfig::read(reader),
+    }
 }
 
 fn fred(reader: &mut Reader) -> FredConfig {
+    reader.section::<FredConfig>("fred");
+    let api_key = reader.secret("fred.api_key", "fred.api_key_file", &["FRED_API_KEY"]);
+    let base_url = base_url(reader);
+    let interval = "fred.request_interval_milliseconds";
+    let request_interval = reader.milliseconds(interval, 510, 0..=60_000);
+    let timeout = "fred.request_timeout_seconds";
+    let request_timeout = reader.seconds(timeout, 30, 1..=HOUR_SECONDS);
+    let attempts_max = small(reader.number("fred.attempts_max", 5, 1..=100));
     let backfill = reader.parsed("fred.backfill", Backfill::default());
+    reader.describe(
+        "fred.backfill",
+        "How far back first collections reach: months such as `24mo`, a date, or `all`.",
+    );
     FredConfig {
-        api_key: reader.text("fred.api_key").map(SecretString::from),
-        base_url: base_url(reader),
-        request_interval: reader.milliseconds(
-            "fred.request_interval_milliseconds",
-            510,
-            0..=60_000,
-        ),
-        request_timeout: reader.seconds("fred.request_timeout_seconds", 30, 1..=HOUR_SECONDS),
-        attempts_max: small(reader.number("fred.attempts_max", 5, 1..=100)),
+        api_key,
+        base_url,
+        request_interval,
+        request_timeout,
+        attempts_max,
         series: series(reader, backfill),
     }
 }
 
 fn base_url(reader: &mut Reader) -> String {
-    let Some(text) = reader.text("fred.base_url") else {
-        return FRED_BASE_URL.to_owned();
-    };
+    reader.also("fred.base_url", &["FRED_API_BASE_URL"]);
+    let text = reader.text_or("fred.base_url", FRED_BASE_URL);
     let usable = reqwest::Url::parse(&text)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
     if !usable {
@@ -119,7 +120,22 @@ fn series(reader: &mut Reader, backfill: Backfill) -> Vec<SeriesSeed> {
             seeds.push(seed);
         }
     }
+    let form = "list of ids, or of tables with `id`, `schedule` and `backfill`";
+    let shown = Toml::Array(seeds.iter().map(shown).collect());
+    reader.asked(key, form, Some(Toml::Array(Vec::new())), Some(shown));
     seeds
+}
+
+fn shown(seed: &SeriesSeed) -> Toml {
+    let backfill = seed.backfill.to_string();
+    let schedule = seed.schedule.clone().map(|text| ("schedule", text));
+    let fields = [("id", seed.id.clone()), ("backfill", backfill)];
+    let fields = fields.into_iter().chain(schedule);
+    Toml::Table(
+        fields
+            .map(|(name, text)| (name.to_owned(), text.into()))
+            .collect(),
+    )
 }
 
 fn seed(reader: &mut Reader, path: &str, entry: Value, backfill: Backfill) -> Option<SeriesSeed> {

@@ -6,23 +6,22 @@
 mod flags;
 mod load;
 mod seed;
-mod show;
 
 use std::time::Duration;
 
+use documented::{Documented, DocumentedFields};
 use secrecy::SecretString;
 use service::Addresses;
 pub use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, LogFormat, Problem, RestConfig,
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, LogFormat, Problem, RestConfig,
     ShutdownConfig, TelemetryConfig,
 };
 
-pub use flags::Flags;
-pub use load::load;
+pub use flags::{Command, Flags};
+pub use load::{SETTINGS, load};
 pub use seed::{Backfill, SeriesSeed};
 
-/// How a collector works. `Debug` and `Display` show no secrets; `Display` is the TOML file that
-/// makes the same configuration.
+/// How a collector works. `Debug` shows no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[database]`: where everything is kept.
@@ -50,19 +49,21 @@ impl From<&Config> for Addresses {
     }
 }
 
-/// Collection from FRED.
-#[derive(Debug, Clone)]
+/// `[fred]`: collection from FRED.
+#[derive(Debug, Clone, Documented, DocumentedFields)]
 pub struct FredConfig {
-    /// Without a key nothing is collected.
+    /// Without a key nothing is collected. It is free:
+    /// <https://fred.stlouisfed.org/docs/api/api_key.html>.
     pub api_key: Option<SecretString>,
     /// Where the API is, such as `https://api.stlouisfed.org/fred`.
     pub base_url: String,
-    /// Time between the starts of two requests.
+    /// Time between the starts of two requests; FRED refuses a third one within a second.
     pub request_interval: Duration,
     /// A request that takes longer has failed.
     pub request_timeout: Duration,
     /// A collection is given up after this many requests in vain.
     pub attempts_max: u32,
-    /// The series to have in the registry; those that it has already stay as they are.
+    /// The series to have in the registry; those that it has already stay as they are. In the
+    /// environment: ids with commas between them.
     pub series: Vec<SeriesSeed>,
 }

@@ -69,6 +69,7 @@ impl Service {
         let streams = event_stream::StreamConfig {
             metrics_prefix: METRICS_PREFIX.to_owned(),
             subscriptions_max: config.grpc.subscriptions_max,
+            stream_age_max: config.grpc.stream_age_max,
             ..event_stream::StreamConfig::default()
         };
         Ok(Self {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use collector::config::{Backfill, Config, Flags, LogFormat, SeriesSeed, load};
+use collector::config::{Backfill, Config, Flags, Loaded, LogFormat, SeriesSeed, load};
 use secrecy::ExposeSecret;
 
 const URL: &str = "postgres://atlas:s3cret@db/atlas";
@@ -25,8 +25,13 @@ fn environment(variables: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[track_caller]
-fn check(arguments: &[&str], variables: &[(&str, &str)]) -> Config {
+fn loaded(arguments: &[&str], variables: &[(&str, &str)]) -> Loaded<Config> {
     load(&flags(arguments), &environment(variables)).unwrap()
+}
+
+#[track_caller]
+fn check(arguments: &[&str], variables: &[(&str, &str)]) -> Config {
+    loaded(arguments, variables).config
 }
 
 /// The problems as `key: problem`.
@@ -215,9 +220,10 @@ fn a_file_that_cannot_be_read_is_told() {
 #[test]
 fn secrets_are_in_no_output() {
     let variables = [("DATABASE_URL", URL), ("FRED_API_KEY", "k3y")];
-    let config = check(&[], &variables);
-    for text in [format!("{config:?}"), config.to_string()] {
+    let loaded = loaded(&[], &variables);
+    for text in [format!("{:?}", loaded.config), loaded.shown.to_string()] {
         assert!(!text.contains("s3cret") && !text.contains("k3y"), "{text}");
+        assert!(text.contains("127.0.0.1:5001"), "{text}");
     }
     let wrong = [("DATABASE_URL", "postgre://atlas:s3cret@db/atlas")];
     let told = problems(&[], &wrong).concat();
@@ -225,35 +231,148 @@ fn secrets_are_in_no_output() {
 }
 
 #[test]
+fn secrets_come_from_files() {
+    let key = file("key", "k3y\n");
+    let url = file("url", &format!("{URL}\r\n"));
+    let password = file("password", "p;w@/d\n");
+    let dotnet = "Host=timescaledb;Database=atlas;Username=atlas";
+    for variables in [
+        [("DATABASE_URL_FILE", &url), ("FRED_API_KEY_FILE", &key)],
+        [("DATABASE__URL_FILE", &url), ("FRED__API_KEY_FILE", &key)],
+        [
+            ("ConnectionStrings__Atlas_FILE", &url),
+            ("fred_api_key_file", &key),
+        ],
+    ] {
+        let variables = variables.map(|(name, value)| (name, value.as_str()));
+        let loaded = loaded(&[], &variables);
+        assert_eq!(loaded.config.database.url.expose_secret(), URL);
+        assert_eq!(loaded.config.fred.api_key.unwrap().expose_secret(), "k3y");
+        let shown = loaded.shown.to_string();
+        assert!(
+            !shown.contains("s3cret") && !shown.contains("k3y"),
+            "{shown}"
+        );
+        assert!(shown.contains(&key), "{shown}");
+    }
+    let variables = [
+        ("ConnectionStrings__Atlas", dotnet),
+        ("DATABASE__PASSWORD_FILE", &password),
+    ];
+    let config = check(&[], &variables);
+    let joined = "postgres://atlas:p%3Bw%40%2Fd@timescaledb/atlas";
+    assert_eq!(config.database.url.expose_secret(), joined);
+}
+
+#[test]
+fn secrets_that_cannot_be_had_are_told() {
+    let empty = file("empty", "\n");
+    let variables = [("DATABASE_URL", URL), ("FRED_API_KEY_FILE", &empty)];
+    assert!(check(&[], &variables).fred.api_key.is_none());
+    check_problem(
+        &[],
+        &[("FRED__API_KEY_FILE", "/nowhere/key")],
+        "\"/nowhere/key\" cannot be read",
+    );
+    let both = [("FRED_API_KEY", "k3y"), ("FRED_API_KEY_FILE", &empty)];
+    check_problem(&[], &both, "excludes fred.api_key; give one of the two");
+    check_problem(
+        &[],
+        &[("DATABASE__PASSWORD", "other")],
+        "holds a password, and database.password is another",
+    );
+    let unreadable = [("DATABASE_URL_FILE", "/nowhere/url")];
+    let told = problems(&[], &unreadable);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].starts_with("database.url_file"), "{told:#?}");
+}
+
+#[test]
+fn a_mistyped_variable_is_not_ignored() {
+    check_problem(
+        &[],
+        &[("GRCP__PORT", "5001")],
+        "GRCP__PORT: is not a known variable; the nearest is GRPC__PORT",
+    );
+    check_problem(
+        &[],
+        &[("ConnectionStrings__Atlass", "Host=a")],
+        "the nearest is CONNECTIONSTRINGS__ATLAS",
+    );
+    // Names of others, and of the other service.
+    let others = [
+        ("DATABASE_URL", URL),
+        ("HTTP__PORT", "80"),
+        ("FredCollector__GrpcUrl", "http://fred-collector:5001"),
+        ("EVENTCONSUMER__BACKFILLMONTHS", "3"),
+    ];
+    check(&[], &others);
+}
+
+#[test]
+fn each_value_is_shown_with_its_origin() {
+    let path = file("origins", "[grpc]\nsubscriptions_max = 9\n");
+    let arguments = [
+        "--config",
+        &path,
+        "--rest",
+        "127.0.0.1:1",
+        "--set",
+        "fred.attempts_max=2",
+    ];
+    let shown = loaded(&arguments, &[("Database_Url", URL)]).shown;
+    let expected = [
+        (
+            "database.url",
+            "\"postgres://atlas:***@db/atlas\"",
+            Some("Database_Url"),
+        ),
+        ("database.schema", "\"collector\"", None),
+        ("rest.address", "\"127.0.0.1:1\"", Some("--rest")),
+        ("grpc.subscriptions_max", "9", Some(path.as_str())),
+        ("fred.attempts_max", "2", Some("--set fred.attempts_max")),
+    ];
+    for (key, value, origin) in expected {
+        assert_eq!(
+            (shown.value(key), shown.origin(key)),
+            (Some(value), origin),
+            "{key}"
+        );
+    }
+    let text = shown.to_string();
+    assert!(text.contains("subscriptions_max = 9 "), "{text}");
+    assert!(text.contains(&format!("# {path}")), "{text}");
+    assert!(text.contains("# api_key is not set"), "{text}");
+}
+
+#[test]
 fn what_is_printed_makes_the_same_configuration() {
-    let config = check(
+    let given = loaded(
         &[
             "--set",
             "events.retention_days=0",
+            "--set",
+            "grpc.port=77",
             "--series",
             "UNRATE,GDPC1",
         ],
         &[("DATABASE_URL", "postgres://db/atlas")],
     );
-    let path = file("printed", &config.to_string());
-    assert_eq!(
-        check(&["--config", &path], &[]).to_string(),
-        config.to_string()
-    );
+    let path = file("printed", &given.shown.to_string());
+    let again = loaded(&["--config", &path], &[]);
+    assert_eq!(format!("{:?}", again.config), format!("{:?}", given.config));
+    for setting in &given.shown.0 {
+        assert_eq!(again.shown.value(setting.key), setting.value.as_deref());
+    }
 }
 
 #[test]
 fn the_example_file_is_valid_and_lists_every_setting() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/collector.example.toml");
-    let config = check(&["--config", path], &[]);
+    let shown = loaded(&["--config", path], &[]).shown;
     let example = std::fs::read_to_string(path).unwrap();
-    for line in config.to_string().lines() {
-        let Some((key, _)) = line
-            .split_once(" = ")
-            .filter(|(key, _)| !key.starts_with(' '))
-        else {
-            continue;
-        };
-        assert!(example.contains(&format!("{key} = ")), "{key} is missing");
+    for setting in &shown.0 {
+        let name = setting.name();
+        assert!(example.contains(&format!("{name} = ")), "{name} is missing");
     }
 }

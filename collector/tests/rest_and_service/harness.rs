@@ -40,7 +40,7 @@ pub(crate) fn config(database_url: &str, settings: &[String]) -> Config {
     }
     let flags = Flags::try_parse_from(arguments).unwrap();
     let environment = [("DATABASE_URL".to_owned(), database_url.to_owned())];
-    load(&flags, &environment).unwrap()
+    load(&flags, &environment).unwrap().config
 }
 
 /// The recorder is the process's; the tests of one process share it.

@@ -126,13 +126,23 @@ async fn a_database_of_a_newer_version() {
     let listeners = Listeners::bind(&config).await.unwrap();
     drop(Service::start(config, listeners, metrics()).await.unwrap());
     let mut connection = database.connection().await;
-    connection
-        .execute(
+    for (newer, version) in [
+        (
             "insert into collector.event_log_migrations
                  (version, description, success, checksum, execution_time)
              values (99990101, 'of tomorrow', true, '', 0)",
-        )
-        .await
-        .unwrap();
-    check_line(&refusal(&database.url()).await, &["99990101", "newer"]);
+            "99990101",
+        ),
+        // Of what the collector keeps beside its log, which is looked at first.
+        (
+            "insert into collector.collector_migrations
+                 (version, description, success, checksum, execution_time)
+             values (99990102, 'of tomorrow', true, '', 0)",
+            "99990102",
+        ),
+    ] {
+        connection.execute(newer).await.unwrap();
+        let refused = refusal(&database.url()).await;
+        check_line(&refused, &["newer version", version]);
+    }
 }

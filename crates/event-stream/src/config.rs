@@ -12,6 +12,10 @@ pub struct StreamConfig {
     /// At most this many requests of one publish stream may await their acknowledgement; the
     /// stream is not read on before one has it.
     pub unacknowledged_max: usize,
+    /// Subscriptions end after about this long, with the position to resume after, so that clients
+    /// spread over servers anew. A tenth more or less, so that they do not come back all at once.
+    /// `None`: never.
+    pub stream_age_max: Option<Duration>,
     /// How often connections are asked whether they live, and how long they may take to answer.
     pub keepalive: (Duration, Duration),
     /// The present.
@@ -24,6 +28,7 @@ impl Default for StreamConfig {
             metrics_prefix: "atlas".to_owned(),
             subscriptions_max: 4_096,
             unacknowledged_max: 1_024,
+            stream_age_max: Some(Duration::from_secs(3_600)),
             keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
             clock: Clock::system(),
         }

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use atlas_events::{Clock, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation};
@@ -32,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) consumers: Arc<Consumers>,
     pub(crate) metrics: Arc<StreamMetrics>,
     pub(crate) clock: Clock,
+    pub(crate) stream_age_max: Option<Duration>,
     pub(crate) stop: CancellationToken,
     pub(crate) tracing: Arc<Tracing>,
 }

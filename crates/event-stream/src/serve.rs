@@ -121,6 +121,7 @@ pub async fn serve_with(
         consumers,
         metrics: Arc::clone(&metrics),
         clock: config.clock.clone(),
+        stream_age_max: config.stream_age_max,
         stop: shutdown.clone(),
         tracing: Arc::clone(&tracing),
     });

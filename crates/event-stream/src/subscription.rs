@@ -13,7 +13,7 @@ use atlas_events::{CaughtUp, Event, FellBehind, Heartbeat, event::Payload};
 use bytes::Bytes;
 use event_log::{Followed, Follower, LogError};
 use futures::{Stream, stream};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Interval, MissedTickBehavior, Sleep};
 use tonic::Code;
 
 use crate::{
@@ -41,6 +41,8 @@ pub(crate) struct Subscription {
     next: Option<Next>,
     cursor: Arc<AtomicU64>,
     heartbeat: Option<Interval>,
+    /// When it has to end; none if it may live for ever.
+    age_out: Option<Pin<Box<Sleep>>>,
     live: bool,
     delivering: Delivering,
     /// Why it ends; for as long as it does not, it is the client that may end it.
@@ -63,11 +65,16 @@ impl Subscription {
         });
         let cursor = follower.cursor();
         let next = Some(next_of(follower));
+        let age_out = server.stream_age_max.map(|age| {
+            let lifetime = lifetime(age, rand::random());
+            Box::pin(tokio::time::sleep(lifetime))
+        });
         Self {
             server,
             next,
             cursor,
             heartbeat,
+            age_out,
             live: false,
             delivering,
             end: ENDED_BY_CLIENT,
@@ -98,6 +105,7 @@ impl Subscription {
             let (follower, followed) = tokio::select! {
                 biased;
                 () = self.server.stop.cancelled() => return Err(self.stopping()),
+                () = aged_out(&mut self.age_out) => return Err(self.aged()),
                 done = next => done,
                 () = tick(&mut self.heartbeat) => return Ok(self.beat()),
             };
@@ -180,6 +188,12 @@ impl Subscription {
         Some(self.server.clock.now().into())
     }
 
+    fn aged(&self) -> Refusal {
+        let position = self.position();
+        let message = format!("the stream has reached its age; resume after position {position}");
+        Refusal::new(Code::Unavailable, "STREAM_AGE", message).with("position", position)
+    }
+
     fn stopping(&self) -> Refusal {
         let position = self.position();
         let message = format!("the server is stopping; resume after position {position}");
@@ -197,5 +211,31 @@ async fn tick(heartbeat: &mut Option<Interval>) {
     match heartbeat {
         Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
+    }
+}
+
+async fn aged_out(age_out: &mut Option<Pin<Box<Sleep>>>) {
+    match age_out {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long a stream lives: a tenth more or less than the configured age; `chance` is uniform in 0
+/// to 1.
+fn lifetime(age: Duration, chance: f64) -> Duration {
+    age.mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_are_spread_by_a_tenth_around_the_age() {
+        let age = Duration::from_secs(100);
+        for (chance, seconds) in [(0.0, 90), (0.5, 100), (1.0, 110)] {
+            assert_eq!(lifetime(age, chance).as_secs_f64().round() as u64, seconds);
+        }
     }
 }

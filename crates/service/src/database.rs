@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use event_log::{EventLog, LogConfig, LogError, Projection};
+use event_log::{EventLog, LogConfig, LogError, Projection, Renewed};
 use secrecy::ExposeSecret;
 use sqlx::{ConnectOptions, Connection, PgPool};
 
@@ -72,6 +72,15 @@ pub async fn open_log(
         .map_err(log_refused)?;
     info!(log_id = %log.log_id(), timescaledb = log.edition(), "log opened");
     Ok(log)
+}
+
+/// Gives the log of a service a new identity, after a restore; no process may have it open.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn renew_log(config: &DatabaseConfig) -> Result<Renewed, StartError> {
+    let pool = connect(config).await?;
+    EventLog::renew_identity(&pool).await.map_err(log_refused)
 }
 
 /// A failure of the log before anything is served.

@@ -7,6 +7,7 @@
 pub mod config;
 mod database;
 mod error;
+mod health;
 mod listeners;
 mod logs;
 mod parts;
@@ -15,8 +16,9 @@ pub mod rest;
 pub mod telemetry;
 mod traces;
 
-pub use database::{connect, log_refused, open_log};
+pub use database::{connect, log_refused, open_log, renew_log};
 pub use error::{PartEnded, StartError};
+pub use health::ask_readiness;
 pub use listeners::{Addresses, Listeners};
 pub use parts::{Outcome, Parts};
-pub use process::{EXIT_CONFIG, Signals, environment, fail};
+pub use process::{EXIT_CONFIG, Signals, environment, fail, renew_log_id, tell_health};

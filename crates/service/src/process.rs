@@ -1,9 +1,13 @@
 //! What the program of a service does besides running it.
 
-use std::{error::Error, io::Write, process::ExitCode};
+use std::{error::Error, io::Write, net::SocketAddr, process::ExitCode};
+
+use event_log::Renewed;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::{StartError, ask_readiness, config::DatabaseConfig, renew_log};
 
 /// The exit code for a configuration that is not valid, as for flags that are not.
 pub const EXIT_CONFIG: u8 = 2;
@@ -20,6 +24,35 @@ pub fn environment() -> Vec<(String, String)> {
 pub fn fail(program: &str, error: &dyn Error, code: u8) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{program}: {error}");
     ExitCode::from(code)
+}
+
+/// Says how the service is that runs with a configuration.
+pub fn tell_health(program: &str, rest: SocketAddr) -> ExitCode {
+    match ask_readiness(rest) {
+        Ok(told) => say(&told),
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "{program}: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives the log of a service a new identity, and says what that means.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn renew_log_id(config: &DatabaseConfig) -> Result<ExitCode, StartError> {
+    let Renewed { before, now } = renew_log(config).await?;
+    Ok(say(&format!(
+        "the log in the schema {} was {before} and is {now} from now on; its consumers stop with a \
+         message until their checkpoints are reset to a time",
+        config.schema
+    )))
+}
+
+fn say(line: &str) -> ExitCode {
+    let said = writeln!(std::io::stdout(), "{line}");
+    ExitCode::from(u8::from(said.is_err()))
 }
 
 /// The signals that ask a process to end.

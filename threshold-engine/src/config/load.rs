@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, Given, GrpcConfig, Reader, RestConfig,
-    ShutdownConfig, TelemetryConfig, small,
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, Settings,
+    ShutdownConfig, Sources, TelemetryConfig, Toml, small,
 };
 
 use super::{Config, ConsumptionConfig, Flags, PatternsConfig, SourceConfig, Uncollected};
@@ -14,65 +14,63 @@ const SOURCE_URL: &str = "http://127.0.0.1:5001";
 const SOURCES_KEY: &str = "consumer.sources";
 const MONTHS_MAX: u64 = 12 * 200;
 
-/// The sections of the file, which are also the first parts of names in the environment.
-const SECTIONS: [&str; 8] = [
-    "database",
-    "rest",
-    "grpc",
-    "events",
-    "consumer",
-    "patterns",
-    "shutdown",
-    "telemetry",
-];
-
-/// Names in the environment besides `SECTION__KEY`, weakest first.
-const ALIASES: [(&str, &str); 4] = [
-    ("CONNECTIONSTRINGS__ATLAS", "database.url"),
-    ("DATABASE_URL", "database.url"),
-    ("FREDCOLLECTOR__GRPCURL", SOURCES_KEY),
-    ("EVENTCONSUMER__BACKFILLMONTHS", "consumer.backfill_months"),
-];
+/// The engine's settings.
+pub const SETTINGS: Settings<Config> = Settings {
+    program: "threshold-engine",
+    flags: &[
+        ("--rest", "rest.address"),
+        ("--grpc", "grpc.address"),
+        ("--patterns", "patterns.folder"),
+        ("--source", SOURCES_KEY),
+    ],
+    read,
+};
 
 /// Reads the configuration from the file that `flags` names, the environment, and `flags`, each
 /// stronger than those before it.
 ///
 /// # Errors
 /// Every problem at once.
-pub fn load(flags: &Flags, environment: &[(String, String)]) -> Result<Config, ConfigError> {
-    let mut reader = Reader::open(&Given {
-        sections: &SECTIONS,
-        aliases: &ALIASES,
+pub fn load(
+    flags: &Flags,
+    environment: &[(String, String)],
+) -> Result<Loaded<Config>, ConfigError> {
+    SETTINGS.load(&Sources {
         file: flags.config.as_deref(),
         environment,
         flags: vec![
-            ("--rest", "rest.address", flags.rest.clone()),
-            ("--grpc", "grpc.address", flags.grpc.clone()),
-            ("--patterns", "patterns.folder", flags.patterns.clone()),
-            ("--source", SOURCES_KEY, flags.source.clone()),
+            ("--rest", flags.rest.as_deref()),
+            ("--grpc", flags.grpc.as_deref()),
+            ("--patterns", flags.patterns.as_deref()),
+            ("--source", flags.source.as_deref()),
         ],
         set: &flags.set,
-    });
-    let config = Config {
-        database: DatabaseConfig::read(&mut reader, "threshold_engine"),
-        rest: RestConfig::read(&mut reader, 5100),
-        grpc: GrpcConfig::read(&mut reader, 5101),
+    })
+}
+
+fn read(reader: &mut Reader) -> Config {
+    Config {
+        database: DatabaseConfig::read(reader, "threshold_engine"),
+        rest: RestConfig::read(reader, 5100),
+        grpc: GrpcConfig::read(reader, 5101),
         // Crossings are few, and a replay may tell of old ones.
-        events: EventsConfig::read(&mut reader, 0),
-        consumer: consumer(&mut reader),
-        patterns: patterns(&mut reader),
-        shutdown: ShutdownConfig::read(&mut reader),
-        telemetry: TelemetryConfig::read(&mut reader),
-    };
-    reader.finish()?;
-    Ok(config)
+        events: EventsConfig::read(reader, 0),
+        consumer: consumer(reader),
+        patterns: patterns(reader),
+        shutdown: ShutdownConfig::read(reader),
+        telemetry: TelemetryConfig::read(reader),
+    }
 }
 
 fn consumer(reader: &mut Reader) -> ConsumptionConfig {
-    let months = reader.number("consumer.backfill_months", 0, 0..=MONTHS_MAX);
+    reader.section::<ConsumptionConfig>("consumer");
+    let sources = sources(reader);
+    let months_key = "consumer.backfill_months";
+    reader.also(months_key, &["EVENTCONSUMER__BACKFILLMONTHS"]);
+    let months = reader.number(months_key, 0, 0..=MONTHS_MAX);
     let events = reader.number("consumer.batch_events_max", 2_000, 1..=100_000);
     ConsumptionConfig {
-        sources: sources(reader),
+        sources,
         backfill_months: (months > 0).then(|| small(months)),
         batch_events_max: usize::try_from(events).unwrap_or(usize::MAX),
     }
@@ -80,6 +78,7 @@ fn consumer(reader: &mut Reader) -> ConsumptionConfig {
 
 /// `http://…` for one source, or `name=http://…,name=http://…`.
 fn sources(reader: &mut Reader) -> Vec<SourceConfig> {
+    reader.also(SOURCES_KEY, &["FREDCOLLECTOR__GRPCURL"]);
     let text = reader.texts(SOURCES_KEY);
     let mut sources: Vec<SourceConfig> = Vec::new();
     for entry in text.unwrap_or_else(|| vec![SOURCE_URL.to_owned()]) {
@@ -107,20 +106,29 @@ fn sources(reader: &mut Reader) -> Vec<SourceConfig> {
             "names no source, such as [\"http://127.0.0.1:5001\"]",
         );
     }
+    let default = Toml::from(vec![format!("{SOURCE_NAME}={SOURCE_URL}")]);
+    let shown = sources.iter().map(|s| format!("{}={}", s.name, s.url));
+    let shown: Vec<_> = shown.collect();
+    reader.asked(
+        SOURCES_KEY,
+        "list of NAME=URL",
+        Some(default),
+        Some(shown.into()),
+    );
     sources
 }
 
 fn patterns(reader: &mut Reader) -> PatternsConfig {
-    let folder = reader.text("patterns.folder");
+    reader.section::<PatternsConfig>("patterns");
+    let folder = reader.text_or("patterns.folder", "patterns");
+    let interval = "patterns.reload_interval_milliseconds";
+    let reload_interval = reader.milliseconds(interval, 2_000, 50..=3_600_000);
     let collected = reader.texts("patterns.collected");
+    let uncollected = reader.parsed("patterns.uncollected", Uncollected::Refuse);
     PatternsConfig {
-        folder: PathBuf::from(folder.unwrap_or_else(|| "patterns".to_owned())),
-        reload_interval: reader.milliseconds(
-            "patterns.reload_interval_milliseconds",
-            2_000,
-            50..=3_600_000,
-        ),
-        uncollected: reader.parsed("patterns.uncollected", Uncollected::Refuse),
+        folder: PathBuf::from(folder),
+        reload_interval,
+        uncollected,
         collected: collected.map(|ids| ids.into_iter().collect::<BTreeSet<_>>()),
     }
 }

@@ -2,22 +2,21 @@
 
 mod flags;
 mod load;
-mod show;
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use consumer::{ConsumerError, Source};
+use documented::{Documented, DocumentedFields};
 use service::Addresses;
 pub use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, RestConfig, ShutdownConfig,
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, RestConfig, ShutdownConfig,
     TelemetryConfig,
 };
 
 pub use flags::Flags;
-pub use load::load;
+pub use load::{SETTINGS, load};
 
-/// How an engine works. `Debug` and `Display` show no secrets; `Display` is the TOML file that makes
-/// the same configuration.
+/// How an engine works. `Debug` shows no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[database]`: where everything is kept.
@@ -38,12 +37,14 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
 }
 
-/// The logs that are consumed.
-#[derive(Debug, Clone)]
+/// `[consumer]`: the logs that are consumed.
+#[derive(Debug, Clone, Documented, DocumentedFields)]
 pub struct ConsumptionConfig {
-    /// At least one.
+    /// At least one, each with a name that stays the same for as long as its checkpoint is to be
+    /// found; one without a name is `collector`.
     pub sources: Vec<SourceConfig>,
-    /// At start, go back to the events of this many months ago.
+    /// At start, go back to the events of this many months ago; what was processed then is skipped.
+    /// 0 (`None`): from the checkpoint.
     pub backfill_months: Option<u32>,
     /// At most this many events in one transaction.
     pub batch_events_max: usize,
@@ -58,8 +59,8 @@ pub struct SourceConfig {
     pub url: String,
 }
 
-/// The definitions.
-#[derive(Debug, Clone)]
+/// `[patterns]`: the definitions.
+#[derive(Debug, Clone, Documented, DocumentedFields)]
 pub struct PatternsConfig {
     /// Folder with patterns and regimes.
     pub folder: PathBuf,

@@ -27,7 +27,7 @@ pub use collected::Registry;
 pub(crate) use definitions::Definitions;
 pub use error::{ServeError, StartError};
 pub(crate) use memory::SharedMemory;
-pub use program::run_program;
+pub use program::{ask_health, renew_log, run_program};
 pub use service::Listeners;
 pub use telemetry::{describe_metrics, keep_metrics};
 

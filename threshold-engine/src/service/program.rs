@@ -2,11 +2,11 @@
 
 use std::{io::Write, process::ExitCode};
 
-use service::{EXIT_CONFIG, Signals, fail};
+use service::{EXIT_CONFIG, Signals, fail, renew_log_id, tell_health};
 use tokio_util::sync::CancellationToken;
 
 use super::{Listeners, Service, keep_metrics};
-use crate::config::{self, Config, Flags};
+use crate::config::{self, Config, Flags, Loaded};
 
 const PROGRAM: &str = "threshold-engine";
 
@@ -15,12 +15,12 @@ const PROGRAM: &str = "threshold-engine";
 /// # Errors
 /// The system gives no threads.
 pub fn run_program(flags: &Flags) -> anyhow::Result<ExitCode> {
-    let config = match config::load(flags, &service::environment()) {
-        Ok(config) => config,
+    let Loaded { config, shown } = match config::load(flags, &service::environment()) {
+        Ok(loaded) => loaded,
         Err(error) => return Ok(fail(PROGRAM, &error, EXIT_CONFIG)),
     };
     if flags.print_config {
-        write!(std::io::stdout(), "{config}")?;
+        write!(std::io::stdout(), "{shown}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let _traces = match service::telemetry::begin(&config.telemetry, PROGRAM) {
@@ -34,6 +34,28 @@ pub fn run_program(flags: &Flags) -> anyhow::Result<ExitCode> {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(PROGRAM, error.as_ref(), 1),
     })
+}
+
+/// Says how the engine is that runs with a configuration.
+pub fn ask_health(flags: &Flags) -> ExitCode {
+    match config::load(flags, &service::environment()) {
+        Ok(loaded) => tell_health(PROGRAM, loaded.config.rest.address),
+        Err(error) => fail(PROGRAM, &error, EXIT_CONFIG),
+    }
+}
+
+/// Gives the engine's log a new identity.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn renew_log(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let config = match config::load(flags, &service::environment()) {
+        Ok(loaded) => loaded.config,
+        Err(error) => return Ok(fail(PROGRAM, &error, EXIT_CONFIG)),
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let renewed = runtime.block_on(renew_log_id(&config.database));
+    Ok(renewed.unwrap_or_else(|error| fail(PROGRAM, &error, 1)))
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {

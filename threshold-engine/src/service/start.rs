@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use consumer::{CheckpointsService, Consumer, ConsumerConfig, ParkedEventsService, Source};
+use consumer::{
+    CheckpointsService, Consumer, ConsumerConfig, ConsumerError, ParkedEventsService, Source,
+};
 use event_stream::{MoreServices, StreamConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use service::{Listeners, rest::Operation};
@@ -68,7 +70,11 @@ impl Service {
             backfill_months: config.consumer.backfill_months,
             ..ConsumerConfig::new(SERVICE)
         };
-        let consumer = Consumer::open(pool.clone(), consumer_config, sources).await?;
+        let consumer = Consumer::open(pool.clone(), consumer_config, sources).await;
+        let consumer = consumer.map_err(|error| match error {
+            ConsumerError::Migration(error) => service::StartError::from(error).into(),
+            error => StartError::from(error),
+        })?;
         let memory = Arc::new(Mutex::new(Memory::new()));
         let collected = Collected::new(&config.patterns, registry);
         let definitions = Definitions::new(pool.clone(), Arc::clone(&memory), folder, collected);
@@ -95,6 +101,7 @@ impl Service {
         let streams = StreamConfig {
             metrics_prefix: METRICS_PREFIX.to_owned(),
             subscriptions_max: config.grpc.subscriptions_max,
+            stream_age_max: config.grpc.stream_age_max,
             ..StreamConfig::default()
         };
         let router = rest::router(app, operation, config.rest.request_timeout);

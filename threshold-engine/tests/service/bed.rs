@@ -78,7 +78,7 @@ impl Bed {
             set: self.settings(schema),
             ..Flags::default()
         };
-        load(&flags, &[]).unwrap()
+        load(&flags, &[]).unwrap().config
     }
 
     /// The same, as arguments of `--set`.

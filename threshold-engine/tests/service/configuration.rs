@@ -1,10 +1,10 @@
 //! The settings, where they come from, and what is wrong with them.
 
-use threshold_engine::config::{Config, ConfigError, Flags, SourceConfig, load};
+use threshold_engine::config::{Config, ConfigError, Flags, Loaded, SourceConfig, load};
 
 const URL: &str = "postgres://atlas:s3cret@db/atlas";
 
-fn from_environment(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+fn from_environment(variables: &[(&str, &str)]) -> Result<Loaded<Config>, ConfigError> {
     let variables: Vec<_> = variables
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -21,19 +21,22 @@ fn source(name: &str, url: &str) -> SourceConfig {
 
 #[test]
 fn variables_as_deployments_name_them() {
-    let config = from_environment(&[
+    let Loaded { config, shown } = from_environment(&[
         (
             "ConnectionStrings__Atlas",
             "Host=timescaledb;Database=atlas",
         ),
         ("FredCollector__GrpcUrl", "http://fred-collector:5001"),
         ("EVENTCONSUMER__BACKFILLMONTHS", "3"),
+        ("GRPC__PORT", "5001"),
     ])
     .unwrap();
     let sources = [source("collector", "http://fred-collector:5001")];
     assert_eq!(config.consumer.sources, sources);
     assert_eq!(config.consumer.backfill_months, Some(3));
-    assert!(config.to_string().contains("postgres://timescaledb/atlas"));
+    assert_eq!(config.grpc.address.port(), 5001);
+    let url = "\"postgres://timescaledb/atlas\"";
+    assert_eq!(shown.value("database.url"), Some(url));
 }
 
 #[test]
@@ -44,7 +47,7 @@ fn several_sources_have_names() {
         source("fred", "http://one:5001"),
         source("other", "http://two:5001"),
     ];
-    assert_eq!(config.unwrap().consumer.sources, expected);
+    assert_eq!(config.unwrap().config.consumer.sources, expected);
 }
 
 #[test]
@@ -70,21 +73,42 @@ fn everything_that_is_wrong_is_told_at_once_and_without_secrets() {
 /// The example shows every setting; what it says is the default is the default.
 #[test]
 fn the_example_shows_the_defaults() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/threshold-engine.example.toml");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/threshold-engine.example.toml");
     let flags = Flags {
-        config: Some(example.into()),
+        config: Some(path.into()),
         ..Flags::default()
     };
-    let shown = load(&flags, &[]).unwrap();
+    let example = load(&flags, &[]).unwrap().shown;
     let url = "postgres://atlas@localhost:5432/atlas";
-    let default = from_environment(&[("DATABASE_URL", url)]).unwrap();
-    assert_eq!(shown.to_string(), default.to_string());
+    let default = from_environment(&[("DATABASE_URL", url)]).unwrap().shown;
+    let text = std::fs::read_to_string(path).unwrap();
+    for setting in &default.0 {
+        let (key, name) = (setting.key, setting.name());
+        assert_eq!(example.value(key), setting.value.as_deref(), "{key}");
+        assert!(text.contains(&format!("{name} = ")), "{name} is missing");
+    }
 }
 
 #[test]
-fn what_is_printed_makes_the_same_configuration() {
-    let config = from_environment(&[("DATABASE_URL", URL)]).unwrap();
-    let printed = config.to_string();
+fn a_misspelt_variable_of_the_consumer_is_not_ignored() {
+    let variables = [
+        ("DATABASE_URL", URL),
+        ("EVENTCONSUMER__BACKFILL", "3"),
+        ("FredCollector__Url", "http://fred-collector:5001"),
+    ];
+    let refused = from_environment(&variables).unwrap_err().to_string();
+    for part in [
+        "EVENTCONSUMER__BACKFILL: is not a known variable; the nearest is EVENTCONSUMER__BACKFILLMONTHS",
+        "FredCollector__Url: is not a known variable; the nearest is FREDCOLLECTOR__GRPCURL",
+    ] {
+        assert!(refused.contains(part), "{part} is missing in {refused}");
+    }
+}
+
+#[test]
+fn what_is_printed_has_no_secrets() {
+    let shown = from_environment(&[("DATABASE_URL", URL)]).unwrap().shown;
+    let printed = shown.to_string();
     assert!(!printed.contains("s3cret"), "{printed}");
     assert!(printed.contains("***"), "{printed}");
 }

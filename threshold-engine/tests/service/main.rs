@@ -15,4 +15,5 @@ mod life;
 mod rest;
 mod scenario;
 mod sources;
+mod start_failures;
 mod told;

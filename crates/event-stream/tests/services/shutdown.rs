@@ -1,6 +1,10 @@
 //! A server that stops tells its clients where to go on.
 
+use std::time::{Duration, Instant};
+
 use atlas_events::{PublishRequest, SubscriptionRequest, TimeRangeRequest};
+use event_log::LogConfig;
+use event_stream::StreamConfig;
 use test_support::{TestDatabase, custom_event};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -132,4 +136,52 @@ async fn a_closed_log_is_unavailable_and_stores_nothing() {
     let refused = client.try_publish(custom_events(1..2)).await.unwrap_err();
     assert_eq!(told(&refused), shutting_down);
     assert_eq!(client.info().await.last_position, 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_has_reached_its_age_ends_with_the_position_to_resume_after() {
+    let database = TestDatabase::create().await;
+    let age = Duration::from_millis(500);
+    let config = StreamConfig {
+        stream_age_max: Some(age),
+        ..StreamConfig::default()
+    };
+    let server = Server::start_with(&database, LogConfig::default(), config).await;
+    let mut client = server.client().await;
+    let published = client.publish(custom_events(0..10)).await;
+    let began = Instant::now();
+    let mut stream = client.subscribe(after(0)).await;
+    let mut found = read(&mut stream, 10).await;
+    let status = end_of(&mut stream).await;
+    assert!(began.elapsed() >= age.mul_f64(0.9), "{:?}", began.elapsed());
+    let expected = expectation(Code::Unavailable, "STREAM_AGE", "");
+    assert_eq!(told(&status), expected);
+    assert_eq!(fact(&status, "position"), "10");
+
+    // Busy streams end, too, and whoever resumes gets everything once.
+    let mut publisher = server.client().await;
+    let publishing = tokio::spawn(async move {
+        let mut published = Vec::new();
+        for n in 10..210 {
+            published.extend(publisher.publish(custom_events(n..n + 1)).await);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        published
+    });
+    let mut ends = 0;
+    while found.len() < 210 {
+        let mut stream = client.subscribe(after(found.len() as u64)).await;
+        let status = loop {
+            match next(&mut stream).await {
+                Ok(event) => found.push(event),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(fact(&status, "position"), found.len().to_string());
+        ends += 1;
+    }
+    assert!(ends >= 2, "{ends}");
+    let published = [published, publishing.await.unwrap()].concat();
+    assert!(found == published);
+    server.stop().await;
 }

@@ -4,28 +4,27 @@ use std::path::Path;
 
 use config::{ConfigBuilder, File, FileFormat, Value, ValueKind, builder::DefaultState};
 
-use super::{Problem, traces};
+use super::{Problem, Sources, setting::variable};
 
-/// What a service was given, and the names that it knows.
-#[derive(Debug, Clone)]
-pub struct Given<'a> {
+/// The names that a service knows.
+pub(super) struct Names {
     /// The sections of the file, which are also the first parts of names in the environment.
-    pub sections: &'static [&'static str],
-    /// Names in the environment, in capitals, besides `SECTION__KEY`, weakest first, each with its
-    /// key.
-    pub aliases: &'static [(&'static str, &'static str)],
-    /// The TOML file.
-    pub file: Option<&'a Path>,
-    /// The variables.
-    pub environment: &'a [(String, String)],
-    /// Flags that stand for a setting: the flag, its key and, if it was given, its value.
-    pub flags: Vec<(&'static str, &'static str, Option<String>)>,
-    /// `KEY=VALUE` of `--set`.
-    pub set: &'a [String],
+    pub(super) sections: Vec<&'static str>,
+    pub(super) keys: Vec<&'static str>,
+    /// Names in the environment besides `SECTION__KEY`, weakest first, each with its key.
+    pub(super) aliases: Vec<(String, &'static str)>,
+    pub(super) flags: &'static [(&'static str, &'static str)],
 }
 
+/// Names in the environment that differ from a known one by no more are mistakes of typing.
+const TYPOS_MAX: usize = 2;
+
 /// All values by key, each with where it came from.
-pub(super) fn merge(given: &Given<'_>, problems: &mut Vec<Problem>) -> config::Config {
+pub(super) fn merge(
+    given: &Sources<'_>,
+    names: &Names,
+    problems: &mut Vec<Problem>,
+) -> config::Config {
     let mut builder = config::Config::builder();
     if let Some(path) = given.file {
         match read_file(path) {
@@ -33,7 +32,10 @@ pub(super) fn merge(given: &Given<'_>, problems: &mut Vec<Problem>) -> config::C
             Err(problem) => problems.push(problem),
         }
     }
-    for setting in from_environment(given).chain(from_flags(given, problems)) {
+    for setting in from_environment(given, names, problems)
+        .into_iter()
+        .chain(from_flags(given, names, problems))
+    {
         builder = add(builder, setting, problems);
     }
     match builder.build() {
@@ -87,44 +89,75 @@ fn read_file(path: &Path) -> Result<File<config::FileSourceString, FileFormat>, 
 }
 
 /// An empty variable counts as none, as compose files pass it for one that is not set.
-fn from_environment(all: &Given<'_>) -> impl Iterator<Item = Setting> {
-    let given = all
-        .environment
-        .iter()
-        .filter(|(_, value)| !value.is_empty());
-    let mut settings: Vec<(usize, Setting)> = given
-        .filter_map(|(name, value)| {
-            let (strength, key) = key_of(all, name)?;
-            let origin = name.clone();
-            let value = value.clone();
-            Some((strength, Setting { key, value, origin }))
-        })
-        .collect();
-    settings.sort_by_key(|(strength, _)| *strength);
-    settings.into_iter().map(|(_, setting)| setting)
-}
-
-/// The key that a variable sets, if it is ours, and its strength among those of the same key.
-fn key_of(given: &Given<'_>, name: &str) -> Option<(usize, String)> {
-    let upper = name.to_ascii_uppercase();
-    let mut aliases = given.aliases.iter().chain(&traces::ALIASES).enumerate();
-    if let Some((strength, (_, key))) = aliases.find(|(_, (alias, _))| *alias == upper) {
-        return Some((strength, (*key).to_owned()));
+fn from_environment(
+    given: &Sources<'_>,
+    names: &Names,
+    problems: &mut Vec<Problem>,
+) -> Vec<Setting> {
+    let mut settings: Vec<(usize, Setting)> = Vec::new();
+    for (name, value) in given.environment.iter().filter(|(_, v)| !v.is_empty()) {
+        let upper = name.to_ascii_uppercase();
+        let (origin, value) = (name.clone(), value.clone());
+        match names.key_of(&upper) {
+            Some((strength, key)) => settings.push((strength, Setting { key, value, origin })),
+            None => {
+                let meant = names.meant(&upper);
+                problems.extend(meant.map(|meant| {
+                    Problem::new(
+                        name,
+                        format!("is not a known variable; the nearest is {meant}"),
+                    )
+                }));
+            }
+        }
     }
-    let (section, key) = upper.split_once("__")?;
-    let section = section.to_ascii_lowercase();
-    given.sections.contains(&section.as_str()).then(|| {
-        let key = key.replace("__", ".").to_ascii_lowercase();
-        (usize::MAX, format!("{section}.{key}"))
-    })
+    settings.sort_by_key(|(strength, _)| *strength);
+    settings.into_iter().map(|(_, setting)| setting).collect()
 }
 
-fn from_flags(given: &Given<'_>, problems: &mut Vec<Problem>) -> Vec<Setting> {
-    let named = given.flags.iter().filter_map(|(origin, key, value)| {
+impl Names {
+    /// The key that a variable sets, if it is ours, and its strength among those of the same key.
+    fn key_of(&self, upper: &str) -> Option<(usize, String)> {
+        if let Some(found) = self.alias(upper) {
+            return Some(found);
+        }
+        let (section, key) = upper.split_once("__")?;
+        let section = section.to_ascii_lowercase();
+        self.sections.contains(&section.as_str()).then(|| {
+            let key = key.replace("__", ".").to_ascii_lowercase();
+            (self.aliases.len(), format!("{section}.{key}"))
+        })
+    }
+
+    fn alias(&self, upper: &str) -> Option<(usize, String)> {
+        let strength = self.aliases.iter().position(|(alias, _)| alias == upper)?;
+        Some((strength, self.aliases[strength].1.to_owned()))
+    }
+
+    /// The variable that one was probably meant to be that sets nothing. The environment is full of
+    /// names of others, so only those are looked at that are made as ours are.
+    fn meant(&self, upper: &str) -> Option<String> {
+        let (section, _) = upper.split_once("__")?;
+        let aliases = self.aliases.iter().map(|(alias, _)| alias.clone());
+        let known = self.keys.iter().map(|key| variable(key)).chain(aliases);
+        let distances = known.map(|known| (strsim::damerau_levenshtein(upper, &known), known));
+        let (distance, nearest) = distances.min()?;
+        let of_ours = self.aliases.iter().any(|(alias, _)| {
+            alias
+                .split_once("__")
+                .is_some_and(|(first, _)| first == section)
+        });
+        (of_ours || distance <= TYPOS_MAX).then_some(nearest)
+    }
+}
+
+fn from_flags(given: &Sources<'_>, names: &Names, problems: &mut Vec<Problem>) -> Vec<Setting> {
+    let named = given.flags.iter().filter_map(|(flag, value)| {
+        let (_, key) = names.flags.iter().find(|(known, _)| known == flag)?;
         Some(Setting {
             key: (*key).to_owned(),
-            value: value.clone()?,
-            origin: (*origin).to_owned(),
+            value: (*value)?.to_owned(),
+            origin: (*flag).to_owned(),
         })
     });
     let mut settings: Vec<Setting> = named.collect();

@@ -1,24 +1,17 @@
 //! `[telemetry]`: where traces go, and under which name.
 
-use std::fmt;
-
+use documented::{Documented, DocumentedFields};
 use url::Url;
 
 use super::Reader;
 
 const ENDPOINT: &str = "telemetry.traces_endpoint";
 const RATIO: &str = "telemetry.traces_sampling_ratio";
-
-/// The standard's own variables, weakest first, each with its key.
-pub(super) const ALIASES: [(&str, &str); 4] = [
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT),
-    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ENDPOINT),
-    ("OTEL_TRACES_SAMPLER_ARG", RATIO),
-    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
-];
+const NAME: &str = "telemetry.service_name";
+const INSTANCE: &str = "telemetry.service_instance";
 
 /// The part of `[telemetry]` that is about traces.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Documented, DocumentedFields)]
 pub struct TracesConfig {
     /// Where to export spans with OTLP over gRPC, such as `http://localhost:4317`; `None`: nowhere.
     pub endpoint: Option<String>,
@@ -34,16 +27,33 @@ pub struct TracesConfig {
 impl TracesConfig {
     /// Reads the settings.
     pub(super) fn read(reader: &mut Reader) -> Self {
+        // The standard's own variables, weakest first.
+        let endpoints = [
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ];
+        reader.also(ENDPOINT, &endpoints);
+        reader.also(RATIO, &["OTEL_TRACES_SAMPLER_ARG"]);
+        reader.also(NAME, &["OTEL_SERVICE_NAME"]);
         let endpoint = reader.text(ENDPOINT);
         if let Some(problem) = endpoint.as_deref().and_then(problem_of) {
             reader.refuse(ENDPOINT, problem);
         }
-        Self {
+        let traces = Self {
             endpoint,
-            sampling_ratio: ratio(reader),
-            service_name: reader.text("telemetry.service_name"),
-            service_instance: reader.text("telemetry.service_instance"),
+            sampling_ratio: reader.fraction(RATIO, 1.0, 0.0..=1.0),
+            service_name: reader.text(NAME),
+            service_instance: reader.text(INSTANCE),
+        };
+        for (key, field) in [
+            (ENDPOINT, "endpoint"),
+            (RATIO, "sampling_ratio"),
+            (NAME, "service_name"),
+            (INSTANCE, "service_instance"),
+        ] {
+            reader.describe_by_field::<Self>(key, field);
         }
+        traces
     }
 }
 
@@ -56,32 +66,4 @@ fn problem_of(endpoint: &str) -> Option<&'static str> {
     };
     (!url.username().is_empty() || url.password().is_some())
         .then_some("is not to hold credentials; give them as headers in OTEL_EXPORTER_OTLP_HEADERS")
-}
-
-fn ratio(reader: &mut Reader) -> f64 {
-    const ALL: f64 = 1.0;
-    let Some(value) = reader.value(RATIO) else {
-        return ALL;
-    };
-    let shown = value.to_string();
-    match value.into_float() {
-        Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
-        _ => {
-            reader.refuse(RATIO, format!("{shown} is not a number from 0 to 1"));
-            ALL
-        }
-    }
-}
-
-impl fmt::Display for TracesConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = |key: &str, value: &Option<String>| match value {
-            Some(value) => writeln!(f, "{key} = {value:?}"),
-            None => Ok(()),
-        };
-        text("traces_endpoint", &self.endpoint)?;
-        text("service_name", &self.service_name)?;
-        text("service_instance", &self.service_instance)?;
-        writeln!(f, "traces_sampling_ratio = {:?}", self.sampling_ratio)
-    }
 }
