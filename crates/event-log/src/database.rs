@@ -9,7 +9,7 @@ use sqlx::{
     raw_sql,
 };
 
-use crate::LogError;
+use crate::{LogError, compression::Edition};
 
 /// Migrations of the log, applied in the schema that owns it.
 static MIGRATOR: Migrator = Migrator {
@@ -139,13 +139,14 @@ pub(crate) async fn schema(pool: &PgPool) -> Result<String, LogError> {
     Ok(schema)
 }
 
-/// Version and licence of TimescaleDB, such as `2.19.3 apache`.
+/// Which TimescaleDB it is.
 ///
 /// # Errors
 /// [`LogError::Database`].
-pub(crate) async fn edition(pool: &PgPool) -> Result<String, LogError> {
-    let edition = sqlx::query_scalar!(
-        r#"select extversion || ' ' || current_setting('timescaledb.license') as "edition!"
+pub(crate) async fn edition(pool: &PgPool) -> Result<Edition, LogError> {
+    let edition = sqlx::query_as!(
+        Edition,
+        r#"select extversion as version, current_setting('timescaledb.license') as "license!"
            from pg_extension where extname = 'timescaledb'"#
     )
     .fetch_one(pool)

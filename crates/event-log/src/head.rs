@@ -132,6 +132,28 @@ pub(crate) async fn trim(
     Ok(())
 }
 
+/// The identities of a log that was given a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// The one that it had.
+    pub before: Uuid,
+    /// The one that it has.
+    pub now: Uuid,
+}
+
+/// Gives the log a new identity.
+pub(crate) async fn renew(executor: impl PgExecutor<'_>) -> Result<Renewed, LogError> {
+    let renewed = sqlx::query_as!(
+        Renewed,
+        "with old as (select log_id from log_head for update)
+         update log_head set log_id = gen_random_uuid() from old
+         returning old.log_id as before, log_head.log_id as now"
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(renewed)
+}
+
 /// A position as the database returns it: never negative.
 pub(crate) fn position(stored: i64) -> u64 {
     stored.unsigned_abs()

@@ -12,6 +12,7 @@
 mod append;
 mod appender;
 mod batch;
+mod compression;
 mod config;
 mod database;
 mod error;
@@ -37,7 +38,7 @@ pub use config::LogConfig;
 pub use database::{connect, connect_options, holds_log};
 pub use error::LogError;
 pub use follow::{Followed, Follower};
-pub use head::Head;
+pub use head::{Head, Renewed};
 pub use log::EventLog;
 pub use range::RangeRead;
 pub use retention::Trimmed;

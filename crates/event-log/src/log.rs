@@ -13,7 +13,7 @@ use crate::{
     Follower, Head, LogConfig, LogError, PendingAppend, Projection, RangeRead, Receipt, Trimmed,
     append,
     appender::{AppendQueue, Appender},
-    database,
+    compression, database,
     head::{self, TWIN_MARGIN},
     retention,
     ring::Ring,
@@ -79,6 +79,8 @@ impl EventLog {
     ) -> Result<Self, LogError> {
         database::migrate(&pool).await?;
         let edition = database::edition(&pool).await?;
+        compression::ensure(&pool, &edition).await;
+        let edition = edition.to_string();
         let head = head::read(&pool).await?;
         let metrics = LogMetrics::new(&database::schema(&pool).await?);
         metrics.saw_head(Some(&head));
@@ -240,6 +242,18 @@ impl EventLog {
     /// The last position that has reached this process, without asking the database.
     pub fn tail_position(&self) -> u64 {
         self.0.ring.tail()
+    }
+
+    /// Gives the log of a schema a new identity, after it was restored to a state from which events
+    /// are missing that readers may have seen: their positions will be given again, to other events.
+    /// Cursors of the log are refused from then on, so that nobody resumes where it means something
+    /// else. No process may have the log open meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError::Migration`] or [`LogError::Database`].
+    pub async fn renew_identity(pool: &PgPool) -> Result<Renewed, LogError> {
+        database::migrate(pool).await?;
+        head::renew(pool).await
     }
 
     /// What an event is judged by that is published now.
