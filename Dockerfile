@@ -1,19 +1,32 @@
-# The collector. Compiled dependencies stay in the builder's cache from one build to the next.
+# The programs of ATLAS, each an image of its own: docker build --target collector (or threshold-engine, or atlas).
+# Compiled dependencies stay in the builder's cache from one build to the next.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package collector \
-    && install target/release/collector /usr/local/bin/collector
+    cargo build --release --locked --package collector --package threshold-engine --package atlas \
+    && install --strip -D --target-directory=/out target/release/collector target/release/threshold-engine target/release/atlas
 
-FROM debian:bookworm-slim
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --user-group atlas
-COPY --from=build /usr/local/bin/collector /usr/local/bin/collector
-USER atlas
+# The C library and certificates of authorities, and nothing else: no shell, no package manager. User 65532.
+FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
+WORKDIR /etc/atlas
+
+FROM runtime AS collector
+COPY --from=build /out/collector /usr/local/bin/collector
 # REST and gRPC
 EXPOSE 5000 5001
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["collector", "health"]
 ENTRYPOINT ["collector"]
+
+FROM runtime AS threshold-engine
+COPY --from=build /out/threshold-engine /usr/local/bin/threshold-engine
+COPY threshold-engine/patterns /etc/atlas/patterns
+# REST and gRPC
+EXPOSE 5100 5101
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["threshold-engine", "health"]
+ENTRYPOINT ["threshold-engine"]
+
+FROM runtime AS atlas
+COPY --from=build /out/atlas /usr/local/bin/atlas
+ENTRYPOINT ["atlas"]

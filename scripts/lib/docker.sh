@@ -3,8 +3,12 @@
 
 docker_reachable() { have docker && docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1; }
 
+# Of the secrets that the file names only the password of the database is used here; it is the instance's.
 docker_compose() {
-    POSTGRES_PASSWORD=$(instance_password) ATLAS_DB_PORT=$(instance_port) \
+    local secrets=$INSTANCE_DIR/secrets
+    mkdir -p "$secrets"
+    instance_password >"$secrets/postgres_password"
+    ATLAS_SECRETS=$secrets ATLAS_DB_PORT=$(instance_port) \
         docker compose --project-name "atlas-$INSTANCE" --file "$REPO/docker-compose.yaml" "$@" >&2
 }
 
