@@ -10,8 +10,8 @@ use tracing::{Instrument, warn};
 use ulid::Ulid;
 
 use crate::{
-    Follower, Head, LogConfig, LogError, PendingAppend, Projection, RangeRead, Receipt, Trimmed,
-    append,
+    Follower, Head, LogConfig, LogError, PendingAppend, Projection, RangeRead, Receipt, Renewed,
+    Trimmed, append,
     appender::{AppendQueue, Appender},
     compression, database,
     head::{self, TWIN_MARGIN},
