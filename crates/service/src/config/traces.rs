@@ -1,6 +1,6 @@
 //! `[telemetry]`: where traces go, and under which name.
 
-use documented::{Documented, DocumentedFields};
+use documented::DocumentedFields;
 use url::Url;
 
 use super::Reader;
@@ -11,7 +11,7 @@ const NAME: &str = "telemetry.service_name";
 const INSTANCE: &str = "telemetry.service_instance";
 
 /// The part of `[telemetry]` that is about traces.
-#[derive(Debug, Clone, PartialEq, Documented, DocumentedFields)]
+#[derive(Debug, Clone, PartialEq, DocumentedFields)]
 pub struct TracesConfig {
     /// Where to export spans with OTLP over gRPC, such as `http://localhost:4317`; `None`: nowhere.
     pub endpoint: Option<String>,
