@@ -20,7 +20,7 @@ const REFUSALS: [(&str, &str); 11] = [
     ("SubscribeToEvents", "DATABASE_UNAVAILABLE"),
 ];
 /// How subscriptions end that nothing is wrong with.
-const ENDS: [&str; 2] = [ENDED_BY_CLIENT, "SHUTTING_DOWN"];
+const ENDS: [&str; 3] = [ENDED_BY_CLIENT, "SHUTTING_DOWN", "STREAM_AGE"];
 /// The client went away, or is not to be reached.
 pub(crate) const ENDED_BY_CLIENT: &str = "CLIENT";
 
