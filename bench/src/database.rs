@@ -74,6 +74,15 @@ pub(crate) async fn settings(url: &str) -> Result<DatabaseSettings> {
     .await?)
 }
 
+/// How large a database is on disk.
+pub(crate) async fn bytes(url: &str) -> Result<i64> {
+    let mut connection = connect(url).await?;
+    let bytes = sqlx::query_scalar!(r#"select pg_database_size(current_database()) as "bytes!""#)
+        .fetch_one(&mut connection)
+        .await?;
+    Ok(bytes)
+}
+
 /// Writes out what earlier measurements left in memory, so that this one does not pay for it.
 pub(crate) async fn checkpoint(url: &str) -> Result<()> {
     let mut connection = connect(url).await?;

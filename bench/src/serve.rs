@@ -14,11 +14,17 @@ use crate::arguments::ServeOptions;
 pub(crate) const SCHEMA: &str = "bench";
 
 /// How the log works; it keeps all, so that events may be spread over years.
-pub(crate) fn log_config() -> LogConfig {
+fn log_config() -> LogConfig {
     LogConfig {
         retention: None,
         ..LogConfig::default()
     }
+}
+
+/// The log in a database, opened by this process.
+pub(crate) async fn open_log(database_url: &str) -> Result<EventLog> {
+    let pool = event_log::connect(database_url, SCHEMA, 10).await?;
+    Ok(EventLog::open(pool, log_config(), None).await?)
 }
 
 /// Serves a log, prints the port it listens on, and ends when standard input does: whoever started
@@ -28,8 +34,7 @@ pub(crate) async fn run(options: &ServeOptions) -> Result<()> {
         .with_writer(std::io::stderr)
         .with_env_filter("warn")
         .init();
-    let pool = event_log::connect(&options.database_url, SCHEMA, 10).await?;
-    let log = EventLog::open(pool, log_config(), None).await?;
+    let log = open_log(&options.database_url).await?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     writeln!(stdout(), "{}", listener.local_addr()?.port())?;
     let shutdown = CancellationToken::new();

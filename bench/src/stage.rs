@@ -12,6 +12,25 @@ use tokio::{
 
 use crate::{connection::connect, database};
 
+/// A folder for what callgrind counts: set, every server runs under it, one file each.
+const CALLGRIND: &str = "ATLAS_BENCH_CALLGRIND";
+/// How long a server may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// This program, to be run as a server.
+fn command() -> Result<Command> {
+    let program = std::env::current_exe()?;
+    let Ok(folder) = std::env::var(CALLGRIND) else {
+        return Ok(Command::new(program));
+    };
+    let mut command = Command::new("valgrind");
+    command
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={folder}/callgrind.out.%p"))
+        .arg(program);
+    Ok(command)
+}
+
 /// A fresh log, served.
 pub(crate) struct Stage {
     database: String,
@@ -39,6 +58,11 @@ impl Stage {
         Ok(())
     }
 
+    /// A further server process on the same log.
+    pub(crate) async fn another(&self) -> Result<Server> {
+        Server::start(&self.database_url).await
+    }
+
     /// Checks that the log ends here and stops the server.
     pub(crate) async fn close(mut self, url: &str, last_position: u64) -> Result<()> {
         let channel = connect(&self.server.address).await?;
@@ -64,7 +88,7 @@ pub(crate) struct Server {
 
 impl Server {
     async fn start(database_url: &str) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = command()?
             .arg("serve")
             .env("DATABASE_URL", database_url)
             .stdin(Stdio::piped())
@@ -75,7 +99,7 @@ impl Server {
         let stdout = child.stdout.take().context("the output is piped")?;
         let mut port = String::new();
         let mut lines = BufReader::new(stdout);
-        timeout(Duration::from_secs(30), lines.read_line(&mut port))
+        timeout(PATIENCE, lines.read_line(&mut port))
             .await
             .context("the server does not start")??;
         ensure!(!port.is_empty(), "the server could not start");
@@ -86,9 +110,9 @@ impl Server {
         })
     }
 
-    async fn stop(&mut self) -> Result<()> {
+    pub(crate) async fn stop(&mut self) -> Result<()> {
         drop(self.child.stdin.take());
-        match timeout(Duration::from_secs(10), self.child.wait()).await {
+        match timeout(PATIENCE, self.child.wait()).await {
             Ok(status) => ensure!(status?.success(), "the server failed"),
             // Clients of this process that still hold connections delay a server's end.
             Err(_) => self.child.kill().await?,

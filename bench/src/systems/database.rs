@@ -28,7 +28,7 @@ use crate::{
     database,
     load::{Acknowledged, Publisher},
     rows::{self, Row},
-    serve::SCHEMA,
+    serve::{SCHEMA, open_log},
 };
 
 /// Events that share a transaction at the most, unless one request is larger.
@@ -47,12 +47,7 @@ impl Bare {
         database::checkpoint(server_url).await?;
         let (database, url) = database::create(server_url).await?;
         // Makes the tables as ATLAS does.
-        let pool = event_log::connect(&url, SCHEMA, 2).await?;
-        event_log::EventLog::open(pool.clone(), crate::serve::log_config(), None)
-            .await?
-            .close()
-            .await;
-        pool.close().await;
+        open_log(&url).await?.close().await;
         Ok(Self {
             server_url: server_url.to_owned(),
             database,
@@ -221,7 +216,7 @@ impl CopyOut {
             let copy = format!(
                 "copy (select position, recorded_at, encoded from events where position > {}
                        order by position) to stdout (format binary)",
-                self.order.position()
+                self.order.greatest()
             );
             let stream = self.client.copy_out(&copy).await?;
             let types = [Type::INT8, Type::TIMESTAMPTZ, Type::BYTEA];

@@ -124,7 +124,8 @@ pub(crate) trait Running: Send {
     fn close(self: Box<Self>, events: u64) -> BoxFuture<'static, Result<()>>;
 }
 
-/// A reader of all events of one publisher, each of which it proves to come once and in order.
+/// A reader of all events of one publisher, each of which it proves to come once, and of ATLAS in
+/// order.
 pub(crate) trait Subscriber: Send {
     /// Reads up to an event, counted from 1; latencies count from behind `warm_up`.
     fn read_to(&mut self, last: u64, warm_up: u64) -> BoxFuture<'_, Result<Latencies>>;

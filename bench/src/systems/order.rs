@@ -1,6 +1,6 @@
-//! Readers of peers: the same proofs as for ATLAS, by what the event itself says.
+//! What readers of peers prove, by what the event itself says.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use atlas_events::Event;
 use bytes::Bytes;
 use prost::Message;
@@ -15,10 +15,14 @@ pub(super) fn encode(mut event: Event, position: u64) -> Bytes {
     event.encode_to_vec().into()
 }
 
-/// What a reader has got, and is to get.
+/// What a reader has got, and is to get: each event once. Not their order, which the clients of peers
+/// do not keep for what is in flight together.
 pub(super) struct Order {
-    position: u64,
-    pub(super) last: u64,
+    /// By number.
+    seen: Vec<bool>,
+    count: u64,
+    last: u64,
+    greatest: u64,
     warm_up: u64,
     latencies: Option<Latencies>,
 }
@@ -26,30 +30,34 @@ pub(super) struct Order {
 impl Order {
     pub(super) fn new() -> Self {
         Self {
-            position: 0,
+            seen: Vec::new(),
+            count: 0,
             last: 0,
+            greatest: 0,
             warm_up: 0,
             latencies: None,
         }
     }
 
-    /// From here on up to `last`; with latencies of what comes behind the warm-up, where given.
+    /// Up to `last`; with latencies of what comes behind the warm-up, where given.
     pub(super) fn expect(&mut self, last: u64, warm_up: Option<u64>) -> Result<()> {
         self.last = last;
+        self.seen.resize(last as usize + 1, false);
         self.warm_up = warm_up.unwrap_or_default();
         self.latencies = warm_up.map(|_| Latencies::new()).transpose()?;
         Ok(())
     }
 
-    pub(super) fn position(&self) -> u64 {
-        self.position
+    /// The greatest number that came.
+    pub(super) fn greatest(&self) -> u64 {
+        self.greatest
     }
 
     pub(super) fn complete(&self) -> bool {
-        self.position >= self.last
+        self.count >= self.last
     }
 
-    /// Takes an encoded event, which must be the next.
+    /// Takes an encoded event, which must not have come before.
     pub(super) fn take(&mut self, mut encoded: &[u8]) -> Result<()> {
         let scanned = Scanned::read(&mut encoded)?;
         self.came(scanned.position, scanned.occurred_at_us)
@@ -62,13 +70,13 @@ impl Order {
     }
 
     fn came(&mut self, position: u64, due_us: u64) -> Result<()> {
-        let next = self.position + 1;
-        ensure!(
-            position == next,
-            "event {position} came where {next} was due"
-        );
-        self.position = next;
-        if next > self.warm_up
+        let seen = self.seen.get_mut(position as usize);
+        let seen = seen.with_context(|| format!("event {position} was not published"))?;
+        ensure!(!*seen, "event {position} came twice");
+        *seen = true;
+        self.count += 1;
+        self.greatest = self.greatest.max(position);
+        if position > self.warm_up
             && let Some(latencies) = &mut self.latencies
         {
             latencies.record_since(due_us)?;
@@ -78,5 +86,24 @@ impl Order {
 
     pub(super) fn latencies(&mut self) -> Result<Latencies> {
         self.latencies.take().map_or_else(Latencies::new, Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message;
+
+    #[test]
+    fn each_event_counts_once_in_whatever_order() {
+        let encoded = |position| encode(message::event(1, 1_000_000), position);
+        let mut order = Order::new();
+        order.expect(2, None).unwrap();
+        order.take(&encoded(2)).unwrap();
+        assert!(order.take(&encoded(2)).is_err());
+        assert!(order.take(&encoded(3)).is_err());
+        assert!(!order.complete());
+        order.take(&encoded(1)).unwrap();
+        assert!(order.complete());
     }
 }

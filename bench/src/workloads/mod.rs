@@ -6,7 +6,7 @@ pub(crate) mod fan_out;
 mod fsync;
 mod idle;
 pub(crate) mod latency;
-mod page_cost;
+pub(crate) mod page_cost;
 pub(crate) mod publish;
 mod republish;
 mod stalled;

@@ -12,7 +12,7 @@ use crate::{
     connection::connect,
     load,
     report::{Target, median},
-    serve::{SCHEMA, log_config},
+    serve::open_log,
     stage::Stage,
     systems::System,
 };
@@ -21,7 +21,7 @@ const NAME: &str = "page of 1,000 by position";
 const FEW_CHUNKS: u64 = 4;
 /// The interval of a chunk.
 const CHUNK_US: u64 = 7 * 24 * 3_600 * 1_000_000;
-const PAGE_EVENTS: u64 = 1_000;
+pub(crate) const PAGE_EVENTS: u64 = 1_000;
 /// Pages read from each chunk before it counts: its catalogue entries are to be in memory.
 const WARM_UP_PAGES_A_CHUNK: u64 = 2;
 
@@ -57,14 +57,15 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     many.close(bench.database_url, events).await
 }
 
-struct Log {
-    stage: Stage,
+/// A log whose events are spread evenly over chunks.
+pub(crate) struct Log {
+    pub(crate) stage: Stage,
     log: EventLog,
 }
 
 impl Log {
     /// A log whose events are spread evenly over that many chunks, opened by this process.
-    async fn fill(database_url: &str, events: u64, chunks: u64) -> Result<Self> {
+    pub(crate) async fn fill(database_url: &str, events: u64, chunks: u64) -> Result<Self> {
         let stage = Stage::open(database_url).await?;
         let publisher = connect(&stage.server.address).await?;
         let span = chunks * CHUNK_US;
@@ -73,8 +74,7 @@ impl Log {
         let end = monday + (now_us() - monday) / CHUNK_US * CHUNK_US;
         let step = span / events;
         load::fill(publisher, events, |number| end - span + number * step).await?;
-        let pool = event_log::connect(&stage.database_url, SCHEMA, 3).await?;
-        let log = EventLog::open(pool, log_config(), None).await?;
+        let log = open_log(&stage.database_url).await?;
         let log = Self { stage, log };
         let pages = WARM_UP_PAGES_A_CHUNK * chunks;
         for page in 0..pages {
@@ -83,28 +83,31 @@ impl Log {
         Ok(log)
     }
 
-    /// Reads the page after a position; returns how long that took.
-    async fn page_ms(&self, after: u64) -> Result<f64> {
-        let filter = EventFilter::default();
-        let mut follower = self.log.follow_after(after, filter).await?;
-        let started = Instant::now();
-        let Followed::Events(page) = follower.next().await? else {
-            bail!("no events came after position {after}");
-        };
-        let elapsed_ms = started.elapsed().as_secs_f64() * 1_000.0;
-        for (event, expected) in page.events().zip(after + 1..) {
-            let position = event.context("a stored event cannot be decoded")?.position;
-            ensure!(
-                position == expected,
-                "{position} came where {expected} was due"
-            );
-        }
-        ensure!(page.count as u64 == PAGE_EVENTS, "{} events", page.count);
-        Ok(elapsed_ms)
+    pub(crate) async fn page_ms(&self, after: u64) -> Result<f64> {
+        page_ms(&self.log, after).await
     }
 
-    async fn close(self, database_url: &str, last_position: u64) -> Result<()> {
+    pub(crate) async fn close(self, database_url: &str, last_position: u64) -> Result<()> {
         self.log.close().await;
         self.stage.close(database_url, last_position).await
     }
+}
+
+/// Reads the page after a position; returns how long that took.
+pub(crate) async fn page_ms(log: &EventLog, after: u64) -> Result<f64> {
+    let mut follower = log.follow_after(after, EventFilter::default()).await?;
+    let started = Instant::now();
+    let Followed::Events(page) = follower.next().await? else {
+        bail!("no events came after position {after}");
+    };
+    let elapsed_ms = started.elapsed().as_secs_f64() * 1_000.0;
+    for (event, expected) in page.events().zip(after + 1..) {
+        let position = event.context("a stored event cannot be decoded")?.position;
+        ensure!(
+            position == expected,
+            "{position} came where {expected} was due"
+        );
+    }
+    ensure!(page.count as u64 == PAGE_EVENTS, "{} events", page.count);
+    Ok(elapsed_ms)
 }
