@@ -46,7 +46,8 @@ backup_base() {
 
 # A logical copy of one database, of one moment. Prints its name.
 backup_dump() {
-    local name=$1-$(date -u +%Y%m%dT%H%M%SZ).dump
+    local name
+    name=$1-$(date -u +%Y%m%dT%H%M%SZ).dump
     backup_folder "$(cluster_home)/backups"
     pg pg_dump --dbname="$(instance_url "$1")" --format=custom --file="$(cluster_home_inside)/backups/$name" 2>&1 |
         backup_without_noise >&2
