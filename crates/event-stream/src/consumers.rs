@@ -1,64 +1,131 @@
-//! The streams that are open, and how far behind their consumers are.
+//! The streams that are open, and how far behind their consumers are: also those that are gone, whose
+//! lag grows until they return or are forgotten.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use atlas_events::Clock;
+use chrono::{DateTime, TimeDelta, Utc};
 use metrics::{Gauge, gauge};
 use tokio_util::sync::CancellationToken;
 
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+/// A consumer that is gone is told of for so long, and then as NaN, which is no number to alert on.
+const REMEMBERED: TimeDelta = TimeDelta::days(1);
+/// At most so many consumers that are gone are told of: whoever subscribes chooses the name.
+const GONE_MAX: usize = 1_000;
 
-/// The open streams of a server.
+/// The open streams of a server, and the consumers that it knows by name.
 #[derive(Debug)]
 pub(crate) struct Consumers {
-    open: Mutex<HashMap<u64, Consumer>>,
+    known: Mutex<Known>,
     open_max: usize,
-    next_number: AtomicU64,
     prefix: String,
     open_streams: Gauge,
+    clock: Clock,
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    next_number: u64,
+    /// How many streams are open.
+    open: usize,
+    named: HashMap<String, Consumer>,
+}
+
+/// What a consumer has, told from the stream that it opened last.
 #[derive(Debug)]
 struct Consumer {
-    name: String,
+    /// The number of that stream.
+    stream: u64,
     cursor: Arc<AtomicU64>,
+    /// The oldest of the events that it was sent last was recorded then, in microseconds since the
+    /// Unix epoch; 0 before the first.
+    sent: Arc<AtomicU64>,
+    /// It had everything that was stored by then. Where that is not known, since when it reads.
+    complete_until: DateTime<Utc>,
+    /// When its stream ended.
+    gone_since: Option<DateTime<Utc>>,
+}
+
+/// How far a consumer is behind the end of the log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Lag {
+    events: u64,
+    /// How old the oldest event is that it lacks, to within a second: zero if it lacks none. For one
+    /// that was sent nothing yet, how long it has been reading.
+    seconds: f64,
+}
+
+impl Consumer {
+    fn lag(&mut self, tail: u64, now: DateTime<Utc>) -> Lag {
+        let events = tail.saturating_sub(self.cursor.load(Ordering::Acquire));
+        if events == 0 {
+            self.complete_until = now;
+        } else if let sent @ 1.. = self.sent.swap(0, Ordering::AcqRel) {
+            let sent = DateTime::from_timestamp_micros(sent.cast_signed());
+            self.complete_until = sent.unwrap_or(self.complete_until);
+        }
+        let age = (now - self.complete_until).as_seconds_f64().max(0.0);
+        Lag {
+            events,
+            seconds: if events == 0 { 0.0 } else { age },
+        }
+    }
 }
 
 impl Consumers {
-    pub(crate) fn new(prefix: &str, open_max: usize) -> Arc<Self> {
+    pub(crate) fn new(prefix: &str, open_max: usize, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            open: Mutex::default(),
+            known: Mutex::default(),
             open_max,
-            next_number: AtomicU64::new(0),
             prefix: prefix.to_owned(),
             open_streams: gauge!(format!("{prefix}_grpc_subscriptions")),
+            clock,
         })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Admits a stream; `None` if too many are open. `name` may be empty.
     pub(crate) fn admit(self: &Arc<Self>, name: &str, cursor: Arc<AtomicU64>) -> Option<Admission> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= self.open_max {
+        let now = self.clock.now();
+        let mut known = self.lock();
+        if known.open >= self.open_max {
             return None;
         }
-        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        open.insert(
-            number,
-            Consumer {
-                name: name.to_owned(),
+        known.open += 1;
+        known.next_number += 1;
+        let number = known.next_number;
+        let sent = Arc::<AtomicU64>::default();
+        if !name.is_empty() {
+            let position = cursor.load(Ordering::Acquire);
+            let before = known.named.remove(name);
+            // One that goes on where it was lacks what it lacked; one that went back lacks more.
+            let goes_on = before.filter(|before| before.cursor.load(Ordering::Acquire) <= position);
+            let consumer = Consumer {
+                stream: number,
                 cursor,
-            },
-        );
+                sent: Arc::clone(&sent),
+                complete_until: goes_on.map_or(now, |before| before.complete_until),
+                gone_since: None,
+            };
+            known.named.insert(name.to_owned(), consumer);
+        }
         self.open_streams.increment(1);
         Some(Admission {
             consumers: Arc::clone(self),
+            name: name.to_owned(),
             number,
+            sent,
         })
     }
 
@@ -67,16 +134,44 @@ impl Consumers {
     pub(crate) async fn sample(self: Arc<Self>, tail: impl Fn() -> u64, stop: CancellationToken) {
         let mut timer = tokio::time::interval(SAMPLE_INTERVAL);
         while stop.run_until_cancelled(timer.tick()).await.is_some() {
-            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            for consumer in open.values().filter(|consumer| !consumer.name.is_empty()) {
-                let lag = tail().saturating_sub(consumer.cursor.load(Ordering::Acquire));
-                self.lag_of(&consumer.name).set(lag as f64);
+            for (name, lag) in self.lags(tail()) {
+                let (events, seconds) =
+                    lag.map_or((f64::NAN, f64::NAN), |lag| (lag.events as f64, lag.seconds));
+                self.gauge("events", &name).set(events);
+                self.gauge("seconds", &name).set(seconds);
             }
         }
     }
 
-    fn lag_of(&self, name: &str) -> Gauge {
-        gauge!(format!("{}_consumer_lag_events", self.prefix), "consumer" => name.to_owned())
+    /// The lag of each consumer; `None` for those that are forgotten now.
+    fn lags(&self, tail: u64) -> Vec<(String, Option<Lag>)> {
+        let now = self.clock.now();
+        let mut known = self.lock();
+        let mut lags = Vec::with_capacity(known.named.len());
+        let oldest = known.oldest_remembered(now);
+        known.named.retain(|name, consumer| {
+            let is_kept = consumer.gone_since.is_none_or(|gone| gone > oldest);
+            lags.push((name.clone(), is_kept.then(|| consumer.lag(tail, now))));
+            is_kept
+        });
+        lags
+    }
+
+    fn gauge(&self, unit: &str, name: &str) -> Gauge {
+        gauge!(format!("{}_consumer_lag_{unit}", self.prefix), "consumer" => name.to_owned())
+    }
+}
+
+impl Known {
+    /// Who has been gone since then or longer is forgotten.
+    fn oldest_remembered(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let consumers = self.named.values();
+        let mut gone: Vec<_> = consumers
+            .filter_map(|consumer| consumer.gone_since)
+            .collect();
+        gone.sort_unstable_by(|a, b| b.cmp(a));
+        let beyond = gone.get(GONE_MAX).copied();
+        beyond.max(Some(now - REMEMBERED)).unwrap_or(now)
     }
 }
 
@@ -84,17 +179,125 @@ impl Consumers {
 #[derive(Debug)]
 pub(crate) struct Admission {
     consumers: Arc<Consumers>,
+    name: String,
     number: u64,
+    sent: Arc<AtomicU64>,
+}
+
+impl Admission {
+    /// Events are on their way of which the oldest was recorded then.
+    pub(crate) fn sent(&self, recorded_at: DateTime<Utc>) {
+        let microseconds = u64::try_from(recorded_at.timestamp_micros()).unwrap_or(0);
+        self.sent.store(microseconds, Ordering::Release);
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut open = self
-            .consumers
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        open.remove(&self.number);
+        let now = self.consumers.clock.now();
+        let mut known = self.consumers.lock();
+        known.open -= 1;
+        if let Some(consumer) = known.named.get_mut(&self.name)
+            && consumer.stream == self.number
+        {
+            consumer.gone_since = Some(now);
+        }
         self.consumers.open_streams.decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Consumers on a clock that shows the second that was set last.
+    fn consumers() -> (Arc<Consumers>, Arc<AtomicU64>) {
+        let second = Arc::<AtomicU64>::default();
+        let shown = Arc::clone(&second);
+        let clock = Clock::from_fn(move || at(shown.load(Ordering::Relaxed)));
+        (Consumers::new("test", 10_000, clock), second)
+    }
+
+    fn at(second: u64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_750_000_000 + second.cast_signed(), 0).unwrap()
+    }
+
+    fn cursor(position: u64) -> Arc<AtomicU64> {
+        Arc::new(AtomicU64::new(position))
+    }
+
+    #[track_caller]
+    fn check(consumers: &Consumers, tail: u64, expected: Option<(u64, f64)>) {
+        let lags = consumers.lags(tail);
+        let found = lags.iter().find(|(name, _)| name == "a");
+        let found = found.and_then(|(_, lag)| *lag);
+        assert_eq!(found.map(|lag| (lag.events, lag.seconds)), expected);
+    }
+
+    #[test]
+    fn who_is_gone_falls_behind_until_it_is_forgotten() {
+        let (consumers, second) = consumers();
+        let position = cursor(10);
+        let stream = consumers.admit("a", Arc::clone(&position)).unwrap();
+        check(&consumers, 10, Some((0, 0.0)));
+        drop(stream);
+        second.store(60, Ordering::Relaxed);
+        check(&consumers, 10, Some((0, 0.0)));
+        second.store(100, Ordering::Relaxed);
+        check(&consumers, 15, Some((5, 40.0)));
+        second.store(86_399, Ordering::Relaxed);
+        check(&consumers, 20, Some((10, 86_339.0)));
+        second.store(86_400, Ordering::Relaxed);
+        check(&consumers, 20, None);
+        assert_eq!(consumers.lags(20), []);
+    }
+
+    #[test]
+    fn who_comes_back_goes_on_from_where_it_was() {
+        let (consumers, second) = consumers();
+        drop(consumers.admit("a", cursor(10)).unwrap());
+        check(&consumers, 10, Some((0, 0.0)));
+        second.store(50, Ordering::Relaxed);
+        let position = cursor(10);
+        let stream = consumers.admit("a", Arc::clone(&position)).unwrap();
+        check(&consumers, 30, Some((20, 50.0)));
+        position.store(20, Ordering::Relaxed);
+        stream.sent(at(30));
+        check(&consumers, 30, Some((10, 20.0)));
+        position.store(30, Ordering::Relaxed);
+        check(&consumers, 30, Some((0, 0.0)));
+    }
+
+    #[test]
+    fn the_end_of_an_older_stream_says_nothing_about_a_newer_one() {
+        let (consumers, second) = consumers();
+        let older = consumers.admit("a", cursor(3)).unwrap();
+        let newer = consumers.admit("a", cursor(9)).unwrap();
+        drop(older);
+        second.store(100_000, Ordering::Relaxed);
+        check(&consumers, 9, Some((0, 0.0)));
+        drop(newer);
+    }
+
+    #[test]
+    fn names_are_no_way_to_fill_the_memory() {
+        let (consumers, second) = consumers();
+        for number in 0..GONE_MAX as u64 + 50 {
+            second.store(number, Ordering::Relaxed);
+            drop(consumers.admit(&number.to_string(), cursor(1)).unwrap());
+        }
+        consumers.lags(1);
+        assert_eq!(consumers.lock().named.len(), GONE_MAX);
+        assert!(!consumers.lock().named.contains_key("0"));
+    }
+
+    #[test]
+    fn streams_are_bounded_and_those_without_a_name_are_not_told_of() {
+        let consumers = Consumers::new("test", 1, Clock::system());
+        let stream = consumers.admit("", cursor(0)).unwrap();
+        assert!(consumers.admit("", cursor(0)).is_none());
+        assert_eq!(consumers.lags(5), []);
+        drop(stream);
+        assert!(consumers.admit("", cursor(0)).is_some());
     }
 }

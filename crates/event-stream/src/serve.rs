@@ -110,7 +110,7 @@ pub async fn serve_with(
     let served: Vec<_> = SERVED.into_iter().chain(more.names).collect();
     let prefix = &config.metrics_prefix;
     let metrics = Arc::new(StreamMetrics::new(prefix));
-    let consumers = Consumers::new(prefix, config.subscriptions_max);
+    let consumers = Consumers::new(prefix, config.subscriptions_max, config.clock.clone());
     let sampling = {
         let log = log.clone();
         Arc::clone(&consumers).sample(move || log.tail_position(), shutdown.clone())

@@ -47,7 +47,7 @@ pub(crate) struct Subscription {
     delivering: Delivering,
     /// Why it ends; for as long as it does not, it is the client that may end it.
     end: &'static str,
-    _admission: Admission,
+    admission: Admission,
 }
 
 impl Subscription {
@@ -78,7 +78,7 @@ impl Subscription {
             live: false,
             delivering,
             end: ENDED_BY_CLIENT,
-            _admission: admission,
+            admission,
         }
     }
 
@@ -123,6 +123,7 @@ impl Subscription {
     fn send(&mut self, followed: Result<Followed, LogError>) -> Result<Option<Bytes>, Refusal> {
         match followed {
             Ok(Followed::Events(delivery)) => {
+                self.admission.sent(delivery.recorded_at);
                 if self.live {
                     let age = self.server.clock.now() - delivery.recorded_at;
                     let latency = &self.server.metrics.latency;
