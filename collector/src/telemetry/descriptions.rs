@@ -47,7 +47,7 @@ fn sources() {
         "Whether a source is asked: 0 yes, 1 one request to try, 2 no"
     );
     describe_gauge!(
-        "fredcollector_source_seconds_since_last_success",
+        "fredcollector_source_since_last_success_seconds",
         Unit::Seconds,
         "How long no collection from a source has succeeded"
     );

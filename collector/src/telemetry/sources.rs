@@ -38,7 +38,7 @@ pub(crate) fn prepare(source: &'static str) {
 /// Tells how the series of a source fare.
 pub(crate) fn tell_standing(source: &'static str, standing: &Standing, now: DateTime<Utc>) {
     if let Some(last_success_at) = standing.last_success_at {
-        gauge!("fredcollector_source_seconds_since_last_success", "source" => source)
+        gauge!("fredcollector_source_since_last_success_seconds", "source" => source)
             .set((now - last_success_at).as_seconds_f64());
     }
     let states = [

@@ -94,7 +94,7 @@ async fn metrics_have_the_promised_names_help_and_buckets() {
         "# TYPE fredcollector_grpc_streaming_latency_seconds histogram",
         "fredcollector_grpc_streaming_latency_seconds_bucket{le=\"0.0005\"}",
         "fredcollector_grpc_streaming_latency_seconds_bucket{le=\"10\"}",
-        "event_log_group_events_bucket{le=\"1000\"}",
+        "event_log_group_events_bucket{log=\"collector\",le=\"1000\"}",
     ] {
         assert!(text.contains(line), "{line} is missing in {text}");
     }
