@@ -4,6 +4,8 @@
 BUF_VERSION=1.75.0
 COMPOSE_VERSION=2.40.3
 CARGO_DENY_VERSION=0.20.2
+GRAFANA_SCHEMA_VERSION=13.2.3
+TYPESCRIPT_VERSION=7.0.2
 
 # What compiling needs beside Rust.
 tools_for_building() {
@@ -58,6 +60,33 @@ compose_install() {
     rm -rf "$part/venv"
     # Another run may have been faster.
     mv -T "$part" "$tool" 2>/dev/null || rm -rf "$part"
+}
+
+# The directory with `prometheus` and `promtool`: this machine's, else from the Debian package, unpacked into the cache
+# and not installed.
+prometheus_dir() {
+    local tool
+    if have prometheus && have promtool; then
+        dirname "$(command -v prometheus)"
+        return
+    fi
+    tool=$(cache_dir)/prometheus
+    [[ -x $tool/usr/bin/promtool ]] || prometheus_unpack "$tool"
+    printf '%s' "$tool/usr/bin"
+}
+
+prometheus_unpack() {
+    local tool=$1 part=$1.part.$$
+    is_debian || die "prometheus and promtool are missing; install Prometheus 2.42 or later"
+    say "unpacking Debian's prometheus"
+    mkdir -p "$part"
+    (cd "$part" && { apt-get download -qq prometheus >/dev/null 2>&1 ||
+        { is_root && apt-get update -qq >&2 && apt-get download -qq prometheus >&2; }; }) ||
+        die "Debian's package prometheus cannot be downloaded"
+    dpkg-deb -x "$part"/prometheus_*.deb "$part"
+    rm -f "$part"/*.deb
+    rm -rf "$tool"
+    mv -T "$part" "$tool" 2>/dev/null || rm -rf "$part" # another one was faster
 }
 
 # cargo-deny is compiled once, into cargo's own directory of programs.
