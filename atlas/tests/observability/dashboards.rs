@@ -107,3 +107,22 @@ pub(crate) fn check() {
         }
     }
 }
+
+/// Every alert says in which part of the operations guide stands what to do about it.
+pub(crate) fn check_runbooks() {
+    let alerts = fs::read_to_string(repository("prometheus/alerts.yaml")).unwrap();
+    let guide = fs::read_to_string(repository("docs/operations.md")).unwrap();
+    let headings = guide.lines().filter(|line| line.starts_with('#'));
+    let anchors: BTreeSet<String> = headings
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .map(|heading| heading.to_lowercase().replace(' ', "-"))
+        .collect();
+    let count = |word: &str| alerts.matches(word).count();
+    assert_eq!(count("- alert:"), count("runbook_url:"));
+    for line in alerts.lines() {
+        if let Some((_, link)) = line.split_once("runbook_url: ") {
+            let anchor = link.strip_prefix("docs/operations.md#").unwrap();
+            assert!(anchors.contains(anchor), "{link}");
+        }
+    }
+}

@@ -85,6 +85,11 @@ fn dashboards_are_complete() {
 }
 
 #[test]
+fn alerts_name_what_to_do() {
+    dashboards::check_runbooks();
+}
+
+#[test]
 fn this_program_as_a_service() {
     process::serve_if_asked();
 }
