@@ -4,8 +4,6 @@
 BUF_VERSION=1.75.0
 COMPOSE_VERSION=2.40.3
 CARGO_DENY_VERSION=0.20.2
-GRAFANA_SCHEMA_VERSION=13.2.3
-TYPESCRIPT_VERSION=7.0.2
 
 # What compiling needs beside Rust.
 tools_for_building() {
