@@ -1,6 +1,5 @@
 //! `docs/configuration.md` is made of the settings that the services ask for, and is current.
 //! `ATLAS_WRITE_DOCS=1 cargo test -p atlas --test configuration_page` writes it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use service::config::Reference;
 
