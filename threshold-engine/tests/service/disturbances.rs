@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::Connection;
 use test_support::eventually;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     bed::{Bed, DEADLINE, Form, position},
@@ -16,7 +17,10 @@ use crate::{
 const DISTURBED: &str = "disturbed";
 const UNDISTURBED: &str = "undisturbed";
 const KILLS: usize = 100;
-const EVENTS_PER_KILL: usize = 12;
+/// Appends spread over each life, so that some are under way when it ends. Few: what was told is
+/// played again at every start.
+const APPENDS_PER_LIFE: f64 = 10.0;
+const EVENTS_PER_APPEND: usize = 6;
 
 /// Runs an engine without disturbance over the whole log, and compares.
 async fn check_same(bed: &Bed) {
@@ -45,11 +49,13 @@ async fn an_engine_killed_at_random_points(start: fn(&Bed, &str) -> Mortal, seed
         let before = position(&pool).await;
         let life = start(&bed, DISTURBED);
         let end = random.random_range(0.5..1.5) * life_milliseconds;
-        let deadline = tokio::time::Instant::now() + Duration::from_secs_f64(end / 1e3);
-        while tokio::time::Instant::now() < deadline {
-            let drafts = script.drafts(random.random_range(1..EVENTS_PER_KILL));
+        let deadline = Instant::now() + Duration::from_secs_f64(end / 1e3);
+        while Instant::now() < deadline {
+            let drafts = script.drafts(random.random_range(1..EVENTS_PER_APPEND));
             bed.log.append(drafts).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(random.random_range(1..20))).await;
+            let pause = random.random_range(0.0..2.0) * end / APPENDS_PER_LIFE;
+            let until = Instant::now() + Duration::from_secs_f64(pause / 1e3);
+            sleep_until(until.min(deadline)).await;
         }
         tokio::task::spawn_blocking(move || life.kill())
             .await

@@ -92,6 +92,7 @@ async fn a_consumer_killed_hundreds_of_times_has_each_effect_once(form: Form) {
     const EVENTS_PER_KILL: u64 = 20;
     let bench = Bench::create(form).await;
     let faults = Faults::none();
+    let mut sql = bench.sql().await;
     let mut pace = Pace::new();
     for kill in 0..KILLS {
         let run = bench.run(&faults).await;
@@ -103,7 +104,7 @@ async fn a_consumer_killed_hundreds_of_times_has_each_effect_once(form: Form) {
         pace.wait().await;
         run.kill().await;
         publishing.await.unwrap();
-        pace.note(bench.effects().await.len());
+        pace.note(count_effects(&mut sql).await);
     }
     assert!(pace.progressed > 20, "{}", pace.progressed);
     let run = bench.run(&faults).await;
