@@ -81,8 +81,9 @@ impl Engine {
                 .altered
                 .iter()
                 .zip(&self.patterns)
+                .filter_map(|(range, run)| Some(((*range)?, run)))
                 .filter(|(_, run)| regime.model().patterns.contains(&run.pattern().id))
-                .filter_map(|(range, _)| *range)
+                .map(|(range, _)| range)
                 .reduce(DateRange::hull);
             regime.update(world, series, change, altered, &point.cause, out);
         }

@@ -1,6 +1,6 @@
 //! What the engine does with the events of its sources.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use atlas_events::{Acceptance, Draft, Event, Timestamp, event::Payload, parse_decimal};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -13,7 +13,7 @@ use tracing::{Instrument, field::Empty};
 use ulid::Ulid;
 
 use crate::{
-    Emission,
+    Emission, Engine,
     machine::Direction,
     series::{Cause, Point},
     service::SharedMemory,
@@ -99,28 +99,15 @@ impl Handler for EngineHandler {
         let mut memory = shared.lock().await;
         memory.agree(connection, head).await?;
         memory.changing();
-        store::insert_points(connection, head.last_sequence + 1, &points).await?;
         let evaluations = memory.engine.evaluations();
-        let started = std::time::Instant::now();
-        let mut emissions = Vec::new();
-        let evaluating = trace_context::child!(
-            "evaluate",
-            atlas.points = count_of(points.len()),
-            atlas.emissions = Empty,
-        );
-        evaluating.in_scope(|| {
-            for point in &points {
-                memory.engine.apply(point, &mut emissions);
-            }
-        });
-        evaluating.record("atlas.emissions", count_of(emissions.len()));
-        drop(evaluating);
-        histogram!("thresholdengine_evaluation_seconds").record(started.elapsed());
+        // The database stores the points while they are evaluated.
+        let storing = store::append_points(connection, head, &points);
+        let evaluating = async { evaluate(&mut memory.engine, &points) };
+        let (stored, emissions) = tokio::join!(storing, evaluating);
+        memory.changed(stored?);
         self.done.points = points.len();
         self.done.evaluations = memory.engine.evaluations() - evaluations;
         let drafts = self.drafts(&emissions, events)?;
-        let last_sequence = head.last_sequence + i64::try_from(points.len()).unwrap_or(i64::MAX);
-        memory.changed(store::move_head(connection, last_sequence).await?);
         drop(memory);
         if !drafts.is_empty() {
             let emitting = trace_context::child!(
@@ -157,6 +144,25 @@ impl Handler for EngineHandler {
             }
         }
     }
+}
+
+/// What points bring about.
+fn evaluate(engine: &mut Engine, points: &[Point]) -> Vec<Emission> {
+    let span = trace_context::child!(
+        "evaluate",
+        atlas.points = count_of(points.len()),
+        atlas.emissions = Empty,
+    );
+    let started = Instant::now();
+    let mut emissions = Vec::new();
+    span.in_scope(|| {
+        for point in points {
+            engine.apply(point, &mut emissions);
+        }
+    });
+    span.record("atlas.emissions", count_of(emissions.len()));
+    histogram!("thresholdengine_evaluation_seconds").record(started.elapsed());
+    emissions
 }
 
 /// The points of all events that bring any, in order.

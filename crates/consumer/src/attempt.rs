@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::HashSet, fmt, panic::AssertUnwindSafe};
 
 use futures::FutureExt;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 use tracing::Instrument;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     batch::Batch,
     checkpoint::{self, Checkpoint},
     parking, processed,
+    session::Session,
 };
 
 /// A handler, and whether its memory can be trusted.
@@ -77,12 +78,14 @@ pub(crate) struct Place<'a> {
 
 /// Processes a batch in one transaction.
 pub(crate) async fn attempt<H: Handler>(
-    pool: &PgPool,
+    session: &mut Session,
     guarded: &mut Guarded<H>,
     place: Place<'_>,
     batch: &Batch,
 ) -> Result<Committed, Failure> {
-    let mut transaction = pool.begin().await?;
+    // Not in the session until its state is known again: dropped here, the server undoes what it did.
+    let mut connection = session.take().await?;
+    let mut transaction = connection.begin().await?;
     let done = within(&mut transaction, guarded, place, batch).await;
     match done {
         Ok(committed) => match transaction
@@ -91,6 +94,7 @@ pub(crate) async fn attempt<H: Handler>(
             .await
         {
             Ok(()) => {
+                session.put_back(connection);
                 // Where it did not take part, it knows no better than before.
                 guarded.is_stale &= !committed.handled;
                 Ok(committed)
@@ -101,7 +105,9 @@ pub(crate) async fn attempt<H: Handler>(
         },
         Err(failure) => {
             // Now rather than when the connection is used next: others wait for the locks.
-            let _ = transaction.rollback().await;
+            if transaction.rollback().await.is_ok() {
+                session.put_back(connection);
+            }
             Err(failure)
         }
     }
@@ -113,10 +119,7 @@ async fn within<H: Handler>(
     place: Place<'_>,
     batch: &Batch,
 ) -> Result<Committed, Failure> {
-    lock_checkpoint(connection, place).await?;
-    let all = batch.parking.iter().map(|parking| &parking.event);
-    let all = all.chain(&batch.events);
-    let known = processed::record(connection, place.service, place.source, all).await?;
+    let known = claim(connection, place, batch).await?;
     let fresh = without(&batch.events, &known);
     let handled = !fresh.is_empty();
     if handled {
@@ -139,19 +142,21 @@ async fn within<H: Handler>(
 }
 
 /// Makes sure that the checkpoint is where it was left, and stays there until this transaction
-/// ends.
-async fn lock_checkpoint(connection: &mut PgConnection, place: Place<'_>) -> Result<(), Failure> {
-    let is_as_left = match place.checkpoint {
-        None => checkpoint::insert(connection, place.service, place.source, None).await?,
-        Some(expected) => checkpoint::lock(connection, place.service, place.source)
-            .await?
-            .is_some_and(|found| found.agrees_with(expected)),
-    };
-    if is_as_left {
-        Ok(())
-    } else {
-        Err(Failure::Moved)
+/// ends; and records the events as processed. Returns the positions of those that were before.
+async fn claim(
+    connection: &mut PgConnection,
+    place: Place<'_>,
+    batch: &Batch,
+) -> Result<HashSet<u64>, Failure> {
+    if place.checkpoint.is_none()
+        && !checkpoint::insert(connection, place.service, place.source, None).await?
+    {
+        return Err(Failure::Moved);
     }
+    let parked = batch.parking.iter().map(|parking| &parking.event);
+    let events = parked.chain(&batch.events);
+    let known = processed::claim(connection, place, events).await?;
+    known.ok_or(Failure::Moved)
 }
 
 fn without<'a>(events: &'a [SourcedEvent], known: &HashSet<u64>) -> Cow<'a, [SourcedEvent]> {

@@ -84,24 +84,6 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(Checkpoint::from).collect())
 }
 
-/// The checkpoint, which no other transaction can move before this one ends.
-pub(crate) async fn lock(
-    connection: &mut PgConnection,
-    service: &str,
-    source: &str,
-) -> Result<Option<Checkpoint>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
-        "select source, log_id, position, last_processed, updated_at
-         from checkpoint where service = $1 and source = $2 for update",
-        service,
-        source,
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.map(Checkpoint::from))
-}
-
 /// Makes a checkpoint that does not exist yet. False if another transaction has made it meanwhile.
 pub(crate) async fn insert(
     connection: &mut PgConnection,

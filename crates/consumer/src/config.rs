@@ -50,7 +50,7 @@ impl ConsumerConfig {
             service,
             batch_events_max: 2_000,
             batch_bytes_max: 4 * 1024 * 1024,
-            batch_wait: Duration::from_millis(5),
+            batch_wait: Duration::ZERO,
             heartbeat_interval: Duration::from_secs(1),
             poll_interval: Duration::from_secs(1),
             reconnect_backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(1)),

@@ -32,6 +32,7 @@ mod processed;
 mod reader;
 mod retry;
 mod service;
+mod session;
 mod source;
 mod telemetry;
 mod trace;

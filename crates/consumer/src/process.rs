@@ -30,7 +30,7 @@ impl<H: Handler> Worker<H> {
             };
             let began = Instant::now();
             let span = trace::process(place, &batch, &self.pace);
-            let attempted = attempt::attempt(&self.pool, &mut self.guarded, place, &batch)
+            let attempted = attempt::attempt(&mut self.session, &mut self.guarded, place, &batch)
                 .instrument(span.clone())
                 .await;
             let failure = match attempted {

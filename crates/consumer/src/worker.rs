@@ -18,6 +18,7 @@ use crate::{
     lag::{ConsumerStatus, SourceState},
     parking,
     reader::{Reader, ReaderSettings},
+    session::Session,
     trace,
 };
 
@@ -75,6 +76,7 @@ impl Running {
 /// A running consumer.
 pub(crate) struct Worker<H> {
     pub(crate) pool: PgPool,
+    pub(crate) session: Session,
     pub(crate) config: ConsumerConfig,
     pub(crate) guarded: Guarded<H>,
     pub(crate) sources: Vec<Running>,
@@ -97,6 +99,7 @@ impl<H: Handler> Worker<H> {
         Self {
             pace: Pace::one_in(trace::INTERVAL),
             parked: gauge!(format!("{}_parked_events", config.metrics_prefix)),
+            session: Session::new(pool.clone()),
             pool,
             config,
             guarded: Guarded { handler, is_stale },

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use axum::extract::State;
 use chrono::{NaiveDate, Utc};
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use service::rest::{Always, Body, Problem, ProblemKind, extract::Json};
 use utoipa::ToSchema;
@@ -52,7 +53,9 @@ pub(super) async fn evaluate(
     let inputs = pattern.program.inputs().iter();
     let series: Vec<String> = inputs.map(|input| input.series.clone()).collect();
     let mut connection = app.pool.acquire().await?;
-    let points = store::points_of(&mut connection, &series).await?;
+    let points: Vec<_> = store::points_of(&mut connection, &series)
+        .try_collect()
+        .await?;
     drop(connection);
     let at = request.at.unwrap_or_else(|| Utc::now().date_naive());
     let trying = tokio::task::spawn_blocking(move || {

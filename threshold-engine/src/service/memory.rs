@@ -1,19 +1,19 @@
 //! The engine in memory, and how it is made of the database.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
+use futures::TryStreamExt;
 use metrics::histogram;
 use sqlx::PgConnection;
 use tokio::sync::Mutex;
 use tracing::{error, info};
 
-use super::telemetry;
+use super::{history, telemetry};
 use crate::{
     Engine,
     pattern::Pattern,
     regime::Regime,
-    series::Point,
-    store::{self, Change, Head, Kind},
+    store::{self, Head, Kind},
 };
 
 /// The engine, shared by the consumer, the reloading of definitions, and REST.
@@ -38,7 +38,7 @@ pub(crate) enum Definition {
 
 impl Definition {
     /// Of what was put to work. `None` if this version of the program cannot read it any more.
-    fn read(kind: Kind, put: &store::Put) -> Option<Self> {
+    pub(super) fn read(kind: Kind, put: &store::Put) -> Option<Self> {
         let path = Path::new(&put.file);
         let read = match kind {
             Kind::Pattern => Pattern::read(path, &put.content).map(Self::pattern),
@@ -83,12 +83,8 @@ impl Memory {
             return Ok(());
         }
         let started = Instant::now();
-        let history = History::read(connection).await?;
-        let points = history.points.len();
-        let playing = tokio::task::spawn_blocking(move || history.play());
-        self.engine = playing
-            .await
-            .map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
+        let (engine, points) = history::played(connection).await?;
+        self.engine = engine;
         self.head = Some(head);
         telemetry::tell_patterns(&self.engine);
         let seconds = started.elapsed().as_secs_f64();
@@ -122,7 +118,7 @@ impl Memory {
             .map(str::to_owned)
             .collect();
         if !missing.is_empty() {
-            let points = store::points_of(connection, &missing).await?;
+            let points: Vec<_> = store::points_of(connection, &missing).try_collect().await?;
             self.engine.load(points.iter().map(|(_, point)| point));
         }
         put(&mut self.engine, definition);
@@ -135,70 +131,16 @@ impl Memory {
     }
 }
 
-fn put(engine: &mut Engine, definition: &Definition) {
+pub(super) fn put(engine: &mut Engine, definition: &Definition) {
     match definition {
         Definition::Pattern(pattern) => engine.replace_pattern(Arc::clone(pattern)),
         Definition::Regime(regime) => engine.replace_regime(Arc::clone(regime)),
     }
 }
 
-fn remove(engine: &mut Engine, kind: Kind, id: &str) {
+pub(super) fn remove(engine: &mut Engine, kind: Kind, id: &str) {
     match kind {
         Kind::Pattern => engine.remove_pattern(id),
         Kind::Regime => engine.remove_regime(id),
     };
-}
-
-/// Everything that the engine was ever given.
-struct History {
-    changes: Vec<(Change, Option<Definition>)>,
-    points: Vec<(i64, Point)>,
-}
-
-impl History {
-    async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let changes = store::changes(connection).await?;
-        let read = |change: Change| {
-            let put = change.put.as_ref();
-            let definition = put.and_then(|put| Definition::read(change.kind, put));
-            (change, definition)
-        };
-        let changes: Vec<_> = changes.into_iter().map(read).collect();
-        let definitions = changes
-            .iter()
-            .filter_map(|(_, definition)| definition.as_ref());
-        let series: BTreeSet<&str> = definitions.flat_map(Definition::series).collect();
-        let series: Vec<String> = series.into_iter().map(str::to_owned).collect();
-        let points = store::points_of(connection, &series).await?;
-        Ok(Self { changes, points })
-    }
-
-    /// Plays it as it came: what is told later must not depend on restarts.
-    fn play(self) -> Engine {
-        let mut engine = Engine::new([], []);
-        let mut played = 0;
-        for (change, definition) in &self.changes {
-            let until = self
-                .points
-                .partition_point(|(sequence, _)| *sequence <= change.after_sequence);
-            engine.rebuild(self.points[played..until].iter().map(|(_, point)| point));
-            played = until;
-            match definition {
-                Some(definition) => {
-                    let missing: BTreeSet<String> = engine
-                        .series_to_load(definition.series())
-                        .into_iter()
-                        .map(str::to_owned)
-                        .collect();
-                    let before = self.points[..played].iter().map(|(_, point)| point);
-                    engine.load(before.filter(|point| missing.contains(&*point.series)));
-                    put(&mut engine, definition);
-                }
-                None if change.put.is_none() => remove(&mut engine, change.kind, &change.id),
-                None => {}
-            }
-        }
-        engine.rebuild(self.points[played..].iter().map(|(_, point)| point));
-        engine
-    }
 }

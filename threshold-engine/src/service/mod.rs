@@ -3,6 +3,7 @@
 mod collected;
 mod definitions;
 mod error;
+mod history;
 mod memory;
 mod program;
 mod start;

@@ -4,11 +4,12 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
-use futures::TryStreamExt;
+use futures::{Stream, StreamExt};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use ulid::Ulid;
 
+use super::Head;
 use crate::series::{Cause, Point};
 
 struct Row {
@@ -24,16 +25,19 @@ struct Row {
     value: Option<Decimal>,
 }
 
-/// Stores points with consecutive numbers from `first_sequence`.
-pub(crate) async fn insert_points(
+/// Stores points with the numbers that follow on a locked head, and moves it in the name of this
+/// transaction. Returns where it is then.
+pub(crate) async fn append_points(
     connection: &mut PgConnection,
-    first_sequence: i64,
+    head: Head,
     points: &[Point],
-) -> Result<(), sqlx::Error> {
-    let column = |of: fn(&Point) -> String| points.iter().map(of).collect::<Vec<_>>();
-    let sources = column(|point| point.cause.source.to_string());
-    let event_ids = column(|point| point.cause.event_id.to_string());
-    let series_ids = column(|point| point.series.to_string());
+) -> Result<Head, sqlx::Error> {
+    let sources: Vec<_> = points.iter().map(|point| &*point.cause.source).collect();
+    let series_ids: Vec<_> = points.iter().map(|point| &*point.series).collect();
+    let event_ids: Vec<_> = points
+        .iter()
+        .map(|point| point.cause.event_id.to_string())
+        .collect();
     let positions: Vec<_> = points
         .iter()
         .map(|point| point.cause.position.cast_signed())
@@ -46,50 +50,53 @@ pub(crate) async fn insert_points(
     let dates: Vec<_> = points.iter().map(|point| point.date).collect();
     let known_from: Vec<_> = points.iter().map(|point| point.known_from).collect();
     let values: Vec<_> = points.iter().map(|point| point.value).collect();
-    sqlx::query!(
-        "insert into points (sequence, source, position, point_index, event_id, occurred_at,
-                             series_id, date, known_from, value)
-         select $1 + number - 1, source, position, point_index, event_id, occurred_at,
-                series_id, date, known_from, value
-         from unnest($2::text[], $3::bigint[], $4::int[], $5::text[], $6::timestamptz[],
-                     $7::text[], $8::date[], $9::timestamptz[], $10::numeric[])
-             with ordinality as point (source, position, point_index, event_id, occurred_at,
-                                       series_id, date, known_from, value, number)",
-        first_sequence,
-        &sources,
+    // One statement, as each costs a round trip.
+    sqlx::query_as!(
+        Head,
+        "with stored as (
+             insert into points (sequence, source, position, point_index, event_id, occurred_at,
+                                 series_id, date, known_from, value)
+             select $1 + number, source, position, point_index, event_id, occurred_at,
+                    series_id, date, known_from, value
+             from unnest($2::text[], $3::bigint[], $4::int[], $5::text[], $6::timestamptz[],
+                         $7::text[], $8::date[], $9::timestamptz[], $10::numeric[])
+                 with ordinality as point (source, position, point_index, event_id, occurred_at,
+                                           series_id, date, known_from, value, number)
+         )
+         update engine_head
+         set last_sequence = $1 + cardinality($3),
+             changed_by = pg_current_xact_id()::text::bigint
+         returning last_sequence, changed_by",
+        head.last_sequence,
+        &sources as &[&str],
         &positions,
         &indices,
         &event_ids,
         &occurred_at,
-        &series_ids,
+        &series_ids as &[&str],
         &dates,
         &known_from,
         &values as &[Option<Decimal>],
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_one(connection)
+    .await
 }
 
 /// Every point of some series, with its number, in sequence.
-pub(crate) async fn points_of(
-    connection: &mut PgConnection,
-    series: &[String],
-) -> Result<Vec<(i64, Point)>, sqlx::Error> {
+pub(crate) fn points_of<'a>(
+    connection: &'a mut PgConnection,
+    series: &'a [String],
+) -> impl Stream<Item = Result<(i64, Point), sqlx::Error>> + 'a {
     let mut texts = Texts::default();
-    let mut points = Vec::new();
-    let mut rows = sqlx::query_as!(
+    sqlx::query_as!(
         Row,
         "select sequence, source, position, point_index, event_id, occurred_at, series_id, date,
                 known_from, value
          from points where series_id = any($1) order by sequence",
         series
     )
-    .fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        points.push(texts.point(row)?);
-    }
-    Ok(points)
+    .fetch(connection)
+    .map(move |row| texts.point(row?))
 }
 
 /// Those of some series of which there is any point.

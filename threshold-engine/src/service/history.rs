@@ -1,0 +1,127 @@
+//! The engine's history, played from the database.
+
+use std::{collections::BTreeSet, iter};
+
+use futures::TryStreamExt;
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+
+use super::memory::{Definition, put, remove};
+use crate::{
+    Engine,
+    series::Point,
+    store::{self, Change},
+};
+
+/// Points that are handed over at once to the thread that plays them.
+const CHUNK_POINTS: usize = 2_048;
+/// Chunks that may wait for it.
+const CHUNKS_WAITING_MAX: usize = 16;
+
+type Chunk = Vec<(i64, Point)>;
+/// A change, and the definition that it put to work if this version of the program can read it.
+type Defined = (Change, Option<Definition>);
+
+/// The engine that everything it was ever given makes, played as it came: what is told later must
+/// not depend on restarts. Also how many points there were.
+///
+/// One thread plays while this one receives and decodes and the database reads ahead.
+pub(super) async fn played(connection: &mut PgConnection) -> Result<(Engine, usize), sqlx::Error> {
+    let changes = store::changes(connection).await?;
+    let read = |change: Change| {
+        let put = change.put.as_ref();
+        let definition = put.and_then(|put| Definition::read(change.kind, put));
+        (change, definition)
+    };
+    let changes: Vec<Defined> = changes.into_iter().map(read).collect();
+    let definitions = changes
+        .iter()
+        .filter_map(|(_, definition)| definition.as_ref());
+    let series: BTreeSet<&str> = definitions.flat_map(Definition::series).collect();
+    let series: Vec<String> = series.into_iter().map(str::to_owned).collect();
+    let (chunks, received) = mpsc::channel(CHUNKS_WAITING_MAX);
+    let playing = tokio::task::spawn_blocking(move || play(changes, received));
+    let sent = send(connection, &series, chunks).await;
+    let played = playing.await;
+    let points = sent?;
+    let engine = played.map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
+    Ok((engine, points))
+}
+
+/// Sends every point of some series; gives how many there were.
+async fn send(
+    connection: &mut PgConnection,
+    series: &[String],
+    chunks: mpsc::Sender<Chunk>,
+) -> Result<usize, sqlx::Error> {
+    let points = store::points_of(connection, series).try_chunks(CHUNK_POINTS);
+    let mut points = std::pin::pin!(points);
+    let mut count = 0;
+    while let Some(chunk) = points.try_next().await.map_err(|failure| failure.1)? {
+        count += chunk.len();
+        // The thread ends before its time only by a panic, which is told when it is waited for.
+        if chunks.send(chunk).await.is_err() {
+            break;
+        }
+    }
+    Ok(count)
+}
+
+fn play(changes: Vec<Defined>, mut chunks: mpsc::Receiver<Chunk>) -> Engine {
+    let mut player = Player {
+        engine: Engine::new([], []),
+        changes: changes.into_iter().peekable(),
+        unread: Vec::new(),
+    };
+    while let Some(chunk) = chunks.blocking_recv() {
+        for (sequence, point) in chunk {
+            player.change_before(sequence);
+            player.take(point);
+        }
+    }
+    player.change_before(i64::MAX);
+    player.engine
+}
+
+struct Player {
+    engine: Engine,
+    /// Those to come.
+    changes: iter::Peekable<std::vec::IntoIter<Defined>>,
+    /// Points of series that nothing has read so far, which a later definition may.
+    unread: Vec<Point>,
+}
+
+impl Player {
+    fn take(&mut self, point: Point) {
+        if self.engine.store().find(&point.series).is_some() {
+            self.engine.rebuild([&point]);
+        } else if self.changes.peek().is_some() {
+            self.unread.push(point);
+        }
+    }
+
+    /// Makes the changes that came before a point.
+    fn change_before(&mut self, sequence: i64) {
+        let is_before = |(change, _): &Defined| change.after_sequence < sequence;
+        while let Some((change, definition)) = self.changes.next_if(is_before) {
+            match definition {
+                Some(definition) => self.put(&definition),
+                None if change.put.is_none() => {
+                    remove(&mut self.engine, change.kind, &change.id);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn put(&mut self, definition: &Definition) {
+        let missing = self.engine.series_to_load(definition.series());
+        let missing: BTreeSet<String> = missing.into_iter().map(str::to_owned).collect();
+        let (wanted, unread) = std::mem::take(&mut self.unread)
+            .into_iter()
+            .partition::<Vec<_>, _>(|point| missing.contains(&*point.series));
+        self.unread = unread;
+        self.engine.load(&wanted);
+        put(&mut self.engine, definition);
+    }
+}
