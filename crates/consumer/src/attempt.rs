@@ -83,7 +83,8 @@ pub(crate) async fn attempt<H: Handler>(
     place: Place<'_>,
     batch: &Batch,
 ) -> Result<Committed, Failure> {
-    // Not in the session until its state is known again: dropped here, the server undoes what it did.
+    // Not in the session until its state is known again: dropped here, it goes to the pool, which
+    // rolls back what it finds open.
     let mut connection = session.take().await?;
     let mut transaction = connection.begin().await?;
     let done = within(&mut transaction, guarded, place, batch).await;

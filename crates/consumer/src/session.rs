@@ -1,13 +1,14 @@
 //! The connection on which batches are processed.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
-/// Keeps one connection from batch to batch. A pool asks a connection whether it lives each time it
-/// gives it out, and clears it up each time it gets it back: two round trips more for each batch.
+/// Keeps one connection of a pool from batch to batch. A pool asks a connection whether it lives each
+/// time it gives it out, and clears it up each time it gets it back: two round trips more for each
+/// batch.
 #[derive(Debug)]
 pub(crate) struct Session {
     pool: PgPool,
-    idle: Option<PgConnection>,
+    idle: Option<PoolConnection<Postgres>>,
 }
 
 impl Session {
@@ -15,16 +16,16 @@ impl Session {
         Self { pool, idle: None }
     }
 
-    /// The connection, or a new one. Whoever takes it puts it back only if no transaction is open
-    /// on it and nothing went wrong with it.
-    pub(crate) async fn take(&mut self) -> Result<PgConnection, sqlx::Error> {
+    /// The connection, or another one. Whoever takes it puts it back only if no transaction is open
+    /// on it and nothing went wrong with it; dropped, it goes to the pool, which clears it up.
+    pub(crate) async fn take(&mut self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         match self.idle.take() {
             Some(connection) => Ok(connection),
-            None => Ok(self.pool.acquire().await?.detach()),
+            None => self.pool.acquire().await,
         }
     }
 
-    pub(crate) fn put_back(&mut self, connection: PgConnection) {
+    pub(crate) fn put_back(&mut self, connection: PoolConnection<Postgres>) {
         self.idle = Some(connection);
     }
 }
