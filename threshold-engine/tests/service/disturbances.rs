@@ -16,7 +16,7 @@ use crate::{
 
 const DISTURBED: &str = "disturbed";
 const UNDISTURBED: &str = "undisturbed";
-const KILLS: usize = 100;
+const KILLS: usize = 60;
 /// Appends spread over each life, so that some are under way when it ends. Few: what was told is
 /// played again at every start.
 const APPENDS_PER_LIFE: f64 = 10.0;
