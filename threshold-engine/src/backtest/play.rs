@@ -199,7 +199,17 @@ pub fn run(
     if options.as_known == AsKnown::Now {
         drop_withdrawn(&mut told);
     }
-    result(&engine, &told, options, points.len())
+    result(&engine, &told, shown(options, &points), points.len())
+}
+
+/// Of the dates that are asked for, those that there is anything of.
+fn shown(mut options: Options, points: &[Point]) -> Options {
+    let dates = points.iter().map(|point| point.date);
+    if let Some((first, last)) = dates.clone().min().zip(dates.max()) {
+        options.from = options.from.max(first);
+        options.to = options.to.min(last);
+    }
+    options
 }
 
 /// Between two series of one date a machine may tell what it takes back with the second: of what is

@@ -205,7 +205,7 @@ impl Picture<'_> {
 fn date_label(date: NaiveDate, days: i64) -> String {
     let format = match days {
         0..=120 => "%Y-%m-%d",
-        121..=3_000 => "%Y-%m",
+        121..=6_000 => "%Y-%m",
         _ => "%Y",
     };
     date.format(format).to_string()

@@ -39,15 +39,40 @@ fn write_page(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
     for regime in &result.regimes {
         write_regime(page, regime)?;
     }
-    for pattern in &result.patterns {
+    let (silent, shown): (Vec<_>, Vec<_>) = result.patterns.iter().partition(|p| is_empty(p));
+    for pattern in shown {
         write_pattern(page, pattern)?;
     }
+    write_empty(page, &silent)?;
     page.write_str("</html>\n")
+}
+
+/// Nothing was observed of anything that it reads.
+fn is_empty(pattern: &PatternResult) -> bool {
+    pattern.inputs.iter().all(|input| input.count == 0)
+}
+
+fn write_empty(page: &mut String, patterns: &[&PatternResult]) -> std::fmt::Result {
+    if patterns.is_empty() {
+        return Ok(());
+    }
+    page.write_str("<h2>Without any observation</h2><table><tr><th>Pattern<th>Series")?;
+    for pattern in patterns {
+        let series: Vec<_> = pattern.inputs.iter().map(|i| i.series.as_str()).collect();
+        write!(
+            page,
+            "<tr><td>{} <span class=\"quiet\">{}</span><td>{}",
+            escape(&pattern.name),
+            escape(&pattern.id),
+            escape(&series.join(", "))
+        )?;
+    }
+    page.write_str("</table>")
 }
 
 fn write_overview(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
     page.write_str("<table><tr><th>Pattern<th>Spells<th>Told<th>Last spell<th>Dates without data")?;
-    for pattern in &result.patterns {
+    for pattern in result.patterns.iter().filter(|p| !is_empty(p)) {
         let last = match pattern.spells.last() {
             Some(spell) => match spell.cleared {
                 Some(cleared) => format!("{} to {cleared}", spell.entered),
