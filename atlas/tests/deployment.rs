@@ -1,0 +1,306 @@
+//! `docker-compose.yaml` as the compose tool understands it: what it names exists, the services know
+//! every variable that it sets, and with the same settings they work together, without containers.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+    time::Duration,
+};
+
+use atlas_events::{
+    PublishRequest, event_publisher_client::EventPublisherClient,
+    event_stream_client::EventStreamClient,
+};
+use serde_json::Value;
+use service::{Listeners, config::Reference};
+use test_support::{TestDatabase, series_event};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const DEADLINE: Duration = Duration::from_secs(60);
+const COLLECTOR: &str = "fred-collector";
+const ENGINE: &str = "threshold-engine";
+
+static COMPOSE: LazyLock<Value> = LazyLock::new(|| {
+    let output = Command::new(format!("{ROOT}/scripts/compose"))
+        .arg("json")
+        .env_remove("ATLAS_SECRETS")
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "scripts/compose json: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+});
+
+fn service(name: &str) -> &'static Value {
+    let service = &COMPOSE["services"][name];
+    assert!(service.is_object(), "there is no service {name}");
+    service
+}
+
+fn environment(name: &str) -> Vec<(String, String)> {
+    let variables = service(name)["environment"].as_object().unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let variables = variables.iter();
+    variables
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+#[test]
+fn everything_that_is_mounted_is_in_the_repository() {
+    let services = COMPOSE["services"].as_object().unwrap();
+    let mounts = services
+        .values()
+        .flat_map(|service| list(service, "volumes"));
+    let mut bound = 0;
+    for mount in mounts {
+        let source = mount["source"].as_str().unwrap();
+        match mount["type"].as_str() {
+            Some("bind") => {
+                assert!(
+                    Path::new(source).exists(),
+                    "{source} is mounted and does not exist"
+                );
+                bound += 1;
+            }
+            Some("volume") => {
+                assert!(
+                    COMPOSE["volumes"][source].is_object(),
+                    "{source} is no volume"
+                );
+            }
+            other => panic!("{other:?} of {source}"),
+        }
+    }
+    assert!(bound > 0);
+    for name in [COLLECTOR, ENGINE] {
+        let file = service(name)["build"]["dockerfile"].as_str().unwrap();
+        let text = std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
+        let target = service(name)["build"]["target"].as_str().unwrap();
+        assert!(
+            text.contains(&format!(" AS {target}\n")),
+            "{target} is no stage of {file}"
+        );
+    }
+}
+
+#[test]
+fn every_secret_is_a_file_that_the_script_makes() {
+    let script = std::fs::read_to_string(Path::new(ROOT).join("scripts/secrets")).unwrap();
+    let secrets = COMPOSE["secrets"].as_object().unwrap();
+    for (name, secret) in secrets {
+        let file = secret["file"].as_str().unwrap();
+        assert!(file.ends_with(&format!("/{name}")), "{file}");
+        assert!(
+            script.contains(&format!("put {name} ")),
+            "scripts/secrets makes no {name}"
+        );
+    }
+    for (name, service) in COMPOSE["services"].as_object().unwrap() {
+        let given: Vec<_> = list(service, "secrets")
+            .iter()
+            .map(|s| &s["source"])
+            .collect();
+        let variables = service["environment"].as_object();
+        for (variable, value) in variables.into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            let Some(secret) = value.strip_prefix("/run/secrets/") else {
+                let open = ["PASSWORD", "_KEY", "TOKEN"]
+                    .iter()
+                    .any(|w| variable.contains(w));
+                assert!(!open, "{name}: {variable} is a secret and not a file");
+                continue;
+            };
+            assert!(
+                given.iter().any(|source| *source == secret),
+                "{name} is given no {secret}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_variable_is_known_to_its_service() {
+    let check = |name: &str, reference: Reference| {
+        for (variable, _) in environment(name) {
+            assert!(reference.knows_variable(&variable), "{name}: {variable}");
+        }
+    };
+    check(COLLECTOR, collector::config::SETTINGS.reference());
+    check(ENGINE, threshold_engine::config::SETTINGS.reference());
+}
+
+#[test]
+fn services_start_one_after_the_other_once_they_are_healthy() {
+    for (name, needed) in [
+        (COLLECTOR, "timescaledb"),
+        (ENGINE, "timescaledb"),
+        (ENGINE, COLLECTOR),
+    ] {
+        let condition = &service(name)["depends_on"][needed]["condition"];
+        assert_eq!(condition, "service_healthy", "{name} and {needed}");
+        assert!(service(needed)["healthcheck"].is_object(), "{needed}");
+    }
+    for (name, service) in COMPOSE["services"].as_object().unwrap() {
+        let limits = &service["deploy"]["resources"]["limits"];
+        assert!(
+            limits["memory"].is_string(),
+            "{name} has no limit of memory"
+        );
+        for port in list(service, "ports") {
+            assert_eq!(port["host_ip"], "127.0.0.1", "{name}");
+        }
+    }
+}
+
+/// The environment of a service with hosts, ports and paths of this machine.
+struct Substitution {
+    database: Url,
+    secrets: PathBuf,
+    collector: String,
+}
+
+impl Substitution {
+    fn new(database: &TestDatabase) -> Self {
+        let url = Url::parse(&database.url()).unwrap();
+        let folder = format!("secrets_{}", url.path().trim_start_matches('/'));
+        let secrets = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        let made = Command::new(format!("{ROOT}/scripts/secrets"))
+            .arg(&secrets)
+            .env_remove("FRED_API_KEY")
+            .status();
+        assert!(made.unwrap().success());
+        let password = secrets.join("postgres_password");
+        std::fs::remove_file(&password).unwrap();
+        std::fs::write(&password, url.password().unwrap()).unwrap();
+        Self {
+            database: url,
+            secrets,
+            collector: String::new(),
+        }
+    }
+
+    fn of(&self, name: &str) -> Vec<(String, String)> {
+        let database = format!(
+            "Host={};Port={};Database={};Username={}",
+            self.database.host_str().unwrap(),
+            self.database.port().unwrap_or(5432),
+            self.database.path().trim_start_matches('/'),
+            self.database.username(),
+        );
+        let patterns = format!("{ROOT}/threshold-engine/patterns");
+        let secrets = self.secrets.display().to_string();
+        let replace = |(variable, value): (String, String)| {
+            let value = value
+                .replace("/run/secrets", &secrets)
+                .replace("/etc/atlas/patterns", &patterns)
+                .replace("http://fred-collector:5001", &self.collector)
+                .replace("Host=timescaledb;Database=atlas;Username=atlas", &database)
+                .replace("0.0.0.0:", "127.0.0.1:");
+            (variable, value)
+        };
+        environment(name).into_iter().map(replace).collect()
+    }
+}
+
+fn any_port(address: &mut SocketAddr) {
+    address.set_port(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_settings_make_services_that_work_together() {
+    let database = TestDatabase::create().await;
+    let mut substitution = Substitution::new(&database);
+    let metrics = collector::telemetry::keep_metrics().unwrap();
+    let stop = CancellationToken::new();
+
+    let variables = substitution.of(COLLECTOR);
+    let loaded = collector::config::load(&collector::config::Flags::default(), &variables);
+    let mut config = loaded.unwrap().config;
+    assert_eq!(config.grpc.address.port(), 5001);
+    assert_eq!(config.rest.address.port(), 5000);
+    any_port(&mut config.grpc.address);
+    any_port(&mut config.rest.address);
+    let listeners = Listeners::bind(&config).await.unwrap();
+    let collecting = collector::service::Service::start(config, listeners, metrics.clone());
+    let collecting = collecting.await.unwrap();
+    let rest = collecting.rest_address();
+    substitution.collector = format!("http://{}", collecting.grpc_address());
+    let collecting = tokio::spawn(collecting.run(stop.clone()));
+    healthy(rest).await;
+
+    let variables = substitution.of(ENGINE);
+    let loaded = threshold_engine::config::load(&Default::default(), &variables);
+    let mut config = loaded.unwrap().config;
+    any_port(&mut config.grpc.address);
+    any_port(&mut config.rest.address);
+    let listeners = Listeners::bind(&config).await.unwrap();
+    let sources = config.consumer.sources().unwrap();
+    let evaluating = threshold_engine::service::Service::start(config, sources, listeners, metrics);
+    let evaluating = evaluating.await.unwrap();
+    let (rest, grpc) = (evaluating.rest_address(), evaluating.grpc_address());
+    let evaluating = tokio::spawn(evaluating.run(stop.clone()));
+    healthy(rest).await;
+
+    let collector = substitution.collector.clone();
+    let mut publisher = EventPublisherClient::connect(collector).await.unwrap();
+    let events = vec![
+        series_event(1, "VIXCLS", "2024-08-02", "23.39"),
+        series_event(2, "VIXCLS", "2024-08-05", "38.57"),
+    ];
+    publisher.publish(PublishRequest { events }).await.unwrap();
+    let engine = format!("http://{grpc}");
+    let mut told = EventStreamClient::connect(engine).await.unwrap();
+    test_support::eventually(DEADLINE, async || {
+        told.get_latest_event_time(()).await.is_ok()
+    })
+    .await;
+
+    stop.cancel();
+    collecting.await.unwrap().unwrap();
+    evaluating.await.unwrap().unwrap();
+    std::fs::remove_dir_all(&substitution.secrets).unwrap();
+}
+
+/// As the containers ask themselves.
+async fn healthy(rest: SocketAddr) {
+    test_support::eventually(DEADLINE, async || {
+        let asked = tokio::task::spawn_blocking(move || service::ask_readiness(rest));
+        asked.await.unwrap().is_ok()
+    })
+    .await;
+}
+
+/// As GitHub makes them: small letters, hyphens for spaces.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter_map(|line| line.strip_prefix('#'));
+    let headings = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    headings.map(|heading| heading.replace(' ', "-")).collect()
+}
+
+#[test]
+fn every_runbook_that_an_alert_names_is_in_the_guide() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let anchors = anchors(&read("docs/operations.md"));
+    let rules = read("prometheus/alerts.yaml");
+    let named: Vec<_> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("runbook_url: docs/operations.md#"))
+        .collect();
+    assert!(!named.is_empty());
+    for anchor in named {
+        assert!(
+            anchors.iter().any(|known| known == anchor),
+            "docs/operations.md#{anchor}"
+        );
+    }
+}
