@@ -279,28 +279,3 @@ async fn healthy(rest: SocketAddr) {
     })
     .await;
 }
-
-/// As GitHub makes them: small letters, hyphens for spaces.
-fn anchors(page: &str) -> Vec<String> {
-    let headings = page.lines().filter_map(|line| line.strip_prefix('#'));
-    let headings = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
-    headings.map(|heading| heading.replace(' ', "-")).collect()
-}
-
-#[test]
-fn every_runbook_that_an_alert_names_is_in_the_guide() {
-    let read = |path: &str| std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
-    let anchors = anchors(&read("docs/operations.md"));
-    let rules = read("prometheus/alerts.yaml");
-    let named: Vec<_> = rules
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("runbook_url: docs/operations.md#"))
-        .collect();
-    assert!(!named.is_empty());
-    for anchor in named {
-        assert!(
-            anchors.iter().any(|known| known == anchor),
-            "docs/operations.md#{anchor}"
-        );
-    }
-}

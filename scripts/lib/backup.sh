@@ -106,8 +106,11 @@ restore_sql() {
     pg psql "$(instance_url "$1")" --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --output=/dev/null --command="$2" >&2
 }
 
-# These commands work on the server's files; in a container they are run by hand (docs/operations.md).
+# These commands work on the server's files; in a container they are run by hand (docs/operations.md). Code 3 tells that.
 backup_require_instance() {
     provider_use "$(provider)" || die "there is no instance '$INSTANCE' (scripts/db up)"
-    [[ $(provider) != docker ]] || die "instance '$INSTANCE' runs in Docker: docs/operations.md has the commands for that"
+    if [[ $(provider) == docker ]]; then
+        say "error: instance '$INSTANCE' runs in Docker: docs/operations.md has the commands for that"
+        exit 3
+    fi
 }
