@@ -6,6 +6,7 @@ use atlas_events::{Draft, ID_TIME_TOLERANCE};
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
+use ulid::Ulid;
 
 use crate::{
     LogError,
@@ -17,6 +18,8 @@ use crate::{
 /// Where an event is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
+    /// Its identity.
+    pub event_id: Ulid,
     /// Its position.
     pub position: u64,
     /// When the log stored it.
@@ -63,11 +66,12 @@ impl Appended {
     }
 }
 
-/// Appends drafts inside the caller's transaction. From here until the transaction ends, no other
-/// process can append: call it last.
+/// Appends drafts inside the caller's transaction: by COPY if their rows are given. From here until
+/// the transaction ends, no other process can append: call it last.
 pub(crate) async fn append(
     connection: &mut PgConnection,
     drafts: &[Draft],
+    rows: Option<&[&[u8]]>,
     channel: &str,
     projection: Option<&dyn Projection>,
 ) -> Result<Appended, LogError> {
@@ -79,7 +83,13 @@ pub(crate) async fn append(
         return Ok(appended);
     }
     let fresh: Vec<&Draft> = appended.fresh.iter().map(|index| &drafts[*index]).collect();
-    insert::insert(connection, &fresh, appended.first_position, locked.now).await?;
+    match rows {
+        Some(rows) => {
+            let rows = appended.fresh.iter().map(|index| rows[*index]);
+            insert::copy(connection, rows, appended.first_position, locked.now).await?;
+        }
+        None => insert::insert(connection, &fresh, appended.first_position, locked.now).await?,
+    }
     let numbered: Vec<_> = (appended.first_position..).zip(fresh).collect();
     if let Some(projection) = projection {
         projection.apply(connection, &numbered).await?;
@@ -143,7 +153,7 @@ fn number(
     let first_position = locked.head.last_position + 1;
     let mut known: HashMap<_, _> = stored
         .into_iter()
-        .filter_map(|(id, place)| Some((ulid::Ulid::from_string(&id).ok()?, place)))
+        .filter_map(|(id, place)| Some((Ulid::from_string(&id).ok()?, place)))
         .collect();
     let mut fresh = Vec::with_capacity(drafts.len());
     let mut next = first_position;
@@ -159,6 +169,7 @@ fn number(
             place
         });
         receipts.push(Receipt {
+            event_id: draft.event_id,
             position,
             recorded_at,
             duplicate,

@@ -1,13 +1,16 @@
 //! Group commit: while one transaction commits, what arrives meanwhile gathers for the next. There
 //! is no artificial delay, so a lone event waits for nobody, and under load a group grows.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use atlas_events::Draft;
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, raw_sql};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -18,13 +21,14 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::{
-    LogConfig, LogError, Projection, Receipt,
-    append::{self, Appended},
-    batch::Batch,
+    LogConfig, LogError, Receipt,
+    append::Appended,
     error::is_data_error,
+    rows::Rows,
     tail::{InFlight, LocalCommit},
     telemetry::LogMetrics,
     trace,
+    writer::Writer,
 };
 
 /// A group takes no further batch once it has this many events or bytes.
@@ -35,7 +39,14 @@ struct Request {
     drafts: Vec<Draft>,
     /// The span that asked for it, if it is recorded.
     cause: Option<TraceContext>,
+    rows: Rows,
     reply: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
+}
+
+/// Who waits for the receipts of how many events.
+struct Reply {
+    events: usize,
+    to: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
 }
 
 /// What waits to be stored.
@@ -97,19 +108,24 @@ impl AppendQueue {
     /// Queues a batch, behind all that were queued before, and returns where the answer will be.
     pub(crate) fn enqueue(&self, drafts: Vec<Draft>) -> PendingAppend {
         let (reply, answer) = oneshot::channel();
+        let pending = PendingAppend { answer };
         let (events, bytes) = (drafts.len(), bytes_of(&drafts));
         if !self.waiting.enter(events, bytes) {
             self.metrics.not_stored(&LogError::Overloaded);
             let _ = reply.send(Err(LogError::Overloaded));
-        } else if let Err(refused) = self.requests.send(Request {
+            return pending;
+        }
+        let request = Request {
+            rows: Rows::of(&drafts),
             drafts,
             cause: TraceContext::current(),
             reply,
-        }) {
+        };
+        if let Err(refused) = self.requests.send(request) {
             self.waiting.leave(events, bytes);
             let _ = refused.0.reply.send(Err(LogError::Closed));
         }
-        PendingAppend { answer }
+        pending
     }
 
     /// How many events wait, and how many bytes they have.
@@ -122,23 +138,25 @@ impl AppendQueue {
     }
 }
 
-/// The answer to a queued batch. Dropping it does not undo the append.
+/// The answer to a queued batch: one receipt for each event, in order, once the batch is durable.
+/// Dropping it does not undo the append.
+///
+/// [`LogError::OutcomeUnknown`] says that the batch may or may not be stored; after any other error
+/// it is certainly not.
 #[derive(Debug)]
 pub struct PendingAppend {
     answer: oneshot::Receiver<Result<Vec<Receipt>, LogError>>,
 }
 
-impl PendingAppend {
-    /// One receipt for each event, in order, once the batch is durable.
-    ///
-    /// # Errors
-    /// [`LogError::OutcomeUnknown`] if the batch may or may not be stored; after any other error it
-    /// is certainly not.
-    pub async fn receipts(self) -> Result<Vec<Receipt>, LogError> {
+impl Future for PendingAppend {
+    type Output = Result<Vec<Receipt>, LogError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // The appender answers everything; unless its task was torn down, perhaps while committing.
-        self.answer
-            .await
-            .unwrap_or(Err(LogError::OutcomeUnknown(sqlx::Error::WorkerCrashed)))
+        let torn_down = || LogError::OutcomeUnknown(sqlx::Error::WorkerCrashed);
+        Pin::new(&mut self.answer)
+            .poll(context)
+            .map(|answer| answer.unwrap_or_else(|_| Err(torn_down())))
     }
 }
 
@@ -176,14 +194,10 @@ fn bytes_of(drafts: &[Draft]) -> usize {
 pub(crate) struct Appender {
     pub(crate) requests: AppendRequests,
     pub(crate) log_id: Uuid,
-    pub(crate) options: PgConnectOptions,
-    pub(crate) channel: String,
-    pub(crate) projection: Option<Arc<dyn Projection>>,
+    pub(crate) writer: Writer,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) commits: mpsc::Sender<LocalCommit>,
     pub(crate) metrics: Arc<LogMetrics>,
-    /// Its own connection, so that appending never waits for a reader to return one.
-    pub(crate) connection: Option<PgConnection>,
 }
 
 impl Appender {
@@ -205,29 +219,34 @@ impl Appender {
     }
 
     async fn store(&mut self, group: Vec<Request>) {
-        let sizes: Vec<usize> = group.iter().map(|request| request.drafts.len()).collect();
-        let mut drafts = Vec::with_capacity(sizes.iter().sum());
+        let mut drafts = Vec::with_capacity(group.iter().map(|r| r.drafts.len()).sum());
+        let mut rows = Vec::with_capacity(group.len());
         let mut replies = Vec::with_capacity(group.len());
         let mut causes = Vec::new();
-        for request in group {
-            drafts.extend(request.drafts);
-            replies.push(request.reply);
+        for mut request in group {
             causes.extend(request.cause);
+            replies.push(Reply {
+                events: request.drafts.len(),
+                to: request.reply,
+            });
+            drafts.append(&mut request.drafts);
+            rows.push(request.rows);
         }
+        let all_rows: Vec<&[u8]> = rows.iter().flat_map(Rows::iter).collect();
         let span = trace::group(self.log_id, drafts.len(), &causes);
-        match self.commit(&drafts).instrument(span).await {
-            Ok(mut receipts) => {
-                for (reply, size) in replies.into_iter().zip(sizes) {
-                    let rest = receipts.split_off(size);
-                    let _ = reply.send(Ok(std::mem::replace(&mut receipts, rest)));
-                }
-            }
-            Err(error) if replies.len() > 1 && blames_events(&error) => {
-                self.store_one_by_one(drafts, sizes, replies).await;
+        match self.commit(&drafts, &all_rows).instrument(span).await {
+            Ok(appended) => {
+                let receipts = self.hand_over(drafts, appended);
+                answer(replies, receipts);
             }
             Err(error) => {
+                self.hand_over_nothing();
+                if replies.len() > 1 && blames_events(&error) {
+                    self.store_one_by_one(drafts, rows, replies).await;
+                    return;
+                }
                 for reply in replies {
-                    let _ = reply.send(Err(copy_of(&error)));
+                    let _ = reply.to.send(Err(copy_of(&error)));
                 }
             }
         }
@@ -237,73 +256,72 @@ impl Appender {
     async fn store_one_by_one(
         &mut self,
         mut drafts: Vec<Draft>,
-        sizes: Vec<usize>,
-        replies: Vec<oneshot::Sender<Result<Vec<Receipt>, LogError>>>,
+        rows: Vec<Rows>,
+        replies: Vec<Reply>,
     ) {
-        for (reply, size) in replies.into_iter().zip(sizes) {
-            let rest = drafts.split_off(size);
+        for (reply, rows) in replies.into_iter().zip(rows) {
+            let rest = drafts.split_off(reply.events);
             let own = std::mem::replace(&mut drafts, rest);
-            let _ = reply.send(self.commit(&own).await);
+            let rows: Vec<_> = rows.iter().collect();
+            let receipts = match self.commit(&own, &rows).await {
+                Ok(appended) => Ok(self.hand_over(own, appended)),
+                Err(error) => {
+                    self.hand_over_nothing();
+                    Err(error)
+                }
+            };
+            let _ = reply.to.send(receipts);
         }
     }
 
-    /// Stores drafts in one transaction and hands them to the ring.
-    async fn commit(&mut self, drafts: &[Draft]) -> Result<Vec<Receipt>, LogError> {
+    /// Stores drafts in one transaction. What comes of it is to be handed over.
+    async fn commit(&mut self, drafts: &[Draft], rows: &[&[u8]]) -> Result<Appended, LogError> {
         let started = Instant::now();
         self.in_flight.begin();
-        let stored = self.transact(drafts).await;
-        let batches = stored.as_ref().map_or_else(
-            |_| Vec::new(),
-            |appended| {
-                let fresh = appended.fresh.iter().map(|index| &drafts[*index]);
-                Batch::of_appended(fresh, appended.first_position, appended.recorded_at)
-            },
-        );
-        // A feeder that is busy reading the database will find these there.
-        if self.commits.try_send(batches).is_err() {
-            self.in_flight.end();
-        }
-        let appended = stored.inspect_err(|error| {
-            trace_context::failed(&Span::current(), error);
-            self.metrics.not_stored(error);
-        })?;
+        let appended = self
+            .writer
+            .append(drafts, rows)
+            .await
+            .inspect_err(|error| {
+                trace_context::failed(&Span::current(), error);
+                self.metrics.not_stored(error);
+            })?;
         trace::appended(&Span::current(), appended.positions());
         self.metrics.append_seconds.record(started.elapsed());
         self.metrics.group_events.record(drafts.len() as f64);
         self.metrics.committed(&appended.receipts);
-        if let Some(projection) = &self.projection {
-            projection.committed(appended.fresh.len());
-        }
-        Ok(appended.receipts)
-    }
-
-    /// While a transaction is under way its connection is not in `self`: one that is left halfway,
-    /// or whose state is unknown after an error, is closed and with it the transaction undone.
-    async fn transact(&mut self, drafts: &[Draft]) -> Result<Appended, LogError> {
-        let mut connection = self.begin().await?;
-        let projection = self.projection.as_deref();
-        let appended = append::append(&mut connection, drafts, &self.channel, projection).await?;
-        let committing = Instant::now();
-        raw_sql("commit")
-            .execute(&mut connection)
-            .instrument(trace_context::commit())
-            .await
-            .map_err(outcome_of_commit)?;
-        self.metrics.commit_seconds.record(committing.elapsed());
-        self.connection = Some(connection);
         Ok(appended)
     }
 
-    async fn begin(&mut self) -> Result<PgConnection, LogError> {
-        if let Some(mut connection) = self.connection.take()
-            && raw_sql("begin").execute(&mut connection).await.is_ok()
-        {
-            return Ok(connection);
+    /// Gives what was stored to the ring, and returns the receipts.
+    fn hand_over(&self, drafts: Vec<Draft>, appended: Appended) -> Vec<Receipt> {
+        self.tell_feeder(LocalCommit {
+            drafts,
+            fresh: appended.fresh,
+            first_position: appended.first_position,
+            recorded_at: appended.recorded_at,
+        });
+        appended.receipts
+    }
+
+    fn hand_over_nothing(&self) {
+        self.tell_feeder(LocalCommit::default());
+    }
+
+    /// A feeder that is busy reading the database will find there what does not fit.
+    fn tell_feeder(&self, commit: LocalCommit) {
+        if self.commits.try_send(commit).is_err() {
+            self.in_flight.end();
         }
-        // The server closed the connection while it was idle, or there is none yet.
-        let mut connection = PgConnection::connect_with(&self.options).await?;
-        raw_sql("begin").execute(&mut connection).await?;
-        Ok(connection)
+    }
+}
+
+/// Gives each batch of a group its own receipts.
+fn answer(replies: Vec<Reply>, receipts: Vec<Receipt>) {
+    let mut receipts = receipts.into_iter();
+    for reply in replies {
+        let own = receipts.by_ref().take(reply.events).collect();
+        let _ = reply.to.send(Ok(own));
     }
 }
 
@@ -313,24 +331,6 @@ fn blames_events(error: &LogError) -> bool {
         LogError::TooOld { .. } => true,
         LogError::Database(error) => is_data_error(error),
         _ => false,
-    }
-}
-
-/// A commit is known to be undone only if the server says that it failed for the transaction's own
-/// sake (SQLSTATE classes 22, 23, 25, 40). A server that is being stopped (class 57) may end a
-/// connection after the commit, and one that does not answer may have committed.
-pub(crate) fn outcome_of_commit(error: sqlx::Error) -> LogError {
-    let code = error
-        .as_database_error()
-        .and_then(|e| e.code())
-        .unwrap_or_default();
-    if ["22", "23", "25", "40"]
-        .iter()
-        .any(|class| code.starts_with(class))
-    {
-        LogError::Database(error)
-    } else {
-        LogError::OutcomeUnknown(error)
     }
 }
 

@@ -49,16 +49,19 @@ impl Batch {
         self.frames.len() + self.entries.len() * size_of::<Entry>()
     }
 
-    /// Batches of the drafts that were stored at consecutive positions.
-    pub(crate) fn of_appended<'a>(
-        drafts: impl Iterator<Item = &'a Draft>,
+    /// Batches of the drafts that were stored at consecutive positions, which are used up.
+    pub(crate) fn of_appended(
+        drafts: &mut [Draft],
+        fresh: &[usize],
         first_position: u64,
         recorded_at: DateTime<Utc>,
     ) -> Vec<Self> {
         let mut batches = Vec::new();
         let mut builder = BatchBuilder::default();
-        for (draft, position) in drafts.zip(first_position..) {
-            let (event_type, series_ids) = (draft.event_type.clone(), draft.series_ids.clone());
+        for (position, index) in (first_position..).zip(fresh) {
+            let draft = &mut drafts[*index];
+            let event_type = draft.event_type.clone();
+            let series_ids = std::mem::take(&mut draft.series_ids);
             builder.push(
                 position,
                 recorded_at,

@@ -5,9 +5,9 @@
 //! database while it is behind and from memory once it is not; a [`RangeRead`] delivers those of a
 //! range of times. This crate holds all SQL on events and knows nothing of gRPC.
 //!
-//! Where to change what: positions and duplicates in `append`, group commit in `appender`, which
-//! chunks a read touches in `segment`, memory in `ring`, what wakes readers in `tail`, metrics in
-//! `telemetry`.
+//! Where to change what: positions and duplicates in `append`, group commit in `appender`, its
+//! transactions in `writer`, which chunks a read touches in `segment`, memory in `ring`, what wakes
+//! readers in `tail`, metrics in `telemetry`.
 
 mod append;
 mod appender;
@@ -21,15 +21,18 @@ mod follow;
 mod head;
 mod insert;
 mod log;
+mod nodelay;
 mod range;
 mod read;
 mod retention;
 mod ring;
+mod rows;
 mod segment;
 mod storage;
 mod tail;
 mod telemetry;
 mod trace;
+mod writer;
 
 pub use append::{Projection, Receipt};
 pub use appender::PendingAppend;

@@ -22,10 +22,11 @@ use crate::{
     tail::{Feeder, InFlight},
     telemetry::{LogMetrics, Query},
     trace,
+    writer::Writer,
 };
 
 /// Groups that may wait for the ring; what comes on top of them reaches it through the database.
-const COMMITS_QUEUED_MAX: usize = 64;
+const COMMITS_QUEUED_MAX: usize = 16;
 /// How often sizes on disk are looked at.
 const STORAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -92,13 +93,15 @@ impl EventLog {
         let appender = Appender {
             requests,
             log_id: head.log_id,
-            options: pool.connect_options().as_ref().clone(),
-            channel: channel.clone(),
-            projection: projection.clone(),
+            writer: Writer::new(
+                pool.connect_options().as_ref().clone(),
+                channel.clone(),
+                projection.clone(),
+                Arc::clone(&metrics),
+            ),
             in_flight: Arc::clone(&in_flight),
             commits,
             metrics: Arc::clone(&metrics),
-            connection: None,
         };
         let segments = Arc::new(SegmentIndex::default());
         let feeder = Feeder {
@@ -271,9 +274,9 @@ impl EventLog {
     /// receipt for each event, in order, once it is durable.
     ///
     /// # Errors
-    /// As [`PendingAppend::receipts`].
+    /// As [`PendingAppend`].
     pub async fn append(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, LogError> {
-        self.enqueue(drafts).receipts().await
+        self.enqueue(drafts).await
     }
 
     /// Queues a batch behind all that were queued before it in this process.
@@ -294,7 +297,7 @@ impl EventLog {
     ) -> Result<Vec<Receipt>, LogError> {
         let projection = self.0.projection.as_deref();
         let span = trace::in_transaction(self.0.log_id, drafts.len());
-        let appended = append::append(connection, drafts, &self.0.channel, projection)
+        let appended = append::append(connection, drafts, None, &self.0.channel, projection)
             .instrument(span.clone())
             .await
             .inspect_err(|error| trace_context::failed(&span, error))?;

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use atlas_events::EventFilter;
+use atlas_events::{Draft, EventFilter};
+use chrono::{DateTime, Utc};
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,16 @@ use crate::{
     telemetry::LogMetrics,
 };
 
-/// What the appender tells of a group once its transaction has ended.
-pub(crate) type LocalCommit = Vec<Batch>;
+/// What the appender tells of a group once its transaction has ended; nothing if it failed.
+#[derive(Debug, Default)]
+pub(crate) struct LocalCommit {
+    pub(crate) drafts: Vec<Draft>,
+    /// Indices of the drafts that were stored, in position order.
+    pub(crate) fresh: Vec<usize>,
+    /// The position of the first of them.
+    pub(crate) first_position: u64,
+    pub(crate) recorded_at: DateTime<Utc>,
+}
 
 /// Groups that the appender has begun and the feeder has not seen the end of. While there are any,
 /// a notification needs no read: the events come from the appender without one.
@@ -103,11 +112,17 @@ impl Feeder {
     }
 
     async fn take(&self, commit: LocalCommit) {
-        if commit.is_empty() && self.announced > self.ring.tail() {
+        if commit.fresh.is_empty() && self.announced > self.ring.tail() {
             // The appender stored nothing new, so that what was announced is another's.
             self.catch_up_or_warn().await;
         }
-        for batch in commit {
+        let LocalCommit {
+            mut drafts,
+            fresh,
+            first_position,
+            recorded_at,
+        } = commit;
+        for batch in Batch::of_appended(&mut drafts, &fresh, first_position, recorded_at) {
             if batch.first_position() > self.ring.tail() + 1 {
                 self.catch_up_or_warn().await;
             }

@@ -5,6 +5,7 @@
 //! `frames`, what errors look like on the wire in `status`, what is traced in `trace`, metrics in
 //! `telemetry` and, of named consumers, in `consumers`.
 
+mod acknowledgements;
 mod config;
 mod consumers;
 mod event_stream;

@@ -9,14 +9,13 @@ use std::{
 };
 
 use atlas_events::{
-    BATCH_EVENTS_MAX, Draft, MESSAGE_BYTES_MAX, PublishReceipt, PublishRequest, PublishResponse,
+    BATCH_EVENTS_MAX, Draft, MESSAGE_BYTES_MAX, PublishRequest, PublishResponse,
     PublishStreamResponse, Violation,
     event_publisher_server::{EventPublisher, EventPublisherServer},
-    publish_stream_response::Outcome,
 };
-use event_log::{EventLog, PendingAppend};
+use event_log::{EventLog, LogError, PendingAppend, Receipt};
 use futures::{
-    Stream, StreamExt,
+    FutureExt, Stream, StreamExt, TryStreamExt,
     future::{self, BoxFuture},
     stream,
 };
@@ -24,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService};
 use tower::Service;
 use trace_context::TraceContext;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use crate::{
+    acknowledgements::{Acknowledgements, response},
     status::{Refusal, message_too_large, too_large},
     telemetry::StreamMetrics,
     trace::{self, Tracing},
@@ -41,17 +41,16 @@ pub(crate) struct PublisherService {
     pub(crate) tracing: Arc<Tracing>,
 }
 
-/// A batch that was queued, with the ids of its events.
-struct Queued {
-    event_ids: Vec<String>,
-    pending: PendingAppend,
-    span: Span,
-    taken_in: Instant,
+/// A batch that was queued.
+pub(crate) struct Queued {
+    pub(crate) pending: PendingAppend,
+    pub(crate) span: Span,
+    pub(crate) taken_in: Instant,
 }
 
 impl PublisherService {
     /// Checks a batch and queues it behind all that came before.
-    fn enqueue(
+    pub(crate) fn enqueue(
         &self,
         mut request: PublishRequest,
         cause: Option<&TraceContext>,
@@ -64,16 +63,29 @@ impl PublisherService {
             trace_context::failed(&span, &refusal.reason());
             self.count(refusal);
         })?;
-        let event_ids = drafts
-            .iter()
-            .map(|draft| draft.event_id.to_string())
-            .collect();
+        let pending = span.in_scope(|| self.log.enqueue(drafts));
         Ok(Queued {
-            event_ids,
-            pending: span.in_scope(|| self.log.enqueue(drafts)),
+            pending,
             span,
             taken_in,
         })
+    }
+
+    /// What to answer once a queued batch is durable, or could not be stored.
+    pub(crate) fn response(
+        &self,
+        stored: Result<Vec<Receipt>, LogError>,
+        span: &Span,
+        taken_in: Instant,
+    ) -> Result<PublishResponse, Refusal> {
+        let receipts = stored.map_err(|failure| {
+            let refusal = span.in_scope(|| Refusal::from_log(failure, "storing a batch"));
+            trace_context::failed(span, &refusal.reason());
+            self.count(&refusal);
+            refusal
+        })?;
+        self.metrics.publish_seconds.record(taken_in.elapsed());
+        Ok(response(receipts))
     }
 
     fn check(&self, request: PublishRequest) -> Result<Vec<Draft>, Refusal> {
@@ -103,34 +115,6 @@ impl PublisherService {
     fn count(&self, refusal: &Refusal) {
         self.metrics.refused("Publish", refusal.reason());
     }
-
-    /// Waits until a queued batch is durable.
-    async fn acknowledge(&self, queued: Queued) -> Result<PublishResponse, Refusal> {
-        let span = queued.span;
-        let receipts = queued.pending.receipts().instrument(span.clone()).await;
-        let receipts = receipts.map_err(|failure| {
-            let refusal = span.in_scope(|| Refusal::from_log(failure, "storing a batch"));
-            trace_context::failed(&span, &refusal.reason());
-            self.count(&refusal);
-            refusal
-        })?;
-        self.metrics
-            .publish_seconds
-            .record(queued.taken_in.elapsed());
-        let receipts = queued
-            .event_ids
-            .into_iter()
-            .zip(receipts)
-            .map(|(event_id, receipt)| PublishReceipt {
-                event_id,
-                position: receipt.position,
-                duplicate: receipt.duplicate,
-                recorded_at: Some(receipt.recorded_at.into()),
-            });
-        Ok(PublishResponse {
-            receipts: receipts.collect(),
-        })
-    }
 }
 
 #[tonic::async_trait]
@@ -148,54 +132,29 @@ impl EventPublisher for PublisherService {
         let queued = self
             .enqueue(request, cause.as_ref(), span)
             .map_err(Refusal::into_status)?;
-        let acknowledged = self.acknowledge(queued).await;
-        acknowledged
-            .map(Response::new)
-            .map_err(Refusal::into_status)
+        let stored = queued.pending.await;
+        let response = self
+            .response(stored, &queued.span, queued.taken_in)
+            .map_err(Refusal::into_status)?;
+        Ok(Response::new(response))
     }
 
     async fn publish_stream(
         &self,
         request: Request<Streaming<PublishRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
-        let service = self.clone();
         let stop = self.stop.clone();
         let cause = trace::cause_of(request.metadata());
         // A publisher that has nothing to send would keep its connection open for ever.
         let requests = request
             .into_inner()
-            .take_until(stop.clone().cancelled_owned());
-        let outcomes = requests.map(move |request| {
-            // Queued here, while the stream is read, so that the order is that of the stream.
-            let queued = request.map_err(too_large).map(|request| {
-                let (tracing, cause) = (&service.tracing, cause.as_ref());
-                let span = tracing.publish_of_stream(cause, request.events.len());
-                service.enqueue(request, cause, span)
-            });
-            let service = service.clone();
-            async move {
-                let outcome = match queued? {
-                    Ok(queued) => service.acknowledge(queued).await,
-                    Err(refusal) => Err(refusal),
-                };
-                Ok(PublishStreamResponse {
-                    outcome: Some(outcome_of(outcome)),
-                })
-            }
-        });
+            .map_err(too_large)
+            .take_until(stop.clone().cancelled_owned().boxed());
         let ending = stream::once(async move { stop.is_cancelled().then(|| Err(stopping())) });
+        let acknowledgements = Acknowledgements::new(requests, cause, self.clone());
         Ok(Response::new(Box::pin(
-            outcomes
-                .buffered(self.unacknowledged_max)
-                .chain(ending.filter_map(future::ready)),
+            acknowledgements.chain(ending.filter_map(future::ready)),
         )))
-    }
-}
-
-fn outcome_of(outcome: Result<PublishResponse, Refusal>) -> Outcome {
-    match outcome {
-        Ok(response) => Outcome::Stored(response),
-        Err(refusal) => Outcome::Refused(refusal.into_message()),
     }
 }
 

@@ -8,6 +8,7 @@ mod common;
 mod proxy;
 
 mod dropped_begin;
+mod large_groups;
 mod page_cost;
 mod promise_10_retention;
 mod promise_1_durable;

@@ -157,7 +157,7 @@ async fn what_is_not_committed_is_not_seen() {
     let waiting = log.enqueue(drafts(5..6));
     test.until_waiting(1).await;
     transaction.commit().await.unwrap();
-    assert_eq!(waiting.receipts().await.unwrap()[0].position, 6);
+    assert_eq!(waiting.await.unwrap()[0].position, 6);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -57,10 +57,10 @@ async fn append_grouped(
     test.until_waiting(1).await;
     let pending: Vec<_> = batches.iter().map(|b| log.enqueue(b.clone())).collect();
     drop(blocking);
-    first.receipts().await.unwrap();
+    first.await.unwrap();
     let mut outcomes = Vec::new();
     for (pending, batch) in pending.into_iter().zip(&batches) {
-        let receipts = timeout(DEADLINE, pending.receipts()).await.unwrap();
+        let receipts = timeout(DEADLINE, pending).await.unwrap();
         outcomes.push(receipts.map(|receipts| places(batch, &receipts)));
     }
     outcomes
@@ -147,14 +147,14 @@ async fn a_full_queue_refuses_and_stores_nothing_of_what_it_refused() {
     accepted.push(log.enqueue(drafts(1..61)));
     accepted.push(log.enqueue(drafts(61..101)));
     for refused in [drafts(500..501), drafts(501..700)] {
-        let answer = log.enqueue(refused).receipts().now_or_never().unwrap();
+        let answer = log.enqueue(refused).now_or_never().unwrap();
         let error = answer.unwrap_err();
         assert!(matches!(error, LogError::Overloaded), "{error}");
         assert!(error.is_transient());
     }
     drop(blocking);
     for pending in accepted {
-        pending.receipts().await.unwrap();
+        pending.await.unwrap();
     }
     assert_eq!(test.stored().await.len(), 101);
     // A batch that alone is larger than the queue is stored when nothing else waits.
@@ -202,9 +202,9 @@ async fn an_unknown_outcome_is_told_to_the_whole_group() {
     let pending: Vec<_> = five_batches().into_iter().map(|b| log.enqueue(b)).collect();
     proxy.plan(&[None, Some(Loss::AfterCommit)]);
     drop(blocking);
-    first.receipts().await.unwrap();
+    first.await.unwrap();
     for pending in pending {
-        let error = pending.receipts().await.unwrap_err();
+        let error = pending.await.unwrap_err();
         assert!(matches!(error, LogError::OutcomeUnknown(_)), "{error}");
     }
     for batch in five_batches() {
@@ -230,11 +230,17 @@ async fn connections_that_are_killed_leave_every_answer_true() {
     let logs = [test.open().await, test.open().await];
     let stop = Arc::new(AtomicBool::new(false));
     let followers: Vec<_> = logs.iter().map(|log| follow(log.clone(), &stop)).collect();
+    let answered = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| tokio::spawn(write(logs[(writer % 2) as usize].clone(), writer)))
+        .map(|writer| {
+            let log = logs[(writer % 2) as usize].clone();
+            tokio::spawn(write(log, writer, Arc::clone(&answered)))
+        })
         .collect();
     let done = || writers.iter().all(JoinHandle::is_finished);
-    let killed = timeout(DEADLINE, kill_until(&test, done)).await.unwrap();
+    let killed = timeout(DEADLINE, kill_until(&test, &answered, done))
+        .await
+        .unwrap();
 
     let mut acknowledged = Vec::new();
     let mut refused = Vec::new();
@@ -265,11 +271,12 @@ async fn connections_that_are_killed_leave_every_answer_true() {
     }
 }
 
-async fn write(log: EventLog, writer: u64) -> Outcome {
+async fn write(log: EventLog, writer: u64, answered: Arc<AtomicUsize>) -> Outcome {
     let mut outcome = Outcome::default();
     for batch in 0..BATCHES {
-        let first = (writer * BATCHES + batch) * 10;
-        let batch = drafts(first..first + 10);
+        let first = (writer * BATCHES + batch) * 100;
+        // Small and large groups are stored in different ways.
+        let batch = drafts(first..first + if batch % 2 == 0 { 10 } else { 100 });
         loop {
             match log.append(batch.clone()).await {
                 Ok(receipts) => outcome.acknowledged.extend(places(&batch, &receipts)),
@@ -281,15 +288,18 @@ async fn write(log: EventLog, writer: u64) -> Outcome {
             }
             break;
         }
+        answered.fetch_add(1, Ordering::Release);
     }
     outcome
 }
 
-/// Ends one connection of the log after another.
-async fn kill_until(test: &TestLog, done: impl Fn() -> bool) -> usize {
+/// Ends one connection of the log after another, at most one for each answer, so that a slow
+/// machine gets on too.
+async fn kill_until(test: &TestLog, answered: &AtomicUsize, done: impl Fn() -> bool) -> usize {
     let mut random = StdRng::seed_from_u64(9);
     let mut connection = test.database.connection().await;
     let mut killed = 0;
+    let mut answers = 0;
     while !done() {
         let sessions: Vec<i32> = sqlx::query_scalar(
             "select pid from pg_stat_activity
@@ -308,6 +318,10 @@ async fn kill_until(test: &TestLog, done: impl Fn() -> bool) -> usize {
         }
         // Long enough that some appends succeed between two kills.
         tokio::time::sleep(Duration::from_millis(random.random_range(0..8))).await;
+        while answered.load(Ordering::Acquire) == answers && !done() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        answers = answered.load(Ordering::Acquire);
     }
     killed
 }
