@@ -16,6 +16,9 @@ use crate::{
 /// rule is what makes an id unique for the life of the log.
 pub const ID_TIME_TOLERANCE: TimeDelta = TimeDelta::hours(1);
 
+/// What field names take in JSON, roughly.
+const JSON_NAMES_BYTES: usize = 64;
+
 /// What an event is judged by when it is accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Acceptance {
@@ -107,7 +110,7 @@ impl Draft {
         else {
             unreachable!("the payload was set above");
         };
-        let payload_json = payload_json(&payload)?;
+        let payload_json = payload_json(&payload, encoded.len() + JSON_NAMES_BYTES)?;
         Ok(Self {
             event_id,
             occurred_at,
@@ -200,16 +203,19 @@ fn check_time(occurred_at: DateTime<Utc>, acceptance: &Acceptance) -> Result<(),
     Ok(())
 }
 
-fn payload_json(payload: &Payload) -> Result<String, Violation> {
+/// `bytes` is about how long it will be.
+fn payload_json(payload: &Payload, bytes: usize) -> Result<String, Violation> {
+    let mut json = Vec::with_capacity(bytes);
     match payload {
-        Payload::SeriesCollected(message) => serde_json::to_string(message),
-        Payload::CollectionFailed(message) => serde_json::to_string(message),
-        Payload::ThresholdCrossed(message) => serde_json::to_string(message),
-        Payload::RegimeTransition(message) => serde_json::to_string(message),
-        Payload::Custom(message) => serde_json::to_string(message),
-        Payload::Heartbeat(message) => serde_json::to_string(message),
-        Payload::CaughtUp(message) => serde_json::to_string(message),
-        Payload::FellBehind(message) => serde_json::to_string(message),
+        Payload::SeriesCollected(message) => serde_json::to_writer(&mut json, message),
+        Payload::CollectionFailed(message) => serde_json::to_writer(&mut json, message),
+        Payload::ThresholdCrossed(message) => serde_json::to_writer(&mut json, message),
+        Payload::RegimeTransition(message) => serde_json::to_writer(&mut json, message),
+        Payload::Custom(message) => serde_json::to_writer(&mut json, message),
+        Payload::Heartbeat(message) => serde_json::to_writer(&mut json, message),
+        Payload::CaughtUp(message) => serde_json::to_writer(&mut json, message),
+        Payload::FellBehind(message) => serde_json::to_writer(&mut json, message),
     }
-    .map_err(|error| Violation::new("payload", error))
+    .map_err(|error| Violation::new("payload", error))?;
+    String::from_utf8(json).map_err(|error| Violation::new("payload", error))
 }

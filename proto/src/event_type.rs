@@ -18,7 +18,14 @@ pub(crate) const CUSTOM_PREFIX: &str = "custom:";
 /// The name under which an event is stored and filtered: a payload's message name, or
 /// `custom:<type>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventType(Arc<str>);
+pub struct EventType(Name);
+
+/// A known name is told apart without an allocation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Name {
+    Known(&'static str),
+    Other(Arc<str>),
+}
 
 impl EventType {
     /// The type of a payload; `None` for the markers, which are never stored.
@@ -29,25 +36,30 @@ impl EventType {
             Payload::ThresholdCrossed(_) => KNOWN_EVENT_TYPES[2],
             Payload::RegimeTransition(_) => KNOWN_EVENT_TYPES[3],
             Payload::Custom(custom) => {
-                return Some(Self(format!("{CUSTOM_PREFIX}{}", custom.r#type).into()));
+                let name = format!("{CUSTOM_PREFIX}{}", custom.r#type);
+                return Some(Self(Name::Other(name.into())));
             }
             Payload::Heartbeat(_) | Payload::CaughtUp(_) | Payload::FellBehind(_) => return None,
         };
-        Some(Self(name.into()))
+        Some(Self(Name::Known(name)))
     }
 
     /// A type by the name it was stored under.
     pub fn from_stored(name: &str) -> Self {
-        Self(name.into())
+        let known = KNOWN_EVENT_TYPES.into_iter().find(|known| *known == name);
+        Self(known.map_or_else(|| Name::Other(name.into()), Name::Known))
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Name::Known(name) => name,
+            Name::Other(name) => name,
+        }
     }
 
     /// Whether the platform does not know the type.
     pub fn is_custom(&self) -> bool {
-        self.0.starts_with(CUSTOM_PREFIX)
+        self.as_str().starts_with(CUSTOM_PREFIX)
     }
 }

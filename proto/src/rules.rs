@@ -57,7 +57,8 @@ fn check_collected(
     if event.data_points.is_empty() {
         return Err(Violation::new("data_points", "is empty"));
     }
-    let mut seen = HashSet::with_capacity(event.data_points.len());
+    let mut seen = HashSet::new();
+    let several = event.data_points.len() > 1;
     for (index, point) in event.data_points.iter().enumerate() {
         let within = |v: Violation| v.within(format!("data_points[{index}]"));
         check_date("date", &point.date).map_err(within)?;
@@ -68,7 +69,7 @@ fn check_collected(
             .known_from
             .and_then(Timestamp::to_utc)
             .unwrap_or(occurred_at);
-        if !seen.insert((&point.date, known_from.timestamp_micros())) {
+        if several && !seen.insert((&point.date, known_from.timestamp_micros())) {
             let problem = "repeats the date and known_from of an earlier data point";
             return Err(within(Violation::new("date", problem)));
         }
@@ -198,20 +199,34 @@ fn check_value(value: &pbjson_types::Value) -> Result<(), &'static str> {
 }
 
 fn check_date(field: &str, text: &str) -> Result<(), Violation> {
-    // chrono also reads signs, spaces, single digits and years of other lengths; the contract has
-    // one form.
-    let one_form = text.len() == 10
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(index, byte)| byte.is_ascii_digit() || (byte == b'-' && matches!(index, 4 | 7)));
-    if one_form && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok() {
+    if parse_date(text.as_bytes()).is_some() {
         return Ok(());
     }
     Err(Violation::new(
         field,
         "is not a calendar date as YYYY-MM-DD",
     ))
+}
+
+/// The contract has one form; chrono also reads signs, spaces, single digits and years of other
+/// lengths.
+fn parse_date(text: &[u8]) -> Option<NaiveDate> {
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1] = text else {
+        return None;
+    };
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0, |number, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| number * 10 + u32::from(digit - b'0'))
+        })
+    };
+    let year = number(&[*y0, *y1, *y2, *y3])?;
+    NaiveDate::from_ymd_opt(
+        i32::try_from(year).ok()?,
+        number(&[*m0, *m1])?,
+        number(&[*d0, *d1])?,
+    )
 }
 
 fn check_decimal(field: &str, text: Option<&str>) -> Result<(), Violation> {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// `google.protobuf.Timestamp`, with the canonical JSON form (`2024-05-01T12:00:00.250Z`).
@@ -47,7 +47,41 @@ impl Serialize for Timestamp {
         let at = self
             .to_utc()
             .ok_or_else(|| serde::ser::Error::custom("a timestamp outside the years 1 to 9999"))?;
-        serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        let mut text = [0; TEXT_BYTES];
+        serializer.serialize_str(write_rfc3339(at.naive_utc(), &mut text))
+    }
+}
+
+/// `2024-05-01T12:00:00.250000000Z`
+const TEXT_BYTES: usize = 30;
+
+/// RFC 3339 with as many digits of the second as are needed, in groups of three. A third of what
+/// chrono takes, and events hold several times.
+fn write_rfc3339(at: NaiveDateTime, text: &mut [u8; TEXT_BYTES]) -> &str {
+    let (date, time) = (at.date(), at.time());
+    text.copy_from_slice(b"0000-00-00T00:00:00.000000000Z");
+    put_digits(&mut text[0..4], date.year().unsigned_abs());
+    put_digits(&mut text[5..7], date.month());
+    put_digits(&mut text[8..10], date.day());
+    put_digits(&mut text[11..13], time.hour());
+    put_digits(&mut text[14..16], time.minute());
+    put_digits(&mut text[17..19], time.second());
+    let nanos = time.nanosecond() % 1_000_000_000;
+    put_digits(&mut text[20..29], nanos);
+    let end = match nanos {
+        0 => 19,
+        _ if nanos % 1_000_000 == 0 => 23,
+        _ if nanos % 1_000 == 0 => 26,
+        _ => 29,
+    };
+    text[end] = b'Z';
+    std::str::from_utf8(&text[..=end]).unwrap_or_default()
+}
+
+fn put_digits(text: &mut [u8], mut number: u32) {
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
@@ -73,6 +107,8 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use chrono::SecondsFormat;
+
     use super::*;
 
     #[track_caller]
@@ -94,6 +130,22 @@ mod tests {
         check(1_714_564_800, 250_000_000, "2024-05-01T12:00:00.250Z");
         check(-1, 999_999_000, "1969-12-31T23:59:59.999999Z");
         check(0, 1, "1970-01-01T00:00:00.000000001Z");
+        check(-62_135_596_800, 0, "0001-01-01T00:00:00Z");
+        check(253_402_300_799, 10, "9999-12-31T23:59:59.000000010Z");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn times_are_written_as_chrono_writes_them(
+            seconds in -62_135_596_800_i64..=253_402_300_799,
+            nanos in 0..1_000_i32,
+            unit in proptest::sample::select(vec![1_000_000, 1_000, 1]),
+        ) {
+            let timestamp = Timestamp { seconds, nanos: nanos * unit };
+            let expected = timestamp.to_utc().unwrap().to_rfc3339_opts(SecondsFormat::AutoSi, true);
+            let written = serde_json::to_value(timestamp).unwrap();
+            proptest::prop_assert_eq!(written, expected);
+        }
     }
 
     #[test]
