@@ -109,16 +109,71 @@ impl Batch {
     }
 }
 
+/// Frames of consecutive events, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    bytes: BytesMut,
+    count: usize,
+    first_recorded_at: Option<DateTime<Utc>>,
+    /// `recorded_at` as it is encoded: a group of events was stored at one time.
+    recorded_at: Option<(DateTime<Utc>, Vec<u8>)>,
+}
+
+impl Frames {
+    /// Adds an event: what was stored, and behind it the fields that the log gave. Concatenated
+    /// protobuf messages are one message.
+    pub(crate) fn push(&mut self, position: u64, recorded_at: DateTime<Utc>, encoded: &[u8]) {
+        let stored_at = match self.recorded_at.take() {
+            Some((at, stored_at)) if at == recorded_at => stored_at,
+            _ => {
+                let mut stored_at = Vec::new();
+                message::encode(
+                    RECORDED_AT_FIELD,
+                    &Timestamp::from(recorded_at),
+                    &mut stored_at,
+                );
+                stored_at
+            }
+        };
+        let position_length = uint64::encoded_len(POSITION_FIELD, &position);
+        let length = encoded.len() + position_length + stored_at.len();
+        self.bytes.reserve(FRAME_HEADER_BYTES + length);
+        self.bytes.put_u8(0);
+        self.bytes
+            .put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+        self.bytes.put_slice(encoded);
+        uint64::encode(POSITION_FIELD, &position, &mut self.bytes);
+        self.bytes.put_slice(&stored_at);
+        self.recorded_at = Some((recorded_at, stored_at));
+        self.first_recorded_at.get_or_insert(recorded_at);
+        self.count += 1;
+    }
+
+    /// Their length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// For one reader, who has got everything wanted up to a position with them; `None` if there
+    /// are none.
+    pub(crate) fn into_delivery(self, up_to: u64) -> Option<Delivery> {
+        Some(Delivery {
+            frames: self.bytes.freeze(),
+            count: self.count,
+            up_to,
+            recorded_at: self.first_recorded_at?,
+        })
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct BatchBuilder {
     entries: Vec<Entry>,
-    frames: BytesMut,
-    recorded_at: Option<DateTime<Utc>>,
+    frames: Frames,
 }
 
 impl BatchBuilder {
-    /// Adds an event: what was stored, and behind it the fields that the log gave. Concatenated
-    /// protobuf messages are one message.
+    /// Adds an event.
     pub(crate) fn push(
         &mut self,
         position: u64,
@@ -127,22 +182,10 @@ impl BatchBuilder {
         event_type: EventType,
         series_ids: Vec<String>,
     ) {
-        let stored_at = Timestamp::from(recorded_at);
-        let length = encoded.len()
-            + uint64::encoded_len(POSITION_FIELD, &position)
-            + message::encoded_len(RECORDED_AT_FIELD, &stored_at);
-        self.frames.reserve(FRAME_HEADER_BYTES + length);
-        self.frames.put_u8(0);
-        self.frames
-            .put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-        self.frames.put_slice(encoded);
-        uint64::encode(POSITION_FIELD, &position, &mut self.frames);
-        message::encode(RECORDED_AT_FIELD, &stored_at, &mut self.frames);
-        let frame_end = self.frames.len();
-        self.recorded_at.get_or_insert(recorded_at);
+        self.frames.push(position, recorded_at, encoded);
         self.entries.push(Entry {
             position,
-            frame_end,
+            frame_end: self.frames.len(),
             event_type,
             series_ids,
         });
@@ -150,10 +193,10 @@ impl BatchBuilder {
 
     /// The batch; `None` if nothing was added.
     pub(crate) fn finish(self) -> Option<Batch> {
-        let recorded_at = self.recorded_at?;
+        let recorded_at = self.frames.first_recorded_at?;
         Some(Batch {
             entries: self.entries,
-            frames: self.frames.freeze(),
+            frames: self.frames.bytes.freeze(),
             recorded_at,
         })
     }

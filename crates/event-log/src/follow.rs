@@ -131,14 +131,8 @@ impl Follower {
         };
         let reading = read::page(pool, cursor, window, &self.filter);
         let page = metrics.timed(Query::Page, reading).await?;
-        let delivery = page.batch.and_then(|batch| {
-            Delivery::select(&[Arc::new(batch)], cursor, &EventFilter::default())
-        });
-        Ok(match delivery {
-            Some(delivery) => self.advance(Delivery {
-                up_to: page.up_to,
-                ..delivery
-            }),
+        Ok(match page.delivery {
+            Some(delivery) => self.advance(delivery),
             None => {
                 self.cursor.store(page.up_to, Ordering::Release);
                 None

@@ -1,7 +1,5 @@
 //! Reads by time: a filter on `occurred_at`, delivered in position order, that ends.
 
-use std::sync::Arc;
-
 use atlas_events::EventFilter;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -57,13 +55,9 @@ impl RangeRead {
             };
             let reading = read::page_between(pool, self.cursor, window, self.bounds, &self.filter);
             let page = self.log.metrics().timed(Query::Range, reading).await?;
-            let after = std::mem::replace(&mut self.cursor, page.up_to);
-            if let Some(batch) = page.batch {
-                return Ok(Delivery::select(
-                    &[Arc::new(batch)],
-                    after,
-                    &EventFilter::default(),
-                ));
+            self.cursor = page.up_to;
+            if page.delivery.is_some() {
+                return Ok(page.delivery);
             }
         }
         Ok(None)

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 
 use crate::{
     LogError,
-    batch::{BATCH_BYTES_MAX, Batch, BatchBuilder},
+    batch::{BATCH_BYTES_MAX, Batch, BatchBuilder, Delivery, Frames},
     head::{self, position, stored},
     segment::{Bounds, Window},
 };
@@ -15,11 +15,11 @@ pub(crate) const PAGE_EVENTS_MAX: u64 = 1_000;
 /// Positions that a filtered page looks through at the most.
 pub(crate) const SCAN_POSITIONS_MAX: u64 = 16 * 4_096;
 
-/// What one page held.
+/// What a reader gets of one page.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// The wanted events; `None` if there were none.
-    pub(crate) batch: Option<Batch>,
+    pub(crate) delivery: Option<Delivery>,
     /// Everything up to here has been considered.
     pub(crate) up_to: u64,
 }
@@ -27,9 +27,13 @@ pub(crate) struct Page {
 struct StoredEvent {
     position: i64,
     recorded_at: chrono::DateTime<chrono::Utc>,
-    event_type: String,
-    series_ids: Option<Vec<String>>,
     encoded: Vec<u8>,
+}
+
+impl StoredEvent {
+    fn place(&self) -> (i64, usize) {
+        (self.position, self.encoded.len())
+    }
 }
 
 /// Reads the wanted events after a cursor within a window.
@@ -44,13 +48,14 @@ pub(crate) async fn page(
     filter: &EventFilter,
 ) -> Result<Page, LogError> {
     let rows = select(pool, after, window, filter).await?;
+    let up_to = considered_up_to(rows.iter().map(StoredEvent::place), window);
     if !filter.is_unfiltered() {
         check_kept(pool, after).await?;
-    } else if !is_gapless(after, considered_up_to(&rows, window), &rows) {
+    } else if !is_gapless(after, up_to, rows.iter().map(|row| row.position)) {
         check_kept(pool, after).await?;
         return Err(LogError::Hole { after });
     }
-    Ok(into_page(rows, window))
+    Ok(into_page(&rows, up_to))
 }
 
 /// Reads the wanted events that occurred within `bounds`, after a cursor, within a window.
@@ -63,15 +68,17 @@ pub(crate) async fn page_between(
 ) -> Result<Page, LogError> {
     let Some(bounds) = window.bounds.intersection(bounds) else {
         return Ok(Page {
-            batch: None,
+            delivery: None,
             up_to: window.up_to,
         });
     };
     let rows = select(pool, after, Window { bounds, ..window }, filter).await?;
     check_kept(pool, after).await?;
-    Ok(into_page(rows, window))
+    let up_to = considered_up_to(rows.iter().map(StoredEvent::place), window);
+    Ok(into_page(&rows, up_to))
 }
 
+/// Only what is sent, for most of what a page costs is what is taken out of the database.
 async fn select(
     pool: &PgPool,
     after: u64,
@@ -80,9 +87,9 @@ async fn select(
 ) -> Result<Vec<StoredEvent>, LogError> {
     let rows = sqlx::query_as!(
         StoredEvent,
-        r#"select position, recorded_at, event_type, series_ids, encoded
+        r#"select position, recorded_at, encoded
            from (
-               select position, recorded_at, event_type, series_ids, encoded,
+               select position, recorded_at, encoded,
                       sum(octet_length(encoded)) over (order by position) - octet_length(encoded)
                           as bytes_before
                from events
@@ -110,18 +117,69 @@ async fn select(
     Ok(rows)
 }
 
-/// A page that is full ends with its last row, any other with the window.
-fn considered_up_to(rows: &[StoredEvent], window: Window) -> u64 {
-    let bytes: usize = rows.iter().map(|row| row.encoded.len()).sum();
-    let full = rows.len() as u64 >= PAGE_EVENTS_MAX || bytes >= BATCH_BYTES_MAX;
-    match rows.last() {
-        Some(last) if full => position(last.position),
-        _ => window.up_to,
+/// How far rows, each a position and a length, reach within a window: to the last where the page is
+/// full, to the end of the window where it is not.
+fn considered_up_to(rows: impl Iterator<Item = (i64, usize)>, window: Window) -> u64 {
+    let (mut count, mut bytes, mut up_to) = (0, 0, window.up_to);
+    for (at, length) in rows {
+        count += 1;
+        bytes += length;
+        up_to = position(at);
+    }
+    match count >= PAGE_EVENTS_MAX || bytes >= BATCH_BYTES_MAX {
+        true => up_to,
+        false => window.up_to,
     }
 }
 
-fn into_page(rows: Vec<StoredEvent>, window: Window) -> Page {
-    let up_to = considered_up_to(&rows, window);
+fn into_page(rows: &[StoredEvent], up_to: u64) -> Page {
+    let mut frames = Frames::default();
+    for row in rows {
+        frames.push(position(row.position), row.recorded_at, &row.encoded);
+    }
+    Page {
+        delivery: frames.into_delivery(up_to),
+        up_to,
+    }
+}
+
+/// Reads the events after a cursor within a window for all readers, whatever they want of them.
+///
+/// # Errors
+/// As [`page`].
+pub(crate) async fn batch(
+    pool: &PgPool,
+    after: u64,
+    window: Window,
+) -> Result<Option<Batch>, LogError> {
+    let rows = sqlx::query!(
+        r#"select position, recorded_at, event_type, series_ids, encoded
+           from (
+               select position, recorded_at, event_type, series_ids, encoded,
+                      sum(octet_length(encoded)) over (order by position) - octet_length(encoded)
+                          as bytes_before
+               from events
+               where position > $1 and position <= $2 and occurred_at between $3 and $4
+               order by position
+               limit $5
+           ) as next
+           where bytes_before < $6
+           order by position"#,
+        stored(after),
+        stored(window.up_to),
+        window.bounds.earliest,
+        window.bounds.latest,
+        stored(PAGE_EVENTS_MAX),
+        BATCH_BYTES_MAX as i64,
+    )
+    .fetch_all(pool)
+    .await?;
+    let places = rows.iter().map(|row| (row.position, row.encoded.len()));
+    let up_to = considered_up_to(places.clone(), window);
+    if !is_gapless(after, up_to, places.map(|(position, _)| position)) {
+        check_kept(pool, after).await?;
+        return Err(LogError::Hole { after });
+    }
     let mut builder = BatchBuilder::default();
     for row in rows {
         builder.push(
@@ -132,16 +190,12 @@ fn into_page(rows: Vec<StoredEvent>, window: Window) -> Page {
             row.series_ids.unwrap_or_default(),
         );
     }
-    Page {
-        batch: builder.finish(),
-        up_to,
-    }
+    Ok(builder.finish())
 }
 
 /// Whether rows hold every position after a cursor and up to another.
-fn is_gapless(after: u64, up_to: u64, rows: &[StoredEvent]) -> bool {
-    let positions = rows.iter().map(|row| position(row.position));
-    positions.eq(after + 1..=up_to)
+fn is_gapless(after: u64, up_to: u64, positions: impl Iterator<Item = i64>) -> bool {
+    positions.map(position).eq(after + 1..=up_to)
 }
 
 /// Checks, once a page has been read, that retention had not removed a part of it before.

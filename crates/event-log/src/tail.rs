@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use atlas_events::{Draft, EventFilter};
+use atlas_events::Draft;
 use chrono::{DateTime, Utc};
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
@@ -151,12 +151,12 @@ impl Feeder {
                 .window(&self.pool, after, PAGE_EVENTS_MAX)
                 .await?;
             let Some(window) = window else { return Ok(()) };
-            let page = read::page(&self.pool, after, window, &EventFilter::default()).await;
-            if matches!(page, Err(LogError::Hole { .. } | LogError::Trimmed { .. })) {
+            let batch = read::batch(&self.pool, after, window).await;
+            if matches!(batch, Err(LogError::Hole { .. } | LogError::Trimmed { .. })) {
                 // The followers that come to this place are to be told, not to wait for ever.
                 self.ring.restart(last_position);
             }
-            if !page?.batch.is_some_and(|batch| self.ring.push(batch)) {
+            if !batch?.is_some_and(|batch| self.ring.push(batch)) {
                 return Ok(());
             }
         }
