@@ -215,7 +215,7 @@ async fn an_unknown_outcome_is_told_to_the_whole_group() {
 }
 
 const WRITERS: u64 = 4;
-const BATCHES: u64 = 40;
+const BATCHES: u64 = 16;
 
 /// What became of one writer's events.
 #[derive(Default)]
