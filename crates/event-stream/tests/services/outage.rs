@@ -82,7 +82,8 @@ async fn a_publish_whose_commit_was_cut_is_said_to_be_unknown() {
 #[tokio::test]
 async fn a_reader_that_needs_the_database_is_told_where_to_resume() {
     let database = TestDatabase::create().await;
-    let warm = Server::start(&database).await;
+    // Without retention, which would wait for the lock too.
+    let warm = Server::start_without_retention(&database).await;
     let published = warm.client().await.publish(custom_events(0..1_000)).await;
     // This one has nothing in memory, and its read waits for a lock.
     let cold = Server::start_without_retention(&database).await;
