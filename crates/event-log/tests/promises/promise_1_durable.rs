@@ -38,7 +38,7 @@ async fn closing_stores_and_answers_all_that_was_queued() {
     let batches: Vec<_> = (0..200).map(|n| drafts(n * 10..n * 10 + 10)).collect();
     let pending: Vec<_> = batches.iter().map(|b| log.enqueue(b.clone())).collect();
     log.close().await;
-    let receipts = join_all(pending.into_iter().map(|p| p)).await;
+    let receipts = join_all(pending).await;
     let acknowledged: Vec<_> = batches
         .iter()
         .zip(receipts)
@@ -76,7 +76,7 @@ async fn a_log_that_is_dropped_stores_what_was_queued_and_leaves_nothing_behind(
     let log = test.open().await;
     let pending: Vec<_> = (0..50).map(|n| log.enqueue(drafts(n..n + 1))).collect();
     drop(log);
-    for receipts in join_all(pending.into_iter().map(|p| p)).await {
+    for receipts in join_all(pending).await {
         receipts.unwrap();
     }
     let mut connection = test.database.connection().await;

@@ -228,7 +228,7 @@ async fn republishing_many_stores_none() {
         let pending: Vec<_> = (0..EVENTS / 1_000)
             .map(|batch| log.enqueue(drafts(batch * 1_000..batch * 1_000 + 1_000)))
             .collect();
-        let receipts = join_all(pending.into_iter().map(|p| p)).await;
+        let receipts = join_all(pending).await;
         let receipts: Vec<_> = receipts.into_iter().flat_map(Result::unwrap).collect();
         let expected: Vec<_> = (1..=EVENTS).map(|position| (position, repeat)).collect();
         assert_eq!(told(&receipts), expected);

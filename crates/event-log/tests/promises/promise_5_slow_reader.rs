@@ -30,7 +30,7 @@ async fn readers_that_stop_reading_lose_nothing_and_stop_nobody() {
     let appending = async {
         let batches = (0..EVENTS / 500).map(|n| log.enqueue(drafts(n * 500..n * 500 + 500)));
         let pending: Vec<_> = batches.collect();
-        join_all(pending.into_iter().map(|p| p)).await
+        join_all(pending).await
     };
     let (receipts, read) = tokio::join!(appending, read_up_to(&mut fast, EVENTS));
     assert!(receipts.iter().all(Result::is_ok));
