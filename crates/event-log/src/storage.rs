@@ -49,3 +49,88 @@ pub(crate) async fn read(pool: &PgPool) -> Result<Storage, LogError> {
     .await?;
     Ok(storage)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EventLog, LogConfig, compression, database};
+    use test_support::{TestDatabase, drafts};
+
+    async fn log_in(database: &TestDatabase) -> (EventLog, PgPool) {
+        let pool = crate::connect(&database.url(), "collector", 4)
+            .await
+            .unwrap();
+        let log = EventLog::open(pool.clone(), LogConfig::default(), None)
+            .await
+            .unwrap();
+        (log, pool)
+    }
+
+    #[tokio::test]
+    async fn sizes_and_chunks_grow_with_what_is_stored() {
+        let database = TestDatabase::create().await;
+        let (log, pool) = log_in(&database).await;
+        let empty = read(&pool).await.unwrap();
+        assert_eq!((empty.chunks, empty.compressed_chunks), (0, 0));
+        log.append(drafts(0..10)).await.unwrap();
+        let stored = read(&pool).await.unwrap();
+        assert_eq!((stored.chunks, stored.compressed_chunks), (1, 0));
+        assert!(stored.log_bytes > empty.log_bytes, "{stored:?}");
+        assert!(stored.database_bytes > stored.log_bytes, "{stored:?}");
+    }
+
+    /// Where the database has none, the job is written into its catalogue by hand and not scheduled:
+    /// every edition shows one that is there.
+    #[tokio::test]
+    async fn the_job_that_compresses_is_seen_with_its_failures() {
+        let database = TestDatabase::create().await;
+        let (_log, pool) = log_in(&database).await;
+        let made = read(&pool).await.unwrap().compression_jobs;
+        if database::edition(&pool).await.unwrap().compresses() {
+            assert_eq!(made, 1);
+            return;
+        }
+        assert_eq!(made, 0);
+        sqlx::raw_sql(
+            "insert into _timescaledb_config.bgw_job
+                 (application_name, schedule_interval, max_runtime, max_retries, retry_period,
+                  proc_schema, proc_name, scheduled, hypertable_id)
+             select 'Columnstore Policy', '12 hours', '0', -1, '1 hour',
+                    '_timescaledb_functions', 'policy_compression', false, id
+             from _timescaledb_catalog.hypertable where table_name = 'events'",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let new = read(&pool).await.unwrap();
+        assert_eq!((new.compression_jobs, new.compressed_at), (1, None));
+        sqlx::raw_sql(
+            "insert into _timescaledb_internal.bgw_job_stat
+             select id, now(), now(), now(), '2026-01-02 03:04:05+00', false, 5, '0', '0', 3, 2, 0, 1, 0
+             from _timescaledb_config.bgw_job where proc_name = 'policy_compression'",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let ran = read(&pool).await.unwrap();
+        assert_eq!((ran.compression_jobs, ran.compression_failures), (1, 2));
+        let succeeded = "2026-01-02T03:04:05Z".parse().ok();
+        assert_eq!(ran.compressed_at, succeeded);
+    }
+
+    /// A policy that cannot be made is told of and keeps nothing from working.
+    #[tokio::test]
+    async fn a_log_works_where_compression_cannot_be_set_up() {
+        let database = TestDatabase::create().await;
+        let (log, pool) = log_in(&database).await;
+        let edition = database::edition(&pool).await.unwrap();
+        let pretended = compression::Edition {
+            license: "timescale".to_owned(),
+            ..edition.clone()
+        };
+        compression::ensure(&pool, &pretended).await;
+        log.append(drafts(0..10)).await.unwrap();
+        let jobs = read(&pool).await.unwrap().compression_jobs;
+        assert_eq!(jobs, i64::from(edition.compresses()));
+    }
+}
