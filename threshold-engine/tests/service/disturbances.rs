@@ -63,7 +63,7 @@ async fn an_engine_killed_at_random_points(start: fn(&Bed, &str) -> Mortal, seed
         let advanced = position(&pool).await != before;
         kills_at_work += usize::from(advanced);
         // So that about half of the lives get to work before they end.
-        life_milliseconds *= if advanced { 0.95 } else { 1.08 };
+        life_milliseconds *= if advanced { 0.85 } else { 1.2 };
     }
     assert!(
         kills_at_work > KILLS / 5,
