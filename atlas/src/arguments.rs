@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use atlas_events::Timestamp;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::time;
+use crate::{connection::Server, time, token::TokenCommand};
 
 const EXIT_CODES: &str = "\
 Times are RFC 3339 (2024-05-01T12:00:00Z), a date (midnight UTC), or how long ago (15m, 2h, 7d).
@@ -24,14 +24,8 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "atlas", version, about, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// Where the log is served
-    #[arg(
-        long,
-        global = true,
-        env = "ATLAS_SERVER",
-        default_value = "http://127.0.0.1:5001"
-    )]
-    pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) server: Server,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -48,6 +42,9 @@ pub(crate) enum Command {
     Range(RangeOptions),
     /// Tell what a log is and holds
     Info(InfoOptions),
+    /// Make tokens, for servers that ask for one
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Run the collector and the threshold engine in this process
     Up(UpOptions),
 }

@@ -49,6 +49,8 @@ impl Cursor {
     /// Turns a relative start into a position, so that even a live reader that is interrupted
     /// before its first event misses nothing.
     pub(crate) fn anchor(&mut self, info: &GetLogInfoResponse) {
+        // What a limited token does not extend to is left out, as though by a filter.
+        self.unfiltered &= !info.limited;
         self.after = self.after.or(match self.start {
             Start::Beginning => Some(info.first_position.saturating_sub(1)),
             Start::Live => Some(info.last_position),

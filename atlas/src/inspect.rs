@@ -8,14 +8,14 @@ use futures::FutureExt;
 
 use crate::{
     arguments::{Format, GetOptions, InfoOptions, RangeOptions},
-    connection::connect,
+    connection::{Server, connect},
     failure::Failure,
     output::Output,
     text::{Renderer, time},
 };
 
 pub(crate) async fn get(
-    server: &str,
+    server: &Server,
     options: &GetOptions,
     output: &mut Output,
 ) -> Result<(), Failure> {
@@ -33,7 +33,7 @@ pub(crate) async fn get(
 }
 
 pub(crate) async fn range(
-    server: &str,
+    server: &Server,
     options: &RangeOptions,
     output: &mut Output,
 ) -> Result<(), Failure> {
@@ -67,7 +67,7 @@ pub(crate) async fn range(
 }
 
 pub(crate) async fn info(
-    server: &str,
+    server: &Server,
     options: &InfoOptions,
     output: &mut Output,
 ) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ mod source;
 mod tail;
 mod text;
 mod time;
+mod token;
 mod up;
 
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ async fn run(
         Command::Get(options) => until(stop, inspect::get(server, options, output)).await,
         Command::Range(options) => until(stop, inspect::range(server, options, output)).await,
         Command::Info(options) => until(stop, inspect::info(server, options, output)).await,
+        Command::Token(command) => token::run(command, output),
         Command::Up(_) => Err(Failure::Usage("up is no command of a client".to_owned())),
     }
 }

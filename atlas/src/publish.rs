@@ -10,12 +10,12 @@ use atlas_events::{
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 
 use crate::{
     arguments::{Format, PublishOptions},
     backoff::Backoff,
-    connection::connect,
+    connection::{Connection, Server, connect},
     failure::Failure,
     output::{Output, note},
     source::{EventFile, from_flags},
@@ -24,7 +24,7 @@ use crate::{
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(
-    server: &str,
+    server: &Server,
     options: &PublishOptions,
     output: &mut Output,
     stop: &CancellationToken,
@@ -54,14 +54,14 @@ pub(crate) async fn run(
 }
 
 struct Publisher<'a> {
-    client: EventPublisherClient<Channel>,
+    client: EventPublisherClient<Connection>,
     options: &'a PublishOptions,
     stop: &'a CancellationToken,
 }
 
 impl<'a> Publisher<'a> {
     async fn connect(
-        server: &str,
+        server: &Server,
         options: &'a PublishOptions,
         stop: &'a CancellationToken,
     ) -> Result<Self, Failure> {

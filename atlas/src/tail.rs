@@ -9,12 +9,12 @@ use atlas_events::{
 use futures::FutureExt;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming};
 
 use crate::{
     arguments::{Format, TailOptions},
     backoff::Backoff,
-    connection::connect,
+    connection::{Connection, Server, connect},
     cursor::{Cursor, Gap, Start},
     failure::Failure,
     output::{Output, note},
@@ -25,7 +25,7 @@ use crate::{
 const HEARTBEATS_MISSED: u32 = 3;
 
 pub(crate) async fn run(
-    server: &str,
+    server: &Server,
     options: &TailOptions,
     output: &mut Output,
     stop: &CancellationToken,
@@ -46,7 +46,7 @@ pub(crate) async fn run(
 }
 
 struct Tail<'a> {
-    server: &'a str,
+    server: &'a Server,
     options: &'a TailOptions,
     output: &'a mut Output,
     /// The log that the cursor belongs to; empty until the first connection.
@@ -62,7 +62,7 @@ struct Tail<'a> {
 }
 
 impl<'a> Tail<'a> {
-    fn new(server: &'a str, options: &'a TailOptions, output: &'a mut Output) -> Self {
+    fn new(server: &'a Server, options: &'a TailOptions, output: &'a mut Output) -> Self {
         let start = match (options.after, options.since) {
             (Some(position), _) => Start::After(position),
             (None, Some(time)) => Start::Since(time),
@@ -133,13 +133,13 @@ impl<'a> Tail<'a> {
     }
 
     /// Learns which log this is and where it stands. From here on another log is refused.
-    async fn identify(&mut self, channel: Channel) -> Result<(), Failure> {
+    async fn identify(&mut self, channel: Connection) -> Result<(), Failure> {
         let mut client = EventLogClient::new(channel);
         let answer = client.get_log_info(GetLogInfoRequest {}).await?;
         let info = answer.into_inner();
         if !self.log_id.is_empty() && self.log_id != info.log_id {
             let (found, wanted) = (info.log_id, &self.log_id);
-            let server = self.server;
+            let server = &self.server.address;
             let problem = format!("{server} serves log {found}, not {wanted}");
             return Err(Failure::Gap(problem));
         }

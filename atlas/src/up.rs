@@ -133,19 +133,23 @@ fn registry_of(collector: &collecting::Service) -> Option<Registry> {
 
 fn announce(collector: &collecting::Service, engine: &evaluating::Service) -> std::io::Result<()> {
     let mut output = std::io::stdout();
-    let (rest, grpc) = (collector.rest_address(), collector.grpc_address());
+    let (rest, grpc) = collector
+        .security()
+        .urls(collector.rest_address(), collector.grpc_address());
     let collecting = match collector.collects() {
         true => "",
         false => "; not collecting, since FRED_API_KEY is not set",
     };
     writeln!(
         output,
-        "collector is ready: REST http://{rest}, gRPC http://{grpc}{collecting}"
+        "collector is ready: REST {rest}, gRPC {grpc}{collecting}"
     )?;
-    let (rest, grpc) = (engine.rest_address(), engine.grpc_address());
+    let (rest, grpc) = engine
+        .security()
+        .urls(engine.rest_address(), engine.grpc_address());
     writeln!(
         output,
-        "threshold engine is ready: REST http://{rest}, gRPC http://{grpc}"
+        "threshold engine is ready: REST {rest}, gRPC {grpc}"
     )
 }
 

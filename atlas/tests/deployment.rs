@@ -274,7 +274,7 @@ async fn the_same_settings_make_services_that_work_together() {
 /// As the containers ask themselves.
 async fn healthy(rest: SocketAddr) {
     test_support::eventually(DEADLINE, async || {
-        let asked = tokio::task::spawn_blocking(move || service::ask_readiness(rest));
+        let asked = tokio::task::spawn_blocking(move || service::ask_readiness(rest, None));
         asked.await.unwrap().is_ok()
     })
     .await;

@@ -26,7 +26,10 @@ async fn main() -> ExitCode {
         return ExitCode::from(u8::from(printed.is_err()));
     }
     match flags.command {
-        Some(Command::Health) => return tell_health(PROGRAM, config.rest.address),
+        Some(Command::Health) => {
+            let tls = config.security.rest_tls.as_ref();
+            return tell_health(PROGRAM, config.rest.address, tls);
+        }
         Some(Command::NewLogId) => {
             let renewed = renew_log_id(&config.database).await;
             return renewed.unwrap_or_else(|error| fail(PROGRAM, &error, 1));
@@ -51,14 +54,16 @@ async fn run(config: Config) -> anyhow::Result<()> {
         started = Service::start(config, listeners, metrics) => started?,
         () = signals.next() => return Ok(()),
     };
-    let (rest, grpc) = (service.rest_address(), service.grpc_address());
+    let (rest, grpc) = service
+        .security()
+        .urls(service.rest_address(), service.grpc_address());
     let collecting = match service.collects() {
         true => "",
         false => "; not collecting, since FRED_API_KEY is not set",
     };
     writeln!(
         std::io::stdout(),
-        "collector is ready: REST http://{rest}, gRPC http://{grpc}{collecting}"
+        "collector is ready: REST {rest}, gRPC {grpc}{collecting}"
     )?;
     let shutdown = CancellationToken::new();
     let running = service.run(shutdown.clone());

@@ -1,18 +1,25 @@
+use std::sync::Arc;
+
 use crate::{
-    KNOWN_EVENT_TYPES, Violation,
+    Event, KNOWN_EVENT_TYPES, Violation,
     event_type::{CUSTOM_PREFIX, EventType},
+    rules::series_of,
     text::check_series_id,
 };
 
 /// At most this many event types or series in one filter.
 const ENTRIES_MAX: usize = 1_000;
 
-/// Which events a reader wants. The default wants all.
+/// Which events a reader wants, of those that it may see. The default wants all and may see all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct EventFilter {
     event_types: Vec<String>,
     any_custom: bool,
     series_ids: Vec<String>,
+    /// `None`: any.
+    source_services: Option<Arc<[String]>>,
+    /// `None`: any, and events that are about none.
+    series_within: Option<Arc<[String]>>,
 }
 
 impl EventFilter {
@@ -52,16 +59,47 @@ impl EventFilter {
             event_types,
             any_custom,
             series_ids,
+            source_services: None,
+            series_within: None,
         })
+    }
+
+    /// Of these, only the events that one of `sources` published.
+    #[must_use]
+    pub fn published_by(self, sources: Arc<[String]>) -> Self {
+        let source_services = Some(sources);
+        Self {
+            source_services,
+            ..self
+        }
+    }
+
+    /// Of these, only the events that are about series, all of them among `series_ids`: an event
+    /// about two series tells of both.
+    #[must_use]
+    pub fn about_only(self, series_ids: Arc<[String]>) -> Self {
+        let series_within = Some(series_ids);
+        Self {
+            series_within,
+            ..self
+        }
     }
 
     /// Whether every event is wanted.
     pub fn is_unfiltered(&self) -> bool {
-        self.event_types.is_empty() && self.series_ids.is_empty()
+        self.event_types.is_empty()
+            && self.series_ids.is_empty()
+            && self.source_services.is_none()
+            && self.series_within.is_none()
     }
 
-    /// Whether an event of this type, about these series, is wanted.
-    pub fn matches(&self, event_type: &EventType, series_ids: &[String]) -> bool {
+    /// Whether an event of this type and source, about these series, is wanted.
+    pub fn matches(
+        &self,
+        event_type: &EventType,
+        source_service: &str,
+        series_ids: &[String],
+    ) -> bool {
         let type_matches = self.event_types.is_empty()
             || (self.any_custom && event_type.is_custom())
             || self
@@ -73,7 +111,27 @@ impl EventFilter {
                 .series_ids
                 .iter()
                 .any(|wanted| series_ids.contains(wanted));
-        type_matches && series_match
+        type_matches && series_match && self.may_see(source_service, series_ids)
+    }
+
+    /// Whether a stored event is wanted; markers never are.
+    pub fn admits(&self, event: &Event) -> bool {
+        let Some(payload) = &event.payload else {
+            return false;
+        };
+        EventType::of(payload).is_some_and(|event_type| {
+            self.matches(&event_type, &event.source_service, &series_of(payload))
+        })
+    }
+
+    fn may_see(&self, source_service: &str, series_ids: &[String]) -> bool {
+        let source_matches = self
+            .source_services()
+            .is_none_or(|sources| sources.iter().any(|source| source == source_service));
+        let is_within = self.series_within().is_none_or(|within| {
+            !series_ids.is_empty() && series_ids.iter().all(|id| within.contains(id))
+        });
+        source_matches && is_within
     }
 
     /// The types asked for by name, or `None` for all.
@@ -90,6 +148,16 @@ impl EventFilter {
     pub fn series_ids(&self) -> Option<&[String]> {
         (!self.series_ids.is_empty()).then_some(&self.series_ids)
     }
+
+    /// The sources whose events may be seen, or `None` for all.
+    pub fn source_services(&self) -> Option<&[String]> {
+        self.source_services.as_deref()
+    }
+
+    /// The series that events have to be about and not go beyond, or `None` for any.
+    pub fn series_within(&self) -> Option<&[String]> {
+        self.series_within.as_deref()
+    }
 }
 
 #[cfg(test)]
@@ -104,9 +172,11 @@ mod tests {
     #[track_caller]
     fn check(types: &[&str], series: &[&str], event: (&str, &[&str]), wanted: bool) {
         let about: Vec<_> = event.1.iter().map(ToString::to_string).collect();
-        let matched = filter(types, series)
-            .unwrap()
-            .matches(&EventType::from_stored(event.0), &about);
+        let matched = filter(types, series).unwrap().matches(
+            &EventType::from_stored(event.0),
+            "Test",
+            &about,
+        );
         assert_eq!(matched, wanted, "{types:?} {series:?} {event:?}");
     }
 
@@ -134,6 +204,25 @@ mod tests {
             true,
         );
         check(&[], &["ICSA"], ("custom:A", &[]), false);
+    }
+
+    #[test]
+    fn what_may_be_seen_bounds_what_is_wanted() {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let kind = EventType::from_stored("ThresholdCrossedEvent");
+        let sees = |filter: &EventFilter, source: &str, series: &[&str]| {
+            filter.matches(&kind, source, &owned(series))
+        };
+        let series = EventFilter::default().about_only(owned(&["ICSA", "UNRATE"]).into());
+        assert!(!series.is_unfiltered());
+        assert!(sees(&series, "Any", &["ICSA"]));
+        assert!(sees(&series, "Any", &["UNRATE", "ICSA"]));
+        assert!(!sees(&series, "Any", &["ICSA", "VIXCLS"]));
+        assert!(!sees(&series, "Any", &[]));
+        let source = EventFilter::default().published_by(owned(&["Shop"]).into());
+        assert!(!source.is_unfiltered());
+        assert!(sees(&source, "Shop", &[]));
+        assert!(!sees(&source, "shop", &[]));
     }
 
     #[test]

@@ -22,29 +22,39 @@ pub(crate) fn check_payload(
 ) -> Result<Vec<String>, Violation> {
     match payload {
         Payload::SeriesCollected(collected) => {
-            check_collected(collected, occurred_at).map_err(|v| v.within("series_collected"))?;
-            Ok(vec![collected.series_id.clone()])
+            check_collected(collected, occurred_at).map_err(|v| v.within("series_collected"))
         }
         Payload::CollectionFailed(failed) => {
-            check_failed(failed).map_err(|v| v.within("collection_failed"))?;
-            Ok(vec![failed.series_id.clone()])
+            check_failed(failed).map_err(|v| v.within("collection_failed"))
         }
         Payload::ThresholdCrossed(crossed) => {
-            check_crossed(crossed).map_err(|v| v.within("threshold_crossed"))?;
+            check_crossed(crossed).map_err(|v| v.within("threshold_crossed"))
+        }
+        Payload::RegimeTransition(transition) => {
+            check_transition(transition).map_err(|v| v.within("regime_transition"))
+        }
+        Payload::Custom(custom) => check_custom(custom).map_err(|v| v.within("custom")),
+        Payload::Heartbeat(_) | Payload::CaughtUp(_) | Payload::FellBehind(_) => Ok(()),
+    }?;
+    Ok(series_of(payload))
+}
+
+/// The series that a payload is about, each once.
+pub(crate) fn series_of(payload: &Payload) -> Vec<String> {
+    match payload {
+        Payload::SeriesCollected(collected) => vec![collected.series_id.clone()],
+        Payload::CollectionFailed(failed) => vec![failed.series_id.clone()],
+        Payload::ThresholdCrossed(crossed) => {
             let mut series: Vec<_> = crossed.inputs.iter().map(|i| i.series_id.clone()).collect();
             series.sort_unstable();
             series.dedup();
-            Ok(series)
+            series
         }
-        Payload::RegimeTransition(transition) => {
-            check_transition(transition).map_err(|v| v.within("regime_transition"))?;
-            Ok(Vec::new())
-        }
-        Payload::Custom(custom) => {
-            check_custom(custom).map_err(|v| v.within("custom"))?;
-            Ok(Vec::new())
-        }
-        Payload::Heartbeat(_) | Payload::CaughtUp(_) | Payload::FellBehind(_) => Ok(Vec::new()),
+        Payload::RegimeTransition(_)
+        | Payload::Custom(_)
+        | Payload::Heartbeat(_)
+        | Payload::CaughtUp(_)
+        | Payload::FellBehind(_) => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use service::config::{
     ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, Settings,
     ShutdownConfig, Sources, TelemetryConfig, Toml, small,
 };
+use service::security::SecurityConfig;
 
 use super::{Backfill, Config, Flags, FredConfig, SeriesSeed};
 use crate::series::Schedule;
@@ -47,14 +48,19 @@ pub fn load(
 }
 
 fn read(reader: &mut Reader) -> Config {
+    let database = DatabaseConfig::read(reader, "collector");
+    let rest = RestConfig::read(reader, 5000);
+    let grpc = GrpcConfig::read(reader, 5001);
+    let addresses = [rest.address, grpc.address];
     Config {
-        database: DatabaseConfig::read(reader, "collector"),
-        rest: RestConfig::read(reader, 5000),
-        grpc: GrpcConfig::read(reader, 5001),
+        database,
+        rest,
+        grpc,
         events: EventsConfig::read(reader, 730),
         fred: fred(reader),
         shutdown: ShutdownConfig::read(reader),
         telemetry: TelemetryConfig::read(reader),
+        security: SecurityConfig::read(reader, addresses),
     }
 }
 

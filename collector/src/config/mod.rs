@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use documented::{Documented, DocumentedFields};
 use secrecy::SecretString;
-use service::Addresses;
 pub use service::config::{
     ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, LogFormat, Problem, RestConfig,
     ShutdownConfig, TelemetryConfig,
 };
+use service::{Addresses, security::SecurityConfig};
 
 pub use flags::{Command, Flags};
 pub use load::{SETTINGS, load};
@@ -38,6 +38,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// `[telemetry]`: what the process tells about itself.
     pub telemetry: TelemetryConfig,
+    /// `[tls]`, `[auth]` and `[security]`: who is let in, and over what.
+    pub security: SecurityConfig,
 }
 
 impl From<&Config> for Addresses {

@@ -14,7 +14,7 @@ use utoipa::{
 
 use service::rest::{
     Problem, ProblemKind,
-    extract::{self, Id, Query, check_limit},
+    extract::{self, Caller, Id, Query, check_limit},
     problems,
 };
 
@@ -86,11 +86,13 @@ impl IntoResponses for Cursors {
 /// In the order of their positions, a page at a time. A cursor or time from which retention has
 /// removed events gets 410 with the first position that remains.
 #[utoipa::path(
-    get, path = "/v1/events", operation_id = "listEvents", tag = "events", params(EventsQuery),
+    get, path = "/v1/events", operation_id = "listEvents", tag = "events",
+    security(("token" = ["read"])), params(EventsQuery),
     responses((status = 200, description = "A page", body = EventsPage), Cursors, Always)
 )]
 pub(super) async fn list(
     State(app): State<App>,
+    Caller(access): Caller,
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<EventsPage>, Problem> {
     let events_max = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
@@ -104,6 +106,7 @@ pub(super) async fn list(
         ));
     }
     let filter = EventFilter::new(query.event_type, query.series_id).map_err(of_parameter)?;
+    let filter = access.narrow(filter).map_err(Problem::from)?;
     let range = Range {
         after_position: query.after_position,
         since: query.since,
@@ -129,10 +132,15 @@ fn of_parameter(violation: Violation) -> Violation {
 /// The event with an id
 #[utoipa::path(
     get, path = "/v1/events/{event_id}", operation_id = "getEvent", tag = "events",
+    security(("token" = ["read"])),
     params(("event_id" = String, Path, description = "ULID")),
     responses((status = 200, description = "The event", body = EventDocument), Parameters, One, Always)
 )]
-pub(super) async fn find(State(app): State<App>, Id(event_id): Id) -> Result<Json<Event>, Problem> {
+pub(super) async fn find(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Id(event_id): Id,
+) -> Result<Json<Event>, Problem> {
     let id = Ulid::from_string(&event_id).map_err(|_| {
         Problem::field(
             ProblemKind::InvalidRequest,
@@ -140,7 +148,8 @@ pub(super) async fn find(State(app): State<App>, Id(event_id): Id) -> Result<Jso
             "is not a ULID (26 characters of Crockford's base 32)",
         )
     })?;
-    let found = app.log.find(id).await?;
+    // What is not theirs is not there, in the same words.
+    let found = app.log.find(id).await?.filter(|event| access.sees(event));
     found.map(Json).ok_or_else(|| {
         Problem::field(
             ProblemKind::NotFound,

@@ -1,12 +1,12 @@
 //! The log as a whole.
 
-use atlas_events::KNOWN_EVENT_TYPES;
+use atlas_events::{EventFilter, KNOWN_EVENT_TYPES};
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use service::rest::Problem;
+use service::rest::{Problem, extract::Caller};
 
 use super::{App, document::Always};
 
@@ -31,15 +31,27 @@ pub(super) struct LogInfo {
     edition: String,
     /// The event types that filters know, besides `custom:<type>`.
     event_types: &'static [&'static str],
+    /// Whether the caller's token is limited: its pages leave other events out, and the times above
+    /// are those of its own.
+    limited: bool,
 }
 
 /// Identity, bounds and storage of the log
 #[utoipa::path(
     get, path = "/v1/log", operation_id = "getLog", tag = "events",
+    security(("token" = ["read"])),
     responses((status = 200, description = "The log", body = LogInfo), Always)
 )]
-pub(super) async fn info(State(app): State<App>) -> Result<Json<LogInfo>, Problem> {
-    let head = app.log.head().await?;
+pub(super) async fn info(
+    State(app): State<App>,
+    Caller(access): Caller,
+) -> Result<Json<LogInfo>, Problem> {
+    let mut head = app.log.head().await?;
+    if access.is_limited() {
+        let own = access.narrow(EventFilter::default())?;
+        head.latest_occurred_at = app.log.latest_occurred_at(&own).await?;
+        head.latest_recorded_at = None;
+    }
     Ok(Json(LogInfo {
         log_id: head.log_id.to_string(),
         first_position: head.first_position,
@@ -49,5 +61,6 @@ pub(super) async fn info(State(app): State<App>) -> Result<Json<LogInfo>, Proble
         earliest_accepted: app.log.earliest_accepted(&head),
         edition: app.log.edition().to_owned(),
         event_types: &KNOWN_EVENT_TYPES,
+        limited: access.is_limited(),
     }))
 }

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use service::rest::{
     Problem, ProblemKind,
-    extract::{self, Id, Query, check_limit},
+    extract::{self, Caller, Id, Query, check_limit},
     rfc3339,
 };
 
@@ -102,15 +102,18 @@ impl From<Vintage> for ObservationView {
 /// Of each date the newest known value, or with `vintages` every value it ever had.
 #[utoipa::path(
     get, path = "/v1/series/{id}/observations", operation_id = "listObservations", tag = "observations",
+    security(("token" = ["read"])),
     params(("id" = String, Path, description = "Id of the series"), ObservationsQuery),
     responses((status = 200, description = "A page", body = ObservationsPage),
         Always, Parameters, One)
 )]
 pub(super) async fn list(
     State(app): State<App>,
+    Caller(access): Caller,
     Id(id): Id,
     Query(query): Query<ObservationsQuery>,
 ) -> Result<Json<ObservationsPage>, Problem> {
+    access.check_derived("SeriesCollectedEvent", [id.as_str()], "id")?;
     let rows_max = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     check_dates(&query)?;
     // One more than asked for tells whether there is a next page.
@@ -209,13 +212,16 @@ async fn check_exists(app: &App, id: &str) -> Result<(), Problem> {
 /// The newest known value of the newest date that has one.
 #[utoipa::path(
     get, path = "/v1/series/{id}/latest", operation_id = "getLatestObservation", tag = "observations",
+    security(("token" = ["read"])),
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The value", body = ObservationView), Always, One)
 )]
 pub(super) async fn latest(
     State(app): State<App>,
+    Caller(access): Caller,
     Id(id): Id,
 ) -> Result<Json<ObservationView>, Problem> {
+    access.check_derived("SeriesCollectedEvent", [id.as_str()], "id")?;
     if let Some(latest) = app.observations.latest(&id).await? {
         return Ok(Json(latest.into()));
     }

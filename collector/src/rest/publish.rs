@@ -19,7 +19,7 @@ use utoipa::{
 
 use service::rest::{
     FieldError, Problem, ProblemKind,
-    extract::{Json, field_of},
+    extract::{Caller, Json, field_of},
     problems,
 };
 
@@ -97,6 +97,7 @@ impl IntoResponses for Publishing {
 /// holds already is not stored again; its receipt names the first position.
 #[utoipa::path(
     post, path = "/v1/events", operation_id = "publishEvents", tag = "events",
+    security(("token" = ["publish"])),
     request_body(content = inline(PublishBody), description = "One event, or `{\"events\": […]}` with 1 to 1,000"),
     responses(
         (status = 201, description = "Stored", body = Receipts),
@@ -106,6 +107,7 @@ impl IntoResponses for Publishing {
 )]
 pub(super) async fn publish(
     State(app): State<App>,
+    Caller(access): Caller,
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Result<(StatusCode, axum::Json<Receipts>), Problem> {
@@ -113,6 +115,7 @@ pub(super) async fn publish(
     let context = TraceContext::of_headers(&headers).or_else(TraceContext::current);
     let context = context.map(|context| context.to_string());
     let drafts = batch.drafts(&app, context.as_deref().unwrap_or_default())?;
+    access.publish(&drafts, |index| batch.path(index, ""))?;
     let ids: Vec<String> = drafts
         .iter()
         .map(|draft| draft.event_id.to_string())

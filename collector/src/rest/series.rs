@@ -9,7 +9,7 @@ use chrono::Utc;
 
 use service::rest::{
     Problem, ProblemKind,
-    extract::{Id, Json},
+    extract::{Caller, Id, Json},
 };
 
 use super::{
@@ -22,10 +22,15 @@ use crate::series::NewSeries;
 /// All series that are collected
 #[utoipa::path(
     get, path = "/v1/series", operation_id = "listSeries", tag = "series",
+    security(("token" = ["read"])),
     responses((status = 200, description = "All series, by id", body = SeriesList), Always)
 )]
-pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<SeriesList>, Problem> {
-    let series = app.registry.list().await?;
+pub(super) async fn list(
+    State(app): State<App>,
+    Caller(access): Caller,
+) -> Result<axum::Json<SeriesList>, Problem> {
+    let mut series = app.registry.list().await?;
+    series.retain(|series| access.has_series(&series.id));
     let series = series.into_iter().map(SeriesView::from).collect();
     Ok(axum::Json(SeriesList { series }))
 }
@@ -34,7 +39,8 @@ pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<SeriesList
 ///
 /// FRED is asked what the series is; its observations are collected soon after.
 #[utoipa::path(
-    post, path = "/v1/series", operation_id = "addSeries", tag = "series", request_body = AddSeries,
+    post, path = "/v1/series", operation_id = "addSeries", tag = "series",
+    security(("token" = ["admin"])), request_body = AddSeries,
     responses(
         (status = 201, description = "Added", body = SeriesView,
             headers(("location" = String, description = "Path of the series"))),
@@ -43,8 +49,10 @@ pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<SeriesList
 )]
 pub(super) async fn add(
     State(app): State<App>,
+    Caller(access): Caller,
     Json(body): Json<AddSeries>,
 ) -> Result<Response, Problem> {
+    access.check_series(&body.id, "id")?;
     check_collects(&app)?;
     let backfill = body.backfill.unwrap_or_default();
     let new = NewSeries {
@@ -64,28 +72,34 @@ pub(super) async fn add(
 /// One series
 #[utoipa::path(
     get, path = "/v1/series/{id}", operation_id = "getSeries", tag = "series",
+    security(("token" = ["read"])),
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The series", body = SeriesView), Always, One)
 )]
 pub(super) async fn get(
     State(app): State<App>,
+    Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<SeriesView>, Problem> {
+    access.check_series(&id, "id")?;
     Ok(axum::Json(app.registry.get(&id).await?.into()))
 }
 
 /// Change the schedule of a series
 #[utoipa::path(
-    patch, path = "/v1/series/{id}", operation_id = "changeSeries", tag = "series", request_body = ChangeSeries,
+    patch, path = "/v1/series/{id}", operation_id = "changeSeries", tag = "series",
+    security(("token" = ["admin"])), request_body = ChangeSeries,
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The series as it is now", body = SeriesView),
         Always, Body, One)
 )]
 pub(super) async fn change(
     State(app): State<App>,
+    Caller(access): Caller,
     Id(id): Id,
     Json(body): Json<ChangeSeries>,
 ) -> Result<axum::Json<SeriesView>, Problem> {
+    access.check_series(&id, "id")?;
     let schedule = body.schedule.as_deref();
     let changed = app.registry.set_schedule(&id, schedule).await?;
     Ok(axum::Json(changed.into()))
@@ -96,10 +110,16 @@ pub(super) async fn change(
 /// Its events and observations stay.
 #[utoipa::path(
     delete, path = "/v1/series/{id}", operation_id = "deleteSeries", tag = "series",
+    security(("token" = ["admin"])),
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 204, description = "It is not collected any more"), Always, One)
 )]
-pub(super) async fn delete(State(app): State<App>, Id(id): Id) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    access.check_series(&id, "id")?;
     app.registry.delete(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -107,14 +127,17 @@ pub(super) async fn delete(State(app): State<App>, Id(id): Id) -> Result<StatusC
 /// Suspend the schedule of a series
 #[utoipa::path(
     post, path = "/v1/series/{id}/pause", operation_id = "pauseSeries", tag = "series",
+    security(("token" = ["admin"])),
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The series as it is now", body = SeriesView),
         Always, One)
 )]
 pub(super) async fn pause(
     State(app): State<App>,
+    Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<SeriesView>, Problem> {
+    access.check_series(&id, "id")?;
     Ok(axum::Json(app.registry.pause(&id).await?.into()))
 }
 
@@ -123,14 +146,17 @@ pub(super) async fn pause(
 /// What was missed is collected soon.
 #[utoipa::path(
     post, path = "/v1/series/{id}/resume", operation_id = "resumeSeries", tag = "series",
+    security(("token" = ["admin"])),
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "The series as it is now", body = SeriesView),
         Always, One)
 )]
 pub(super) async fn resume(
     State(app): State<App>,
+    Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<SeriesView>, Problem> {
+    access.check_series(&id, "id")?;
     Ok(axum::Json(app.registry.resume(&id).await?.into()))
 }
 
@@ -139,14 +165,17 @@ pub(super) async fn resume(
 /// Paused or not. Answers once what is new has been stored, which takes as long as FRED takes.
 #[utoipa::path(
     post, path = "/v1/series/{id}/collect", operation_id = "collectSeries", tag = "series",
+    security(("token" = ["admin"])),
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "What it brought", body = CollectedView),
         Always, One, Source)
 )]
 pub(super) async fn collect(
     State(app): State<App>,
+    Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<CollectedView>, Problem> {
+    access.check_series(&id, "id")?;
     app.registry.get(&id).await?;
     check_collects(&app)?;
     Ok(axum::Json(app.registry.collect_now(&id).await?.into()))
@@ -157,16 +186,19 @@ pub(super) async fn collect(
 /// Nothing is collected twice. Answers once what is new has been stored, which for a long past takes
 /// minutes; the collection is made also if the answer is not awaited.
 #[utoipa::path(
-    post, path = "/v1/series/{id}/backfill", operation_id = "backfillSeries", tag = "series", request_body = BackfillSeries,
+    post, path = "/v1/series/{id}/backfill", operation_id = "backfillSeries", tag = "series",
+    security(("token" = ["admin"])), request_body = BackfillSeries,
     params(("id" = String, Path, description = "Id of the series")),
     responses((status = 200, description = "What it brought", body = CollectedView),
         Always, Body, One, Source)
 )]
 pub(super) async fn backfill(
     State(app): State<App>,
+    Caller(access): Caller,
     Id(id): Id,
     Json(body): Json<BackfillSeries>,
 ) -> Result<axum::Json<CollectedView>, Problem> {
+    access.check_series(&id, "id")?;
     app.registry.get(&id).await?;
     check_collects(&app)?;
     let from = body.from.first_date(Utc::now().date_naive());

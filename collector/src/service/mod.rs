@@ -7,8 +7,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use event_log::EventLog;
+use event_stream::MoreServices;
 use metrics_exporter_prometheus::PrometheusHandle;
-use service::{Addresses, Parts};
+use service::{Addresses, Parts, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ pub struct Service {
     rest: (TcpListener, Router),
     grpc: (TcpListener, event_stream::StreamConfig),
     addresses: Addresses,
+    security: Security,
     log: EventLog,
     pool: sqlx::PgPool,
     registry: SeriesRegistry,
@@ -67,6 +69,11 @@ impl Service {
         self.addresses.grpc
     }
 
+    /// Who is let in, and over what.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
     /// The collector's log, for those who follow it in the same process.
     pub fn log(&self) -> EventLog {
         self.log.clone()
@@ -98,13 +105,17 @@ impl Service {
             metrics,
             drain,
             stop,
+            security,
             ..
         } = self;
         let mut parts = Parts::new(stop.clone());
         let (listener, router) = rest;
-        parts.serve_rest(listener, router);
+        parts.serve_rest(security.accept_rest(listener), router);
         let (listener, config) = grpc;
-        let grpc = event_stream::serve(listener, log.clone(), config, stop.clone());
+        let incoming = security.accept_grpc(listener).into_stream();
+        let more = MoreServices::default();
+        let grpc = event_stream::serve_on(incoming, log.clone(), config, more, stop.clone());
+        security.watch(&mut parts);
         parts.spawn("gRPC", async move { Ok(grpc.await?) });
         parts.keep_up(metrics);
         if let Some(worker) = worker {

@@ -7,7 +7,7 @@ use chrono::Utc;
 use event_log::EventLog;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
-use service::{Listeners, rest::Operation};
+use service::{Listeners, Security, rest::Operation};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -42,6 +42,7 @@ impl Service {
             .map_err(service::StartError::from)?;
         let projection = CountPublished::before(ObservationProjection);
         let log = service::open_log(&pool, &config.events, Some(Arc::new(projection))).await?;
+        let security = Security::open(&config.security, &pool, METRICS_PREFIX).await?;
         let collects = config.fred.api_key.is_some();
         telemetry::prepare("fred");
         let registry = registry(&config.fred, &pool, &log)?;
@@ -64,12 +65,16 @@ impl Service {
             log: log.clone(),
             metrics: metrics.clone(),
             metrics_prefix: METRICS_PREFIX,
+            security: security.clone(),
             stopping: stop.clone(),
         };
         let streams = event_stream::StreamConfig {
             metrics_prefix: METRICS_PREFIX.to_owned(),
             subscriptions_max: config.grpc.subscriptions_max,
             stream_age_max: config.grpc.stream_age_max,
+            reflection: config.grpc.reflection,
+            gate: security.gate.clone(),
+            audit: Some(security.audit_log()),
             ..event_stream::StreamConfig::default()
         };
         Ok(Self {
@@ -79,6 +84,7 @@ impl Service {
             ),
             grpc: (listeners.grpc, streams),
             addresses,
+            security,
             log,
             pool,
             registry,

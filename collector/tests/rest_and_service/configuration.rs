@@ -69,7 +69,8 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let path = file(
         "precedence",
         "[grpc]\nport = 1\naddress = \"0.0.0.0:9\"\n[events]\nretention_days = 1\n\
-         poll_interval_milliseconds = 100\n[shutdown]\ndrain_seconds = 1",
+         poll_interval_milliseconds = 100\n[shutdown]\ndrain_seconds = 1\n\
+         [security]\nallow_insecure = true",
     );
     let config = check(
         &["--config", &path, "--set", "grpc.port=3"],

@@ -8,12 +8,13 @@ use test_support::TestDatabase;
 
 use crate::harness::Collector;
 
-const ROUTES: [&str; 18] = [
+const ROUTES: [&str; 19] = [
     "delete /v1/series/{id}",
     "get /healthz",
     "get /metrics",
     "get /openapi.json",
     "get /readyz",
+    "get /v1/audit",
     "get /v1/events",
     "get /v1/events/{event_id}",
     "get /v1/log",

@@ -21,6 +21,11 @@ impl Cursor {
         }
     }
 
+    /// From now on positions may be left out: what the client's token does not extend to.
+    pub(crate) fn allow_gaps(&mut self) {
+        self.gapless = false;
+    }
+
     /// Everything that the stream should hold was received up to here. `None` while the stream has
     /// not told where a seek led to.
     pub(crate) fn position(&self) -> Option<u64> {

@@ -143,6 +143,9 @@ impl Reader {
     async fn follow(&mut self, failures: &mut u32) -> Result<Infallible, Fault> {
         let log = self.source.origin.state().await;
         let log = log.map_err(|fault| self.fault(fault, None))?;
+        if log.limited {
+            self.cursor.allow_gaps();
+        }
         let mut feed = self.subscribe(log).await?;
         self.state.connected(log.log_id);
         info!(source = %self.source.name, log_id = %log.log_id, after = self.cursor.position(), "following");

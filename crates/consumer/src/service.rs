@@ -85,6 +85,7 @@ impl ParkedEvents for ParkedEventsService {
         &self,
         request: Request<RetryParkedEventsRequest>,
     ) -> Result<Response<RetryParkedEventsResponse>, Status> {
+        note(&request, |request| format!("{:?}", request.filter));
         let request = request.into_inner();
         let filter = required_filter(request.filter).map_err(invalid)?;
         let wait = match request.wait {
@@ -106,6 +107,7 @@ impl ParkedEvents for ParkedEventsService {
         &self,
         request: Request<DiscardParkedEventsRequest>,
     ) -> Result<Response<DiscardParkedEventsResponse>, Status> {
+        note(&request, |request| format!("{:?}", request.filter));
         let filter = required_filter(request.into_inner().filter).map_err(invalid)?;
         let discarded = self.0.discard(&filter).await.map_err(refuse)?;
         Ok(Response::new(DiscardParkedEventsResponse { discarded }))
@@ -126,6 +128,7 @@ impl Checkpoints for CheckpointsService {
         &self,
         request: Request<ResetCheckpointRequest>,
     ) -> Result<Response<ResetCheckpointResponse>, Status> {
+        note(&request, |request| format!("{request:?}"));
         let request = request.into_inner();
         let source = Some(request.source.as_str()).filter(|source| !source.is_empty());
         let to = target(request.target).map_err(invalid)?;
@@ -134,6 +137,13 @@ impl Checkpoints for CheckpointsService {
         let is_meant = |told: &wire::Checkpoint| source.is_none_or(|source| told.source == source);
         let checkpoints = checkpoints.into_iter().filter(is_meant).collect();
         Ok(Response::new(ResetCheckpointResponse { checkpoints }))
+    }
+}
+
+/// Says for the audit log what is asked for.
+fn note<T>(request: &Request<T>, told: impl FnOnce(&T) -> String) {
+    if let Some(caller) = request.extensions().get::<access::Caller>() {
+        caller.note(told(request.get_ref()));
     }
 }
 

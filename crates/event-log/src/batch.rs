@@ -24,6 +24,8 @@ struct Entry {
     position: u64,
     frame_end: usize,
     event_type: EventType,
+    /// Shared by a run of events of one source.
+    source_service: Arc<str>,
     series_ids: Vec<String>,
 }
 
@@ -66,7 +68,7 @@ impl Batch {
                 position,
                 recorded_at,
                 &draft.encoded,
-                event_type,
+                (event_type, &draft.source_service),
                 series_ids,
             );
             if builder.frames.len() >= BATCH_BYTES_MAX {
@@ -82,8 +84,8 @@ impl Batch {
         let mut frame_start = 0;
         let mut count = 0;
         for entry in &self.entries {
-            let wanted =
-                entry.position > after && filter.matches(&entry.event_type, &entry.series_ids);
+            let wanted = entry.position > after
+                && filter.matches(&entry.event_type, &entry.source_service, &entry.series_ids);
             if wanted {
                 out.put_slice(&self.frames[frame_start..entry.frame_end]);
                 count += 1;
@@ -179,14 +181,21 @@ impl BatchBuilder {
         position: u64,
         recorded_at: DateTime<Utc>,
         encoded: &[u8],
-        event_type: EventType,
+        (event_type, source_service): (EventType, &str),
         series_ids: Vec<String>,
     ) {
+        let source_service = match self.entries.last() {
+            Some(last) if &*last.source_service == source_service => {
+                Arc::clone(&last.source_service)
+            }
+            _ => source_service.into(),
+        };
         self.frames.push(position, recorded_at, encoded);
         self.entries.push(Entry {
             position,
             frame_end: self.frames.len(),
             event_type,
+            source_service,
             series_ids,
         });
     }

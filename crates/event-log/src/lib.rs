@@ -20,6 +20,7 @@ mod find;
 mod follow;
 mod head;
 mod insert;
+mod latest;
 mod log;
 mod nodelay;
 mod range;

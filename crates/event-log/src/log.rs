@@ -435,6 +435,20 @@ impl EventLog {
         Ok(Some(event))
     }
 
+    /// The latest `occurred_at` of the events that a filter wants; `None` if there are none.
+    ///
+    /// # Errors
+    /// [`LogError::Database`].
+    pub async fn latest_occurred_at(
+        &self,
+        filter: &EventFilter,
+    ) -> Result<Option<DateTime<Utc>>, LogError> {
+        if filter.is_unfiltered() {
+            return Ok(self.head().await?.latest_occurred_at);
+        }
+        crate::latest::occurred_at(&self.0.pool, filter).await
+    }
+
     /// Applies retention now.
     ///
     /// # Errors

@@ -97,6 +97,8 @@ async fn select(
                    and ($5::text[] is null or event_type = any($5)
                         or ($6 and event_type like 'custom:%'))
                    and ($7::text[] is null or series_ids && $7)
+                   and ($10::text[] is null or source_service = any($10))
+                   and ($11::text[] is null or (series_ids <@ $11 and series_ids <> '{}'))
                order by position
                limit $8
            ) as wanted
@@ -111,6 +113,8 @@ async fn select(
         filter.series_ids(),
         stored(PAGE_EVENTS_MAX),
         BATCH_BYTES_MAX as i64,
+        filter.source_services(),
+        filter.series_within(),
     )
     .fetch_all(pool)
     .await?;
@@ -153,9 +157,9 @@ pub(crate) async fn batch(
     window: Window,
 ) -> Result<Option<Batch>, LogError> {
     let rows = sqlx::query!(
-        r#"select position, recorded_at, event_type, series_ids, encoded
+        r#"select position, recorded_at, event_type, source_service, series_ids, encoded
            from (
-               select position, recorded_at, event_type, series_ids, encoded,
+               select position, recorded_at, event_type, source_service, series_ids, encoded,
                       sum(octet_length(encoded)) over (order by position) - octet_length(encoded)
                           as bytes_before
                from events
@@ -186,7 +190,7 @@ pub(crate) async fn batch(
             position(row.position),
             row.recorded_at,
             &row.encoded,
-            EventType::from_stored(&row.event_type),
+            (EventType::from_stored(&row.event_type), &row.source_service),
             row.series_ids.unwrap_or_default(),
         );
     }

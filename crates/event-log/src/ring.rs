@@ -140,7 +140,13 @@ mod tests {
         let mut builder = BatchBuilder::default();
         for position in positions {
             let event_type = EventType::from_stored("custom:Test");
-            builder.push(position, Utc::now(), &[0; 100], event_type, Vec::new());
+            builder.push(
+                position,
+                Utc::now(),
+                &[0; 100],
+                (event_type, "Test"),
+                Vec::new(),
+            );
         }
         builder.finish().unwrap()
     }

@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use access::Access;
 use atlas_events::{
     PublishReceipt, PublishRefusal, PublishRequest, PublishResponse, PublishStreamResponse,
     publish_stream_response::Outcome,
@@ -30,15 +31,22 @@ enum Request {
 /// those stored with it are answered along with it, at the cost of one wake-up.
 pub(crate) struct Acknowledgements<S> {
     requests: Option<S>,
+    access: Access,
     cause: Option<TraceContext>,
     service: PublisherService,
     queued: VecDeque<Request>,
 }
 
 impl<S> Acknowledgements<S> {
-    pub(crate) fn new(requests: S, cause: Option<TraceContext>, service: PublisherService) -> Self {
+    /// Of a client with an access, for a cause.
+    pub(crate) fn new(
+        requests: S,
+        (access, cause): (Access, Option<TraceContext>),
+        service: PublisherService,
+    ) -> Self {
         Self {
             requests: Some(requests),
+            access,
             cause,
             service,
             queued: VecDeque::new(),
@@ -70,7 +78,7 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
     fn enqueue(&self, request: PublishRequest) -> Request {
         let (tracing, cause) = (&self.service.tracing, self.cause.as_ref());
         let span = tracing.publish_of_stream(cause, request.events.len());
-        match self.service.enqueue(request, cause, span) {
+        match self.service.enqueue(request, (&self.access, cause), span) {
             Ok(queued) => Request::Storing(queued),
             Err(refusal) => Request::Refused(refusal.into_message()),
         }

@@ -1,5 +1,6 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use access::{AuditLog, Gate};
 use atlas_events::Clock;
 
 /// How the gRPC services of a log work.
@@ -18,6 +19,12 @@ pub struct StreamConfig {
     pub stream_age_max: Option<Duration>,
     /// How often connections are asked whether they live, and how long they may take to answer.
     pub keepalive: (Duration, Duration),
+    /// How clients are told apart.
+    pub gate: Gate,
+    /// Where administrative actions are recorded, if anywhere.
+    pub audit: Option<Arc<dyn AuditLog>>,
+    /// Whether clients can ask what is served and what its messages are.
+    pub reflection: bool,
     /// The present.
     pub clock: Clock,
 }
@@ -30,6 +37,9 @@ impl Default for StreamConfig {
             unacknowledged_max: 1_024,
             stream_age_max: Some(Duration::from_secs(3_600)),
             keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
+            gate: Gate::Open,
+            audit: None,
+            reflection: true,
             clock: Clock::system(),
         }
     }

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use atlas_events::{Clock, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation};
+use access::{Access, Denied};
+use atlas_events::{
+    Clock, EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation,
+};
 use event_log::{EventLog, Follower, RangeRead};
 use futures::{Stream, future::BoxFuture, stream};
 use http::{Request, Response};
@@ -19,6 +22,7 @@ use tower::Service;
 use crate::{
     consumers::{Admission, Consumers},
     frames::{self, Frame},
+    guard::{self, Leave},
     request::{Range, Start, Subscribe},
     status::Refusal,
     subscription::Subscription,
@@ -66,28 +70,35 @@ impl Service<Request<Body>> for EventStreamService {
 }
 
 async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let access = guard::access(request.extensions());
     match request.uri().path() {
         "/atlas.events.EventStream/SubscribeToEvents" => {
             let request: SubscriptionRequest = frames::read_message(request).await?;
             let metrics = Arc::clone(&server.metrics);
-            let subscription = subscribe(server, request).await.map_err(|refusal| {
-                metrics.refused("SubscribeToEvents", refusal.reason());
-                refusal.into_status()
-            })?;
+            let subscription = subscribe(server, access, request)
+                .await
+                .map_err(|refusal| {
+                    metrics.refused("SubscribeToEvents", refusal.reason());
+                    refusal.into_status()
+                })?;
             Ok(frames::response(subscription.into_frames()))
         }
         "/atlas.events.EventStream/GetEventsSince" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
-            range(server, "GetEventsSince", Range::since(request)).await
+            range(server, access, "GetEventsSince", Range::since(request)).await
         }
         "/atlas.events.EventStream/GetEventsBetween" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
-            range(server, "GetEventsBetween", Range::between(request)).await
+            range(server, access, "GetEventsBetween", Range::between(request)).await
         }
         "/atlas.events.EventStream/GetLatestEventTime" => {
             let answer = tower::service_fn(move |_: tonic::Request<()>| {
-                let server = Arc::clone(&server);
-                async move { latest_event_time(&server).await.map(tonic::Response::new) }
+                let (server, access) = (Arc::clone(&server), access.clone());
+                async move {
+                    latest_event_time(&server, &access)
+                        .await
+                        .map(tonic::Response::new)
+                }
             });
             let codec = ProstCodec::<Timestamp, ()>::default();
             Ok(tonic::server::Grpc::new(codec).unary(answer, request).await)
@@ -98,6 +109,7 @@ async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<B
 
 async fn subscribe(
     server: Arc<Server>,
+    access: Access,
     request: SubscriptionRequest,
 ) -> Result<Subscription, Refusal> {
     let request = Subscribe::try_from(request).map_err(Refusal::invalid)?;
@@ -107,22 +119,20 @@ async fn subscribe(
         let refusal = Refusal::new(Code::FailedPrecondition, "OTHER_LOG", message);
         return Err(refusal.at("log_id").with("log_id", log_id));
     }
-    let follower = follow(&server.log, request.start, request.filter).await?;
+    let filter = access.narrow(request.filter).map_err(Refusal::denied)?;
+    let leave = Leave::of(access)?;
+    let follower = follow(&server.log, request.start, filter).await?;
     let admission = admit(&server, &request.consumer, follower.cursor())?;
     Ok(Subscription::new(
         server,
         follower,
         request.heartbeat_interval,
-        admission,
+        (admission, leave),
         Delivering::to(request.consumer),
     ))
 }
 
-async fn follow(
-    log: &EventLog,
-    start: Start,
-    filter: atlas_events::EventFilter,
-) -> Result<Follower, Refusal> {
+async fn follow(log: &EventLog, start: Start, filter: EventFilter) -> Result<Follower, Refusal> {
     match start {
         Start::After(position) => log.follow_after(position, filter).await,
         Start::Since(time) => log.follow_since(time, filter).await,
@@ -132,7 +142,8 @@ async fn follow(
 }
 
 fn admit(server: &Server, consumer: &str, cursor: Arc<AtomicU64>) -> Result<Admission, Refusal> {
-    server.consumers.admit(consumer, cursor).ok_or_else(|| {
+    let admitted = server.consumers.admit(consumer, cursor);
+    admitted.ok_or_else(|| {
         let message = "too many streams are open; try again later";
         Refusal::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
     })
@@ -140,62 +151,83 @@ fn admit(server: &Server, consumer: &str, cursor: Arc<AtomicU64>) -> Result<Admi
 
 async fn range(
     server: Arc<Server>,
+    access: Access,
     method: &'static str,
     range: Result<Range, Violation>,
 ) -> Result<Response<Body>, Status> {
-    let begun = begin_range(&server, range).await.map_err(|refusal| {
-        server.metrics.refused(method, refusal.reason());
-        refusal.into_status()
-    });
-    let (read, admission) = begun?;
-    Ok(frames::response(range_frames(server, read, admission)))
+    let begun = begin_range(&server, access, range)
+        .await
+        .map_err(|refusal| {
+            server.metrics.refused(method, refusal.reason());
+            refusal.into_status()
+        });
+    let (read, held) = begun?;
+    let frames = range_frames(server, read, held);
+    Ok(frames::response(frames))
 }
 
 async fn begin_range(
     server: &Server,
+    access: Access,
     range: Result<Range, Violation>,
-) -> Result<(RangeRead, Admission), Refusal> {
+) -> Result<(RangeRead, (Admission, Leave)), Refusal> {
     let range = range.map_err(Refusal::invalid)?;
+    let filter = access.narrow(range.filter).map_err(Refusal::denied)?;
+    let leave = Leave::of(access)?;
     let read = server
         .log
-        .read_between(range.since, range.before, range.filter)
+        .read_between(range.since, range.before, filter)
         .await
         .map_err(|failure| Refusal::from_read(failure, "starting a range read"))?;
     // Without a name its lag is not told, so that there is no cursor to look at.
     let admission = admit(server, "", Arc::default())?;
-    Ok((read, admission))
+    Ok((read, (admission, leave)))
 }
 
 /// The frames of a range read; the last are trailers.
 fn range_frames(
     server: Arc<Server>,
     read: RangeRead,
-    admission: Admission,
+    held: (Admission, Leave),
 ) -> impl Stream<Item = Frame> + Send {
-    stream::unfold(Some((read, admission)), move |reading| {
+    stream::unfold(Some((read, held)), move |reading| {
         let (stop, metrics) = (server.stop.clone(), Arc::clone(&server.metrics));
         async move {
-            let (mut read, admission) = reading?;
-            let status = match stop.run_until_cancelled(read.next()).await {
-                Some(Ok(Some(delivery))) => {
-                    metrics.sent(delivery.count, delivery.frames.len());
-                    return Some((Frame::data(delivery.frames), Some((read, admission))));
-                }
-                Some(Ok(None)) => Status::ok(""),
-                Some(Err(failure)) => Refusal::from_read(failure, "reading a range").into_status(),
-                None => Refusal::new(Code::Unavailable, "SHUTTING_DOWN", "the server is stopping")
-                    .into_status(),
+            let (mut read, (admission, mut leave)) = reading?;
+            let stopping =
+                || Refusal::new(Code::Unavailable, "SHUTTING_DOWN", "the server is stopping");
+            let end = tokio::select! {
+                biased;
+                () = stop.cancelled() => Some(stopping()),
+                () = &mut leave.ended => Some(Refusal::denied(Denied::Ended)),
+                next = read.next() => match next {
+                    Ok(Some(delivery)) => {
+                        metrics.sent(delivery.count, delivery.frames.len());
+                        let reading = Some((read, (admission, leave)));
+                        return Some((Frame::data(delivery.frames), reading));
+                    }
+                    Ok(None) => None,
+                    Err(failure) => Some(Refusal::from_read(failure, "reading a range")),
+                },
             };
+            let status = end.map_or_else(|| Status::ok(""), Refusal::into_status);
             Some((frames::trailers(&status), None))
         }
     })
 }
 
-async fn latest_event_time(server: &Server) -> Result<Timestamp, Status> {
-    let head = server.log.head().await;
-    let head =
-        head.map_err(|failure| Refusal::from_read(failure, "reading the head").into_status())?;
-    head.latest_occurred_at.map(Timestamp::from).ok_or_else(|| {
-        Refusal::new(Code::NotFound, "LOG_EMPTY", "the log holds no events yet").into_status()
+async fn latest_event_time(server: &Server, access: &Access) -> Result<Timestamp, Status> {
+    let filter = access
+        .narrow(EventFilter::default())
+        .map_err(|denied| Refusal::denied(denied).into_status())?;
+    let latest = server.log.latest_occurred_at(&filter).await;
+    let latest = latest
+        .map_err(|failure| Refusal::from_read(failure, "reading the latest time").into_status())?;
+    latest.map(Timestamp::from).ok_or_else(|| {
+        let message = match access.is_limited() {
+            true => "the log holds no events of yours yet",
+            false => "the log holds no events yet",
+        };
+        Refusal::new(Code::NotFound, "LOG_EMPTY", message).into_status()
     })
 }

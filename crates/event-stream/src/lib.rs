@@ -2,14 +2,15 @@
 //! `EventLog`, with health and reflection. This crate knows no SQL.
 //!
 //! Where to change what: what a subscription sends in `subscription`, how bytes reach HTTP/2 in
-//! `frames`, what errors look like on the wire in `status`, what is traced in `trace`, metrics in
-//! `telemetry` and, of named consumers, in `consumers`.
+//! `frames`, who may make which call in `guard`, what errors look like on the wire in `status`, what
+//! is traced in `trace`, metrics in `telemetry` and, of named consumers, in `consumers`.
 
 mod acknowledgements;
 mod config;
 mod consumers;
 mod event_stream;
 mod frames;
+mod guard;
 mod log_info;
 mod publisher;
 mod request;
@@ -20,5 +21,6 @@ mod telemetry;
 mod trace;
 
 pub use config::StreamConfig;
-pub use serve::{MoreServices, ServeError, serve, serve_with};
+pub use guard::{RULES, Rule};
+pub use serve::{MoreServices, ServeError, serve, serve_on, serve_with};
 pub use telemetry::describe_metrics;

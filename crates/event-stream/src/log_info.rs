@@ -1,14 +1,14 @@
 //! The `EventLog` service: what a log is and holds.
 
 use atlas_events::{
-    FindEventRequest, FindEventResponse, GetLogInfoRequest, GetLogInfoResponse, KNOWN_EVENT_TYPES,
-    Violation, event_log_server,
+    EventFilter, FindEventRequest, FindEventResponse, GetLogInfoRequest, GetLogInfoResponse,
+    KNOWN_EVENT_TYPES, Violation, event_log_server,
 };
 use event_log::EventLog;
 use tonic::{Code, Request, Response, Status};
 use ulid::Ulid;
 
-use crate::status::Refusal;
+use crate::{guard, status::Refusal};
 
 #[derive(Debug)]
 pub(crate) struct LogInfoService(pub(crate) EventLog);
@@ -17,12 +17,20 @@ pub(crate) struct LogInfoService(pub(crate) EventLog);
 impl event_log_server::EventLog for LogInfoService {
     async fn get_log_info(
         &self,
-        _: Request<GetLogInfoRequest>,
+        request: Request<GetLogInfoRequest>,
     ) -> Result<Response<GetLogInfoResponse>, Status> {
+        let access = guard::access(request.extensions());
+        let failed =
+            |failure| Refusal::from_read(failure, "reading the head of the log").into_status();
         let log = &self.0;
-        let head = log.head().await.map_err(|failure| {
-            Refusal::from_read(failure, "reading the head of the log").into_status()
-        })?;
+        let mut head = log.head().await.map_err(failed)?;
+        if access.is_limited() {
+            let own = access.narrow(EventFilter::default());
+            let own = own.map_err(|denied| Refusal::denied(denied).into_status())?;
+            head.latest_occurred_at = log.latest_occurred_at(&own).await.map_err(failed)?;
+            // Times of others' events are theirs; the positions are what cursors need.
+            head.latest_recorded_at = None;
+        }
         Ok(Response::new(GetLogInfoResponse {
             log_id: log.log_id().to_string(),
             first_position: head.first_position,
@@ -32,6 +40,7 @@ impl event_log_server::EventLog for LogInfoService {
             earliest_accepted: Some(log.earliest_accepted(&head).into()),
             edition: log.edition().to_owned(),
             event_types: KNOWN_EVENT_TYPES.map(str::to_owned).to_vec(),
+            limited: access.is_limited(),
         }))
     }
 
@@ -39,6 +48,7 @@ impl event_log_server::EventLog for LogInfoService {
         &self,
         request: Request<FindEventRequest>,
     ) -> Result<Response<FindEventResponse>, Status> {
+        let access = guard::access(request.extensions());
         let text = request.into_inner().event_id;
         let event_id = Ulid::from_string(&text).map_err(|_| {
             Refusal::invalid(Violation::new("event_id", "is not a ULID")).into_status()
@@ -46,7 +56,8 @@ impl event_log_server::EventLog for LogInfoService {
         let found = self.0.find(event_id).await.map_err(|failure| {
             Refusal::from_read(failure, "finding an event by its id").into_status()
         })?;
-        match found {
+        // What is not theirs is not there, in the same words.
+        match found.filter(|event| access.sees(event)) {
             Some(event) => Ok(Response::new(FindEventResponse { event: Some(event) })),
             None => {
                 let message = format!("the log holds no event {event_id}");

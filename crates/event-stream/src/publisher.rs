@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use access::{Access, Denied};
 use atlas_events::{
     BATCH_EVENTS_MAX, Draft, MESSAGE_BYTES_MAX, PublishRequest, PublishResponse,
     PublishStreamResponse, Violation,
@@ -27,6 +28,7 @@ use tracing::Span;
 
 use crate::{
     acknowledgements::{Acknowledgements, response},
+    guard::{self, Leave},
     status::{Refusal, message_too_large, too_large},
     telemetry::StreamMetrics,
     trace::{self, Tracing},
@@ -53,13 +55,17 @@ impl PublisherService {
     pub(crate) fn enqueue(
         &self,
         mut request: PublishRequest,
-        cause: Option<&TraceContext>,
+        (access, cause): (&Access, Option<&TraceContext>),
         span: Span,
     ) -> Result<Queued, Refusal> {
         let taken_in = Instant::now();
         let context = trace::stored_context(cause, &span);
         trace::complete(&mut request.events, context.as_deref());
-        let drafts = self.check(request).inspect_err(|refusal| {
+        let granted = self.check(request).and_then(|drafts| {
+            let granted = access.publish(&drafts, |index| format!("events[{index}]"));
+            granted.map(|()| drafts).map_err(Refusal::denied)
+        });
+        let drafts = granted.inspect_err(|refusal| {
             trace_context::failed(&span, &refusal.reason());
             self.count(refusal);
         })?;
@@ -126,11 +132,12 @@ impl EventPublisher for PublisherService {
         &self,
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
+        let access = guard::access(request.extensions());
         let cause = trace::cause_of(request.metadata());
         let request = request.into_inner();
         let span = self.tracing.publish(cause.as_ref(), request.events.len());
         let queued = self
-            .enqueue(request, cause.as_ref(), span)
+            .enqueue(request, (&access, cause.as_ref()), span)
             .map_err(Refusal::into_status)?;
         let stored = queued.pending.await;
         let response = self
@@ -145,13 +152,25 @@ impl EventPublisher for PublisherService {
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let stop = self.stop.clone();
         let cause = trace::cause_of(request.metadata());
+        let access = guard::access(request.extensions());
+        let Leave { place, ended } = Leave::of(access.clone()).map_err(Refusal::into_status)?;
+        let has_ended = CancellationToken::new();
+        let ended = {
+            let has_ended = has_ended.clone();
+            ended.map(move |()| has_ended.cancel())
+        };
         // A publisher that has nothing to send would keep its connection open for ever.
-        let requests = request
-            .into_inner()
-            .map_err(too_large)
-            .take_until(stop.clone().cancelled_owned().boxed());
-        let ending = stream::once(async move { stop.is_cancelled().then(|| Err(stopping())) });
-        let acknowledgements = Acknowledgements::new(requests, cause, self.clone());
+        let until = future::select(stop.clone().cancelled_owned().boxed(), ended);
+        let requests = request.into_inner().map_err(too_large).take_until(until);
+        let ending = stream::once(async move {
+            let _held_until_here = place;
+            match (has_ended.is_cancelled(), stop.is_cancelled()) {
+                (true, _) => Some(Err(Refusal::denied(Denied::Ended).into_status())),
+                (false, true) => Some(Err(stopping())),
+                (false, false) => None,
+            }
+        });
+        let acknowledgements = Acknowledgements::new(requests, (access, cause), self.clone());
         Ok(Response::new(Box::pin(
             acknowledgements.chain(ending.filter_map(future::ready)),
         )))

@@ -1,15 +1,22 @@
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc};
 
 use atlas_events::{FILE_DESCRIPTOR_SET, event_log_server::EventLogServer};
 use event_log::EventLog;
-use tokio::net::TcpListener;
+use futures::Stream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     body::Body,
     codegen::Service,
     server::NamedService,
     service::Routes,
-    transport::{Server as Transport, server::TcpIncoming},
+    transport::{
+        Server as Transport,
+        server::{Connected, TcpIncoming},
+    },
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -17,6 +24,7 @@ use crate::{
     StreamConfig,
     consumers::Consumers,
     event_stream::{EventStreamService, Server},
+    guard::Guard,
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
     telemetry::StreamMetrics,
@@ -107,6 +115,27 @@ pub async fn serve_with(
     more: MoreServices,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve_on(incoming, log, config, more, shutdown).await
+}
+
+/// Serves a log as [`serve_with`] does, on connections that somebody else accepts. One that says
+/// with an [`access::Peer`] who is at its other end is believed.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve_on<I, C>(
+    incoming: I,
+    log: EventLog,
+    config: StreamConfig,
+    more: MoreServices,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = io::Result<C>>,
+    C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync + 'static>,
+    C: Unpin + Send + 'static,
+{
     let served: Vec<_> = SERVED.into_iter().chain(more.names).collect();
     let prefix = &config.metrics_prefix;
     let metrics = Arc::new(StreamMetrics::new(prefix));
@@ -138,6 +167,19 @@ pub async fn serve_with(
             .set_service_status(name, ServingStatus::Serving)
             .await;
     }
+    let guard = Guard {
+        gate: config.gate.clone(),
+        audit: config.audit.clone(),
+        clock: config.clock.clone(),
+        refused_total: format!("{prefix}_calls_denied_total").into(),
+    };
+    let (v1, v1alpha) = match config.reflection {
+        true => (
+            Some(reflection("v1", &served).build_v1()?),
+            Some(reflection("v1alpha", &served).build_v1alpha()?),
+        ),
+        false => (None, None),
+    };
     let ending_watches = end_watches(health, &served, &shutdown);
     let (keepalive_interval, keepalive_timeout) = config.keepalive;
     let serving = Transport::builder()
@@ -146,17 +188,15 @@ pub async fn serve_with(
         .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
         .http2_keepalive_interval(Some(keepalive_interval))
         .http2_keepalive_timeout(Some(keepalive_timeout))
+        .layer(guard)
         .add_routes(more.routes)
         .add_service(health_service)
-        .add_service(reflection("v1", &served).build_v1()?)
-        .add_service(reflection("v1alpha", &served).build_v1alpha()?)
+        .add_optional_service(v1)
+        .add_optional_service(v1alpha)
         .add_service(EventStreamService(server))
         .add_service(publisher)
         .add_service(EventLogServer::new(LogInfoService(log)))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.cancelled(),
-        );
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled());
     tokio::pin!(serving);
     tokio::select! {
         served = &mut serving => return Ok(served?),

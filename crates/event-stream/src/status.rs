@@ -2,8 +2,9 @@
 //!
 //! The words of the database go to the log of the process and never to a client.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
+use access::Denied;
 use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation};
 use event_log::LogError;
 use tonic::{Code, Status};
@@ -21,6 +22,8 @@ pub(crate) struct Refusal {
     message: String,
     /// Facts for programs, such as `first_position`.
     facts: HashMap<String, String>,
+    /// When to try again, where that is known.
+    retry_after: Option<Duration>,
     /// Whether a refused publish is known to have stored nothing.
     definitely_not_stored: bool,
 }
@@ -33,6 +36,7 @@ impl Refusal {
             field: String::new(),
             message: message.into(),
             facts: HashMap::new(),
+            retry_after: None,
             definitely_not_stored: true,
         }
     }
@@ -55,6 +59,32 @@ impl Refusal {
             violation.to_string(),
         )
         .at(violation.field)
+    }
+
+    /// A call that its caller may not make.
+    pub(crate) fn denied(denied: Denied) -> Self {
+        let code = match denied {
+            Denied::Unauthenticated | Denied::Ended => Code::Unauthenticated,
+            Denied::Scope(_)
+            | Denied::Beyond { .. }
+            | Denied::NoSeries { .. }
+            | Denied::Limited
+            | Denied::NoRule => Code::PermissionDenied,
+            Denied::TooFast { .. }
+            | Denied::TooMany { .. }
+            | Denied::TooLarge { .. }
+            | Denied::TooManyStreams { .. } => Code::ResourceExhausted,
+        };
+        let refusal = Self::new(code, denied.reason(), denied.to_string());
+        let refusal = match &denied {
+            Denied::Scope(scope) => refusal.with("scope", scope),
+            _ => refusal,
+        };
+        Self {
+            field: denied.field().unwrap_or_default().to_owned(),
+            retry_after: denied.retry_after(),
+            ..refusal
+        }
     }
 
     /// Something that the log could not do; `doing` names it in the log of the process.
@@ -173,6 +203,9 @@ impl Refusal {
         details.set_error_info(self.reason, DOMAIN, self.facts);
         if !self.field.is_empty() {
             details.add_bad_request_violation(self.field, self.message.clone());
+        }
+        if self.retry_after.is_some() {
+            details.set_retry_info(self.retry_after);
         }
         Status::with_error_details(self.code, self.message, details)
     }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use access::Denied;
 use atlas_events::{CaughtUp, Event, FellBehind, Heartbeat, event::Payload};
 use bytes::Bytes;
 use event_log::{Followed, Follower, LogError};
@@ -20,6 +21,7 @@ use crate::{
     consumers::Admission,
     event_stream::Server,
     frames::{self, Frame},
+    guard::Leave,
     status::Refusal,
     telemetry::ENDED_BY_CLIENT,
     trace::Delivering,
@@ -48,6 +50,7 @@ pub(crate) struct Subscription {
     /// Why it ends; for as long as it does not, it is the client that may end it.
     end: &'static str,
     admission: Admission,
+    leave: Leave,
 }
 
 impl Subscription {
@@ -55,7 +58,7 @@ impl Subscription {
         server: Arc<Server>,
         follower: Follower,
         heartbeat_interval: Option<Duration>,
-        admission: Admission,
+        (admission, leave): (Admission, Leave),
         delivering: Delivering,
     ) -> Self {
         let heartbeat = heartbeat_interval.map(|every| {
@@ -79,6 +82,7 @@ impl Subscription {
             delivering,
             end: ENDED_BY_CLIENT,
             admission,
+            leave,
         }
     }
 
@@ -106,6 +110,7 @@ impl Subscription {
                 biased;
                 () = self.server.stop.cancelled() => return Err(self.stopping()),
                 () = aged_out(&mut self.age_out) => return Err(self.aged()),
+                () = &mut self.leave.ended => return Err(self.denied()),
                 done = next => done,
                 () = tick(&mut self.heartbeat) => return Ok(self.beat()),
             };
@@ -193,6 +198,10 @@ impl Subscription {
         let position = self.position();
         let message = format!("the stream has reached its age; resume after position {position}");
         Refusal::new(Code::Unavailable, "STREAM_AGE", message).with("position", position)
+    }
+
+    fn denied(&self) -> Refusal {
+        Refusal::denied(Denied::Ended).with("position", self.position())
     }
 
     fn stopping(&self) -> Refusal {

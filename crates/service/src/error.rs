@@ -1,7 +1,9 @@
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use event_log::LogError;
 use sqlx::migrate::MigrateError;
+
+use crate::security::TlsProblem;
 
 /// Why a service could not start. Each text is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,17 @@ pub enum StartError {
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
+    },
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsProblem),
+    /// The file of tokens cannot be used.
+    #[error("auth.tokens_file: {}: {problem}", .file.display())]
+    Tokens {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The database cannot be used.
     #[error("{problem}; {advice}")]

@@ -1,21 +1,28 @@
 //! A service asks itself how it is, for containers that have nothing else to ask with.
 
 use std::{
-    io::{Read, Write},
+    io::{Error, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
+
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::security::TlsFiles;
 
 /// Longer than readiness may take to be told.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Asks the service that serves REST at `address` whether it is ready. What it says, or why not.
+/// Asks the service that serves REST at `address`, over TLS with these files if any, whether it is
+/// ready. What it says, or why not.
 ///
 /// # Errors
 /// It is not, or cannot be reached.
-pub fn ask_readiness(address: SocketAddr) -> Result<String, String> {
+pub fn ask_readiness(address: SocketAddr, tls: Option<&TlsFiles>) -> Result<String, String> {
     let address = reachable(address);
-    let answer = request(address).map_err(|error| format!("{address} does not answer: {error}"))?;
+    let answer =
+        request(address, tls).map_err(|error| format!("{address} does not answer: {error}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.lines().next().unwrap_or_default();
     match status.split(' ').nth(1) {
@@ -24,10 +31,22 @@ pub fn ask_readiness(address: SocketAddr) -> Result<String, String> {
     }
 }
 
-fn request(address: SocketAddr) -> std::io::Result<String> {
-    let mut connection = TcpStream::connect_timeout(&address, PATIENCE)?;
-    connection.set_read_timeout(Some(PATIENCE))?;
-    connection.set_write_timeout(Some(PATIENCE))?;
+fn request(address: SocketAddr, tls: Option<&TlsFiles>) -> std::io::Result<String> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    match tls {
+        None => ask(stream, address),
+        Some(files) => {
+            let config = files.client_of_itself().map_err(Error::other)?;
+            let client = ClientConnection::new(Arc::new(config), address.ip().into());
+            let client = client.map_err(Error::other)?;
+            ask(StreamOwned::new(client, stream), address)
+        }
+    }
+}
+
+fn ask(mut connection: impl Read + Write, address: SocketAddr) -> std::io::Result<String> {
     write!(
         connection,
         "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"

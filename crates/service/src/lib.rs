@@ -1,8 +1,9 @@
 //! What every service shares, so that each is configured, watched, asked and ended alike.
 //!
 //! Where to change what: which settings all services have in `config`, the metrics of a process in
-//! `telemetry`, its log lines in `logs`, its traces in `traces`, why a service does not start in `error`, how its parts run and end in
-//! `parts`, what holds for every REST request in `rest`.
+//! `telemetry`, its log lines in `logs`, its traces in `traces`, why a service does not start in
+//! `error`, how its parts run and end in `parts`, what holds for every REST request in `rest`, who is
+//! let in and over what in [`security`].
 
 pub mod config;
 mod database;
@@ -13,6 +14,7 @@ mod logs;
 mod parts;
 mod process;
 pub mod rest;
+pub mod security;
 pub mod telemetry;
 mod traces;
 
@@ -22,3 +24,4 @@ pub use health::ask_readiness;
 pub use listeners::{Addresses, Listeners};
 pub use parts::{Outcome, Parts};
 pub use process::{EXIT_CONFIG, Signals, environment, fail, renew_log_id, tell_health};
+pub use security::{Incoming, Security};

@@ -2,15 +2,18 @@
 
 use std::{future::Future, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
 use event_log::EventLog;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::PartEnded;
+use crate::{
+    PartEnded,
+    security::{Incoming, RestPeer},
+};
 
 /// How often metrics are tidied: what was recorded since is kept raw until then.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -45,10 +48,15 @@ impl Parts {
         self.tasks.spawn(async move { (name, part.await) });
     }
 
+    /// Cancelled once the parts are to end.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Serves REST.
-    pub fn serve_rest(&mut self, listener: TcpListener, router: Router) {
+    pub fn serve_rest(&mut self, incoming: Incoming, router: Router) {
         let stop = self.stop.clone();
-        self.spawn("REST", serve_rest(listener, router, stop));
+        self.spawn("REST", serve_rest(incoming, router, stop));
     }
 
     /// Keeps the metrics of the process tidy.
@@ -109,13 +117,9 @@ impl Parts {
     }
 }
 
-async fn serve_rest(listener: TcpListener, router: Router, stop: CancellationToken) -> Outcome {
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
-        }
-    });
-    axum::serve(listener, router)
+async fn serve_rest(incoming: Incoming, router: Router, stop: CancellationToken) -> Outcome {
+    let router = router.into_make_service_with_connect_info::<RestPeer>();
+    axum::serve(incoming, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await?;
     Ok(())

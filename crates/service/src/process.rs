@@ -7,7 +7,7 @@ use event_log::Renewed;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{StartError, ask_readiness, config::DatabaseConfig, renew_log};
+use crate::{StartError, ask_readiness, config::DatabaseConfig, renew_log, security::TlsFiles};
 
 /// The exit code for a configuration that is not valid, as for flags that are not.
 pub const EXIT_CONFIG: u8 = 2;
@@ -27,8 +27,8 @@ pub fn fail(program: &str, error: &dyn Error, code: u8) -> ExitCode {
 }
 
 /// Says how the service is that runs with a configuration.
-pub fn tell_health(program: &str, rest: SocketAddr) -> ExitCode {
-    match ask_readiness(rest) {
+pub fn tell_health(program: &str, rest: SocketAddr, tls: Option<&TlsFiles>) -> ExitCode {
+    match ask_readiness(rest, tls) {
         Ok(told) => say(&told),
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "{program}: {problem}");

@@ -50,6 +50,7 @@ pub fn describe(prefix: &str, version: &'static str) {
     metrics_process::Collector::default().describe();
     event_log::describe_metrics();
     crate::traces::describe();
+    crate::security::describe(prefix);
     describe_gauge!(
         format!("{prefix}_build_info"),
         "Always 1; the label tells the version of the service"

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
+use access::{CredentialError, CredentialFiles};
 use service::config::{
     ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, Settings,
     ShutdownConfig, Sources, TelemetryConfig, Toml, small,
 };
+use service::security::SecurityConfig;
 
 use super::{Config, ConsumptionConfig, Flags, PatternsConfig, SourceConfig, Uncollected};
 
@@ -49,16 +51,21 @@ pub fn load(
 }
 
 fn read(reader: &mut Reader) -> Config {
+    let database = DatabaseConfig::read(reader, "threshold_engine");
+    let rest = RestConfig::read(reader, 5100);
+    let grpc = GrpcConfig::read(reader, 5101);
+    let addresses = [rest.address, grpc.address];
     Config {
-        database: DatabaseConfig::read(reader, "threshold_engine"),
-        rest: RestConfig::read(reader, 5100),
-        grpc: GrpcConfig::read(reader, 5101),
+        database,
+        rest,
+        grpc,
         // Crossings are few, and a replay may tell of old ones.
         events: EventsConfig::read(reader, 0),
         consumer: consumer(reader),
         patterns: patterns(reader),
         shutdown: ShutdownConfig::read(reader),
         telemetry: TelemetryConfig::read(reader),
+        security: SecurityConfig::read(reader, addresses),
     }
 }
 
@@ -71,9 +78,51 @@ fn consumer(reader: &mut Reader) -> ConsumptionConfig {
     let events = reader.number("consumer.batch_events_max", 2_000, 1..=100_000);
     ConsumptionConfig {
         sources,
+        credentials: credentials(reader),
         backfill_months: (months > 0).then(|| small(months)),
         batch_events_max: usize::try_from(events).unwrap_or(usize::MAX),
     }
+}
+
+fn credentials(reader: &mut Reader) -> CredentialFiles {
+    let files = CredentialFiles {
+        token: reader.path("consumer.token_file"),
+        ca: reader.path("consumer.ca"),
+        certificate: reader.path("consumer.certificate"),
+        key: reader.path("consumer.key"),
+    };
+    if let Err(error) = files.read() {
+        let key = match &error {
+            CredentialError::NoToken(_) => "consumer.token_file",
+            CredentialError::Half => "consumer.certificate",
+            CredentialError::Unreadable { file, .. } => match Some(file) {
+                file if file == files.token.as_ref() => "consumer.token_file",
+                file if file == files.ca.as_ref() => "consumer.ca",
+                file if file == files.certificate.as_ref() => "consumer.certificate",
+                _ => "consumer.key",
+            },
+        };
+        reader.refuse(key, error);
+    }
+    let meanings = [
+        (
+            "consumer.token_file",
+            "Holds the token for the sources, and nothing else.",
+        ),
+        (
+            "consumer.ca",
+            "Authorities of the sources, in PEM; those of the system if absent.",
+        ),
+        (
+            "consumer.certificate",
+            "Certificate for the sources, with its chain, in PEM.",
+        ),
+        ("consumer.key", "The key of the certificate, in PEM."),
+    ];
+    for (key, meaning) in meanings {
+        reader.describe(key, meaning);
+    }
+    files
 }
 
 /// `http://…` for one source, or `name=http://…,name=http://…`.

@@ -5,13 +5,14 @@ mod load;
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr, time::Duration};
 
+use access::CredentialFiles;
 use consumer::{ConsumerError, Source};
 use documented::{Documented, DocumentedFields};
-use service::Addresses;
 pub use service::config::{
     ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, RestConfig, ShutdownConfig,
     TelemetryConfig,
 };
+use service::{Addresses, security::SecurityConfig};
 
 pub use flags::Flags;
 pub use load::{SETTINGS, load};
@@ -35,6 +36,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// `[telemetry]`: what the process tells about itself.
     pub telemetry: TelemetryConfig,
+    /// `[tls]`, `[auth]` and `[security]`: who is let in, and over what.
+    pub security: SecurityConfig,
 }
 
 /// `[consumer]`: the logs that are consumed.
@@ -43,6 +46,8 @@ pub struct ConsumptionConfig {
     /// At least one, each with a name that stays the same for as long as its checkpoint is to be
     /// found; one without a name is `collector`.
     pub sources: Vec<SourceConfig>,
+    /// What the servers of the sources ask for.
+    pub credentials: CredentialFiles,
     /// At start, go back to the events of this many months ago; what was processed then is skipped.
     /// 0 (`None`): from the checkpoint.
     pub backfill_months: Option<u32>,
@@ -109,7 +114,9 @@ impl ConsumptionConfig {
     /// # Errors
     /// [`ConsumerError::Address`].
     pub fn sources(&self) -> Result<Vec<Source>, ConsumerError> {
-        let grpc = |source: &SourceConfig| Source::grpc(&source.name, &source.url);
+        let grpc = |source: &SourceConfig| {
+            Source::grpc_with(&source.name, &source.url, self.credentials.clone())
+        };
         self.sources.iter().map(grpc).collect()
     }
 }

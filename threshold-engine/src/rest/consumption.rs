@@ -54,6 +54,7 @@ pub(super) struct ResetRequest {
 /// Where the engine stands in its sources
 #[utoipa::path(
     get, path = "/v1/checkpoints", operation_id = "listCheckpoints", tag = "consumption",
+    security(("token" = ["admin", "unlimited"])),
     responses((status = 200, description = "All sources", body = CheckpointList), Always)
 )]
 pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<CheckpointList>, Problem> {
@@ -85,6 +86,7 @@ pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Checkpoint
 /// Events whose effects are committed are skipped there.
 #[utoipa::path(
     post, path = "/v1/checkpoints/reset", operation_id = "resetCheckpoint", tag = "consumption",
+    security(("token" = ["admin", "unlimited"])),
     request_body = ResetRequest,
     responses((status = 200, description = "Where it stands then", body = CheckpointList),
         Always, Body, One)

@@ -67,6 +67,7 @@ impl From<LoadError> for MistakeView {
 /// The files of patterns and regimes, and what is wrong with them
 #[utoipa::path(
     get, path = "/v1/definitions", operation_id = "getDefinitions", tag = "patterns",
+    security(("token" = ["read", "unlimited"])),
     responses((status = 200, description = "As last read", body = DefinitionsView), Always)
 )]
 pub(super) async fn get(State(app): State<App>) -> Json<DefinitionsView> {
@@ -78,6 +79,7 @@ pub(super) async fn get(State(app): State<App>) -> Json<DefinitionsView> {
 /// They are read by themselves soon after they have changed.
 #[utoipa::path(
     post, path = "/v1/definitions/reload", operation_id = "reloadDefinitions", tag = "patterns",
+    security(("token" = ["admin", "unlimited"])),
     responses((status = 200, description = "What changed", body = ReloadedView), Always)
 )]
 pub(super) async fn reload(State(app): State<App>) -> Result<Json<ReloadedView>, Problem> {

@@ -6,12 +6,16 @@ use axum::extract::State;
 use chrono::{NaiveDate, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use service::rest::{Always, Body, Problem, ProblemKind, extract::Json};
+use service::rest::{
+    Always, Body, Problem, ProblemKind,
+    extract::{Caller, Json},
+};
 use utoipa::ToSchema;
 
 use super::{
     App,
     pattern_view::{PatternDetail, PatternView},
+    patterns::CROSSED,
 };
 use crate::{Engine, pattern::Pattern, store};
 
@@ -39,11 +43,13 @@ pub(super) struct EvaluatedView {
 /// Over everything that the engine knows. Nothing is stored or told.
 #[utoipa::path(
     post, path = "/v1/evaluate", operation_id = "evaluatePattern", tag = "patterns",
+    security(("token" = ["read"])),
     request_body = EvaluateRequest,
     responses((status = 200, description = "What it would be", body = EvaluatedView), Always, Body)
 )]
 pub(super) async fn evaluate(
     State(app): State<App>,
+    Caller(access): Caller,
     Json(request): Json<EvaluateRequest>,
 ) -> Result<axum::Json<EvaluatedView>, Problem> {
     let mut pattern = Pattern::read(Path::new("definition"), &request.definition)
@@ -52,6 +58,8 @@ pub(super) async fn evaluate(
     let pattern = Arc::new(pattern);
     let inputs = pattern.program.inputs().iter();
     let series: Vec<String> = inputs.map(|input| input.series.clone()).collect();
+    let read = series.iter().map(String::as_str);
+    access.check_derived(CROSSED, read, "definition")?;
     let mut connection = app.pool.acquire().await?;
     let points: Vec<_> = store::points_of(&mut connection, &series)
         .try_collect()

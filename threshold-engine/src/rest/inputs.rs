@@ -6,10 +6,13 @@ use axum::{Json, extract::State};
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
-use service::rest::{Always, Problem};
+use service::rest::{Always, Problem, extract::Caller};
 use utoipa::ToSchema;
 
-use super::App;
+use super::{App, patterns::sees};
+
+/// The events that tell of inputs.
+const COLLECTED: &str = "SeriesCollectedEvent";
 
 /// Every series that a pattern reads.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,11 +39,32 @@ pub(super) struct FreshnessView {
 /// Every series that a pattern reads, and how fresh it is
 #[utoipa::path(
     get, path = "/v1/inputs", operation_id = "listInputs", tag = "patterns",
+    security(("token" = ["read"])),
     responses((status = 200, description = "All series, by id", body = InputList), Always)
 )]
-pub(super) async fn list(State(app): State<App>) -> Result<Json<InputList>, Problem> {
+pub(super) async fn list(
+    State(app): State<App>,
+    Caller(access): Caller,
+) -> Result<Json<InputList>, Problem> {
     let today = Utc::now().date_naive();
-    let inputs = app.memory.lock().await.engine.inputs(today);
+    let mut inputs = {
+        let memory = app.memory.lock().await;
+        let mut inputs = memory.engine.inputs(today);
+        let sees_reader = |id: &str| {
+            let run = memory.engine.pattern(id);
+            run.is_some_and(|run| sees(&access, run.pattern()))
+        };
+        for input in &mut inputs {
+            input
+                .readers
+                .retain(|id, _| !access.is_limited() || sees_reader(id));
+        }
+        inputs
+    };
+    inputs.retain(|input| {
+        let series = [input.series.as_str()];
+        access.check_derived(COLLECTED, series, "series").is_ok()
+    });
     let inputs = inputs.into_iter().map(|input| FreshnessView {
         series: input.series,
         date: input.date,

@@ -123,6 +123,7 @@ impl From<ParkedSelection> for ParkedFilter {
 /// Events that could not be processed
 #[utoipa::path(
     get, path = "/v1/parked", operation_id = "listParked", tag = "consumption",
+    security(("token" = ["admin", "unlimited"])),
     params(ParkedQuery),
     responses((status = 200, description = "A page", body = ParkedPage), Always, Parameters)
 )]
@@ -156,6 +157,7 @@ pub(super) async fn list(
 /// Process parked events once more
 #[utoipa::path(
     post, path = "/v1/parked/retry", operation_id = "retryParked", tag = "consumption",
+    security(("token" = ["admin", "unlimited"])),
     request_body = ParkedSelection,
     responses((status = 200, description = "What became of them", body = RetriedView), Always, Body)
 )]
@@ -175,6 +177,7 @@ pub(super) async fn retry(
 /// Give parked events up
 #[utoipa::path(
     post, path = "/v1/parked/discard", operation_id = "discardParked", tag = "consumption",
+    security(("token" = ["admin", "unlimited"])),
     request_body = ParkedSelection,
     responses((status = 200, description = "How many", body = DiscardedView), Always, Body)
 )]

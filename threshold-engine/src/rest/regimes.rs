@@ -4,11 +4,14 @@ use axum::{Json, extract::State};
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::Serialize;
-use service::rest::{Always, Problem};
+use service::rest::{Always, Problem, extract::Caller};
 use utoipa::ToSchema;
 
 use super::App;
 use crate::status::RegimeStatus;
+
+/// The events that tell of regimes.
+const TRANSITION: &str = "RegimeTransitionEvent";
 
 /// All models of regimes.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,9 +65,18 @@ impl From<RegimeStatus> for RegimeView {
 /// All models of regimes, which regime holds, and which ones did
 #[utoipa::path(
     get, path = "/v1/regimes", operation_id = "listRegimes", tag = "regimes",
+    security(("token" = ["read"])),
     responses((status = 200, description = "All models, by id", body = RegimeList), Always)
 )]
-pub(super) async fn list(State(app): State<App>) -> Result<Json<RegimeList>, Problem> {
+pub(super) async fn list(
+    State(app): State<App>,
+    Caller(access): Caller,
+) -> Result<Json<RegimeList>, Problem> {
+    // Regimes are about no series: whoever is limited to series does not see their events either.
+    if access.check_derived(TRANSITION, [], "id").is_err() {
+        let regimes = Vec::new();
+        return Ok(Json(RegimeList { regimes }));
+    }
     let regimes = app.memory.lock().await.engine.regime_status();
     let regimes = regimes.into_iter().map(Into::into).collect();
     Ok(Json(RegimeList { regimes }))

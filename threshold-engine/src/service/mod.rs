@@ -18,7 +18,7 @@ pub use consumer::Source;
 use event_log::EventLog;
 use event_stream::StreamConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
-use service::{Addresses, Parts};
+use service::{Addresses, Parts, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,7 @@ pub struct Service {
     rest: (TcpListener, Router),
     grpc: (TcpListener, StreamConfig),
     addresses: Addresses,
+    security: Security,
     log: EventLog,
     pool: sqlx::PgPool,
     consumer: Consumer,
@@ -85,6 +86,11 @@ impl Service {
         self.addresses.grpc
     }
 
+    /// Who is let in, and over what.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
     /// The engine's own log, for those who follow it in the same process.
     pub fn log(&self) -> EventLog {
         self.log.clone()
@@ -100,11 +106,13 @@ impl Service {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
         let mut parts = Parts::new(self.stop.clone());
         let (listener, router) = self.rest;
-        parts.serve_rest(listener, router);
+        parts.serve_rest(self.security.accept_rest(listener), router);
         let (listener, config) = self.grpc;
         let operators = start::operators(&self.consumer);
         let stop = self.stop.clone();
-        let grpc = event_stream::serve_with(listener, self.log.clone(), config, operators, stop);
+        let incoming = self.security.accept_grpc(listener).into_stream();
+        let grpc = event_stream::serve_on(incoming, self.log.clone(), config, operators, stop);
+        self.security.watch(&mut parts);
         parts.spawn("gRPC", async move { Ok(grpc.await?) });
         parts.keep_up(self.metrics);
         let consuming = self.consumer.run(self.handler, self.stop.clone());

@@ -39,7 +39,10 @@ pub fn run_program(flags: &Flags) -> anyhow::Result<ExitCode> {
 /// Says how the engine is that runs with a configuration.
 pub fn ask_health(flags: &Flags) -> ExitCode {
     match config::load(flags, &service::environment()) {
-        Ok(loaded) => tell_health(PROGRAM, loaded.config.rest.address),
+        Ok(Loaded { config, .. }) => {
+            let tls = config.security.rest_tls.as_ref();
+            tell_health(PROGRAM, config.rest.address, tls)
+        }
         Err(error) => fail(PROGRAM, &error, EXIT_CONFIG),
     }
 }
@@ -67,10 +70,12 @@ async fn run(config: Config) -> anyhow::Result<()> {
         started = Service::start(config, sources, listeners, metrics) => started?,
         () = signals.next() => return Ok(()),
     };
-    let (rest, grpc) = (service.rest_address(), service.grpc_address());
+    let (rest, grpc) = service
+        .security()
+        .urls(service.rest_address(), service.grpc_address());
     writeln!(
         std::io::stdout(),
-        "threshold engine is ready: REST http://{rest}, gRPC http://{grpc}"
+        "threshold engine is ready: REST {rest}, gRPC {grpc}"
     )?;
     let shutdown = CancellationToken::new();
     let running = service.run(shutdown.clone());

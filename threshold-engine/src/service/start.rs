@@ -7,7 +7,7 @@ use consumer::{
 };
 use event_stream::{MoreServices, StreamConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
-use service::{Listeners, rest::Operation};
+use service::{Listeners, Security, rest::Operation};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -65,6 +65,7 @@ impl Service {
             .await
             .map_err(service::StartError::from)?;
         let log = service::open_log(&pool, &config.events, None).await?;
+        let security = Security::open(&config.security, &pool, METRICS_PREFIX).await?;
         let consumer_config = ConsumerConfig {
             batch_events_max: config.consumer.batch_events_max,
             backfill_months: config.consumer.backfill_months,
@@ -96,12 +97,16 @@ impl Service {
             log: log.clone(),
             metrics: metrics.clone(),
             metrics_prefix: METRICS_PREFIX,
+            security: security.clone(),
             stopping: stop.clone(),
         };
         let streams = StreamConfig {
             metrics_prefix: METRICS_PREFIX.to_owned(),
             subscriptions_max: config.grpc.subscriptions_max,
             stream_age_max: config.grpc.stream_age_max,
+            reflection: config.grpc.reflection,
+            gate: security.gate.clone(),
+            audit: Some(security.audit_log()),
             ..StreamConfig::default()
         };
         let router = rest::router(app, operation, config.rest.request_timeout);
@@ -109,6 +114,7 @@ impl Service {
             rest: (listeners.rest, router),
             grpc: (listeners.grpc, streams),
             addresses,
+            security,
             handler: EngineHandler::new(memory, log.clone()),
             log,
             pool,

@@ -264,7 +264,7 @@ async fn the_document_tells_of_every_route() {
     let asked = Asked::create().await;
     let document = asked.get("/openapi.json").await;
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 18, "{:?}", paths.keys());
+    assert_eq!(paths.len(), 19, "{:?}", paths.keys());
     for operation in paths
         .values()
         .flat_map(|item| item.as_object().unwrap().values())

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use access::{CredentialFiles, Credentials, Secret};
 use atlas_events::{
     Event, GetLogInfoRequest, SubscriptionRequest, event_log_client::EventLogClient,
     event_stream_client::EventStreamClient,
@@ -15,7 +16,9 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::{
     Code, Status, Streaming,
-    transport::{Channel, Endpoint},
+    metadata::AsciiMetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use super::{Begin, CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, LogState, SourceFault, Subscription};
@@ -37,8 +40,52 @@ const SILENCE_MIN: Duration = Duration::from_secs(5);
 
 /// The address of a log, and the connection to it.
 pub(crate) struct Grpc {
+    name: String,
     endpoint: Endpoint,
-    channel: Mutex<Option<Channel>>,
+    files: CredentialFiles,
+    connected: Mutex<Option<Connected>>,
+}
+
+/// A connection, and the token for it.
+type Connected = InterceptedService<Channel, Bearer>;
+
+/// Sends a token with each call.
+#[derive(Clone)]
+pub(crate) struct Bearer(Option<AsciiMetadataValue>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Bearer {
+    fn of(credentials: &Credentials) -> Result<Self, String> {
+        let header = |token: &Secret| {
+            let value = AsciiMetadataValue::try_from(format!("Bearer {}", token.expose()));
+            let mut value = value.map_err(|_| "the token cannot be sent".to_owned())?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        credentials.token.as_ref().map(header).transpose().map(Self)
+    }
+}
+
+/// What an address asks for besides the address itself.
+fn tls(credentials: &Credentials) -> ClientTlsConfig {
+    let tls = match &credentials.ca {
+        Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    match &credentials.identity {
+        Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key.expose())),
+        None => tls,
+    }
 }
 
 impl fmt::Debug for Grpc {
@@ -68,23 +115,64 @@ impl Grpc {
                 .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
                 .keep_alive_timeout(KEEPALIVE_TIMEOUT)
                 .tcp_nodelay(true),
-            channel: Mutex::default(),
+            name: name.to_owned(),
+            files: CredentialFiles::default(),
+            connected: Mutex::default(),
         })
     }
 
-    fn channel(&self) -> Channel {
-        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        channel
-            .get_or_insert_with(|| self.endpoint.connect_lazy())
-            .clone()
+    /// The same, with what the server asks for.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Address`] if a file cannot be used.
+    pub(crate) fn with_credentials(self, files: CredentialFiles) -> Result<Self, ConsumerError> {
+        let grpc = Self { files, ..self };
+        grpc.connect().map_err(|reason| ConsumerError::Address {
+            name: grpc.name.clone(),
+            url: grpc.endpoint.uri().to_string(),
+            reason,
+        })?;
+        Ok(grpc)
+    }
+
+    /// A connection that is made with its first use. The files are read anew, as they may have
+    /// been replaced.
+    fn connect(&self) -> Result<Connected, String> {
+        let credentials = self.files.read().map_err(|error| error.to_string())?;
+        let bearer = Bearer::of(&credentials)?;
+        let mut endpoint = self.endpoint.clone();
+        if endpoint.uri().scheme_str() == Some("https") {
+            let told = |error: tonic::transport::Error| match std::error::Error::source(&error) {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            };
+            endpoint = endpoint.tls_config(tls(&credentials)).map_err(told)?;
+        }
+        Ok(InterceptedService::new(endpoint.connect_lazy(), bearer))
+    }
+
+    fn channel(&self) -> Result<Connected, SourceFault> {
+        let mut connected = self
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(connected) = &*connected {
+            return Ok(connected.clone());
+        }
+        let made = self.connect().map_err(SourceFault::Lost)?;
+        *connected = Some(made.clone());
+        Ok(made)
     }
 
     pub(crate) fn reconnect(&self) {
-        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) async fn state(&self) -> Result<LogState, SourceFault> {
-        let mut client = EventLogClient::new(self.channel());
+        let mut client = EventLogClient::new(self.channel()?);
         let answer = answer(client.get_log_info(GetLogInfoRequest {})).await?;
         let log_id = answer.log_id.parse().map_err(|_| {
             SourceFault::Lost(format!(
@@ -96,6 +184,7 @@ impl Grpc {
             log_id,
             first_position: answer.first_position,
             last_position: answer.last_position,
+            limited: answer.limited,
         })
     }
 
@@ -104,7 +193,7 @@ impl Grpc {
         subscription: Subscription,
     ) -> Result<Stream, SourceFault> {
         let heartbeat = subscription.heartbeat_interval;
-        let mut client = EventStreamClient::new(self.channel());
+        let mut client = EventStreamClient::new(self.channel()?);
         let messages = answer(client.subscribe_to_events(request(subscription))).await?;
         Ok(Stream {
             messages,

@@ -6,6 +6,7 @@ mod in_process;
 
 use std::{sync::Arc, time::Duration};
 
+use access::CredentialFiles;
 use atlas_events::{Clock, Event, EventFilter};
 use chrono::{DateTime, Utc};
 use event_log::{EventLog, LogError};
@@ -46,6 +47,17 @@ impl Source {
             name,
             Origin::Grpc(Arc::new(Grpc::new(name, url)?)),
         ))
+    }
+
+    /// The log that is served at `url`, as [`Source::grpc`], by a server that asks for a token or a
+    /// certificate, or that has one of an authority of its own. The files are read again when a
+    /// connection is made anew.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Address`], also if a file cannot be used.
+    pub fn grpc_with(name: &str, url: &str, files: CredentialFiles) -> Result<Self, ConsumerError> {
+        let grpc = Grpc::new(name, url)?.with_credentials(files)?;
+        Ok(Self::new(name, Origin::Grpc(Arc::new(grpc))))
     }
 
     /// A log of the same process.
@@ -93,6 +105,8 @@ pub(crate) struct LogState {
     pub(crate) log_id: Uuid,
     pub(crate) first_position: u64,
     pub(crate) last_position: u64,
+    /// Whether events are left out that this client may not see.
+    pub(crate) limited: bool,
 }
 
 /// Where a stream is to begin.
@@ -160,6 +174,7 @@ impl Origin {
                     log_id: head.log_id,
                     first_position: head.first_position,
                     last_position: head.last_position,
+                    limited: false,
                 })
             }
         }

@@ -6,7 +6,7 @@ use std::{
     fmt,
     net::SocketAddr,
     ops::RangeInclusive,
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
@@ -136,7 +136,7 @@ impl Reader {
     }
 
     /// Whether a key was refused.
-    pub(super) fn has_problem(&self, key: &str) -> bool {
+    pub(crate) fn has_problem(&self, key: &str) -> bool {
         self.problems.iter().any(|problem| problem.key == key)
     }
 
@@ -168,6 +168,14 @@ impl Reader {
             Some(text.as_str().into()),
         );
         text
+    }
+
+    /// The path of a file or folder.
+    pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path = self.text(key);
+        let shown = path.clone().map(Toml::from);
+        self.asked(key, "path", None, shown);
+        path.map(PathBuf::from)
     }
 
     /// One of some words.
@@ -328,6 +336,8 @@ impl Reader {
     pub(super) fn finish(mut self) -> Result<Shown, ConfigError> {
         let tree = std::mem::take(&mut self.merged);
         let sections = self.sections();
+        let place = |setting: &Setting| sections.iter().position(|name| *name == setting.section());
+        self.settings.sort_by_key(place);
         let mut strange = Vec::new();
         flatten("", tree.cache, (&self.known, &sections), &mut strange);
         for (key, origin) in strange {

@@ -32,6 +32,8 @@ pub struct GrpcConfig {
     /// A subscription ends after this many seconds, a tenth more or less, with the position to
     /// resume after, so that clients spread over servers anew; 0 (`None`) never.
     pub stream_age_max: Option<Duration>,
+    /// Whether clients can ask what is served and what its messages are.
+    pub reflection: bool,
 }
 
 /// `[events]`: the event log of the service.
@@ -104,6 +106,7 @@ impl GrpcConfig {
             address,
             subscriptions_max: size(subscriptions_max),
             stream_age_max: (!age.is_zero()).then_some(age),
+            reflection: reader.switch("grpc.reflection", true),
         }
     }
 }

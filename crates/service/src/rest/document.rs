@@ -25,6 +25,7 @@ impl Document {
 /// This document
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "getOpenApi", tag = "operation",
+    security(("token" = ["read"])),
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
 )]
 pub(super) async fn openapi(Extension(document): Extension<Document>) -> impl IntoResponse {
@@ -47,6 +48,8 @@ pub enum One {}
 impl IntoResponses for Always {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         of(&[
+            ProblemKind::Unauthenticated,
+            ProblemKind::Forbidden,
             ProblemKind::Internal,
             ProblemKind::DatabaseUnavailable,
             ProblemKind::ShuttingDown,

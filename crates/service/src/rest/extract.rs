@@ -1,7 +1,8 @@
 //! Reading requests, so that whatever is wrong with one becomes a problem that names the field.
 
-use std::{fmt, str::FromStr};
+use std::{convert::Infallible, fmt, str::FromStr};
 
+use access::Access;
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
@@ -28,6 +29,24 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
         serde_path_to_error::deserialize(deserializer)
             .map(Self)
             .map_err(|error| at_path(&error, "query"))
+    }
+}
+
+/// What whoever made the request may do.
+#[derive(Debug)]
+pub struct Caller(
+    /// As the guard has found.
+    pub Access,
+);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let caller = parts.extensions.get::<access::Caller>();
+        Ok(Self(caller.map_or_else(Access::everything, |caller| {
+            caller.access.clone()
+        })))
     }
 }
 

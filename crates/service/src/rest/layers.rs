@@ -128,6 +128,36 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
+/// Headers that keep browsers from doing more with an answer than showing it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SecurityHeaders {
+    /// Whether answers travel over TLS.
+    pub(super) encrypted: bool,
+}
+
+/// Adds the headers that an answer has none of its own of.
+pub(super) async fn protect(
+    State(SecurityHeaders { encrypted }): State<SecurityHeaders>,
+    mut response: Response,
+) -> Response {
+    let always = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    let over_tls = (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    for (name, value) in always.into_iter().chain(encrypted.then_some(over_tls)) {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
+}
+
 /// Answers for a handler that takes too long; the state is how long it may take.
 pub async fn limit_time(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(timeout, next.run(request))

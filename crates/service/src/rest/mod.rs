@@ -2,11 +2,13 @@
 //! metrics and the OpenAPI document.
 //!
 //! Where to change what: what errors look like in `problem`, which failure is which problem in
-//! `failure`, what happens around every request in `layers`, how requests are read in [`extract`].
+//! `failure`, who may ask for what in `guard`, what happens around every request in `layers`, how requests are read in [`extract`].
 
+mod audit;
 mod document;
 pub mod extract;
 mod failure;
+mod guard;
 mod layers;
 mod operation;
 mod problem;
@@ -26,29 +28,39 @@ pub use problem::{FieldError, PROBLEM_JSON, Problem, ProblemDetails, ProblemKind
 /// The routes of a service with those that all have, their document, and everything around.
 pub fn finish(routes: OpenApiRouter, operation: Operation, request_timeout: Duration) -> Router {
     let prefix = operation.metrics_prefix;
+    let security = operation.security.clone();
     let watching = OpenApiRouter::default()
         .routes(routes!(operation::live))
         .routes(routes!(operation::ready))
         .routes(routes!(operation::metrics))
+        .routes(routes!(audit::list))
         .layer(middleware::from_fn_with_state(request_timeout, limit_time))
         .with_state(operation);
-    let (router, api) = routes
+    let (router, mut api) = routes
         .merge(watching)
         .routes(routes!(document::openapi))
         .split_for_parts();
-    let router = router.layer(axum::Extension(document::Document::new(api)));
-    surround(router, prefix)
+    let guard = guard::Guard::new(&security, &mut api, prefix);
+    let router = router
+        .layer(axum::Extension(document::Document::new(api)))
+        .layer(middleware::from_fn_with_state(guard, guard::guard));
+    surround(router, prefix, security.rest_is_encrypted())
 }
 
 /// What holds for every request, whatever its route.
-fn surround(router: Router, metrics_prefix: &str) -> Router {
+fn surround(router: Router, metrics_prefix: &str, encrypted: bool) -> Router {
     let names = layers::RequestMetrics::new(metrics_prefix);
+    let headers = layers::SecurityHeaders { encrypted };
     router
         .method_not_allowed_fallback(layers::method_not_allowed)
         .fallback(layers::not_found)
         .layer(DefaultBodyLimit::max(atlas_events::MESSAGE_BYTES_MAX))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(middleware::from_fn_with_state(names, layers::around))
+        .layer(middleware::map_response_with_state(
+            headers,
+            layers::protect,
+        ))
 }
 
 #[cfg(test)]
@@ -79,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_problem_that_keeps_the_reason_to_itself() {
-        let router = surround(Router::new().route("/boom", get(panics)), "test");
+        let router = surround(Router::new().route("/boom", get(panics)), "test", false);
         let (status, media_type, problem) = ask(router, "/boom").await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(media_type, problem::PROBLEM_JSON);
@@ -93,7 +105,8 @@ mod tests {
         let never = Router::new().route("/never", get(std::future::pending::<()>));
         let limit = Duration::from_millis(1);
         let limited = middleware::from_fn_with_state(limit, limit_time);
-        let (status, _, problem) = ask(surround(never.layer(limited), "test"), "/never").await;
+        let (status, _, problem) =
+            ask(surround(never.layer(limited), "test", false), "/never").await;
         assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
         assert_eq!(problem["type"], "urn:atlas:problem:timed-out");
     }

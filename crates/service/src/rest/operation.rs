@@ -10,6 +10,8 @@ use event_log::EventLog;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::Security;
+
 use super::{
     document::Always,
     problem::{Problem, ProblemKind},
@@ -27,6 +29,8 @@ pub struct Operation {
     pub metrics: PrometheusHandle,
     /// First part of the names of its metrics.
     pub metrics_prefix: &'static str,
+    /// Who is let in, and what they changed.
+    pub security: Security,
     /// Cancelled once the service is to end, which is when it stops to be ready.
     pub stopping: CancellationToken,
 }
@@ -48,7 +52,7 @@ pub(super) struct Health {
 
 /// Is the process alive?
 #[utoipa::path(
-    get, path = "/healthz", operation_id = "getHealth", tag = "operation",
+    get, path = "/healthz", operation_id = "getHealth", tag = "operation", security(()),
     responses((status = 200, description = "The process answers", body = Health))
 )]
 pub(super) async fn live() -> Json<Health> {
@@ -59,7 +63,7 @@ pub(super) async fn live() -> Json<Health> {
 ///
 /// It can while its database tells where the log stands and it is not shutting down.
 #[utoipa::path(
-    get, path = "/readyz", operation_id = "getReadiness", tag = "operation",
+    get, path = "/readyz", operation_id = "getReadiness", tag = "operation", security(()),
     responses((status = 200, description = "It can serve", body = Health), Always)
 )]
 pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Health>, Problem> {
@@ -84,6 +88,7 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
 /// Metrics
 #[utoipa::path(
     get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
+    security(("token" = ["read", "unlimited"])),
     responses((status = 200, description = "In the text format of Prometheus",
         body = String, content_type = "text/plain"))
 )]

@@ -1,5 +1,6 @@
 //! What errors look like: problem details (RFC 9457), always with the same members.
 
+use access::Denied;
 use atlas_events::Violation;
 use axum::{
     Json,
@@ -22,6 +23,12 @@ pub enum ProblemKind {
     InvalidRequest,
     /// An event violates the contract.
     InvalidEvent,
+    /// There is no valid token.
+    Unauthenticated,
+    /// The token does not extend to it.
+    Forbidden,
+    /// Too much in too short a time.
+    RateLimited,
     /// A cursor lies beyond the log.
     BeyondHead,
     /// It is not there.
@@ -63,6 +70,9 @@ impl ProblemKind {
         match self {
             Self::InvalidRequest => (S::BAD_REQUEST, "invalid-request", "Invalid request"),
             Self::InvalidEvent => (S::UNPROCESSABLE_ENTITY, "invalid-event", "Invalid event"),
+            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "Not authenticated"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "Not permitted"),
+            Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate-limited", "Too much at once"),
             Self::BeyondHead => (S::BAD_REQUEST, "beyond-head", "Cursor beyond the log"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed => (
@@ -144,6 +154,7 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     facts: Map<String, Value>,
+    retry_after_seconds: Option<u32>,
 }
 
 /// Problem details (RFC 9457). Some kinds have further members with facts for programs, such as
@@ -152,7 +163,7 @@ pub struct Problem {
 #[schema(as = Problem)]
 pub struct ProblemDetails<'a> {
     /// Stable name of the kind, `urn:atlas:problem:` and one of `invalid-request`,
-    /// `invalid-event`, `beyond-head`, `not-found`, `method-not-allowed`, `series-exists`,
+    /// `invalid-event`, `unauthenticated`, `forbidden`, `rate-limited`, `beyond-head`, `not-found`, `method-not-allowed`, `series-exists`,
     /// `conflict`, `trimmed`, `too-large`, `unsupported-media-type`, `internal`, `source-failed`,
     /// `not-collecting`, `overloaded`, `shutting-down`, `database-unavailable`, `outcome-unknown`,
     /// `timed-out`.
@@ -186,6 +197,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             facts: Map::new(),
+            retry_after_seconds: kind.is_transient().then_some(RETRY_AFTER_SECONDS),
         }
     }
 
@@ -232,10 +244,46 @@ impl Problem {
         let mut response = (self.kind.status(), details).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if self.kind.is_transient() {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.kind == ProblemKind::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let kind = match denied {
+            Denied::Unauthenticated | Denied::Ended => ProblemKind::Unauthenticated,
+            Denied::Scope(_)
+            | Denied::Beyond { .. }
+            | Denied::NoSeries { .. }
+            | Denied::Limited
+            | Denied::NoRule => ProblemKind::Forbidden,
+            Denied::TooMany { .. } | Denied::TooLarge { .. } => ProblemKind::TooLarge,
+            Denied::TooFast { .. } | Denied::TooManyStreams { .. } => ProblemKind::RateLimited,
+        };
+        let told = denied.to_string();
+        let problem = match denied.field() {
+            Some(field) => Self::field(kind, field, told),
+            None => Self::new(kind, told),
+        };
+        let problem = problem.with("reason", denied.reason());
+        let problem = match &denied {
+            Denied::Scope(scope) => problem.with("scope", scope.name()),
+            _ => problem,
+        };
+        // In whole seconds, so that it is never too early.
+        let retry_after = denied
+            .retry_after()
+            .map(|after| after.as_secs_f64().ceil() as u32);
+        Self {
+            retry_after_seconds: retry_after.map(|seconds| seconds.max(1)),
+            ..problem
+        }
     }
 }
 

@@ -1,0 +1,97 @@
+//! Who calls, and what is recorded of it.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::Access;
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: Option<SocketAddr>,
+    /// Subject of its certificate, which a trusted authority has signed.
+    pub certificate: Option<Arc<str>>,
+}
+
+/// Who makes a call.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// What it may do.
+    pub access: Access,
+    /// Where it is.
+    pub peer: Peer,
+    detail: Arc<OnceLock<String>>,
+}
+
+impl Caller {
+    /// Somebody who was admitted.
+    pub fn new(access: Access, peer: Peer) -> Self {
+        Self {
+            access,
+            peer,
+            detail: Arc::default(),
+        }
+    }
+
+    /// Name of its entry, else the subject of its certificate, else `anonymous`.
+    pub fn name(&self) -> &str {
+        let certificate = self.peer.certificate.as_deref();
+        self.access.name().or(certificate).unwrap_or("anonymous")
+    }
+
+    /// Says for the audit log what the call is to do. Only the first saying counts.
+    pub fn note(&self, detail: impl fmt::Display) {
+        let _ = self.detail.set(detail.to_string());
+    }
+
+    /// The record of the call.
+    pub fn record(
+        &self,
+        at: DateTime<Utc>,
+        action: impl Into<String>,
+        outcome: impl Into<String>,
+    ) -> AuditRecord {
+        AuditRecord {
+            at,
+            who: self.name().to_owned(),
+            from: self.peer.address.map(|address| address.ip().to_string()),
+            action: action.into(),
+            detail: self.detail.get().cloned().unwrap_or_default(),
+            outcome: outcome.into(),
+        }
+    }
+}
+
+/// An administrative action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// When it was answered.
+    pub at: DateTime<Utc>,
+    /// Name of the entry, else the subject of the certificate, else `anonymous`.
+    pub who: String,
+    /// Address of the client, without port.
+    pub from: Option<String>,
+    /// Method and path, or the name of the RPC.
+    pub action: String,
+    /// What was asked for; may be empty.
+    pub detail: String,
+    /// How it was answered: `ok`, or why not.
+    pub outcome: String,
+}
+
+/// What keeping a record is.
+pub type Recording<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Where administrative actions are recorded.
+pub trait AuditLog: fmt::Debug + Send + Sync {
+    /// Keeps a record. Failures are told to operators and not to the client: the action has been
+    /// carried out.
+    fn record(&self, record: AuditRecord) -> Recording<'_>;
+}

@@ -1,0 +1,255 @@
+//! Who may make which call: decided once for each, before its message is read.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use access::{Access, AuditLog, Caller, Denied, Gate, Peer, Scope, StreamPlace};
+use atlas_events::Clock;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Either},
+};
+use http::{Extensions, Request, Response, header::AUTHORIZATION};
+use metrics::counter;
+use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
+use tower::{Layer, Service};
+
+use crate::status::Refusal;
+
+/// Who may make a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// `/package.Service/Method`.
+    pub path: &'static str,
+    /// What its caller needs; `None`: nothing, and not to be known either.
+    pub scope: Option<Scope>,
+    /// Whether it changes something and is recorded.
+    pub is_audited: bool,
+}
+
+const fn open(path: &'static str) -> Rule {
+    Rule {
+        path,
+        scope: None,
+        is_audited: false,
+    }
+}
+
+const fn needs(scope: Scope, path: &'static str) -> Rule {
+    Rule {
+        path,
+        scope: Some(scope),
+        is_audited: false,
+    }
+}
+
+const fn audited(path: &'static str) -> Rule {
+    Rule {
+        path,
+        scope: Some(Scope::Admin),
+        is_audited: true,
+    }
+}
+
+/// The rules of all calls of the contract. Without a rule nobody may make a call, unless nobody is
+/// asked who they are.
+pub const RULES: [Rule; 18] = [
+    needs(Scope::Publish, "/atlas.events.EventPublisher/Publish"),
+    needs(Scope::Publish, "/atlas.events.EventPublisher/PublishStream"),
+    needs(Scope::Read, "/atlas.events.EventStream/SubscribeToEvents"),
+    needs(Scope::Read, "/atlas.events.EventStream/GetEventsSince"),
+    needs(Scope::Read, "/atlas.events.EventStream/GetEventsBetween"),
+    needs(Scope::Read, "/atlas.events.EventStream/GetLatestEventTime"),
+    needs(Scope::Read, "/atlas.events.EventLog/GetLogInfo"),
+    needs(Scope::Read, "/atlas.events.EventLog/FindEvent"),
+    needs(Scope::Admin, "/atlas.events.ParkedEvents/ListParkedEvents"),
+    audited("/atlas.events.ParkedEvents/RetryParkedEvents"),
+    audited("/atlas.events.ParkedEvents/DiscardParkedEvents"),
+    needs(Scope::Admin, "/atlas.events.Checkpoints/ListCheckpoints"),
+    audited("/atlas.events.Checkpoints/ResetCheckpoint"),
+    open("/grpc.health.v1.Health/Check"),
+    open("/grpc.health.v1.Health/List"),
+    open("/grpc.health.v1.Health/Watch"),
+    open("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+    open("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+];
+
+/// What the caller of a call may do, as the guard has found.
+pub(crate) fn access(extensions: &Extensions) -> Access {
+    let caller = extensions.get::<Caller>();
+    caller.map_or_else(Access::everything, |caller| caller.access.clone())
+}
+
+/// Resolves once an access has ended while its stream runs.
+pub(crate) type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a client needs to have a stream open.
+pub(crate) struct Leave {
+    /// Its place among the streams of the client.
+    pub(crate) place: StreamPlace,
+    /// When the client loses its access.
+    pub(crate) ended: Ended,
+}
+
+impl Leave {
+    pub(crate) fn of(access: Access) -> Result<Self, Refusal> {
+        let place = access.open_stream().map_err(Refusal::denied)?;
+        let ended: Ended = match access.may_end() {
+            true => Box::pin(access.ended()),
+            false => Box::pin(std::future::pending()),
+        };
+        Ok(Self { place, ended })
+    }
+}
+
+/// What the guard works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    pub(crate) gate: Gate,
+    pub(crate) audit: Option<Arc<dyn AuditLog>>,
+    pub(crate) clock: Clock,
+    pub(crate) refused_total: Arc<str>,
+}
+
+impl Guard {
+    /// Whoever may make the call, or why not.
+    fn admit(&self, request: &Request<Body>, rule: Option<Rule>) -> Result<Caller, Denied> {
+        let peer = peer(request.extensions());
+        if self.gate.is_open() || rule.is_some_and(|rule| rule.scope.is_none()) {
+            return Ok(Caller::new(Access::everything(), peer));
+        }
+        let authorization = request.headers().get(AUTHORIZATION);
+        let access = self
+            .gate
+            .admit(authorization.map(|value| value.as_bytes()), &peer)?;
+        Ok(Caller::new(access, peer))
+    }
+
+    fn allow(caller: &Caller, rule: Option<Rule>) -> Result<(), Denied> {
+        match rule {
+            Some(Rule {
+                scope: Some(scope), ..
+            }) => {
+                caller.access.require(scope)?;
+                // Consumers and what they parked are the service's as a whole.
+                match scope {
+                    Scope::Admin => caller.access.require_unlimited(),
+                    Scope::Read | Scope::Publish => Ok(()),
+                }
+            }
+            Some(Rule { scope: None, .. }) => Ok(()),
+            None => Err(Denied::NoRule),
+        }
+    }
+
+    fn refuse(&self, denied: Denied) -> Response<Body> {
+        let reason = denied.reason();
+        counter!(self.refused_total.to_string(), "reason" => reason).increment(1);
+        Refusal::denied(denied).into_status().into_http()
+    }
+
+    async fn record(&self, caller: &Caller, rule: Rule, outcome: Code) {
+        let Some(audit) = &self.audit else {
+            return;
+        };
+        let outcome = match outcome {
+            Code::Ok => "ok".to_owned(),
+            code => format!("{code:?}"),
+        };
+        let action = rule.path.trim_start_matches('/');
+        audit
+            .record(caller.record(self.clock.now(), action, outcome))
+            .await;
+    }
+}
+
+fn peer(extensions: &Extensions) -> Peer {
+    if let Some(peer) = extensions.get::<Peer>() {
+        return peer.clone();
+    }
+    let address = extensions
+        .get::<TcpConnectInfo>()
+        .and_then(TcpConnectInfo::remote_addr);
+    Peer {
+        address,
+        certificate: None,
+    }
+}
+
+fn rule(path: &str) -> Option<Rule> {
+    RULES.into_iter().find(|rule| rule.path == path)
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        let guard = Arc::new(self.clone());
+        Guarded { inner, guard }
+    }
+}
+
+/// A service behind the guard.
+#[derive(Debug, Clone)]
+pub(crate) struct Guarded<S> {
+    inner: S,
+    guard: Arc<Guard>,
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let rule = rule(request.uri().path());
+        let audited = rule.filter(|rule| rule.is_audited);
+        if self.guard.gate.is_open() && audited.is_none() {
+            return Either::Left(self.inner.call(request));
+        }
+        let guard = Arc::clone(&self.guard);
+        let caller = match guard.admit(&request, rule) {
+            Ok(caller) => caller,
+            Err(denied) => {
+                return Either::Right(std::future::ready(Ok(guard.refuse(denied))).boxed());
+            }
+        };
+        if !guard.gate.is_open()
+            && let Err(denied) = Guard::allow(&caller, rule)
+        {
+            let refusing = async move {
+                let response = guard.refuse(denied);
+                if let Some(rule) = audited {
+                    guard.record(&caller, rule, Code::PermissionDenied).await;
+                }
+                Ok(response)
+            };
+            return Either::Right(refusing.boxed());
+        }
+        request.extensions_mut().insert(caller.clone());
+        let answer = self.inner.call(request);
+        let recording = async move {
+            let response = answer.await?;
+            if let Some(rule) = audited {
+                let status = Status::from_header_map(response.headers());
+                let code = status.map_or(Code::Ok, |status| status.code());
+                guard.record(&caller, rule, code).await;
+            }
+            Ok(response)
+        };
+        Either::Right(recording.boxed())
+    }
+}

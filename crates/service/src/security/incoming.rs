@@ -1,0 +1,266 @@
+//! Connections, accepted one after the other; handshakes happen beside that.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use access::Peer;
+use axum::extract::connect_info::Connected as RestConnected;
+use axum::serve::{IncomingStream, Listener};
+use futures::{Stream, stream};
+use metrics::counter;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::debug;
+
+use super::tls::{self, Tls};
+
+/// A client that has not agreed on TLS by then is cut off.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes under way at once; who comes on top of them is cut off, so that those who stall harm
+/// nobody who is served already.
+const HANDSHAKES_MAX: usize = 512;
+/// The system has no more of something, such as file descriptors: it may, soon.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The connections of a listener.
+#[derive(Debug)]
+pub struct Incoming {
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    handshakes: JoinSet<Result<Connection, &'static str>>,
+    /// First part of the names of metrics, and the name of the listener.
+    name: (&'static str, &'static str),
+}
+
+/// A connection, encrypted or not.
+#[derive(Debug)]
+pub struct Connection {
+    transport: Transport,
+    peer: Peer,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
+/// Who is at the other end of a connection for REST.
+#[derive(Debug, Clone)]
+pub(crate) struct RestPeer(pub(crate) Peer);
+
+impl Incoming {
+    pub(super) fn new(
+        listener: TcpListener,
+        tls: Option<Arc<Tls>>,
+        name: (&'static str, &'static str),
+    ) -> Self {
+        Self {
+            listener,
+            tls,
+            handshakes: JoinSet::new(),
+            name,
+        }
+    }
+
+    /// The next connection that is ready to be used. May be dropped and called again without loss.
+    async fn next(&mut self) -> Connection {
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => {
+                    if let Some(connection) = self.accepted(accepted).await {
+                        return connection;
+                    }
+                }
+                Some(agreed) = self.handshakes.join_next() => match agreed {
+                    Ok(Ok(connection)) => return connection,
+                    Ok(Err(reason)) => self.failed(reason),
+                    Err(_) => self.failed("panicked"),
+                },
+            }
+        }
+    }
+
+    async fn accepted(
+        &mut self,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
+    ) -> Option<Connection> {
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                debug!(%error, "a connection was not accepted");
+                let is_its_own = matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                );
+                if !is_its_own {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                return None;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "a connection keeps its delay");
+        }
+        let Some(tls) = &self.tls else {
+            return Some(Connection::plain(stream, address));
+        };
+        if self.handshakes.len() >= HANDSHAKES_MAX {
+            self.failed("too_many");
+            return None;
+        }
+        let acceptor = TlsAcceptor::from(tls.config());
+        self.handshakes.spawn(async move {
+            match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => Ok(Connection::encrypted(stream, address)),
+                Ok(Err(error)) => {
+                    debug!(%address, %error, "a handshake failed");
+                    Err("failed")
+                }
+                Err(_) => Err("timed_out"),
+            }
+        });
+        None
+    }
+
+    fn failed(&self, reason: &'static str) {
+        let (prefix, listener) = self.name;
+        let name = format!("{prefix}_tls_handshakes_failed_total");
+        counter!(name, "listener" => listener, "reason" => reason).increment(1);
+    }
+
+    /// The connections, one after the other, without end.
+    pub fn into_stream(self) -> Pin<Box<dyn Stream<Item = io::Result<Connection>> + Send>> {
+        Box::pin(stream::unfold(self, |mut incoming| async {
+            let connection = incoming.next().await;
+            Some((Ok(connection), incoming))
+        }))
+    }
+}
+
+impl Listener for Incoming {
+    type Io = Connection;
+    type Addr = Peer;
+
+    async fn accept(&mut self) -> (Connection, Peer) {
+        let connection = self.next().await;
+        let peer = connection.peer.clone();
+        (connection, peer)
+    }
+
+    fn local_addr(&self) -> io::Result<Peer> {
+        Ok(Peer {
+            address: Some(self.listener.local_addr()?),
+            certificate: None,
+        })
+    }
+}
+
+impl RestConnected<IncomingStream<'_, Incoming>> for RestPeer {
+    fn connect_info(stream: IncomingStream<'_, Incoming>) -> Self {
+        Self(stream.remote_addr().clone())
+    }
+}
+
+impl tonic::transport::server::Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl Connection {
+    fn plain(stream: TcpStream, address: SocketAddr) -> Self {
+        Self {
+            transport: Transport::Plain(stream),
+            peer: Peer {
+                address: Some(address),
+                certificate: None,
+            },
+        }
+    }
+
+    fn encrypted(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
+        let presented = stream.get_ref().1.peer_certificates();
+        let certificate = presented.and_then(|chain| tls::subject(chain.first()?));
+        Self {
+            transport: Transport::Encrypted(Box::new(stream)),
+            peer: Peer {
+                address: Some(address),
+                certificate,
+            },
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Transport::Encrypted(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Encrypted(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Transport::Encrypted(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Who is let in, over what, and what they changed.
+//!
+//! Where to change what: settings in `config`, certificates in `tls`, accepting connections in
+//! `incoming`, asking a service how it is in `self_client`, the file of tokens in `tokens`, records of administrative actions in `audit`.
+
+mod audit;
+mod config;
+mod incoming;
+mod self_client;
+mod tls;
+mod tokens;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use access::{AuditLog, Gate};
+use metrics::{Unit, describe_counter, describe_gauge};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use crate::{Outcome, Parts, StartError};
+
+pub use audit::{Audit, Audited};
+pub use config::{AuthConfig, ClientAuth, MetricsFor, SecurityConfig};
+pub(crate) use incoming::RestPeer;
+pub use incoming::{Connection, Incoming};
+pub use tls::{TlsFiles, TlsProblem};
+
+use tls::Tls;
+use tokens::TokensFile;
+
+/// What a service needs to know about its clients.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// How clients are told apart.
+    pub gate: Gate,
+    /// Where administrative actions are recorded.
+    pub audit: Audit,
+    /// Whether metrics are told to everybody.
+    pub metrics_open: bool,
+    rest: Option<Arc<Tls>>,
+    grpc: Option<Arc<Tls>>,
+    tokens: Option<TokensFile>,
+    prefix: &'static str,
+    reload_interval: Duration,
+}
+
+impl Security {
+    /// Reads certificates and tokens, and makes the table of the audit log.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open(
+        config: &SecurityConfig,
+        pool: &PgPool,
+        prefix: &'static str,
+    ) -> Result<Self, StartError> {
+        let audit = Audit::open(pool.clone()).await?;
+        let rest = config
+            .rest_tls
+            .clone()
+            .map(|files| Tls::open(files, &[b"http/1.1"]));
+        let grpc = config
+            .grpc_tls
+            .clone()
+            .map(|files| Tls::open(files, &[b"h2"]));
+        let tokens = config
+            .auth
+            .tokens_file
+            .clone()
+            .map(TokensFile::open)
+            .transpose()?;
+        let asks_certificates = [&config.rest_tls, &config.grpc_tls]
+            .into_iter()
+            .flatten()
+            .any(|files| files.client_ca.is_some());
+        let gate = match &tokens {
+            Some(file) => Gate::Tokens(file.tokens()),
+            None if asks_certificates => Gate::Certificates,
+            None => Gate::Open,
+        };
+        if tokens.is_some() && config.sends_tokens_in_the_clear() {
+            warn!(
+                "tokens travel unencrypted between machines: set tls.certificate and tls.key, or let a proxy in front end TLS"
+            );
+        }
+        Ok(Self {
+            gate,
+            audit,
+            metrics_open: config.metrics_open(),
+            rest: rest.transpose()?.map(Arc::new),
+            grpc: grpc.transpose()?.map(Arc::new),
+            tokens,
+            prefix,
+            reload_interval: config.reload_interval,
+        })
+    }
+
+    /// Where REST and gRPC are found.
+    pub fn urls(&self, rest: SocketAddr, grpc: SocketAddr) -> (String, String) {
+        let url = |address: SocketAddr, tls: &Option<Arc<Tls>>| match tls {
+            Some(_) => format!("https://{address}"),
+            None => format!("http://{address}"),
+        };
+        (url(rest, &self.rest), url(grpc, &self.grpc))
+    }
+
+    /// Whether REST is served over TLS.
+    pub fn rest_is_encrypted(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// Connections for REST.
+    pub fn accept_rest(&self, listener: TcpListener) -> Incoming {
+        Incoming::new(listener, self.rest.clone(), (self.prefix, "rest"))
+    }
+
+    /// Connections for gRPC.
+    pub fn accept_grpc(&self, listener: TcpListener) -> Incoming {
+        Incoming::new(listener, self.grpc.clone(), (self.prefix, "grpc"))
+    }
+
+    /// The audit log for those who only write to it.
+    pub fn audit_log(&self) -> Arc<dyn AuditLog> {
+        Arc::new(self.audit.clone())
+    }
+
+    /// Takes up changed certificates and tokens for as long as the service runs.
+    pub fn watch(&self, parts: &mut Parts) {
+        let (watching, stop) = (self.clone(), parts.stop());
+        parts.spawn("security", async move {
+            stop.run_until_cancelled(watching.reload_forever()).await;
+            Outcome::Ok(())
+        });
+    }
+
+    async fn reload_forever(mut self) {
+        let mut timer = tokio::time::interval(self.reload_interval);
+        loop {
+            timer.tick().await;
+            for (tls, listener) in [(&self.rest, "rest"), (&self.grpc, "grpc")] {
+                if let Some(tls) = tls {
+                    tls.reload(self.prefix, listener).await;
+                }
+            }
+            if let Some(tokens) = &mut self.tokens {
+                tokens.reload(self.prefix).await;
+            }
+        }
+    }
+}
+
+/// Help texts of the metrics kept here.
+pub(crate) fn describe(prefix: &str) {
+    describe_gauge!(
+        format!("{prefix}_tls_certificate_expires_seconds"),
+        Unit::Seconds,
+        "Until the certificate of a listener expires; negative once it has"
+    );
+    describe_counter!(
+        format!("{prefix}_security_reload_failures_total"),
+        "Changed certificates or tokens that could not be used, so that those before stay, by what"
+    );
+    describe_counter!(
+        format!("{prefix}_tls_handshakes_failed_total"),
+        "Connections that ended before TLS was agreed, by listener and reason"
+    );
+    describe_gauge!(format!("{prefix}_tokens"), "Entries in the file of tokens");
+    describe_counter!(
+        format!("{prefix}_calls_denied_total"),
+        "Calls over gRPC and REST whose caller may not make them, by reason"
+    );
+}

@@ -1,0 +1,271 @@
+//! Certificates: read, checked, and taken up again when their files change.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use chrono::{DateTime, Utc};
+use metrics::{counter, gauge};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ServerSessionMemoryCache, WebPkiClientVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use tracing::{info, warn};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+/// TLS sessions that clients may take up again, of each listener.
+const SESSIONS_MAX: usize = 1_024;
+
+/// The files of a listener, with the settings that name them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate with the chain to its authority, in PEM.
+    pub certificate: (&'static str, PathBuf),
+    /// Its key, in PEM.
+    pub key: (&'static str, PathBuf),
+    /// Authorities whose certificates clients present, in PEM; `None`: clients present none.
+    pub client_ca: Option<(&'static str, PathBuf)>,
+    /// Whether clients without a certificate are let in, to be asked for a token.
+    pub client_optional: bool,
+}
+
+/// Why certificates cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {}: {problem}", .file.display())]
+pub struct TlsProblem {
+    /// The setting that names the file.
+    pub key: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// What the files hold, compared to notice changes.
+#[derive(PartialEq, Eq)]
+pub(super) struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+/// The certificate of a listener, as it is now.
+#[derive(Debug)]
+pub(super) struct Tls {
+    files: TlsFiles,
+    protocols: &'static [&'static [u8]],
+    current: RwLock<Current>,
+}
+
+struct Current {
+    config: Arc<ServerConfig>,
+    expires: DateTime<Utc>,
+    /// What was read last, usable or not.
+    seen: Result<Contents, TlsProblem>,
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Current")
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TlsFiles {
+    /// That they can be used now.
+    ///
+    /// # Errors
+    /// [`TlsProblem`].
+    pub fn check(&self) -> Result<(), TlsProblem> {
+        let contents = Contents::read(self)?;
+        self.load(&contents, &[]).map(drop)
+    }
+
+    fn load(
+        &self,
+        contents: &Contents,
+        protocols: &[&[u8]],
+    ) -> Result<(ServerConfig, DateTime<Utc>), TlsProblem> {
+        let provider = Arc::new(ring::default_provider());
+        let (key, expires) = self.certified_key(contents, &provider)?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(&self.certificate, error))?;
+        let builder = match self.client_ca.as_ref().zip(contents.client_ca.as_deref()) {
+            None => builder.with_no_client_auth(),
+            Some((place, pem)) => {
+                let roots = authorities(place, pem)?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                let verifier = match self.client_optional {
+                    true => verifier.allow_unauthenticated(),
+                    false => verifier,
+                };
+                let verifier = verifier.build().map_err(|error| wrong(place, error))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        Ok((config, expires))
+    }
+
+    pub(super) fn certified_key(
+        &self,
+        contents: &Contents,
+        provider: &CryptoProvider,
+    ) -> Result<(CertifiedKey, DateTime<Utc>), TlsProblem> {
+        let chain = certificates(&self.certificate, &contents.certificate)?;
+        let expires = check_times(&self.certificate, &chain[0])?;
+        let key = PrivateKeyDer::from_pem_slice(&contents.key)
+            .map_err(|_| wrong(&self.key, "holds no private key in PEM"))?;
+        let key = provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|_| wrong(&self.key, "is a key of a kind that TLS here does not know"))?;
+        let certified = CertifiedKey::new(chain, key);
+        certified.keys_match().map_err(|_| {
+            let certificate = self.certificate.1.display();
+            wrong(
+                &self.key,
+                format!("is not the key of the certificate in {certificate}"),
+            )
+        })?;
+        Ok((certified, expires))
+    }
+}
+
+impl Contents {
+    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsProblem> {
+        let read = |place: &(&'static str, PathBuf)| {
+            std::fs::read(&place.1)
+                .map_err(|error| wrong(place, format!("cannot be read: {error}")))
+        };
+        Ok(Self {
+            certificate: read(&files.certificate)?,
+            key: read(&files.key)?,
+            client_ca: files.client_ca.as_ref().map(read).transpose()?,
+        })
+    }
+}
+
+pub(super) fn wrong(place: &(&'static str, PathBuf), problem: impl ToString) -> TlsProblem {
+    TlsProblem {
+        key: place.0,
+        file: place.1.clone(),
+        problem: problem.to_string(),
+    }
+}
+
+fn certificates(
+    place: &(&'static str, PathBuf),
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
+    let none = || wrong(place, "holds no certificate in PEM");
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.map_err(|_| none())?;
+    if chain.is_empty() {
+        return Err(none());
+    }
+    Ok(chain)
+}
+
+fn authorities(place: &(&'static str, PathBuf), pem: &[u8]) -> Result<RootCertStore, TlsProblem> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(place, pem)? {
+        check_times(place, &certificate)?;
+        let added = roots.add(certificate);
+        added.map_err(|error| wrong(place, format!("is no authority: {error}")))?;
+    }
+    Ok(roots)
+}
+
+/// That a certificate is valid now; gives when it expires.
+fn check_times(
+    place: &(&'static str, PathBuf),
+    certificate: &CertificateDer<'_>,
+) -> Result<DateTime<Utc>, TlsProblem> {
+    let unreadable = |_| wrong(place, "holds a certificate that cannot be read");
+    let (_, read) = X509Certificate::from_der(certificate).map_err(unreadable)?;
+    let time = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    let begins = time(read.validity().not_before.timestamp());
+    let expires = time(read.validity().not_after.timestamp());
+    let now = Utc::now();
+    if now < begins {
+        return Err(wrong(place, format!("is not valid before {begins}")));
+    }
+    if now >= expires {
+        return Err(wrong(place, format!("has expired on {expires}")));
+    }
+    Ok(expires)
+}
+
+/// The subject of a certificate, such as `CN=grafana`.
+pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
+    let (_, read) = X509Certificate::from_der(certificate).ok()?;
+    Some(read.subject().to_string().into())
+}
+
+impl Tls {
+    pub(super) fn open(
+        files: TlsFiles,
+        protocols: &'static [&'static [u8]],
+    ) -> Result<Self, TlsProblem> {
+        let contents = Contents::read(&files)?;
+        let (config, expires) = files.load(&contents, protocols)?;
+        let current = RwLock::new(Current {
+            config: Arc::new(config),
+            expires,
+            seen: Ok(contents),
+        });
+        Ok(Self {
+            files,
+            protocols,
+            current,
+        })
+    }
+
+    /// What the next handshake is to use.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current.config)
+    }
+
+    /// Takes up what the files hold now, if that has changed and can be used; else what is in use
+    /// stays, and it is told once why.
+    pub(super) async fn reload(&self, prefix: &'static str, listener: &'static str) {
+        let files = self.files.clone();
+        let reading = tokio::task::spawn_blocking(move || Contents::read(&files));
+        let Ok(read) = reading.await else {
+            return;
+        };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if read != current.seen {
+            let loaded = match &read {
+                Ok(contents) => self.files.load(contents, self.protocols),
+                Err(problem) => Err(problem.clone()),
+            };
+            match loaded {
+                Ok((config, expires)) => {
+                    info!(listener, %expires, "a new certificate is in use");
+                    current.config = Arc::new(config);
+                    current.expires = expires;
+                }
+                Err(problem) => {
+                    warn!(listener, %problem, "the certificate in use stays");
+                    counter!(format!("{prefix}_security_reload_failures_total"), "what" => "certificate")
+                        .increment(1);
+                }
+            }
+            current.seen = read;
+        }
+        let seconds = (current.expires - Utc::now()).as_seconds_f64();
+        gauge!(format!("{prefix}_tls_certificate_expires_seconds"), "listener" => listener)
+            .set(seconds);
+    }
+}
