@@ -21,7 +21,7 @@ pub(crate) struct Refusal {
     field: String,
     message: String,
     /// Facts for programs, such as `first_position`.
-    facts: HashMap<String, String>,
+    facts: Vec<(&'static str, String)>,
     /// When to try again, where that is known.
     retry_after: Option<Duration>,
     /// Whether a refused publish is known to have stored nothing.
@@ -35,7 +35,7 @@ impl Refusal {
             reason,
             field: String::new(),
             message: message.into(),
-            facts: HashMap::new(),
+            facts: Vec::new(),
             retry_after: None,
             definitely_not_stored: true,
         }
@@ -46,8 +46,8 @@ impl Refusal {
         self
     }
 
-    pub(crate) fn with(mut self, fact: &str, value: impl ToString) -> Self {
-        self.facts.insert(fact.to_owned(), value.to_string());
+    pub(crate) fn with(mut self, fact: &'static str, value: impl ToString) -> Self {
+        self.facts.push((fact, value.to_string()));
         self
     }
 
@@ -200,7 +200,9 @@ impl Refusal {
 
     pub(crate) fn into_status(self) -> Status {
         let mut details = ErrorDetails::new();
-        details.set_error_info(self.reason, DOMAIN, self.facts);
+        let named = |(fact, value): (&str, String)| (fact.to_owned(), value);
+        let facts: HashMap<_, _> = self.facts.into_iter().map(named).collect();
+        details.set_error_info(self.reason, DOMAIN, facts);
         if !self.field.is_empty() {
             details.add_bad_request_violation(self.field, self.message.clone());
         }
