@@ -1,16 +1,20 @@
-//! What the tests of several crates share: a database for each test, events, and waiting for a
-//! condition. Never part of a product.
+//! What the tests of several crates share: a database for each test, events, certificates, and
+//! waiting for a condition. Never part of a product.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on is to fail loudly, where it stands"
 )]
 
+mod certificates;
 mod database;
 mod events;
 mod eventually;
+mod folder;
 
+pub use certificates::{Authority, Issued, Validity};
 pub use database::TestDatabase;
 pub use events::{
     EventIds, custom_event, custom_event_at, draft, drafts, series_event, started_at,
 };
 pub use eventually::eventually;
+pub use folder::Folder;

@@ -1,0 +1,112 @@
+//! The audit log: what administrators did, and tried to.
+
+use access::Scope;
+use serde_json::{Value, json};
+use test_support::{Folder, TestDatabase};
+
+use crate::{
+    clients::Rest,
+    harness::{Collector, only, token, write_tokens},
+};
+
+/// Who, what, and how it ended, the newest first.
+fn told(page: &Value) -> Vec<[String; 3]> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let actions = page["actions"].as_array().unwrap().iter();
+    actions
+        .map(|action| ["who", "action", "outcome"].map(|member| text(&action[member])))
+        .collect()
+}
+
+#[tokio::test]
+async fn administrative_actions_are_recorded_with_who_what_and_outcome() {
+    let folder = Folder::create();
+    let (admin, a) = token("operator", &[Scope::Admin]);
+    let (reader, b) = token("reader", &[Scope::Read]);
+    let (limited, mut c) = token("northerner", &[Scope::Admin]);
+    c.series = only(&["NORTH"]);
+    let file = write_tokens(&folder, &[&a, &b, &c]);
+    let database = TestDatabase::create().await;
+    let settings = [("auth.tokens_file", &*file), ("fred.series", "NORTH,SOUTH")];
+    let collector = Collector::start(&database, &settings).await;
+    let rest = Rest::of(&collector);
+    let as_who = |token: &str| rest.with_token(token);
+    let schedule = json!({"schedule": "35 12 * * 4"});
+    as_who(&admin)
+        .post("/v1/series/NORTH/pause", &Value::Null)
+        .await
+        .ok();
+    let changed = as_who(&admin)
+        .try_send(reqwest::Method::PATCH, "/v1/series/NORTH", Some(&schedule))
+        .await;
+    changed.unwrap().ok();
+    as_who(&reader)
+        .post("/v1/series/NORTH/pause", &Value::Null)
+        .await
+        .denied(403, "SCOPE_MISSING");
+    as_who(&limited)
+        .post("/v1/series/SOUTH/pause", &Value::Null)
+        .await
+        .denied(403, "NOT_GRANTED");
+    as_who(&limited)
+        .post("/v1/series/NORTH/resume", &Value::Null)
+        .await
+        .ok();
+    let missing = as_who(&admin)
+        .post("/v1/series/NOWHERE/pause", &Value::Null)
+        .await;
+    assert_eq!(missing.status.as_u16(), 404);
+    // Neither reading nor who is not known leaves a record.
+    as_who(&reader).get("/v1/series").await.ok();
+    rest.post("/v1/series/NORTH/pause", &Value::Null)
+        .await
+        .denied(401, "UNAUTHENTICATED");
+
+    let page = as_who(&admin).get("/v1/audit").await.ok();
+    let expected = [
+        ["operator", "POST /v1/series/NOWHERE/pause", "404"],
+        ["northerner", "POST /v1/series/NORTH/resume", "ok"],
+        ["northerner", "POST /v1/series/SOUTH/pause", "403"],
+        ["reader", "POST /v1/series/NORTH/pause", "403"],
+        ["operator", "PATCH /v1/series/NORTH", "ok"],
+        ["operator", "POST /v1/series/NORTH/pause", "ok"],
+    ];
+    assert_eq!(told(&page), expected.map(|row| row.map(str::to_owned)));
+    let patched = &page["actions"][4];
+    assert_eq!(patched["detail"], schedule.to_string());
+    assert_eq!(patched["from"], "127.0.0.1");
+    for token in [&admin, &reader, &limited] {
+        assert!(!page.to_string().contains(token.as_str()));
+    }
+    // Pages.
+    let first = as_who(&admin).get("/v1/audit?limit=4").await.ok();
+    let next = first["next"].as_i64().unwrap();
+    let second = as_who(&admin)
+        .get(&format!("/v1/audit?before={next}"))
+        .await
+        .ok();
+    assert_eq!([told(&first), told(&second)].concat(), told(&page));
+    assert_eq!(second["next"], Value::Null);
+    // Who administers a part only is not told of the rest.
+    as_who(&limited)
+        .get("/v1/audit")
+        .await
+        .denied(403, "UNLIMITED_ONLY");
+    as_who(&reader)
+        .get("/v1/audit")
+        .await
+        .denied(403, "SCOPE_MISSING");
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn where_nobody_is_asked_who_they_are_actions_are_recorded_too() {
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database, &[("fred.series", "NORTH")]).await;
+    let rest = Rest::of(&collector);
+    rest.post("/v1/series/NORTH/pause", &Value::Null).await.ok();
+    let page = rest.get("/v1/audit").await.ok();
+    let row = ["anonymous", "POST /v1/series/NORTH/pause", "ok"];
+    assert_eq!(told(&page), [row.map(str::to_owned)]);
+    collector.stop().await;
+}

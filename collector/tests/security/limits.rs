@@ -1,0 +1,112 @@
+//! How much a token may do.
+
+use std::num::NonZeroU32;
+
+use access::Scope;
+use atlas_events::TimeRangeRequest;
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+use test_support::{Folder, TestDatabase, custom_event, eventually};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::{
+    clients::{Client, Rest, reason},
+    harness::{Collector, DEADLINE, token, write_tokens},
+};
+
+const BOTH: [Scope; 2] = [Scope::Read, Scope::Publish];
+
+#[tokio::test]
+async fn who_publishes_too_fast_is_told_when_to_try_again() {
+    let folder = Folder::create();
+    let (slow, mut entry) = token("slow", &BOTH);
+    entry.events_per_second = NonZeroU32::new(4);
+    let (free, other) = token("free", &BOTH);
+    let file = write_tokens(&folder, &[&entry, &other]);
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database, &[("auth.tokens_file", &file)]).await;
+    let client = Client::of(&collector).await;
+    let (slow_client, free_client) = (client.with_token(&slow), client.with_token(&free));
+    let events = |range: std::ops::Range<u64>| range.map(custom_event).collect::<Vec<_>>();
+    slow_client.publish(events(0..4)).await.unwrap();
+    let status = slow_client.publish(events(4..7)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&status), "RATE_LIMITED");
+    let wait = status.get_error_details().retry_info().unwrap().retry_delay;
+    assert!(wait.is_some_and(|wait| wait.as_millis() > 0 && wait.as_secs() < 2));
+    let rest = Rest::of(&collector).with_token(&slow);
+    let refused = rest
+        .post("/v1/events", &json!({"events": events(4..7)}))
+        .await;
+    refused.denied(429, "RATE_LIMITED");
+    assert_eq!(refused.headers["retry-after"], "1");
+    // The limit is that of one token.
+    free_client.publish(events(10..50)).await.unwrap();
+    eventually(DEADLINE, async || {
+        slow_client.publish(events(4..7)).await.is_ok()
+    })
+    .await;
+    let status = slow_client.publish(events(20..25)).await.unwrap_err();
+    assert_eq!(reason(&status), "BATCH_RATE_TOO_LARGE");
+    assert!(status.get_error_details().retry_info().is_none());
+    assert_eq!(
+        client.with_token(&free).info().await.unwrap().last_position,
+        47
+    );
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_more_bytes_than_allowed_is_refused() {
+    let folder = Folder::create();
+    let (text, mut entry) = token("small", &BOTH);
+    entry.batch_bytes_max = Some(300);
+    let file = write_tokens(&folder, &[&entry]);
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database, &[("auth.tokens_file", &file)]).await;
+    let client = Client::of(&collector).await.with_token(&text);
+    client.publish(vec![custom_event(1)]).await.unwrap();
+    let large: Vec<_> = (0..10).map(custom_event).collect();
+    let status = client.publish(large.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&status), "BATCH_BYTES_TOO_LARGE");
+    let rest = Rest::of(&collector).with_token(&text);
+    let refused = rest.post("/v1/events", &json!({"events": large})).await;
+    refused.denied(413, "BATCH_BYTES_TOO_LARGE");
+    assert_eq!(client.info().await.unwrap().last_position, 1);
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_has_its_number_of_streams_and_gets_places_back() {
+    let folder = Folder::create();
+    let (text, mut entry) = token("two", &BOTH);
+    entry.streams_max = Some(2);
+    let (free, other) = token("free", &BOTH);
+    let file = write_tokens(&folder, &[&entry, &other]);
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database, &[("auth.tokens_file", &file)]).await;
+    // Connections do not matter.
+    let client = Client::of(&collector).await.with_token(&text);
+    let second = Client::of(&collector).await.with_token(&text);
+    let kept = client.follow().await.unwrap();
+    let given_back = second.follow().await.unwrap();
+    let range = || TimeRangeRequest {
+        start_from: Some((Utc::now() - TimeDelta::days(1)).into()),
+        ..TimeRangeRequest::default()
+    };
+    for status in [
+        client.follow().await.unwrap_err(),
+        second.since(range()).await.unwrap_err(),
+    ] {
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(reason(&status), "TOO_MANY_STREAMS");
+    }
+    client.info().await.unwrap();
+    client.with_token(&free).follow().await.unwrap();
+    drop(given_back);
+    eventually(DEADLINE, async || client.since(range()).await.is_ok()).await;
+    drop(kept);
+    collector.stop().await;
+}
