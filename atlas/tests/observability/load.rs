@@ -16,13 +16,15 @@ use tokio::{net::TcpListener, sync::Mutex};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
 
-use crate::{DEADLINE, process::Service, repository};
+use crate::{DEADLINE, guarded::Guarded, process::Service, repository};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const READER_PASSWORD: &str = "for-tests-only";
 
 pub(crate) struct Load {
     collector: Service,
+    /// A second one on the same log, which asks who its clients are.
+    guarded: Guarded,
     engine: Service,
     reader: Mutex<PgConnection>,
     publisher: EventPublisherClient<Channel>,
@@ -41,6 +43,7 @@ impl Load {
             .start(listener)
             .unwrap();
         let collector = start_collector(&database, fred.base_url());
+        let guarded = Guarded::start(&database.url());
         let engine = start_engine(&database, &collector.grpc);
         make_reader(&database).await;
         let followers = vec![
@@ -53,6 +56,7 @@ impl Load {
                 .unwrap(),
             reader: Mutex::new(connect_as_reader(&database).await),
             collector,
+            guarded,
             engine,
             _followers: followers,
             _fred: fred,
@@ -63,8 +67,13 @@ impl Load {
         load
     }
 
-    pub(crate) fn targets(&self) -> [String; 2] {
-        [self.collector.rest.clone(), self.engine.rest.clone()]
+    /// Collectors, and the engine.
+    pub(crate) fn targets(&self) -> [Vec<String>; 2] {
+        let collectors = [&self.collector.rest, self.guarded.rest()];
+        [
+            collectors.map(Clone::clone).to_vec(),
+            vec![self.engine.rest.clone()],
+        ]
     }
 
     /// Waits for the first values from FRED: what is told of a source has then been told.
@@ -103,7 +112,8 @@ impl Load {
         pool.close().await;
     }
 
-    /// One of everything: a crossing and back, a refusal of each kind, reads, REST, a collection.
+    /// One of everything: a crossing and back, a refusal of each kind, reads, REST, a collection, and
+    /// clients that are not let in.
     pub(crate) async fn once(&self) {
         // A date of its own each time, in the present, so that patterns turn again and again.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -138,12 +148,13 @@ impl Load {
         let mut range = stream.get_events_since(since).await.unwrap().into_inner();
         while range.message().await.unwrap().is_some() {}
         let client = reqwest::Client::new();
-        for rest in self.targets() {
+        for rest in [&self.collector.rest, &self.engine.rest] {
             let nowhere = client.get(format!("http://{rest}/v1/nowhere")).send();
             assert_eq!(nowhere.await.unwrap().status(), 404);
         }
         let collect = format!("http://{}/v1/series/UNRATE/collect", self.collector.rest);
         client.post(collect).send().await.unwrap();
+        self.guarded.turn_away(&client).await;
     }
 
     /// How many rows the reader of the dashboards is given.

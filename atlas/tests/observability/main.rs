@@ -7,6 +7,7 @@
 
 mod dashboards;
 mod grafana_sql;
+mod guarded;
 mod load;
 mod page;
 mod process;
@@ -65,7 +66,7 @@ async fn every_panel_shows_something_and_every_metric_is_described() {
     prometheus.evaluated_every_rule().await;
 
     let mut metrics = scrape::Metrics::default();
-    for target in load.targets() {
+    for target in load.targets().concat() {
         metrics.read(&scrape::get(&format!("http://{target}/metrics")).await);
     }
     metrics.check();

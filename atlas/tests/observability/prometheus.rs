@@ -32,16 +32,16 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    /// `targets` are those of the collector and of the engine.
-    pub(crate) async fn start(targets: &[String; 2]) -> Self {
+    /// `targets` are those of collectors, and of engines.
+    pub(crate) async fn start(targets: &[Vec<String>; 2]) -> Self {
         let name = format!("atlas-prometheus-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let config = fs::read_to_string(repository("prometheus/prometheus.yml")).unwrap();
         let config = config
             .replace("15s", "1s")
-            .replace("fred-collector:5000", &targets[0])
-            .replace("threshold-engine:5100", &targets[1]);
+            .replace("fred-collector:5000", &targets[0].join("\", \""))
+            .replace("threshold-engine:5100", &targets[1].join("\", \""));
         fs::write(folder.join("prometheus.yaml"), config).unwrap();
         let rules = repository("prometheus/alerts.yaml");
         fs::copy(rules, folder.join("alerts.yaml")).unwrap();
@@ -66,14 +66,15 @@ impl Prometheus {
             client: reqwest::Client::new(),
             folder,
         };
-        eventually(DEADLINE, async || prometheus.scrapes_all().await).await;
+        let count = targets.concat().len();
+        eventually(DEADLINE, async || prometheus.scrapes(count).await).await;
         prometheus
     }
 
-    async fn scrapes_all(&self) -> bool {
+    async fn scrapes(&self, count: usize) -> bool {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let up = self.query("up == 1").await;
-        up.is_some_and(|up| up.len() == 2)
+        up.is_some_and(|up| up.len() == count)
     }
 
     /// The answer to a query: its series, each with a value.

@@ -23,10 +23,11 @@ const UNITS: [(&str, &str); 17] = [
     ("_series", "series"),
 ];
 /// The same, of what only some services or the process itself have.
-const MORE_UNITS: [(&str, &str); 5] = [
+const MORE_UNITS: [(&str, &str); 6] = [
     ("_patterns", "patterns"),
     ("_pattern_states", "patterns"),
     ("_mistakes", "mistakes"),
+    ("_tokens", "tokens"),
     ("_fds", "files"),
     ("_threads", "threads"),
 ];
@@ -132,10 +133,13 @@ impl Metrics {
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
-    /// What dashboards ask for is exported.
+    /// What dashboards ask for is exported. Of the engine only what it has of its own is asked for
+    /// here: what it shares with the collector is counted only where it is used.
     pub(crate) fn has_all(&self, names: &BTreeSet<String>) {
         for name in names {
-            assert!(self.0.contains_key(name), "{name} is not exported");
+            let shared = name.replace("thresholdengine_", "fredcollector_");
+            let exported = self.0.contains_key(name) || self.0.contains_key(&shared);
+            assert!(exported, "{name} is not exported");
         }
     }
 }

@@ -60,6 +60,21 @@ enum Transport {
 #[derive(Debug, Clone)]
 pub(crate) struct RestPeer(pub(crate) Peer);
 
+/// Why a handshake can fail, as a label.
+const FAILURES: [&str; 3] = ["failed", "timed_out", "too_many"];
+
+/// Has the counters of a listener be there, with 0.
+pub(super) fn begin_counting(prefix: &str, listener: &'static str) {
+    for reason in FAILURES {
+        count_failed(prefix, listener, reason, 0);
+    }
+}
+
+fn count_failed(prefix: &str, listener: &'static str, reason: &'static str, count: u64) {
+    let name = format!("{prefix}_tls_handshakes_failed_total");
+    counter!(name, "listener" => listener, "reason" => reason).increment(count);
+}
+
 impl Incoming {
     pub(super) fn new(
         listener: TcpListener,
@@ -138,8 +153,7 @@ impl Incoming {
 
     fn failed(&self, reason: &'static str) {
         let (prefix, listener) = self.name;
-        let name = format!("{prefix}_tls_handshakes_failed_total");
-        counter!(name, "listener" => listener, "reason" => reason).increment(1);
+        count_failed(prefix, listener, reason, 1);
     }
 
     /// The connections, one after the other, without end.

@@ -13,7 +13,7 @@ mod tokens;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use access::{AuditLog, Gate};
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tracing::warn;
@@ -127,11 +127,33 @@ impl Security {
 
     /// Takes up changed certificates and tokens for as long as the service runs.
     pub fn watch(&self, parts: &mut Parts) {
+        self.begin_counting();
         let (watching, stop) = (self.clone(), parts.stop());
         parts.spawn("security", async move {
             stop.run_until_cancelled(watching.reload_forever()).await;
             Outcome::Ok(())
         });
+    }
+
+    /// What can be counted is there with 0, so that the first failure is an increase.
+    fn begin_counting(&self) {
+        let prefix = self.prefix;
+        let tls = [(&self.rest, "rest"), (&self.grpc, "grpc")];
+        for listener in tls
+            .iter()
+            .filter_map(|(tls, name)| tls.as_ref().and(Some(*name)))
+        {
+            incoming::begin_counting(prefix, listener);
+        }
+        let certificates = self.rest.is_some() || self.grpc.is_some();
+        let watched = [
+            (certificates, "certificate"),
+            (self.tokens.is_some(), "tokens"),
+        ];
+        for (_, what) in watched.into_iter().filter(|(watched, _)| *watched) {
+            counter!(format!("{prefix}_security_reload_failures_total"), "what" => what)
+                .increment(0);
+        }
     }
 
     async fn reload_forever(mut self) {
