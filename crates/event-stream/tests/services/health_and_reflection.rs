@@ -1,6 +1,8 @@
 //! What generic tools rely on: health checks, and reflection for `grpcurl`.
 
 use atlas_events::SubscriptionRequest;
+use event_log::LogConfig;
+use event_stream::StreamConfig;
 use futures::{StreamExt, stream};
 use prost::Message;
 use prost_types::FileDescriptorProto;
@@ -111,6 +113,23 @@ macro_rules! reflection_tests {
                     })
                     .collect();
                 assert_eq!(names, wanted);
+            }
+
+            #[tokio::test]
+            async fn is_not_there_where_it_is_switched_off() {
+                let database = TestDatabase::create().await;
+                let config = StreamConfig {
+                    reflection: false,
+                    ..StreamConfig::default()
+                };
+                let server = Server::start_with(&database, LogConfig::default(), config).await;
+                let request = ServerReflectionRequest {
+                    host: String::new(),
+                    message_request: Some(MessageRequest::ListServices(String::new())),
+                };
+                let mut client = ServerReflectionClient::new(channel(&server).await);
+                let asked = client.server_reflection_info(stream::iter([request])).await;
+                assert_eq!(asked.unwrap_err().code(), Code::Unimplemented);
             }
 
             #[tokio::test]
