@@ -457,9 +457,14 @@ fn flatten(
     }
 }
 
-/// A comment without its line ends.
+/// A comment on one line, in the words of those who write files and not Rust.
 fn one_line(comment: &str) -> String {
-    comment.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words: Vec<_> = comment.split_whitespace().collect();
+    words
+        .join(" ")
+        .replace(" (`None`)", "")
+        .replace(". `None`: ", ". Not set: ")
+        .replace("; `None`: ", "; not set: ")
 }
 
 /// With a capital letter.
