@@ -82,13 +82,41 @@ fn everything_that_is_mounted_is_in_the_repository() {
         }
     }
     assert!(bound > 0);
+}
+
+#[test]
+fn images_are_made_of_what_is_here_and_ask_their_own_program_how_it_is() {
+    let root = Path::new(ROOT);
+    let file = service(COLLECTOR)["build"]["dockerfile"].as_str().unwrap();
+    let text = std::fs::read_to_string(root.join(file)).unwrap();
+    let copied = text.lines().filter_map(|line| line.strip_prefix("COPY "));
+    for line in copied.filter(|line| !line.starts_with("--from=")) {
+        let (source, _) = line.split_once(' ').unwrap();
+        assert!(root.join(source).exists(), "{source}");
+    }
+    let packages: Vec<_> = text.split("--package ").skip(1).collect();
+    assert_eq!(packages.len(), 3);
+    for package in packages {
+        let (package, _) = package.split_once([' ', '\n']).unwrap();
+        let manifest = std::fs::read_to_string(root.join(package).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains(&format!("name = \"{package}\"")));
+    }
+    assert!(text.contains(":nonroot AS runtime\n"));
     for name in [COLLECTOR, ENGINE] {
-        let file = service(name)["build"]["dockerfile"].as_str().unwrap();
-        let text = std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
         let target = service(name)["build"]["target"].as_str().unwrap();
+        let (_, stage) = text
+            .split_once(&format!("\nFROM runtime AS {target}\n"))
+            .unwrap();
+        let stage = stage.split("\nFROM ").next().unwrap();
+        let program = &service(name)["healthcheck"]["test"][1];
+        assert_eq!(service(name)["healthcheck"]["test"][2], "health");
         assert!(
-            text.contains(&format!(" AS {target}\n")),
-            "{target} is no stage of {file}"
+            stage.contains(&format!("ENTRYPOINT [{program}]")),
+            "{stage}"
+        );
+        assert!(
+            stage.contains(&format!("CMD [{program}, \"health\"]")),
+            "{stage}"
         );
     }
 }
