@@ -190,6 +190,49 @@ fn services_start_one_after_the_other_once_they_are_healthy() {
     }
 }
 
+/// `name:port` in a file or a setting, where the name is no number.
+fn addresses(text: &str) -> Vec<(String, u16)> {
+    let of_address = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ':' | '.');
+    let words = text.lines().map(|line| line.split('#').next().unwrap());
+    let words = words.flat_map(|line| line.split(move |c| !of_address(c)));
+    let pairs = words.filter_map(|word| word.rsplit_once(':'));
+    let pairs = pairs.filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_alphabetic()));
+    let numbered = pairs.filter_map(|(name, port)| Some((name.to_owned(), port.parse().ok()?)));
+    numbered.collect()
+}
+
+#[test]
+fn everybody_is_found_under_the_name_that_others_use() {
+    let files = [
+        "prometheus/prometheus.yml",
+        "grafana/provisioning/datasources/atlas.yaml",
+        "otel/collector.yaml",
+    ];
+    let read = |file| std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
+    let mut named: Vec<_> = files.map(read).iter().flat_map(|t| addresses(t)).collect();
+    for name in [COLLECTOR, ENGINE] {
+        let values = environment(name).into_iter();
+        named.extend(values.flat_map(|(_, value)| addresses(&value)));
+    }
+    assert!(named.len() >= 8, "{named:?}");
+    // What the images of others listen at, as their configuration here or they themselves say.
+    let others = [
+        ("prometheus", 9090),
+        ("tempo", 3200),
+        ("tempo", 4317),
+        ("otel-collector", 4317),
+        ("timescaledb", 5432),
+    ];
+    for (name, port) in named {
+        service(&name);
+        let of_ours = [COLLECTOR, ENGINE].contains(&name.as_str())
+            && environment(&name).iter().any(|(key, value)| {
+                key.ends_with("__ADDRESS") && value.ends_with(&format!(":{port}"))
+            });
+        assert!(of_ours || others.contains(&(&name, port)), "{name}:{port}");
+    }
+}
+
 /// The environment of a service with hosts, ports and paths of this machine.
 struct Substitution {
     database: Url,
