@@ -2,11 +2,16 @@
 
 use access::Scope;
 use serde_json::{Value, json};
-use test_support::{Folder, TestDatabase};
+use test_support::{Folder, TestDatabase, eventually};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 use crate::{
     clients::Rest,
-    harness::{Collector, only, token, write_tokens},
+    harness::{Collector, DEADLINE, only, token, write_tokens},
 };
 
 /// Who, what, and how it ended, the newest first.
@@ -108,5 +113,40 @@ async fn where_nobody_is_asked_who_they_are_actions_are_recorded_too() {
     let page = rest.get("/v1/audit").await.ok();
     let row = ["anonymous", "POST /v1/series/NORTH/pause", "ok"];
     assert_eq!(told(&page), [row.map(str::to_owned)]);
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn an_action_whose_client_went_away_is_recorded() {
+    let database = TestDatabase::create().await;
+    // A source that takes a request and never answers.
+    let source = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", source.local_addr().unwrap());
+    let settings = [
+        ("fred.base_url", &*url),
+        ("fred.api_key", "0123456789abcdef0123456789abcdef"),
+        ("fred.request_timeout_seconds", "2"),
+        ("fred.attempts_max", "1"),
+    ];
+    let collector = Collector::start(&database, &settings).await;
+    let address = collector.rest.replace("http://localhost", "127.0.0.1");
+    let body = json!({"id": "NORTH"}).to_string();
+    let length = body.len();
+    let request = format!(
+        "POST /v1/series HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    let mut client = TcpStream::connect(&address).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    // Once the source is asked, the action is under way.
+    let asked = timeout(DEADLINE, source.accept()).await.unwrap();
+    drop(client);
+    let rest = Rest::of(&collector);
+    let row = ["anonymous", "POST /v1/series", "502"].map(str::to_owned);
+    eventually(DEADLINE, async || {
+        told(&rest.get("/v1/audit").await.ok()) == [row.clone()]
+    })
+    .await;
+    drop(asked);
     collector.stop().await;
 }

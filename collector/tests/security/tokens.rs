@@ -204,16 +204,20 @@ async fn the_streams_of_a_revoked_token_end_and_no_others() {
 #[tokio::test]
 async fn a_stream_ends_once_its_token_has_expired() {
     let folder = Folder::create();
-    let (text, mut entry) = token("short", &[Scope::Read]);
-    entry.expires = Some((Utc::now() + TimeDelta::seconds(4)).trunc_subsecs(0));
-    let file = write_tokens(&folder, &[&entry]);
+    let (_, other) = token("other", &[Scope::Read]);
+    let file = write_tokens(&folder, &[&other]);
     let database = TestDatabase::create().await;
     let collector = Collector::start(&database, &[("auth.tokens_file", &file)]).await;
+    let (text, mut entry) = token("short", &[Scope::Read]);
     let client = Client::of(&collector).await.with_token(&text);
+    let expires = (Utc::now() + TimeDelta::seconds(7)).trunc_subsecs(0);
+    entry.expires = Some(expires);
+    write_tokens(&folder, &[&other, &entry]);
+    eventually(DEADLINE, async || client.info().await.is_ok()).await;
     let mut stream = client.follow().await.unwrap();
     let status = end(&mut stream).await;
     assert_eq!(reason(&status), "TOKEN_ENDED");
-    assert!(Utc::now() >= entry.expires.unwrap());
+    assert!(Utc::now() >= expires);
     let refused = client.info().await.unwrap_err();
     assert_eq!(reason(&refused), "UNAUTHENTICATED");
     collector.stop().await;

@@ -241,15 +241,23 @@ where
         }
         request.extensions_mut().insert(caller.clone());
         let answer = self.inner.call(request);
-        let recording = async move {
-            let response = answer.await?;
-            if let Some(rule) = audited {
-                let status = Status::from_header_map(response.headers());
-                let code = status.map_or(Code::Ok, |status| status.code());
-                guard.record(&caller, rule, code).await;
-            }
-            Ok(response)
+        let Some(rule) = audited else {
+            return Either::Left(answer);
         };
-        Either::Right(recording.boxed())
+        // A client that goes away ends neither the action nor its record.
+        let acting = tokio::spawn(async move {
+            let response = answer.await?;
+            let status = Status::from_header_map(response.headers());
+            let code = status.map_or(Code::Ok, |status| status.code());
+            guard.record(&caller, rule, code).await;
+            Ok(response)
+        });
+        let answering = async move {
+            match acting.await {
+                Ok(answered) => answered,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            }
+        };
+        Either::Right(answering.boxed())
     }
 }

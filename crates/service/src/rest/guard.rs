@@ -14,6 +14,7 @@ use axum::{
 use chrono::Utc;
 use metrics::counter;
 use serde_json::Value;
+use tracing::Instrument;
 use utoipa::openapi::{
     OpenApi,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -117,6 +118,31 @@ impl Guard {
         }
     }
 
+    /// Carries an administrative request out, or refuses it, and records that.
+    async fn act(
+        self,
+        caller: Caller,
+        allowed: Result<(), Denied>,
+        request: Request,
+        next: Next,
+    ) -> Response {
+        let action = format!("{} {}", request.method(), request.uri().path());
+        let response = match allowed {
+            Err(denied) => self.refuse(denied),
+            Ok(()) => match note_body(request, &caller).await {
+                Ok(request) => next.run(request).await,
+                Err(problem) => problem.into_response(),
+            },
+        };
+        let outcome = match response.status() {
+            status if status.is_success() => "ok".to_owned(),
+            status => status.as_u16().to_string(),
+        };
+        let record = caller.record(Utc::now(), action, outcome);
+        self.audit.record(record).await;
+        response
+    }
+
     fn refuse(&self, denied: Denied) -> Response {
         counter!(self.denied_total.to_string(), "reason" => denied.reason()).increment(1);
         Problem::from(denied).into_response()
@@ -190,32 +216,20 @@ pub(super) async fn guard(
         Ok(caller) => caller,
         Err(denied) => return guard.refuse(denied),
     };
-    let action = audited.then(|| format!("{method} {}", request.uri().path()));
     let allowed = guard.allow(&caller, rule, &route);
-    let response = match allowed {
-        Err(denied) => guard.refuse(denied),
-        Ok(()) => {
-            if audited {
-                request = match note_body(request, &caller).await {
-                    Ok(request) => request,
-                    Err(problem) => return problem.into_response(),
-                };
-            }
-            request.extensions_mut().insert(caller.clone());
-            next.run(request).await
-        }
-    };
-    if let Some(action) = action {
-        let outcome = match response.status() {
-            status if status.is_success() => "ok".to_owned(),
-            status => status.as_u16().to_string(),
+    request.extensions_mut().insert(caller.clone());
+    if !audited {
+        return match allowed {
+            Ok(()) => next.run(request).await,
+            Err(denied) => guard.refuse(denied),
         };
-        guard
-            .audit
-            .record(caller.record(Utc::now(), action, outcome))
-            .await;
     }
-    response
+    // A client that goes away ends neither the action nor its record.
+    let acting = tokio::spawn(guard.act(caller, allowed, request, next).in_current_span());
+    match acting.await {
+        Ok(response) => response,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
 }
 
 /// Notes what is asked for, as it was sent.
