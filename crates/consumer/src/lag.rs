@@ -48,7 +48,8 @@ pub struct SourceLag {
     /// How many positions are still to be processed; `None` while not known.
     pub lag_events: Option<u64>,
     /// How long ago the moment was up to which everything is processed, in seconds: zero when all
-    /// is; growing while the source cannot be reached. `None` while not known.
+    /// is; growing while the source cannot be reached. Before the first commit that moment is not
+    /// known, and it is how long something has been seen to wait. `None` while not known either.
     pub lag_seconds: Option<f64>,
 }
 
@@ -80,6 +81,9 @@ struct Known {
     head: Option<Head>,
     /// Everything recorded up to then, by the server's clock, is processed.
     complete_until: Option<DateTime<Utc>>,
+    /// By the server's clock, when it was first seen that something waits: so that a consumer that
+    /// never gets as far as a commit is not taken for one without lag.
+    waits_since: Option<DateTime<Utc>>,
     /// The server's clock less ours.
     clock_offset: TimeDelta,
 }
@@ -189,6 +193,7 @@ impl SourceState {
         self.with(|known| {
             known.position = position;
             known.complete_until = None;
+            known.waits_since = None;
         });
     }
 
@@ -206,7 +211,7 @@ impl SourceState {
             let fresh = known.heard_within(self.sample_interval * FRESH_INTERVALS, now);
             let lag_seconds = match lag_events {
                 Some(0) if fresh => Some(0.0),
-                _ => known.complete_until.map(|until| {
+                _ => known.complete_until.or(known.waits_since).map(|until| {
                     let age = now + known.clock_offset - until;
                     age.as_seconds_f64().max(0.0)
                 }),
@@ -236,10 +241,13 @@ impl SourceState {
 
 impl Known {
     fn note_completeness(&mut self) {
-        if let (Some(position), Some(head)) = (self.position, self.head)
-            && position >= head.position
-        {
+        let (Some(position), Some(head)) = (self.position, self.head) else {
+            return;
+        };
+        if position >= head.position {
             self.complete_until = self.complete_until.max(Some(head.server_time));
+        } else {
+            self.waits_since = self.waits_since.or(Some(head.server_time));
         }
     }
 
@@ -316,9 +324,21 @@ mod tests {
         let state = state();
         state.begins_after(Some(0));
         state.saw_head(1_000, Some(second(0)), second(0));
-        check(&state, 0, Some(1_000), None);
         state.processed_up_to(10, Some(second(-86_400)));
         check(&state, 0, Some(990), Some(86_400.0));
+    }
+
+    #[test]
+    fn one_that_never_commits_has_a_lag() {
+        let state = state();
+        state.begins_after(Some(5));
+        check(&state, 0, None, None);
+        state.saw_head(1_000, Some(second(0)), second(0));
+        check(&state, 0, Some(995), Some(0.0));
+        state.saw_head(1_001, Some(second(300)), second(300));
+        check(&state, 300, Some(996), Some(300.0));
+        state.begins_after(Some(1_001));
+        check(&state, 300, Some(0), Some(0.0));
     }
 
     #[test]
