@@ -6,7 +6,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use atlas_events::{Clock, Event, Timestamp, event::Payload};
 use prost::Message;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -21,6 +21,10 @@ use crate::{
 const CHUNKS_WAITING_MAX: usize = 4;
 /// After this many failures in a row the connection is made anew.
 const FAILURES_BEFORE_RECONNECT: u32 = 3;
+
+/// Of a long outage every so many-th failure is told: with pauses of up to a second, about one a
+/// minute.
+const FAILURES_UNTOLD_MAX: u32 = 128;
 
 /// What a reader received, in order.
 #[derive(Debug)]
@@ -135,7 +139,11 @@ impl Reader {
                 self.source.origin.reconnect();
             }
             let pause = self.backoff.pause(failures);
-            warn!(source = %self.source.name, %reason, failures, ?pause, "lost a source");
+            if is_told(failures) {
+                warn!(source = %self.source.name, %reason, failures, ?pause, "lost a source");
+            } else {
+                debug!(source = %self.source.name, %reason, failures, ?pause, "lost a source");
+            }
             tokio::time::sleep(pause).await;
         }
     }
@@ -288,4 +296,20 @@ impl Reader {
 fn is_complete(event: &Event) -> bool {
     let has_id = !event.event_id.is_empty() && !event.event_id.contains('\0');
     has_id && event.occurred_at.and_then(Timestamp::to_utc).is_some()
+}
+
+/// Whether a failure, of so many in a row, is worth a line: the first ones, then ever fewer.
+fn is_told(failures: u32) -> bool {
+    failures.is_power_of_two() || failures.is_multiple_of(FAILURES_UNTOLD_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_outage_does_not_fill_the_log() {
+        let told: Vec<u32> = (1..=400).filter(|failures| is_told(*failures)).collect();
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 128, 256, 384]);
+    }
 }
