@@ -26,6 +26,10 @@ use failure::Failure;
 use output::Output;
 use tokio_util::sync::CancellationToken;
 
+/// With that of the C library, allocating was a third of what a publish costs the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match &arguments.command {

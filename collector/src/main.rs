@@ -11,6 +11,10 @@ use collector::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// With that of the C library, allocating was a third of what a publish costs the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PROGRAM: &str = "collector";
 
 #[tokio::main]
