@@ -54,8 +54,8 @@ pub struct Draft {
     pub event_type: EventType,
     /// The series that it is about, each once.
     pub series_ids: Vec<String>,
-    /// What happened; never a marker.
-    pub payload: Payload,
+    /// What happened; never a marker. Boxed, for it is large and drafts are moved.
+    pub payload: Box<Payload>,
     /// The payload in the proto3 JSON mapping.
     pub payload_json: String,
     /// The whole event in the binary format, without position and `recorded_at`.
@@ -67,16 +67,9 @@ impl Draft {
     ///
     /// # Errors
     /// The first rule that is broken, with the path of the field in [`Event`].
-    pub fn new(event: Event, acceptance: &Acceptance) -> Result<Self, Violation> {
-        let mut payload = event.payload.ok_or_else(|| {
-            let known = "series_collected, collection_failed, threshold_crossed, \
-                         regime_transition and custom";
-            Violation::new(
-                "payload",
-                format!("is missing or of an unknown kind; known are {known}"),
-            )
-        })?;
-        let event_type = EventType::of(&payload).ok_or_else(|| {
+    pub fn new(mut event: Event, acceptance: &Acceptance) -> Result<Self, Violation> {
+        let payload = event.payload.as_mut().ok_or_else(missing_payload)?;
+        let event_type = EventType::of(payload).ok_or_else(|| {
             Violation::new(
                 "payload",
                 "is a marker of streams, which cannot be published",
@@ -85,36 +78,24 @@ impl Draft {
         check_name("source_service", &event.source_service, NAME_CHARS_MAX)?;
         check_text("traceparent", &event.traceparent, NAME_CHARS_MAX)?;
         let (event_id, occurred_at) = identify(&event.event_id, event.occurred_at, acceptance)?;
-        let series_ids = check_payload(&payload, occurred_at)?;
-        complete_nulls(&mut payload);
+        let series_ids = check_payload(payload, occurred_at)?;
+        complete_nulls(payload);
 
-        let event = Event {
-            event_id: event_id.to_string(),
-            occurred_at: Some(occurred_at.into()),
-            source_service: event.source_service,
-            position: 0,
-            recorded_at: None,
-            traceparent: event.traceparent,
-            payload: Some(payload),
-        };
+        event.event_id = event_id.to_string();
+        event.occurred_at = Some(occurred_at.into());
+        event.position = 0;
+        event.recorded_at = None;
         let encoded = event.encode_to_vec();
         if encoded.len() > EVENT_BYTES_MAX {
             let problem = format!("makes an event of over {EVENT_BYTES_MAX} bytes");
             return Err(Violation::new("payload", problem));
         }
-        let Event {
-            source_service,
-            payload: Some(payload),
-            ..
-        } = event
-        else {
-            unreachable!("the payload was set above");
-        };
+        let payload = Box::new(event.payload.ok_or_else(missing_payload)?);
         let payload_json = payload_json(&payload, encoded.len() + JSON_NAMES_BYTES)?;
         Ok(Self {
             event_id,
             occurred_at,
-            source_service,
+            source_service: event.source_service,
             event_type,
             series_ids,
             payload,
@@ -122,6 +103,15 @@ impl Draft {
             encoded: encoded.into(),
         })
     }
+}
+
+fn missing_payload() -> Violation {
+    let known = "series_collected, collection_failed, threshold_crossed, regime_transition and \
+                 custom";
+    Violation::new(
+        "payload",
+        format!("is missing or of an unknown kind; known are {known}"),
+    )
 }
 
 /// The id and the time of an event, each derived from the other where one is absent.

@@ -19,7 +19,7 @@ impl Projection for ObservationProjection {
         Box::pin(async move {
             let mut columns = Columns::default();
             for (position, draft) in events {
-                if let Payload::SeriesCollected(collected) = &draft.payload {
+                if let Payload::SeriesCollected(collected) = &*draft.payload {
                     columns.add(*position, draft.occurred_at, collected)?;
                 }
             }

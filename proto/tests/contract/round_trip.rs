@@ -276,11 +276,11 @@ proptest! {
 
         let payload = event.payload.unwrap();
         let again = Event { payload: Some(from_json(&payload, &draft.payload_json)), ..stored };
-        prop_assert_eq!(&Draft::new(again, &acceptance()).unwrap().payload, &payload);
+        prop_assert_eq!(&*Draft::new(again, &acceptance()).unwrap().payload, &payload);
         if !draft.event_type.is_custom() {
             check_canonical(&serde_json::from_str(&draft.payload_json).unwrap());
         }
-        prop_assert_eq!(draft.payload, payload);
+        prop_assert_eq!(*draft.payload, payload);
     }
 
     #[test]
@@ -360,7 +360,7 @@ fn null_is_null_in_both_forms() {
         r#type: "Test".to_owned(),
         data,
     });
-    assert_eq!(draft.payload, expected);
+    assert_eq!(*draft.payload, expected);
     let stored = Event::decode(draft.encoded).unwrap();
     assert_eq!(stored.payload, Some(expected));
 }
