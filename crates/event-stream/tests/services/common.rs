@@ -303,11 +303,13 @@ pub(crate) async fn execute(connection: &mut PgConnection, statement: &'static s
     sqlx::raw_sql(statement).execute(connection).await.unwrap();
 }
 
-/// The sessions of this database that wait for a lock: process id and start of the statement.
+/// The sessions of this database that wait for a lock: process id and start of the statement. Not the one
+/// that measures what is stored, which waits for a locked table too whenever its time comes.
 pub(crate) async fn waiting(connection: &mut PgConnection) -> Vec<(i32, String)> {
     sqlx::query_as(
         "select pid, query_start::text from pg_stat_activity
-         where datname = current_database() and wait_event_type = 'Lock' order by pid",
+         where datname = current_database() and wait_event_type = 'Lock'
+           and query not like '%hypertable_size%' order by pid",
     )
     .fetch_all(connection)
     .await

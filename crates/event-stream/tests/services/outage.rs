@@ -238,16 +238,18 @@ async fn end_sessions_until(
     assert!(ended > 0);
 }
 
-/// Ends the sessions that wait for a lock.
+/// Ends the session that waits for a lock.
 async fn end_waiting(connection: &mut PgConnection) {
-    let ended: Vec<bool> = sqlx::query_scalar(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity
-         where datname = current_database() and wait_event_type = 'Lock'",
-    )
-    .fetch_all(&mut *connection)
-    .await
-    .unwrap();
-    assert_eq!(ended, [true]);
+    let waiting = crate::common::waiting(connection).await;
+    let [(pid, _)] = waiting.as_slice() else {
+        panic!("{waiting:?}");
+    };
+    let ended: bool = sqlx::query_scalar("select pg_terminate_backend($1, 5000)")
+        .bind(pid)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    assert!(ended);
     eventually(DEADLINE, async || {
         crate::common::waiting(connection).await.is_empty()
     })
