@@ -12,7 +12,7 @@ use crate::{
     LogError,
     head::{self, LockedHead, position},
     insert,
-    segment::SegmentWriter,
+    segment::{Bounds, SegmentWriter},
 };
 
 /// Where an event is in the log.
@@ -56,6 +56,15 @@ pub(crate) struct Appended {
     /// The position of the first of them.
     pub(crate) first_position: u64,
     pub(crate) recorded_at: DateTime<Utc>,
+    /// Where it left the head.
+    pub(crate) left: Left,
+}
+
+/// Where an append left the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) last_position: u64,
+    pub(crate) dropped_before: Option<DateTime<Utc>>,
 }
 
 impl Appended {
@@ -109,19 +118,29 @@ fn refuse_dropped(locked: &LockedHead, drafts: &[Draft]) -> Result<(), LogError>
     }
 }
 
-/// The drafts that the log holds already. Every twin of an id occurred within an hour of the time
-/// in the id, so the bounds reach all of them while touching one or two chunks.
+/// When the twins of drafts may have occurred: within an hour of the times in the ids. `None` if
+/// there are no drafts.
+pub(crate) fn twin_bounds(drafts: &[Draft]) -> Option<Bounds> {
+    let id_times = drafts.iter().map(|draft| draft.event_id.timestamp_ms());
+    let (first, last) = (id_times.clone().min()?, id_times.max()?);
+    let time = |milliseconds: u64| {
+        let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
+        DateTime::from_timestamp_millis(milliseconds).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    };
+    Some(Bounds {
+        earliest: time(first) - ID_TIME_TOLERANCE,
+        // An id's time is in whole milliseconds.
+        latest: time(last + 1) + ID_TIME_TOLERANCE,
+    })
+}
+
+/// The drafts that the log holds already. The bounds touch one or two chunks.
 async fn find_stored(
     connection: &mut PgConnection,
     drafts: &[Draft],
 ) -> Result<HashMap<String, (u64, DateTime<Utc>)>, LogError> {
-    let id_times = drafts.iter().map(|draft| draft.event_id.timestamp_ms());
-    let (Some(first), Some(last)) = (id_times.clone().min(), id_times.max()) else {
+    let Some(bounds) = twin_bounds(drafts) else {
         return Ok(HashMap::new());
-    };
-    let time = |milliseconds: u64| {
-        let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
-        DateTime::from_timestamp_millis(milliseconds).unwrap_or(DateTime::<Utc>::MAX_UTC)
     };
     let ids: Vec<String> = drafts
         .iter()
@@ -131,9 +150,8 @@ async fn find_stored(
         "select event_id, position, recorded_at from events
          where event_id = any($1) and occurred_at between $2 and $3",
         &ids,
-        time(first) - ID_TIME_TOLERANCE,
-        // An id's time is in whole milliseconds.
-        time(last + 1) + ID_TIME_TOLERANCE,
+        bounds.earliest,
+        bounds.latest,
     )
     .fetch_all(connection)
     .await?;
@@ -180,6 +198,10 @@ fn number(
         fresh,
         first_position,
         recorded_at: locked.now,
+        left: Left {
+            last_position: next - 1,
+            dropped_before: locked.head.dropped_before,
+        },
     }
 }
 

@@ -13,6 +13,48 @@ use crate::{
 /// What is sent at once: the server stores it while the next is put together.
 const SENT_BYTES: usize = 128 * 1024;
 
+/// Drafts as the arrays that a statement takes.
+pub(crate) struct Columns<'a> {
+    pub(crate) occurred_at: Vec<DateTime<Utc>>,
+    pub(crate) event_ids: Vec<String>,
+    pub(crate) event_types: Vec<&'a str>,
+    pub(crate) services: Vec<&'a str>,
+    /// Joined, for SQL arrays of arrays cannot be ragged.
+    pub(crate) series_ids: Vec<Option<String>>,
+    pub(crate) payloads: Vec<&'a str>,
+    pub(crate) encoded: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    pub(crate) fn of(drafts: &[&'a Draft]) -> Self {
+        let separator = SERIES_ID_SEPARATOR.to_string();
+        let joined = |draft: &&Draft| {
+            (!draft.series_ids.is_empty()).then(|| draft.series_ids.join(&separator))
+        };
+        Self {
+            occurred_at: drafts.iter().map(|draft| draft.occurred_at).collect(),
+            event_ids: drafts
+                .iter()
+                .map(|draft| draft.event_id.to_string())
+                .collect(),
+            event_types: drafts
+                .iter()
+                .map(|draft| draft.event_type.as_str())
+                .collect(),
+            services: drafts
+                .iter()
+                .map(|draft| draft.source_service.as_str())
+                .collect(),
+            series_ids: drafts.iter().map(joined).collect(),
+            payloads: drafts
+                .iter()
+                .map(|draft| draft.payload_json.as_str())
+                .collect(),
+            encoded: drafts.iter().map(|draft| draft.encoded.as_ref()).collect(),
+        }
+    }
+}
+
 /// Stores drafts at consecutive positions from `first_position`: one statement with arrays, on any
 /// connection.
 pub(crate) async fn insert(
@@ -21,30 +63,7 @@ pub(crate) async fn insert(
     first_position: u64,
     recorded_at: DateTime<Utc>,
 ) -> Result<(), LogError> {
-    let occurred_at: Vec<_> = drafts.iter().map(|draft| draft.occurred_at).collect();
-    let event_ids: Vec<_> = drafts
-        .iter()
-        .map(|draft| draft.event_id.to_string())
-        .collect();
-    let event_types: Vec<_> = drafts
-        .iter()
-        .map(|draft| draft.event_type.as_str())
-        .collect();
-    let services: Vec<_> = drafts
-        .iter()
-        .map(|draft| draft.source_service.as_str())
-        .collect();
-    // SQL arrays of arrays cannot be ragged.
-    let separator = SERIES_ID_SEPARATOR.to_string();
-    let series_ids: Vec<_> = drafts
-        .iter()
-        .map(|draft| (!draft.series_ids.is_empty()).then(|| draft.series_ids.join(&separator)))
-        .collect();
-    let payloads: Vec<_> = drafts
-        .iter()
-        .map(|draft| draft.payload_json.as_str())
-        .collect();
-    let encoded: Vec<_> = drafts.iter().map(|draft| draft.encoded.as_ref()).collect();
+    let columns = Columns::of(drafts);
     sqlx::query!(
         "insert into events (position, occurred_at, recorded_at, event_id, event_type,
                              source_service, series_ids, payload, encoded)
@@ -56,14 +75,14 @@ pub(crate) async fn insert(
                                        series_ids, payload, encoded, number)",
         stored(first_position),
         recorded_at,
-        separator,
-        &occurred_at,
-        &event_ids as &[String],
-        &event_types as &[&str],
-        &services as &[&str],
-        &series_ids as &[Option<String>],
-        &payloads as &[&str],
-        &encoded as &[&[u8]],
+        SERIES_ID_SEPARATOR.to_string(),
+        &columns.occurred_at,
+        &columns.event_ids as &[String],
+        &columns.event_types as &[&str],
+        &columns.services as &[&str],
+        &columns.series_ids as &[Option<String>],
+        &columns.payloads as &[&str],
+        &columns.encoded as &[&[u8]],
     )
     .execute(connection)
     .await?;

@@ -5,11 +5,13 @@
 //! database while it is behind and from memory once it is not; a [`RangeRead`] delivers those of a
 //! range of times. This crate holds all SQL on events and knows nothing of gRPC.
 //!
-//! Where to change what: positions and duplicates in `append`, group commit in `appender`, its
+//! Where to change what: positions and duplicates in `append` (and, for
+//! a few events at a time, in `append_small`), group commit in `appender`, its
 //! transactions in `writer`, which chunks a read touches in `segment`, memory in `ring`, what wakes
 //! readers in `tail`, metrics in `telemetry`.
 
 mod append;
+mod append_small;
 mod appender;
 mod batch;
 mod compression;

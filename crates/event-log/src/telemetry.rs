@@ -255,7 +255,7 @@ fn describe_appending() {
     describe_histogram!(
         "event_log_commit_seconds",
         Unit::Seconds,
-        "How long the commit of a group took, which is the part that waits for the disk"
+        "How long the commit of a group took, which is the part that waits for the disk; of a few events, the one statement that is their transaction"
     );
     describe_histogram!(
         "event_log_group_events",

@@ -1,6 +1,6 @@
 //! The transactions of the appender, on connections of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use atlas_events::Draft;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, raw_sql};
@@ -9,13 +9,17 @@ use tracing::{Instrument, warn};
 
 use crate::{
     LogError, Projection,
-    append::{self, Appended},
+    append::{self, Appended, Left},
+    append_small,
     nodelay::Doorway,
     telemetry::LogMetrics,
 };
 
 /// From so many events on COPY is the faster way, although it is one round trip more.
 const COPY_EVENTS_MIN: usize = 32;
+/// A connection that was idle for longer may have been closed meanwhile. Whoever commits along with
+/// the first statement on it could not tell what became of that; who only begins can.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Stores groups of drafts, one transaction each.
 pub(crate) struct Writer {
@@ -28,6 +32,31 @@ pub(crate) struct Writer {
     copying: Option<PgConnection>,
     /// Cleared once it turns out that COPY would have to wait.
     may_copy: bool,
+    head: LastHead,
+    used: Instant,
+}
+
+/// What is known of the head.
+#[derive(Debug, Clone, Copy)]
+enum LastHead {
+    Unknown,
+    /// Left here, after other processes had moved it too.
+    Disturbed(Left),
+    /// Left here, after it had been found where it was left before.
+    Ours(Left),
+}
+
+impl LastHead {
+    /// What is known behind an append under the lock.
+    fn after(self, appended: &Appended) -> Self {
+        let found = appended.first_position - 1;
+        match self {
+            Self::Disturbed(left) | Self::Ours(left) if left.last_position == found => {
+                Self::Ours(appended.left)
+            }
+            _ => Self::Disturbed(appended.left),
+        }
+    }
 }
 
 impl Writer {
@@ -45,6 +74,8 @@ impl Writer {
             direct: None,
             copying: None,
             may_copy: true,
+            head: LastHead::Unknown,
+            used: Instant::now(),
         }
     }
 
@@ -61,6 +92,9 @@ impl Writer {
         drafts: &[Draft],
         rows: &[&[u8]],
     ) -> Result<Appended, LogError> {
+        if let Some(appended) = self.append_small(drafts).await? {
+            return Ok(appended);
+        }
         let copying = match drafts.len() >= COPY_EVENTS_MIN {
             true => self.begin_copying().await?,
             false => None,
@@ -86,6 +120,34 @@ impl Writer {
             Some(_) => self.copying = Some(connection),
             None => self.direct = Some(connection),
         }
+        self.head = self.head.after(&appended);
+        self.used = Instant::now();
+        Ok(appended)
+    }
+
+    /// Stores a few drafts in one statement, where nothing else need be in its transaction and no
+    /// other process is likely to have moved the head; `None` if that cannot be.
+    async fn append_small(&mut self, drafts: &[Draft]) -> Result<Option<Appended>, LogError> {
+        let LastHead::Ours(left) = self.head else {
+            return Ok(None);
+        };
+        let small = drafts.len() < COPY_EVENTS_MIN && self.projection.is_none();
+        if !small || self.used.elapsed() > IDLE_MAX || !append_small::can_append(drafts, left) {
+            return Ok(None);
+        }
+        let Some(mut connection) = self.direct.take() else {
+            return Ok(None);
+        };
+        let started = Instant::now();
+        let appended = append_small::append(&mut connection, drafts, left, &self.channel)
+            .instrument(trace_context::commit())
+            .await?;
+        if let Some(appended) = &appended {
+            self.metrics.commit_seconds.record(started.elapsed());
+            self.head = LastHead::Ours(appended.left);
+        }
+        self.direct = Some(connection);
+        self.used = Instant::now();
         Ok(appended)
     }
 

@@ -9,7 +9,7 @@ use test_support::{custom_event, draft, series_event};
 use crate::common::{TestLog, places};
 
 #[derive(Debug, PartialEq, sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     position: i64,
     occurred_at: DateTime<Utc>,
     event_id: String,
@@ -20,7 +20,7 @@ struct Row {
     encoded: Vec<u8>,
 }
 
-async fn rows(test: &TestLog) -> Vec<Row> {
+pub(crate) async fn rows(test: &TestLog) -> Vec<Row> {
     sqlx::query_as(
         "select position, occurred_at, event_id, event_type, source_service, series_ids,
                 payload::text, encoded
@@ -50,7 +50,7 @@ fn crossed(n: u64) -> Event {
     }
 }
 
-fn of_every_kind(numbers: std::ops::Range<u64>) -> Vec<Draft> {
+pub(crate) fn of_every_kind(numbers: std::ops::Range<u64>) -> Vec<Draft> {
     numbers
         .map(|n| match n % 3 {
             0 => draft(custom_event(n)),

@@ -19,4 +19,5 @@ mod promise_5_slow_reader;
 mod promise_9_honest_errors;
 mod range_reads;
 mod segment_boundaries;
+mod small_appends;
 mod wake_ups;

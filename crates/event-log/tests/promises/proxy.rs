@@ -70,6 +70,7 @@ async fn relay(client: TcpStream, server: TcpStream, upcoming: Upcoming) -> std:
     let (mut from_server, mut to_server) = server.into_split();
     let mut request = vec![0; 64 * 1024];
     let mut answer = vec![0; 64 * 1024];
+    let mut begun = false;
     loop {
         tokio::select! {
             read = from_client.read(&mut request) => {
@@ -78,8 +79,12 @@ async fn relay(client: TcpStream, server: TcpStream, upcoming: Upcoming) -> std:
                     return Ok(());
                 }
                 // A simple query, which travels alone because the client waits for its answer.
-                let commits = sent.first() == Some(&b'Q') && sent.ends_with(b"commit\0");
-                let planned = commits.then(|| upcoming.lock().unwrap().pop_front());
+                let query = sent.first() == Some(&b'Q');
+                let commits = query && sent.ends_with(b"commit\0");
+                begun = (begun || query && sent.ends_with(b"begin\0")) && !commits;
+                // Or what appends, known by the channel it notifies, and is a transaction itself.
+                let appends = sent.first() == Some(&b'B') && holds(sent, b"event_log_");
+                let planned = (commits || appends && !begun).then(|| upcoming.lock().unwrap().pop_front());
                 let loss = planned.flatten().flatten();
                 if loss == Some(Loss::BeforeCommit) {
                     return Ok(());
@@ -99,4 +104,8 @@ async fn relay(client: TcpStream, server: TcpStream, upcoming: Upcoming) -> std:
             }
         }
     }
+}
+
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
 }

@@ -1,0 +1,127 @@
+//! A few events are appended in one statement, where the head is as it was left. What is stored is the
+//! same, and whoever else appends meanwhile is not overlooked.
+
+use chrono::{DateTime, Utc};
+use event_log::{EventLog, Receipt};
+use sqlx::Connection;
+use test_support::{custom_event, draft};
+
+use crate::{
+    common::{TestLog, execute},
+    large_groups::{of_every_kind, rows},
+};
+
+/// Positions are where segments end, so that the last appends complete one.
+const BEFORE: u64 = 4_090;
+const TOTAL: u64 = 4_100;
+
+async fn append_one(log: &EventLog, n: u64) -> Receipt {
+    log.append(vec![draft(custom_event(n))]).await.unwrap()[0]
+}
+
+/// A log whose last appends were all its own and just now, so that the next is one statement.
+async fn undisturbed(test: &TestLog) -> EventLog {
+    let log = test.open().await;
+    for n in 0..3 {
+        append_one(&log, n).await;
+    }
+    log
+}
+
+type Head = (i64, [Option<DateTime<Utc>>; 3]);
+
+async fn head_and_segments(test: &TestLog) -> (Head, Vec<(i64, DateTime<Utc>, DateTime<Utc>)>) {
+    let mut connection = test.connection().await;
+    let (position, latest, segment_earliest, segment_latest) = sqlx::query_as(
+        "select last_position, latest_occurred_at, segment_earliest, segment_latest from log_head",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    let segments = sqlx::query_as("select segment, earliest, latest from segments")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let head = (position, [latest, segment_earliest, segment_latest]);
+    (head, segments)
+}
+
+#[tokio::test]
+async fn events_one_by_one_are_stored_as_all_at_once() {
+    let all = of_every_kind(0..TOTAL);
+    let (first, rest) = all.split_at(BEFORE as usize);
+    let single = TestLog::create().await;
+    let log = single.open().await;
+    log.append(first.to_vec()).await.unwrap();
+    for (event, position) in rest.iter().zip(BEFORE + 1..) {
+        let receipts = log.append(vec![event.clone()]).await.unwrap();
+        assert_eq!(
+            (receipts[0].position, receipts[0].duplicate),
+            (position, false)
+        );
+        assert_eq!(receipts[0].event_id, event.event_id);
+    }
+
+    let together = TestLog::create().await;
+    let log = together.open().await;
+    let mut connection = together.connection().await;
+    let mut transaction = connection.begin().await.unwrap();
+    log.append_in(&mut transaction, &all).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert!(rows(&single).await == rows(&together).await);
+    assert_eq!(
+        head_and_segments(&single).await,
+        head_and_segments(&together).await
+    );
+}
+
+#[tokio::test]
+async fn a_twin_that_another_process_commits_meanwhile_is_not_stored_again() {
+    let test = TestLog::create().await;
+    let other = test.open().await;
+    let mut connection = test.connection().await;
+    let mut transaction = connection.begin().await.unwrap();
+    let log = undisturbed(&test).await;
+    let theirs = vec![draft(custom_event(10))];
+    other.append_in(&mut transaction, &theirs).await.unwrap();
+    // Its snapshot is from before the other's commit; it waits for the head.
+    let waiting = tokio::spawn({
+        let (log, twin) = (log.clone(), theirs.clone());
+        async move { log.append(twin).await.unwrap() }
+    });
+    test.until_waiting(1).await;
+    transaction.commit().await.unwrap();
+    let receipts = waiting.await.unwrap();
+    assert_eq!((receipts[0].position, receipts[0].duplicate), (4, true));
+    assert_eq!(append_one(&log, 11).await.position, 5);
+    assert_eq!(test.stored().await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_twin_that_is_stored_or_in_the_same_batch_is_not_stored_again() {
+    let test = TestLog::create().await;
+    let log = undisturbed(&test).await;
+    let again = append_one(&log, 1).await;
+    assert_eq!((again.position, again.duplicate), (2, true));
+    let batch = [3, 4, 3, 0].map(|n| draft(custom_event(n))).to_vec();
+    let receipts = log.append(batch).await.unwrap();
+    let told: Vec<_> = receipts.iter().map(|r| (r.position, r.duplicate)).collect();
+    assert_eq!(told, [(4, false), (5, false), (4, true), (1, true)]);
+    assert_eq!(append_one(&log, 5).await.position, 6);
+    assert_eq!(test.stored().await.len(), 6);
+}
+
+#[tokio::test]
+async fn a_session_that_the_server_ended_is_replaced() {
+    let test = TestLog::create().await;
+    let mut ending = test.connection().await;
+    let log = undisturbed(&test).await;
+    execute(
+        &mut ending,
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid()",
+    )
+    .await;
+    let receipt = append_one(&log, 3).await;
+    assert_eq!((receipt.position, receipt.duplicate), (4, false));
+}
