@@ -14,6 +14,9 @@ pub(crate) enum Failure {
     Input(String),
     #[error("cannot reach {server}: {reason}")]
     Unreachable { server: String, reason: String },
+    /// Its certificate is none to believe, which trying again does not change.
+    #[error("cannot trust {server}: {reason}")]
+    Untrusted { server: String, reason: String },
     #[error("{}", describe(.0))]
     Status(Box<Status>),
     /// Events are missing.
@@ -36,9 +39,10 @@ impl From<Status> for Failure {
 
 impl Failure {
     pub(crate) fn unreachable(server: &str, error: &(dyn Error + 'static)) -> Self {
-        Self::Unreachable {
-            server: server.to_owned(),
-            reason: innermost(error),
+        let (server, reason) = (server.to_owned(), innermost(error));
+        match is_about_a_certificate(error) {
+            true => Self::Untrusted { server, reason },
+            false => Self::Unreachable { server, reason },
         }
     }
 
@@ -55,7 +59,7 @@ impl Failure {
         match self {
             Self::Input(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
-            Self::Unreachable { .. } => 3,
+            Self::Unreachable { .. } | Self::Untrusted { .. } => 3,
             Self::Gap(_) => 5,
             Self::OutcomeUnknown { .. } => 6,
             Self::Status(status) => match status.code() {
@@ -133,6 +137,19 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
         error = cause;
     }
     error.to_string()
+}
+
+fn is_about_a_certificate(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let wrapped = error.downcast_ref::<std::io::Error>();
+        let wrapped = wrapped.and_then(|error| error.get_ref()?.downcast_ref());
+        if let Some(rustls::Error::InvalidCertificate(_)) = wrapped {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn name(code: Code) -> &'static str {

@@ -58,6 +58,12 @@ async fn it_works_with_a_token_that_it_made_and_says_what_is_missing() {
     let variables = [("ATLAS_SERVER", &*server.grpc), ("ATLAS_TOKEN", "x")];
     let untrusted = place.atlas(&["info"], &variables);
     assert_eq!(untrusted.code, Some(3), "{untrusted:?}");
+    // Trying again would not help, so it does not.
+    for command in [&PUBLISH[..], &["tail"]] {
+        let untrusted = place.atlas(command, &variables);
+        assert_eq!(untrusted.code, Some(3), "{untrusted:?}");
+        assert!(untrusted.errors.contains("cannot trust"), "{untrusted:?}");
+    }
     let nowhere = place.ask(&server, "/nowhere/token", &["info"]).await;
     assert_eq!(nowhere.code, Some(2), "{nowhere:?}");
     assert!(nowhere.errors.contains("/nowhere/token"), "{nowhere:?}");
