@@ -445,7 +445,14 @@ fn only_a_prefix_is_dropped_whatever_the_order_of_times() {
                 hands,
                 appended: Vec::new(),
             };
-            for step in steps {
+            // The first case drops something, whatever the others do.
+            let sure = [
+                Step::Append(vec![0, 1]),
+                Step::Append(vec![119]),
+                Step::Trim(40),
+            ];
+            let sure = sure.into_iter().filter(|_| case.get() == 1);
+            for step in sure.chain(steps) {
                 match step {
                     Step::Append(days) => scene.append(&days).await,
                     Step::Trim(days) => scene.trim(days).await,
