@@ -15,6 +15,7 @@ mod markers;
 mod outage;
 mod publishing;
 mod reading;
+mod retention;
 mod rules;
 mod several_servers;
 mod shutdown;
