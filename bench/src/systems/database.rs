@@ -22,9 +22,11 @@ use tokio_postgres::{
     Client, CopyInSink, NoTls, Statement, binary_copy::BinaryCopyOutStream, types::Type,
 };
 
-use super::{Running, Subscriber, order::Order};
+use super::{
+    Running, Subscriber,
+    order::{Checked, Order},
+};
 use crate::{
-    clock::Latencies,
     database,
     load::{Acknowledged, Publisher},
     rows::{self, Row},
@@ -238,19 +240,12 @@ impl CopyOut {
     }
 }
 
-impl Subscriber for CopyOut {
-    fn read_to(&mut self, last: u64, warm_up: u64) -> BoxFuture<'_, Result<Latencies>> {
-        Box::pin(async move {
-            self.order.expect(last, Some(warm_up))?;
-            self.read().await?;
-            self.order.latencies()
-        })
+impl Checked for CopyOut {
+    fn order(&mut self) -> &mut Order {
+        &mut self.order
     }
 
-    fn skip_to(&mut self, last: u64) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            self.order.expect(last, None)?;
-            self.read().await
-        })
+    fn read(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(Self::read(self))
     }
 }

@@ -23,13 +23,10 @@ use tokio::process::Command;
 
 use super::{
     Running, Subscriber,
-    order::{Order, encode},
+    order::{Checked, Order, encode},
     process::{Folder, Process, free_port},
 };
-use crate::{
-    clock::Latencies,
-    load::{Acknowledged, Publisher},
-};
+use crate::load::{Acknowledged, Publisher};
 
 /// What makes it sync before it acknowledges; by default it syncs every two minutes.
 pub(super) const DURABLE: &str = "sync_interval: always";
@@ -204,19 +201,12 @@ impl NatsSubscriber {
     }
 }
 
-impl Subscriber for NatsSubscriber {
-    fn read_to(&mut self, last: u64, warm_up: u64) -> BoxFuture<'_, Result<Latencies>> {
-        Box::pin(async move {
-            self.order.expect(last, Some(warm_up))?;
-            self.read().await?;
-            self.order.latencies()
-        })
+impl Checked for NatsSubscriber {
+    fn order(&mut self) -> &mut Order {
+        &mut self.order
     }
 
-    fn skip_to(&mut self, last: u64) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            self.order.expect(last, None)?;
-            self.read().await
-        })
+    fn read(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(Self::read(self))
     }
 }

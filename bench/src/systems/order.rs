@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use atlas_events::Event;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use prost::Message;
 
+use super::Subscriber;
 use crate::{clock::Latencies, raw::Scanned};
 
 /// The event as a peer carries it: with the fields that ATLAS adds, so that it is as long. The
@@ -13,6 +15,31 @@ pub(super) fn encode(mut event: Event, position: u64) -> Bytes {
     event.position = position;
     event.recorded_at = event.occurred_at;
     event.encode_to_vec().into()
+}
+
+/// A reader of a peer, which hands what it reads to its [`Order`].
+pub(super) trait Checked: Send {
+    fn order(&mut self) -> &mut Order;
+
+    /// Reads until the order is complete.
+    fn read(&mut self) -> BoxFuture<'_, Result<()>>;
+}
+
+impl<T: Checked> Subscriber for T {
+    fn read_to(&mut self, last: u64, warm_up: u64) -> BoxFuture<'_, Result<Latencies>> {
+        Box::pin(async move {
+            self.order().expect(last, Some(warm_up))?;
+            self.read().await?;
+            self.order().latencies()
+        })
+    }
+
+    fn skip_to(&mut self, last: u64) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.order().expect(last, None)?;
+            self.read().await
+        })
+    }
 }
 
 /// What a reader has got, and is to get: each event once. Not their order, which the clients of peers
