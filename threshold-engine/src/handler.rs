@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use atlas_events::{Acceptance, Draft, Event, Timestamp, event::Payload, parse_decimal};
 use chrono::{DateTime, SubsecRound, Utc};
 use consumer::{BoxError, Handler, HandlerError, SourcedEvent};
-use event_log::{EventLog, Receipt};
+use event_log::{EventLog, Uncommitted};
 use metrics::{counter, histogram};
 use sqlx::PgConnection;
 use trace_context::{TraceContext, count as count_of};
@@ -40,7 +40,7 @@ struct Done {
     too_old: u64,
     /// Of each emission: what it tells, and how long ago its cause was stored, in seconds.
     told: Vec<(&'static str, Option<f64>)>,
-    receipts: Vec<Receipt>,
+    appended: Option<Uncommitted>,
 }
 
 impl EngineHandler {
@@ -119,8 +119,8 @@ impl Handler for EngineHandler {
                 messaging.destination.name = %self.log.log_id(),
                 messaging.batch.message_count = count_of(drafts.len()),
             );
-            let appending = self.log.append_in(connection, &drafts);
-            self.done.receipts = appending.instrument(emitting).await?;
+            let appending = self.log.append_in(connection, drafts);
+            self.done.appended = Some(appending.instrument(emitting).await?);
         }
         Ok(())
     }
@@ -133,7 +133,9 @@ impl Handler for EngineHandler {
 
     fn committed(&mut self) {
         let done = std::mem::take(&mut self.done);
-        self.log.committed(&done.receipts);
+        if let Some(appended) = done.appended {
+            appended.committed();
+        }
         counter!("thresholdengine_points_total").increment(done.points as u64);
         counter!("thresholdengine_evaluations_total").increment(done.evaluations);
         counter!("thresholdengine_emissions_too_old_total").increment(done.too_old);

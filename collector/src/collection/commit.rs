@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use atlas_events::{Draft, Event, SeriesCollectedEvent, event::Payload};
 use chrono::{DateTime, Utc};
-use event_log::{LogError, Receipt};
+use event_log::{LogError, Receipt, Uncommitted};
 use metrics::counter;
 use sqlx::PgConnection;
 use trace_context::TraceContext;
@@ -74,18 +74,21 @@ impl SeriesCollector {
             } else {
                 store::progress(&mut transaction, series_id).await?;
             }
-            let receipts = self
+            let appended = self
                 .append(&mut transaction, series_id, part, asked_at)
                 .await?;
             let committing = transaction.commit();
             committing.instrument(trace_context::commit()).await?;
-            self.log.committed(&receipts);
+            let receipts = appended.as_ref().map_or(&[][..], Uncommitted::receipts);
+            positions = spanned(positions, span(receipts));
+            if let Some(appended) = appended {
+                appended.committed();
+            }
             counter!("fredcollector_data_points_total", "source" => "fred")
                 .increment(part.len() as u64);
 
             version += 1;
             stored += part.len();
-            positions = spanned(positions, span(&receipts));
             if is_last {
                 return Ok(Some(Collected {
                     series_id: series_id.clone(),
@@ -106,9 +109,9 @@ impl SeriesCollector {
         series_id: &str,
         news: &[News],
         asked_at: DateTime<Utc>,
-    ) -> Result<Vec<Receipt>, CollectError> {
+    ) -> Result<Option<Uncommitted>, CollectError> {
         if news.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let acceptance = self.log.acceptance();
         let drafts: Vec<Draft> = news
@@ -122,7 +125,7 @@ impl SeriesCollector {
                 draft(Payload::SeriesCollected(collected), &acceptance)
             })
             .collect::<Result<_, _>>()?;
-        Ok(self.log.append_in(connection, &drafts).await?)
+        Ok(Some(self.log.append_in(connection, drafts).await?))
     }
 }
 

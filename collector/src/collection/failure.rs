@@ -49,10 +49,10 @@ pub(super) async fn record(
         Payload::CollectionFailed(event),
         &collector.log.acceptance(),
     )?;
-    let receipts = collector.log.append_in(&mut transaction, &[draft]).await?;
+    let appended = collector.log.append_in(&mut transaction, vec![draft]).await?;
     let committing = transaction.commit();
     committing.instrument(trace_context::commit()).await?;
-    collector.log.committed(&receipts);
+    appended.committed();
 
     counter!("fredcollector_collections_total", "source" => "fred", "outcome" => "failed")
         .increment(1);

@@ -35,6 +35,7 @@ mod storage;
 mod tail;
 mod telemetry;
 mod trace;
+mod uncommitted;
 mod writer;
 
 pub use append::{Projection, Receipt};
@@ -49,3 +50,4 @@ pub use log::EventLog;
 pub use range::RangeRead;
 pub use retention::Trimmed;
 pub use telemetry::describe_metrics;
+pub use uncommitted::Uncommitted;

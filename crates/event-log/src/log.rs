@@ -19,9 +19,10 @@ use crate::{
     ring::Ring,
     segment::{self, SegmentIndex},
     storage,
-    tail::{Feeder, InFlight},
+    tail::{Feeder, Handovers, InFlight},
     telemetry::{LogMetrics, Query},
     trace,
+    uncommitted::Uncommitted,
     writer::Writer,
 };
 
@@ -44,6 +45,7 @@ struct Inner {
     edition: String,
     channel: String,
     queue: AppendQueue,
+    handovers: Handovers,
     ring: Arc<Ring>,
     segments: Arc<SegmentIndex>,
     projection: Option<Arc<dyn Projection>>,
@@ -89,6 +91,7 @@ impl EventLog {
         let (queue, requests) = AppendQueue::new(&config, Arc::clone(&metrics));
         let (commits, committed) = mpsc::channel(COMMITS_QUEUED_MAX);
         let in_flight = Arc::new(InFlight::default());
+        let handovers = Handovers::new(Arc::clone(&in_flight), commits.clone());
         let ring = Arc::new(Ring::new(head.last_position, config.ring_bytes_max));
         let appender = Appender {
             requests,
@@ -122,6 +125,7 @@ impl EventLog {
             edition,
             channel,
             queue,
+            handovers,
             ring,
             segments,
             projection,
@@ -288,25 +292,30 @@ impl EventLog {
     /// [`crate::connect_options`] for the schema of this log. Nothing is visible before it commits;
     /// until it ends no other process can append, so this belongs at its end.
     ///
+    /// Once it has committed call [`Uncommitted::committed`]: readers of this process then have the
+    /// events without a look at the database.
+    ///
     /// # Errors
     /// [`LogError::TooOld`] or [`LogError::Database`]; the transaction is then to be rolled back.
     pub async fn append_in(
         &self,
         connection: &mut PgConnection,
-        drafts: &[Draft],
-    ) -> Result<Vec<Receipt>, LogError> {
+        drafts: Vec<Draft>,
+    ) -> Result<Uncommitted, LogError> {
         let projection = self.0.projection.as_deref();
         let span = trace::in_transaction(self.0.log_id, drafts.len());
-        let appended = append::append(connection, drafts, None, &self.0.channel, projection)
+        // From here on, as the commit may be announced before its caller hears of it.
+        let handover = self.0.handovers.begin();
+        let appended = append::append(connection, &drafts, None, &self.0.channel, projection)
             .instrument(span.clone())
             .await
             .inspect_err(|error| trace_context::failed(&span, error))?;
         trace::appended(&span, appended.positions());
-        Ok(appended.receipts)
+        Ok(Uncommitted::new(self.clone(), drafts, appended, handover))
     }
 
-    /// Counts what [`EventLog::append_in`] stored, once the caller's transaction has committed.
-    pub fn committed(&self, receipts: &[Receipt]) {
+    /// Counts what a caller's transaction has stored.
+    pub(crate) fn count_committed(&self, receipts: &[Receipt]) {
         self.0.metrics.committed(receipts);
         if let Some(projection) = &self.0.projection {
             let fresh = receipts.iter().filter(|receipt| !receipt.duplicate);

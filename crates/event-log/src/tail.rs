@@ -56,6 +56,51 @@ impl InFlight {
     }
 }
 
+/// How those hand over what they committed who append in transactions of their own.
+#[derive(Debug, Clone)]
+pub(crate) struct Handovers {
+    in_flight: Arc<InFlight>,
+    commits: mpsc::Sender<LocalCommit>,
+}
+
+impl Handovers {
+    pub(crate) fn new(in_flight: Arc<InFlight>, commits: mpsc::Sender<LocalCommit>) -> Self {
+        Self { in_flight, commits }
+    }
+
+    /// For one transaction, before it can be announced.
+    pub(crate) fn begin(&self) -> Handover {
+        self.in_flight.begin();
+        Handover {
+            to: self.clone(),
+            commit: LocalCommit::default(),
+        }
+    }
+}
+
+/// Tells the feeder once, when it is dropped: nothing, unless there is a commit to tell of.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    to: Handovers,
+    commit: LocalCommit,
+}
+
+impl Handover {
+    pub(crate) fn tell(mut self, commit: LocalCommit) {
+        self.commit = commit;
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        let commit = std::mem::take(&mut self.commit);
+        // A feeder that is busy reading the database will find there what does not fit.
+        if self.to.commits.try_send(commit).is_err() {
+            self.to.in_flight.end();
+        }
+    }
+}
+
 pub(crate) struct Feeder {
     pub(crate) pool: PgPool,
     pub(crate) channel: String,

@@ -78,8 +78,9 @@ async fn large_groups_are_stored_as_small_ones_are() {
     log.append(all[700..703].to_vec()).await.unwrap();
     let mut connection = small.connection().await;
     let mut transaction = sqlx::Connection::begin(&mut connection).await.unwrap();
-    log.append_in(&mut transaction, &all).await.unwrap();
+    let appended = log.append_in(&mut transaction, all).await.unwrap();
     transaction.commit().await.unwrap();
+    appended.committed();
     let (by_copy, by_statement) = (rows(&large).await, rows(&small).await);
     assert_eq!(by_copy.len(), 1_500);
     for (one, other) in by_copy.iter().zip(&by_statement) {

@@ -112,12 +112,13 @@ async fn append_and_roll_back(
         let batch = drafts(next..next + size);
         next += size;
         let mut transaction = connection.begin().await.unwrap();
-        let receipts = log.append_in(&mut transaction, &batch).await.unwrap();
+        let appended = log.append_in(&mut transaction, batch.clone()).await.unwrap();
         if random.random_bool(0.5) {
             transaction.rollback().await.unwrap();
         } else {
             transaction.commit().await.unwrap();
-            acknowledged.extend(places(&batch, &receipts));
+            acknowledged.extend(places(&batch, appended.receipts()));
+            appended.committed();
         }
     }
     acknowledged
@@ -130,8 +131,8 @@ async fn a_rollback_returns_its_positions() {
     let mut connection = test.connection().await;
     for kept in 1..=3 {
         let mut transaction = connection.begin().await.unwrap();
-        let undone = log.append_in(&mut transaction, &drafts(100..110)).await;
-        assert_eq!(undone.unwrap()[0].position, kept);
+        let undone = log.append_in(&mut transaction, drafts(100..110)).await;
+        assert_eq!(undone.unwrap().receipts()[0].position, kept);
         transaction.rollback().await.unwrap();
         let receipts = log.append(drafts(kept..kept + 1)).await.unwrap();
         assert_eq!(receipts[0].position, kept);
@@ -146,11 +147,11 @@ async fn what_is_not_committed_is_not_seen() {
     let log = test.open().await;
     let mut connection = test.connection().await;
     let mut transaction = connection.begin().await.unwrap();
-    let receipts = log
-        .append_in(&mut transaction, &drafts(0..5))
+    let appended = log
+        .append_in(&mut transaction, drafts(0..5))
         .await
         .unwrap();
-    assert_eq!(receipts[4].position, 5);
+    assert_eq!(appended.receipts()[4].position, 5);
     assert_eq!(log.head().await.unwrap().last_position, 0);
     assert!(test.stored().await.is_empty());
     // Another append waits for the outcome, and comes after it.

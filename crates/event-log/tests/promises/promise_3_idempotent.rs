@@ -155,9 +155,9 @@ impl Scene {
         let mut connection = PgConnection::connect_with(&options).await.unwrap();
         let mut transaction = connection.begin().await.unwrap();
         let drafts = self.drafts(batch);
-        let appended = self.logs[log].append_in(&mut transaction, &drafts).await;
+        let appended = self.logs[log].append_in(&mut transaction, drafts).await;
         let mut model = self.model.clone();
-        assert_eq!(told(&appended.unwrap()), model.append(batch));
+        assert_eq!(told(appended.unwrap().receipts()), model.append(batch));
         if kept {
             transaction.commit().await.unwrap();
             self.model = model;

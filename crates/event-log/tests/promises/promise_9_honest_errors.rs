@@ -397,9 +397,10 @@ async fn appending_nothing_stores_nothing() {
     let mut connection = test.connection().await;
     let mut transaction = connection.begin().await.unwrap();
     assert!(
-        log.append_in(&mut transaction, &[])
+        log.append_in(&mut transaction, Vec::new())
             .await
             .unwrap()
+            .receipts()
             .is_empty()
     );
     transaction.commit().await.unwrap();

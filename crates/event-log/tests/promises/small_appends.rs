@@ -66,8 +66,9 @@ async fn events_one_by_one_are_stored_as_all_at_once() {
     let log = together.open().await;
     let mut connection = together.connection().await;
     let mut transaction = connection.begin().await.unwrap();
-    log.append_in(&mut transaction, &all).await.unwrap();
+    let appended = log.append_in(&mut transaction, all).await.unwrap();
     transaction.commit().await.unwrap();
+    appended.committed();
     assert!(rows(&single).await == rows(&together).await);
     assert_eq!(
         head_and_segments(&single).await,
@@ -83,7 +84,10 @@ async fn a_twin_that_another_process_commits_meanwhile_is_not_stored_again() {
     let mut transaction = connection.begin().await.unwrap();
     let log = undisturbed(&test).await;
     let theirs = vec![draft(custom_event(10))];
-    other.append_in(&mut transaction, &theirs).await.unwrap();
+    let appended = other
+        .append_in(&mut transaction, theirs.clone())
+        .await
+        .unwrap();
     // Its snapshot is from before the other's commit; it waits for the head.
     let waiting = tokio::spawn({
         let (log, twin) = (log.clone(), theirs.clone());
@@ -91,6 +95,7 @@ async fn a_twin_that_another_process_commits_meanwhile_is_not_stored_again() {
     });
     test.until_waiting(1).await;
     transaction.commit().await.unwrap();
+    appended.committed();
     let receipts = waiting.await.unwrap();
     assert_eq!((receipts[0].position, receipts[0].duplicate), (4, true));
     assert_eq!(append_one(&log, 11).await.position, 5);

@@ -106,10 +106,11 @@ async fn a_notification_during_an_append_of_repeats_is_not_forgotten() {
         let mut connection = test.connection().await;
         let mut transaction = connection.begin().await.unwrap();
         let fresh = drafts(2_000 + round..2_001 + round);
-        other.append_in(&mut transaction, &fresh).await.unwrap();
+        let appended = other.append_in(&mut transaction, fresh).await.unwrap();
         let repeats = reader.enqueue(known.clone());
         test.until_waiting(1).await;
         transaction.commit().await.unwrap();
+        appended.committed();
         assert!(repeats.await.unwrap().iter().all(|r| r.duplicate));
         assert_eq!(
             next_events(&mut follower).await.unwrap()[0].position,
