@@ -23,6 +23,11 @@ use crate::{
 /// The name under which the engine publishes, and under which its checkpoints are found.
 pub const SERVICE: &str = "ThresholdEngine";
 
+/// From so many points on it pays to evaluate them while the database stores them, although the head
+/// is locked by a round trip of its own before.
+const TOGETHER_POINTS_MIN: usize = 64;
+const HEAD_MOVED: &str = "the sequence of points has changed meanwhile";
+
 /// Takes the points of events into the sequence, and tells in the engine's own log what they bring
 /// about: all in the transaction that moves the checkpoint.
 #[derive(Debug)]
@@ -47,6 +52,57 @@ impl EngineHandler {
     pub(crate) fn new(memory: SharedMemory, log: EventLog) -> Self {
         let done = Done::default();
         Self { memory, log, done }
+    }
+
+    /// Stores points, evaluates them, and returns what they bring about.
+    async fn take_in(
+        &mut self,
+        connection: &mut PgConnection,
+        points: &[Point],
+    ) -> Result<Vec<Emission>, HandlerError> {
+        self.done.points = points.len();
+        if points.len() < TOGETHER_POINTS_MIN
+            && let Some(emissions) = self.take_in_few(connection, points).await?
+        {
+            return Ok(emissions);
+        }
+        let head = store::lock_head(connection).await?;
+        let mut memory = self.memory.lock().await;
+        memory.agree(connection, head).await?;
+        memory.changing();
+        // The database stores the points while they are evaluated.
+        let storing = store::append_points(connection, head, points);
+        let evaluating = async { evaluate(&mut memory.engine, points) };
+        let (stored, evaluated) = tokio::join!(storing, evaluating);
+        memory.changed(stored?.ok_or_else(|| HandlerError::transient(HEAD_MOVED))?);
+        self.done.evaluations = evaluated.evaluations;
+        Ok(evaluated.emissions)
+    }
+
+    /// The same in one round trip, where the database is as the memory has it; `None` where it is
+    /// not, and then nothing is done.
+    async fn take_in_few(
+        &mut self,
+        connection: &mut PgConnection,
+        points: &[Point],
+    ) -> Result<Option<Vec<Emission>>, HandlerError> {
+        // The lock of the memory is not held while the statement may wait for that of the head.
+        let Some(head) = self.memory.lock().await.head() else {
+            return Ok(None);
+        };
+        let Some(stored) = store::append_points(connection, head, points).await? else {
+            return Ok(None);
+        };
+        let mut memory = self.memory.lock().await;
+        if memory.head() != Some(head) {
+            // Somebody has begun to change it and was undone.
+            return Err(HandlerError::transient(HEAD_MOVED));
+        }
+        memory.changing();
+        let evaluated = evaluate(&mut memory.engine, points);
+        memory.changed(stored);
+        self.done.evaluations = evaluated.evaluations;
+        Ok(Some(evaluated.emissions))
     }
 
     fn drafts(
@@ -94,21 +150,8 @@ impl Handler for EngineHandler {
         if points.is_empty() {
             return Ok(());
         }
-        let head = store::lock_head(connection).await?;
-        let shared = Arc::clone(&self.memory);
-        let mut memory = shared.lock().await;
-        memory.agree(connection, head).await?;
-        memory.changing();
-        let evaluations = memory.engine.evaluations();
-        // The database stores the points while they are evaluated.
-        let storing = store::append_points(connection, head, &points);
-        let evaluating = async { evaluate(&mut memory.engine, &points) };
-        let (stored, emissions) = tokio::join!(storing, evaluating);
-        memory.changed(stored?);
-        self.done.points = points.len();
-        self.done.evaluations = memory.engine.evaluations() - evaluations;
+        let emissions = self.take_in(connection, &points).await?;
         let drafts = self.drafts(&emissions, events)?;
-        drop(memory);
         if !drafts.is_empty() {
             let emitting = trace_context::child!(
                 "emit",
@@ -148,14 +191,20 @@ impl Handler for EngineHandler {
     }
 }
 
-/// What points bring about.
-fn evaluate(engine: &mut Engine, points: &[Point]) -> Vec<Emission> {
+/// What points bring about, and how often a pattern looked at its condition for that.
+struct Evaluated {
+    emissions: Vec<Emission>,
+    evaluations: u64,
+}
+
+fn evaluate(engine: &mut Engine, points: &[Point]) -> Evaluated {
     let span = trace_context::child!(
         "evaluate",
         atlas.points = count_of(points.len()),
         atlas.emissions = Empty,
     );
     let started = Instant::now();
+    let evaluations = engine.evaluations();
     let mut emissions = Vec::new();
     span.in_scope(|| {
         for point in points {
@@ -164,7 +213,10 @@ fn evaluate(engine: &mut Engine, points: &[Point]) -> Vec<Emission> {
     });
     span.record("atlas.emissions", count_of(emissions.len()));
     histogram!("thresholdengine_evaluation_seconds").record(started.elapsed());
-    emissions
+    Evaluated {
+        emissions,
+        evaluations: engine.evaluations() - evaluations,
+    }
 }
 
 /// The points of all events that bring any, in order.

@@ -49,7 +49,10 @@ pub(super) async fn record(
         Payload::CollectionFailed(event),
         &collector.log.acceptance(),
     )?;
-    let appended = collector.log.append_in(&mut transaction, vec![draft]).await?;
+    let appended = collector
+        .log
+        .append_in(&mut transaction, vec![draft])
+        .await?;
     let committing = transaction.commit();
     committing.instrument(trace_context::commit()).await?;
     appended.committed();

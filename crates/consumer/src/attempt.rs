@@ -1,19 +1,29 @@
-//! One transaction: the checkpoint is locked, the events are recorded as processed, the handler
-//! writes its effects, the checkpoint moves, all of it commits.
+//! One transaction: the checkpoint moves, the events are recorded as processed, the handler writes
+//! its effects, all of it commits.
 
 use std::{borrow::Cow, collections::HashSet, fmt, panic::AssertUnwindSafe};
 
 use futures::FutureExt;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgTransaction, raw_sql};
 use tracing::Instrument;
 
 use crate::{
     BoxError, Handler, HandlerError, SourcedEvent,
     batch::Batch,
     checkpoint::{self, Checkpoint},
-    parking, processed,
+    claim::{self, Claimed},
+    parking,
     session::Session,
 };
+
+/// Plans may be kept here, unlike elsewhere on a connection that knows a log: what a batch needs are
+/// keys and rows to add, for which one plan is as good as another, and planning costs the database
+/// more than doing them.
+const BEGIN: &str = "begin; set local plan_cache_mode = auto";
+/// The server answers the commit of a transaction that is broken with a silent rollback. A handler
+/// may have broken it and not told of that: a statement fails then, and the commit behind it is not
+/// looked at.
+const COMMIT: &str = "select; commit";
 
 /// A handler, and whether its memory can be trusted.
 pub(crate) struct Guarded<H> {
@@ -86,24 +96,18 @@ pub(crate) async fn attempt<H: Handler>(
     // Not in the session until its state is known again: dropped here, it goes to the pool, which
     // rolls back what it finds open.
     let mut connection = session.take().await?;
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     let done = within(&mut transaction, guarded, place, batch).await;
     match done {
-        Ok(committed) => match transaction
-            .commit()
-            .instrument(trace_context::commit())
-            .await
-        {
-            Ok(()) => {
-                session.put_back(connection);
-                // Where it did not take part, it knows no better than before.
-                guarded.is_stale &= !committed.handled;
-                Ok(committed)
-            }
-            // Even an answer from the server is no proof: it may be that of a session which was
-            // terminated right after its commit.
-            Err(error) => Err(Failure::Unknown(error)),
-        },
+        Ok(committed) => {
+            commit(transaction)
+                .instrument(trace_context::commit())
+                .await?;
+            session.put_back(connection);
+            // Where it did not take part, it knows no better than before.
+            guarded.is_stale &= !committed.handled;
+            Ok(committed)
+        }
         Err(failure) => {
             // Now rather than when the connection is used next: others wait for the locks.
             if transaction.rollback().await.is_ok() {
@@ -114,13 +118,32 @@ pub(crate) async fn attempt<H: Handler>(
     }
 }
 
+async fn commit(mut transaction: PgTransaction<'_>) -> Result<(), Failure> {
+    match raw_sql(COMMIT).execute(&mut *transaction).await {
+        // The library has not noticed. The rollback with which it ends what is dropped goes out with
+        // the next statement, and finds nothing to undo.
+        Ok(_) => Ok(()),
+        Err(error) if is_broken(&error) => Err(error.into()),
+        // Even an answer from the server is no proof: it may be that of a session which was
+        // terminated right after its commit.
+        Err(error) => Err(Failure::Unknown(error)),
+    }
+}
+
+/// The server has refused a statement because an earlier one of the transaction has failed (SQLSTATE
+/// 25P02).
+fn is_broken(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "25P02")
+}
+
 async fn within<H: Handler>(
     connection: &mut PgConnection,
     guarded: &mut Guarded<H>,
     place: Place<'_>,
     batch: &Batch,
 ) -> Result<Committed, Failure> {
-    let known = claim(connection, place, batch).await?;
+    let Claimed { checkpoint, known } = claim(connection, place, batch).await?;
     let fresh = without(&batch.events, &known);
     let handled = !fresh.is_empty();
     if handled {
@@ -131,10 +154,6 @@ async fn within<H: Handler>(
             parking::park(connection, place.service, parking).await?;
         }
     }
-    // Last, so that it also finds out a transaction that the handler broke and did not tell of:
-    // the server would answer its commit with a silent rollback.
-    let checkpoint =
-        checkpoint::advance(connection, place.service, place.source, &batch.advance).await?;
     Ok(Committed {
         checkpoint,
         skipped: known.len(),
@@ -142,13 +161,12 @@ async fn within<H: Handler>(
     })
 }
 
-/// Makes sure that the checkpoint is where it was left, and stays there until this transaction
-/// ends; and records the events as processed. Returns the positions of those that were before.
+/// Moves the checkpoint, if it is where it was left, and records the events as processed.
 async fn claim(
     connection: &mut PgConnection,
     place: Place<'_>,
     batch: &Batch,
-) -> Result<HashSet<u64>, Failure> {
+) -> Result<Claimed, Failure> {
     if place.checkpoint.is_none()
         && !checkpoint::insert(connection, place.service, place.source, None).await?
     {
@@ -156,8 +174,8 @@ async fn claim(
     }
     let parked = batch.parking.iter().map(|parking| &parking.event);
     let events = parked.chain(&batch.events);
-    let known = processed::claim(connection, place, events).await?;
-    known.ok_or(Failure::Moved)
+    let claimed = claim::claim(connection, place, &batch.advance, events).await?;
+    claimed.ok_or(Failure::Moved)
 }
 
 fn without<'a>(events: &'a [SourcedEvent], known: &HashSet<u64>) -> Cow<'a, [SourcedEvent]> {

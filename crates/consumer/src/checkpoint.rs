@@ -1,4 +1,5 @@
-//! Where a service stands in its sources. All SQL on `checkpoint` is here.
+//! Where a service stands in its sources. All SQL on `checkpoint` is here, but for the move that a
+//! batch makes (`claim`).
 
 use chrono::{DateTime, Months, Utc};
 use sqlx::{PgConnection, PgExecutor};
@@ -48,12 +49,13 @@ pub(crate) struct Advance {
     pub(crate) last_processed: Option<DateTime<Utc>>,
 }
 
-struct Row {
-    source: String,
-    log_id: Option<Uuid>,
-    position: Option<i64>,
-    last_processed: Option<DateTime<Utc>>,
-    updated_at: DateTime<Utc>,
+/// A checkpoint as it is stored.
+pub(crate) struct Row {
+    pub(crate) source: String,
+    pub(crate) log_id: Option<Uuid>,
+    pub(crate) position: Option<i64>,
+    pub(crate) last_processed: Option<DateTime<Utc>>,
+    pub(crate) updated_at: DateTime<Utc>,
 }
 
 impl From<Row> for Checkpoint {
@@ -101,31 +103,6 @@ pub(crate) async fn insert(
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected() == 1)
-}
-
-/// Moves a checkpoint that this transaction has locked or made.
-pub(crate) async fn advance(
-    connection: &mut PgConnection,
-    service: &str,
-    source: &str,
-    advance: &Advance,
-) -> Result<Checkpoint, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
-        "update checkpoint
-         set log_id = $3, position = $4, last_processed = coalesce($5, last_processed),
-             updated_at = now()
-         where service = $1 and source = $2
-         returning source, log_id, position, last_processed, updated_at",
-        service,
-        source,
-        advance.log_id,
-        stored(advance.to),
-        advance.last_processed,
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(row.into())
 }
 
 /// Sends a service back to the first event that occurred at or after a time (`None`: to the first

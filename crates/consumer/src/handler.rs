@@ -140,6 +140,7 @@ pub trait Handler: Send {
 
     /// What the last successful [`Handler::handle`] wrote has been committed: the place for counting,
     /// so that what is undone and done again is not counted twice. A process that ends before is
-    /// not told.
+    /// not told; nor is one that lost its connection during the commit, even if it turns out to have
+    /// succeeded.
     fn committed(&mut self) {}
 }

@@ -17,6 +17,7 @@ mod attempt;
 mod backoff;
 mod batch;
 mod checkpoint;
+mod claim;
 mod config;
 mod consumer;
 mod cursor;

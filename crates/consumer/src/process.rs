@@ -111,10 +111,11 @@ impl<H: Handler> Worker<H> {
         if let Some(checkpoint) = found.clone().filter(has_advanced) {
             // Another instance may have made the same move.
             self.guarded.is_stale = true;
+            // So the handler is not told: it would take for its own what may be that one's.
             let committed = Committed {
                 checkpoint,
                 skipped: 0,
-                handled: true,
+                handled: false,
             };
             self.note_committed(index, &batch, committed);
             return Ok(ControlFlow::Continue(VecDeque::new()));

@@ -93,6 +93,11 @@ impl Memory {
         Ok(())
     }
 
+    /// Which state of the database it agrees with; `None` if with none for sure.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.head
+    }
+
     /// It is about to be changed, and agrees with nothing until [`Self::changed`].
     pub(crate) fn changing(&mut self) {
         self.head = None;

@@ -25,13 +25,16 @@ struct Row {
     value: Option<Decimal>,
 }
 
-/// Stores points with the numbers that follow on a locked head, and moves it in the name of this
-/// transaction. Returns where it is then.
+/// Stores points with the numbers that follow on a head, and moves it in the name of this
+/// transaction. Returns where it is then; `None`, and nothing is stored, if the head is another. It
+/// waits for another transaction that holds the head; from here on others wait for this one.
+///
+/// One statement, as each costs a round trip.
 pub(crate) async fn append_points(
     connection: &mut PgConnection,
     head: Head,
     points: &[Point],
-) -> Result<Head, sqlx::Error> {
+) -> Result<Option<Head>, sqlx::Error> {
     let sources: Vec<_> = points.iter().map(|point| &*point.cause.source).collect();
     let series_ids: Vec<_> = points.iter().map(|point| &*point.series).collect();
     let event_ids: Vec<_> = points
@@ -50,24 +53,29 @@ pub(crate) async fn append_points(
     let dates: Vec<_> = points.iter().map(|point| point.date).collect();
     let known_from: Vec<_> = points.iter().map(|point| point.known_from).collect();
     let values: Vec<_> = points.iter().map(|point| point.value).collect();
-    // One statement, as each costs a round trip.
     sqlx::query_as!(
         Head,
-        "with stored as (
+        "with moved as (
+             update engine_head
+             set last_sequence = $1 + cardinality($4::bigint[]),
+                 changed_by = pg_current_xact_id()::text::bigint
+             where last_sequence = $1 and changed_by = $2
+             returning last_sequence, changed_by
+         ), stored as (
              insert into points (sequence, source, position, point_index, event_id, occurred_at,
                                  series_id, date, known_from, value)
              select $1 + number, source, position, point_index, event_id, occurred_at,
                     series_id, date, known_from, value
-             from unnest($2::text[], $3::bigint[], $4::int[], $5::text[], $6::timestamptz[],
-                         $7::text[], $8::date[], $9::timestamptz[], $10::numeric[])
-                 with ordinality as point (source, position, point_index, event_id, occurred_at,
-                                           series_id, date, known_from, value, number)
+             from moved,
+                  unnest($3::text[], $4::bigint[], $5::int[], $6::text[], $7::timestamptz[],
+                         $8::text[], $9::date[], $10::timestamptz[], $11::numeric[])
+                      with ordinality as point (source, position, point_index, event_id,
+                                                occurred_at, series_id, date, known_from, value,
+                                                number)
          )
-         update engine_head
-         set last_sequence = $1 + cardinality($3),
-             changed_by = pg_current_xact_id()::text::bigint
-         returning last_sequence, changed_by",
+         select last_sequence, changed_by from moved",
         head.last_sequence,
+        head.changed_by,
         &sources as &[&str],
         &positions,
         &indices,
@@ -78,7 +86,7 @@ pub(crate) async fn append_points(
         &known_from,
         &values as &[Option<Decimal>],
     )
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await
 }
 

@@ -112,7 +112,10 @@ async fn append_and_roll_back(
         let batch = drafts(next..next + size);
         next += size;
         let mut transaction = connection.begin().await.unwrap();
-        let appended = log.append_in(&mut transaction, batch.clone()).await.unwrap();
+        let appended = log
+            .append_in(&mut transaction, batch.clone())
+            .await
+            .unwrap();
         if random.random_bool(0.5) {
             transaction.rollback().await.unwrap();
         } else {
@@ -147,10 +150,7 @@ async fn what_is_not_committed_is_not_seen() {
     let log = test.open().await;
     let mut connection = test.connection().await;
     let mut transaction = connection.begin().await.unwrap();
-    let appended = log
-        .append_in(&mut transaction, drafts(0..5))
-        .await
-        .unwrap();
+    let appended = log.append_in(&mut transaction, drafts(0..5)).await.unwrap();
     assert_eq!(appended.receipts()[4].position, 5);
     assert_eq!(log.head().await.unwrap().last_position, 0);
     assert!(test.stored().await.is_empty());

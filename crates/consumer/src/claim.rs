@@ -1,0 +1,90 @@
+//! The one statement with which a transaction takes a batch: it moves the checkpoint and records the
+//! events as processed.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+
+use crate::{
+    SourcedEvent,
+    attempt::Place,
+    checkpoint::{Advance, Checkpoint, Row},
+    database::{position, stored},
+};
+
+/// What a transaction took.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    /// Where the checkpoint is once it commits.
+    pub(crate) checkpoint: Checkpoint,
+    /// Positions of the events that were processed before.
+    pub(crate) known: HashSet<u64>,
+}
+
+/// Moves the checkpoint and records events as processed, for this transaction; `None` if the
+/// checkpoint is not where it was left, and then nothing is changed.
+///
+/// One statement, as each costs a round trip. It waits for another transaction that holds the
+/// checkpoint, and sees where that has left it; from here on others wait for this one.
+pub(crate) async fn claim(
+    connection: &mut PgConnection,
+    place: Place<'_>,
+    advance: &Advance,
+    events: impl Iterator<Item = &SourcedEvent>,
+) -> Result<Option<Claimed>, sqlx::Error> {
+    let (mut ids, mut positions, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for event in events {
+        ids.push(event.event.event_id.as_str());
+        positions.push(stored(event.position()));
+        times.push(event.occurred_at());
+    }
+    let left = place.checkpoint;
+    let row = sqlx::query!(
+        r#"with moved as (
+               update checkpoint
+               set log_id = $6, position = $7, last_processed = coalesce($8, last_processed),
+                   updated_at = now()
+               where service = $1 and source = $2
+                   and log_id is not distinct from $3 and position is not distinct from $4
+                   and (position is not null or last_processed is not distinct from $5)
+               returning source, log_id, position, last_processed, updated_at
+           ), fresh as (
+               insert into processed_events (service, source, event_id, position, occurred_at)
+               select $1, $2, event_id, position, occurred_at
+               from unnest($9::text[], $10::bigint[], $11::timestamptz[])
+                   as given (event_id, position, occurred_at)
+               where exists (select from moved)
+               on conflict do nothing
+               returning position
+           )
+           select source, log_id, position, last_processed, updated_at,
+                  case when (select count(*) from fresh) = cardinality($10) then '{}'::bigint[]
+                       else array(select position from unnest($10) as position
+                                  where position not in (select position from fresh))
+                  end as "known!"
+           from moved"#,
+        place.service,
+        place.source,
+        left.and_then(|left| left.log_id),
+        left.and_then(|left| left.position).map(stored),
+        left.and_then(|left| left.last_processed),
+        advance.log_id,
+        stored(advance.to),
+        advance.last_processed,
+        &ids as &[&str],
+        &positions,
+        &times,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Claimed {
+        known: row.known.into_iter().map(position).collect(),
+        checkpoint: Checkpoint::from(Row {
+            source: row.source,
+            log_id: row.log_id,
+            position: row.position,
+            last_processed: row.last_processed,
+            updated_at: row.updated_at,
+        }),
+    }))
+}
