@@ -8,11 +8,8 @@ use std::sync::{
 use atlas_events::EventFilter;
 
 use crate::{
-    EventLog, LogError,
-    batch::Delivery,
-    read::{self, PAGE_EVENTS_MAX, SCAN_POSITIONS_MAX},
-    ring::Lookup,
-    telemetry::{CountedReader, Query},
+    EventLog, LogError, batch::Delivery, pages::Pages, read::Page, read_ahead::ReadAhead,
+    ring::Lookup, telemetry::CountedReader,
 };
 
 /// What a follower comes upon.
@@ -28,7 +25,8 @@ pub enum Followed {
 }
 
 /// Delivers exactly the wanted events after a cursor, once each, in order, for as long as it is
-/// asked. It holds a cursor and nothing else: a slow one costs no memory and delays nobody.
+/// asked. It holds a cursor, and while it is behind and reads on, one page that was read ahead: a
+/// slow one costs no memory and delays nobody.
 #[derive(Debug)]
 pub struct Follower {
     log: EventLog,
@@ -37,6 +35,11 @@ pub struct Follower {
     /// The last position when it began, which this process may not have heard of yet.
     stored: u64,
     live: bool,
+    pages: Pages,
+    /// Whether the last that was read came from the database: who reads one page may want no other,
+    /// but who reads two reads on.
+    reads_on: bool,
+    ahead: Option<ReadAhead>,
     counted: CountedReader,
 }
 
@@ -44,11 +47,14 @@ impl Follower {
     pub(crate) fn new(log: EventLog, after: u64, stored: u64, filter: EventFilter) -> Self {
         Self {
             counted: CountedReader::new(log.metrics()),
+            pages: Pages::new(log.clone(), filter.clone(), stored),
             log,
             filter,
             cursor: Arc::new(AtomicU64::new(after)),
             stored,
             live: false,
+            reads_on: false,
+            ahead: None,
         }
     }
 
@@ -74,7 +80,7 @@ impl Follower {
             let cursor = self.position();
             match self.log.ring().after(cursor) {
                 Lookup::Batches(batches) => {
-                    self.counted.is_behind(false);
+                    self.is_served_from_memory();
                     self.log.metrics().ring_reads.increment(1);
                     let delivery = Delivery::select(&batches, cursor, &self.filter);
                     if let Some(found) = delivery.and_then(|delivery| self.advance(delivery)) {
@@ -84,7 +90,7 @@ impl Follower {
                 Lookup::AtTail if self.live => self.wait_beyond(cursor).await?,
                 Lookup::AtTail if cursor >= self.stored => {
                     self.live = true;
-                    self.counted.is_behind(false);
+                    self.is_served_from_memory();
                     return Ok(Followed::CaughtUp);
                 }
                 Lookup::Behind if self.live => {
@@ -114,23 +120,20 @@ impl Follower {
         }
     }
 
-    async fn read_page(&self, cursor: u64) -> Result<Option<Followed>, LogError> {
-        let metrics = self.log.metrics();
-        metrics.database_reads.increment(1);
-        let positions = if self.filter.is_unfiltered() {
-            PAGE_EVENTS_MAX
-        } else {
-            SCAN_POSITIONS_MAX
+    fn is_served_from_memory(&mut self) {
+        self.counted.is_behind(false);
+        self.reads_on = false;
+        self.ahead = None;
+    }
+
+    async fn read_page(&mut self, cursor: u64) -> Result<Option<Followed>, LogError> {
+        let page = match self.page_read_ahead(cursor).await {
+            Some(page) => page,
+            None => self.page_read_now(cursor).await,
         };
-        let (pool, segments) = (self.log.pool(), self.log.segments());
-        let Some(window) = segments.window(pool, cursor, positions).await? else {
-            return Err(LogError::BeyondHead {
-                after: cursor,
-                last_position: cursor,
-            });
-        };
-        let reading = read::page(pool, cursor, window, &self.filter);
-        let page = metrics.timed(Query::Page, reading).await?;
+        // After a failure nothing is read ahead before a page could be read.
+        self.reads_on = page.is_ok();
+        let page = page?;
         Ok(match page.delivery {
             Some(delivery) => self.advance(delivery),
             None => {
@@ -138,5 +141,23 @@ impl Follower {
                 None
             }
         })
+    }
+
+    /// `None` if the next page was not read ahead.
+    async fn page_read_ahead(&mut self, cursor: u64) -> Option<Result<Page, LogError>> {
+        self.ahead.take_if(|ahead| !ahead.continues(cursor));
+        if self.ahead.is_none() && self.reads_on {
+            self.ahead = ReadAhead::begin(&self.log, self.pages.clone(), cursor);
+        }
+        let page = self.ahead.as_mut()?.next().await;
+        if !matches!(page, Some(Ok(_))) {
+            self.ahead = None;
+        }
+        page
+    }
+
+    async fn page_read_now(&mut self, cursor: u64) -> Result<Page, LogError> {
+        let mut connection = self.log.pool().acquire().await?;
+        self.pages.read(&mut connection, cursor).await
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! Where to change what: positions and duplicates in `append` (and, for
 //! a few events at a time, in `append_small`), group commit in `appender`, its
-//! transactions in `writer`, which chunks a read touches in `segment`, memory in `ring`, what wakes
-//! readers in `tail`, metrics in `telemetry`.
+//! transactions in `writer`, what a page of stored events costs in `read` and `read_small`, what is
+//! read before it is asked for in `read_ahead`, which chunks a read touches in `segment`, memory in
+//! `ring`, what wakes readers in `tail`, metrics in `telemetry`.
 
 mod append;
 mod append_small;
@@ -25,8 +26,11 @@ mod insert;
 mod latest;
 mod log;
 mod nodelay;
+mod pages;
 mod range;
 mod read;
+mod read_ahead;
+mod read_small;
 mod retention;
 mod ring;
 mod rows;

@@ -4,7 +4,7 @@ use atlas_events::{Acceptance, Draft, Event, EventFilter};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, warn};
 use ulid::Ulid;
@@ -15,7 +15,7 @@ use crate::{
     appender::{AppendQueue, Appender},
     compression, database,
     head::{self, TWIN_MARGIN},
-    retention,
+    read_ahead, retention,
     ring::Ring,
     segment::{self, SegmentIndex},
     storage,
@@ -48,6 +48,7 @@ struct Inner {
     handovers: Handovers,
     ring: Arc<Ring>,
     segments: Arc<SegmentIndex>,
+    read_ahead: Arc<Semaphore>,
     projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
     stop: CancellationToken,
@@ -119,6 +120,7 @@ impl EventLog {
             metrics: Arc::clone(&metrics),
         };
         let log = Self(Arc::new(Inner {
+            read_ahead: read_ahead::places(pool.options().get_max_connections()),
             pool,
             config,
             log_id: head.log_id,
@@ -200,6 +202,10 @@ impl EventLog {
 
     pub(crate) fn segments(&self) -> &SegmentIndex {
         &self.0.segments
+    }
+
+    pub(crate) fn read_ahead_places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.read_ahead)
     }
 
     pub(crate) fn metrics(&self) -> Arc<LogMetrics> {

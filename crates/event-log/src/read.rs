@@ -1,7 +1,7 @@
 //! Pages of stored events by position.
 
 use atlas_events::{EventFilter, EventType};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use crate::{
     LogError,
@@ -22,6 +22,8 @@ pub(crate) struct Page {
     pub(crate) delivery: Option<Delivery>,
     /// Everything up to here has been considered.
     pub(crate) up_to: u64,
+    /// The length of the largest of them.
+    pub(crate) event_bytes_max: usize,
 }
 
 struct StoredEvent {
@@ -42,17 +44,17 @@ impl StoredEvent {
 /// [`LogError::Trimmed`] if retention has removed what the page would have held, and
 /// [`LogError::Hole`] if an unfiltered page is not gapless.
 pub(crate) async fn page(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     after: u64,
     window: Window,
     filter: &EventFilter,
 ) -> Result<Page, LogError> {
-    let rows = select(pool, after, window, filter).await?;
+    let rows = select(&mut *connection, after, window, filter).await?;
     let up_to = considered_up_to(rows.iter().map(StoredEvent::place), window);
     if !filter.is_unfiltered() {
-        check_kept(pool, after).await?;
+        check_kept(connection, after).await?;
     } else if !is_gapless(after, up_to, rows.iter().map(|row| row.position)) {
-        check_kept(pool, after).await?;
+        check_kept(connection, after).await?;
         return Err(LogError::Hole { after });
     }
     Ok(into_page(&rows, up_to))
@@ -70,6 +72,7 @@ pub(crate) async fn page_between(
         return Ok(Page {
             delivery: None,
             up_to: window.up_to,
+            event_bytes_max: 0,
         });
     };
     let rows = select(pool, after, Window { bounds, ..window }, filter).await?;
@@ -80,7 +83,7 @@ pub(crate) async fn page_between(
 
 /// Only what is sent, for most of what a page costs is what is taken out of the database.
 async fn select(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     after: u64,
     window: Window,
     filter: &EventFilter,
@@ -90,8 +93,8 @@ async fn select(
         r#"select position, recorded_at, encoded
            from (
                select position, recorded_at, encoded,
-                      sum(octet_length(encoded)) over (order by position) - octet_length(encoded)
-                          as bytes_before
+                      sum(octet_length(encoded)) over (order by position rows unbounded preceding)
+                          - octet_length(encoded) as bytes_before
                from events
                where position > $1 and position <= $2 and occurred_at between $3 and $4
                    and ($5::text[] is null or event_type = any($5)
@@ -116,7 +119,7 @@ async fn select(
         filter.source_services(),
         filter.series_within(),
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     Ok(rows)
 }
@@ -144,6 +147,7 @@ fn into_page(rows: &[StoredEvent], up_to: u64) -> Page {
     Page {
         delivery: frames.into_delivery(up_to),
         up_to,
+        event_bytes_max: rows.iter().map(|row| row.encoded.len()).max().unwrap_or(0),
     }
 }
 
@@ -160,8 +164,8 @@ pub(crate) async fn batch(
         r#"select position, recorded_at, event_type, source_service, series_ids, encoded
            from (
                select position, recorded_at, event_type, source_service, series_ids, encoded,
-                      sum(octet_length(encoded)) over (order by position) - octet_length(encoded)
-                          as bytes_before
+                      sum(octet_length(encoded)) over (order by position rows unbounded preceding)
+                          - octet_length(encoded) as bytes_before
                from events
                where position > $1 and position <= $2 and occurred_at between $3 and $4
                order by position
@@ -203,8 +207,8 @@ fn is_gapless(after: u64, up_to: u64, positions: impl Iterator<Item = i64>) -> b
 }
 
 /// Checks, once a page has been read, that retention had not removed a part of it before.
-async fn check_kept(pool: &PgPool, after: u64) -> Result<(), LogError> {
-    let first_position = head::read(pool).await?.first_position;
+async fn check_kept(executor: impl PgExecutor<'_>, after: u64) -> Result<(), LogError> {
+    let first_position = head::read(executor).await?.first_position;
     if first_position > after + 1 {
         return Err(LogError::Trimmed {
             after,

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::RwLock};
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use crate::{
     LogError,
@@ -123,7 +123,7 @@ impl SegmentIndex {
     /// The window of at most `positions` after a cursor; `None` if nothing is stored after it.
     pub(crate) async fn window(
         &self,
-        pool: &PgPool,
+        executor: impl PgExecutor<'_>,
         after: u64,
         positions: u64,
     ) -> Result<Option<Window>, LogError> {
@@ -132,7 +132,7 @@ impl SegmentIndex {
             return Ok(Some(window));
         }
         let first = segment_of(after + 1);
-        let rows = load(pool, first, first + LOOKAHEAD).await?;
+        let rows = load(executor, first, first + LOOKAHEAD).await?;
         if let Ok(mut full) = self.full.write() {
             full.extend(
                 rows.iter()
@@ -179,7 +179,11 @@ struct StoredSegment {
 }
 
 /// Segments in order, the open one last if it is within reach.
-async fn load(pool: &PgPool, first: u64, last: u64) -> Result<Vec<StoredSegment>, LogError> {
+async fn load(
+    executor: impl PgExecutor<'_>,
+    first: u64,
+    last: u64,
+) -> Result<Vec<StoredSegment>, LogError> {
     let rows = sqlx::query!(
         r#"select segment as "segment!", earliest as "earliest!", latest as "latest!",
                   open as "open!", last_position as "last_position!"
@@ -196,7 +200,7 @@ async fn load(pool: &PgPool, first: u64, last: u64) -> Result<Vec<StoredSegment>
         stored(first),
         stored(last),
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     Ok(rows
         .into_iter()

@@ -18,6 +18,7 @@ mod promise_4_exact_stream;
 mod promise_5_slow_reader;
 mod promise_9_honest_errors;
 mod range_reads;
+mod read_ahead;
 mod segment_boundaries;
 mod small_appends;
 mod wake_ups;
