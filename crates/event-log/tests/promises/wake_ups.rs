@@ -118,3 +118,72 @@ async fn a_notification_during_an_append_of_repeats_is_not_forgotten() {
         );
     }
 }
+
+/// Events that a caller's own transaction stores come from the caller, once it knows of the commit,
+/// and not from the database.
+#[tokio::test]
+async fn what_a_callers_transaction_stored_is_not_read_again() {
+    let test = TestLog::create().await;
+    let log = open_polling(&test, NEVER).await;
+    until_listening(&test, 1).await;
+    let mut follower = live(&log).await;
+    let mut connection = test.connection().await;
+    for position in 1..=10 {
+        let mut transaction = connection.begin().await.unwrap();
+        let fresh = drafts(position..position + 1);
+        let appended = log.append_in(&mut transaction, fresh).await.unwrap();
+        transaction.commit().await.unwrap();
+        let mut other = test.connection().await;
+        let mut unreadable = other.begin().await.unwrap();
+        execute(
+            &mut unreadable,
+            "lock table log_head in access exclusive mode",
+        )
+        .await;
+        appended.committed();
+        let received = next_events(&mut follower).await.unwrap();
+        assert_eq!(received[0].position, position);
+        unreadable.rollback().await.unwrap();
+    }
+}
+
+/// A caller may never learn what became of its transaction. Its readers do, from the database.
+#[tokio::test]
+async fn a_commit_that_its_caller_says_nothing_of_is_found() {
+    let test = TestLog::create().await;
+    let log = open_polling(&test, NEVER).await;
+    until_listening(&test, 1).await;
+    let mut follower = live(&log).await;
+    let mut connection = test.connection().await;
+    for position in 1..=10 {
+        let mut transaction = connection.begin().await.unwrap();
+        let fresh = drafts(position..position + 1);
+        let appended = log.append_in(&mut transaction, fresh).await.unwrap();
+        transaction.commit().await.unwrap();
+        drop(appended);
+        let received = next_events(&mut follower).await.unwrap();
+        assert_eq!(received[0].position, position);
+    }
+}
+
+/// What was undone is not told, and what comes in its place is.
+#[tokio::test]
+async fn an_undone_transaction_of_a_caller_leaves_no_trace() {
+    let test = TestLog::create().await;
+    let (other, log) = (test.open().await, open_polling(&test, NEVER).await);
+    until_listening(&test, 2).await;
+    let mut follower = live(&log).await;
+    let mut connection = test.connection().await;
+    for position in 1..=10 {
+        let mut transaction = connection.begin().await.unwrap();
+        let undone = drafts(1_000 + position..1_001 + position);
+        let appended = log.append_in(&mut transaction, undone).await.unwrap();
+        transaction.rollback().await.unwrap();
+        let kept = drafts(position..position + 1);
+        let receipts = other.append(kept).await.unwrap();
+        drop(appended);
+        let received = next_events(&mut follower).await.unwrap();
+        assert_eq!(received[0].position, position);
+        assert_eq!(received[0].event_id, receipts[0].event_id.to_string());
+    }
+}
