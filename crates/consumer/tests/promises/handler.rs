@@ -34,6 +34,8 @@ pub(crate) struct Faults {
     planned: Mutex<HashMap<u64, Fault>>,
     pub(crate) resets: AtomicU64,
     pub(crate) batches: AtomicU64,
+    /// Events that handlers were told of as committed.
+    pub(crate) told: AtomicU64,
     /// A handler's memory was found to differ from the database.
     pub(crate) disagreed: AtomicBool,
 }
@@ -74,11 +76,17 @@ pub(crate) struct Recorder {
     faults: Arc<Faults>,
     /// How many effects there are, as it remembers.
     count: i64,
+    /// Events of the last batch.
+    handled: u64,
 }
 
 impl Recorder {
     pub(crate) fn new(faults: Arc<Faults>) -> Self {
-        Self { faults, count: -1 }
+        Self {
+            faults,
+            count: -1,
+            handled: 0,
+        }
     }
 
     async fn check_memory(&self, connection: &mut PgConnection) -> Result<(), HandlerError> {
@@ -156,7 +164,12 @@ impl Handler for Recorder {
         if !silent {
             inserted?;
         }
+        self.handled = events.len() as u64;
         Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.faults.told.fetch_add(self.handled, Ordering::Relaxed);
     }
 
     async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), BoxError> {

@@ -175,6 +175,8 @@ async fn a_commit_of_unknown_outcome_is_neither_lost_nor_doubled(form: Form) {
     let (before, after) = proxy.lost();
     assert!(before > 3 && after > 3, "{before} {after}");
     assert_eq!(bench.effects().await, all(EVENTS));
+    // Of those whose answers were lost nobody knows for sure.
+    assert!(faults.told.load(Ordering::Relaxed) < EVENTS);
     assert!(!faults.disagreed.load(Ordering::Relaxed));
 }
 
@@ -259,6 +261,7 @@ async fn a_transaction_that_the_handler_broke_is_not_taken_for_committed(form: F
     bench.until_position(100).await;
     run.stop().await;
     assert_eq!(bench.effects().await, all(100));
+    assert_eq!(faults.told.load(Ordering::Relaxed), 100);
     assert!(!faults.disagreed.load(Ordering::Relaxed));
 }
 
