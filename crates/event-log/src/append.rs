@@ -10,9 +10,9 @@ use ulid::Ulid;
 
 use crate::{
     LogError,
-    head::{self, LockedHead, position},
+    head::{self, LockedHead, Standing, position},
     insert,
-    segment::{Bounds, SegmentWriter},
+    segment::{self, Bounds},
 };
 
 /// Where an event is in the log.
@@ -57,17 +57,30 @@ pub(crate) struct Appended {
     pub(crate) first_position: u64,
     pub(crate) recorded_at: DateTime<Utc>,
     /// Where it left the head.
-    pub(crate) left: Left,
-}
-
-/// Where an append left the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Left {
-    pub(crate) last_position: u64,
-    pub(crate) dropped_before: Option<DateTime<Utc>>,
+    pub(crate) left: Standing,
 }
 
 impl Appended {
+    /// All of the drafts were new, and are where the head came to stand.
+    pub(crate) fn all(drafts: &[Draft], recorded_at: DateTime<Utc>, left: Standing) -> Self {
+        let first_position = left.last_position + 1 - drafts.len() as u64;
+        let receipts = (first_position..)
+            .zip(drafts)
+            .map(|(position, draft)| Receipt {
+                event_id: draft.event_id,
+                position,
+                recorded_at,
+                duplicate: false,
+            });
+        Self {
+            receipts: receipts.collect(),
+            fresh: (0..drafts.len()).collect(),
+            first_position,
+            recorded_at,
+            left,
+        }
+    }
+
     /// Where the drafts that were stored are; `None` if none was.
     pub(crate) fn positions(&self) -> Option<RangeInclusive<u64>> {
         let last = self.first_position + self.fresh.len() as u64;
@@ -84,10 +97,10 @@ pub(crate) async fn append(
     channel: &str,
     projection: Option<&dyn Projection>,
 ) -> Result<Appended, LogError> {
-    let mut locked = head::lock(connection).await?;
-    refuse_dropped(&locked, drafts)?;
+    let locked = head::lock(connection).await?;
+    refuse_dropped(&locked.standing, drafts)?;
     let known = find_stored(connection, drafts).await?;
-    let appended = number(&locked, drafts, known);
+    let mut appended = number(&locked, drafts, known);
     if appended.fresh.is_empty() {
         return Ok(appended);
     }
@@ -99,28 +112,31 @@ pub(crate) async fn append(
         }
         None => insert::insert(connection, &fresh, appended.first_position, locked.now).await?,
     }
-    let numbered: Vec<_> = (appended.first_position..).zip(fresh).collect();
+    let occurred_at = fresh.iter().map(|draft| draft.occurred_at);
+    let (left, full_segments) = locked.standing.behind(occurred_at, locked.now);
     if let Some(projection) = projection {
+        let numbered: Vec<_> = (appended.first_position..).zip(fresh).collect();
         projection.apply(connection, &numbered).await?;
     }
-    move_head(connection, &mut locked, &numbered, channel).await?;
+    segment::insert(connection, &full_segments).await?;
+    head::advance(connection, &left, channel).await?;
+    appended.left = left;
     Ok(appended)
 }
 
-/// A twin of an event this old may have been dropped already, so it cannot be told from new.
-fn refuse_dropped(locked: &LockedHead, drafts: &[Draft]) -> Result<(), LogError> {
-    let Some(earliest) = locked.head.earliest_distinct() else {
-        return Ok(());
-    };
-    match drafts.iter().position(|draft| draft.occurred_at < earliest) {
-        Some(index) => Err(LogError::TooOld { index, earliest }),
+fn refuse_dropped(standing: &Standing, drafts: &[Draft]) -> Result<(), LogError> {
+    match standing
+        .first_too_old(drafts)
+        .zip(standing.earliest_distinct())
+    {
+        Some((index, earliest)) => Err(LogError::TooOld { index, earliest }),
         None => Ok(()),
     }
 }
 
 /// When the twins of drafts may have occurred: within an hour of the times in the ids. `None` if
 /// there are no drafts.
-pub(crate) fn twin_bounds(drafts: &[Draft]) -> Option<Bounds> {
+fn twin_bounds(drafts: &[Draft]) -> Option<Bounds> {
     let id_times = drafts.iter().map(|draft| draft.event_id.timestamp_ms());
     let (first, last) = (id_times.clone().min()?, id_times.max()?);
     let time = |milliseconds: u64| {
@@ -168,7 +184,7 @@ fn number(
     drafts: &[Draft],
     stored: HashMap<String, (u64, DateTime<Utc>)>,
 ) -> Appended {
-    let first_position = locked.head.last_position + 1;
+    let first_position = locked.standing.last_position + 1;
     let mut known: HashMap<_, _> = stored
         .into_iter()
         .filter_map(|(id, place)| Some((Ulid::from_string(&id).ok()?, place)))
@@ -198,27 +214,6 @@ fn number(
         fresh,
         first_position,
         recorded_at: locked.now,
-        left: Left {
-            last_position: next - 1,
-            dropped_before: locked.head.dropped_before,
-        },
+        left: locked.standing,
     }
-}
-
-async fn move_head(
-    connection: &mut PgConnection,
-    locked: &mut LockedHead,
-    numbered: &[(u64, &Draft)],
-    channel: &str,
-) -> Result<(), LogError> {
-    let mut segments = SegmentWriter::resume(locked.open_segment);
-    for (position, draft) in numbered {
-        segments.add(*position, draft.occurred_at);
-        locked.head.last_position = *position;
-        locked.head.latest_occurred_at =
-            locked.head.latest_occurred_at.max(Some(draft.occurred_at));
-    }
-    locked.head.latest_recorded_at = Some(locked.now);
-    locked.open_segment = segments.finish(connection).await?;
-    head::advance(connection, locked, channel).await
 }

@@ -1,10 +1,14 @@
 //! The one row that says where the log stands.
 
+use atlas_events::Draft;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::LogError;
+use crate::{
+    LogError,
+    segment::{Bounds, SegmentWriter},
+};
 
 /// Retention keeps this much more than it promises, so that a twin of an accepted event is never
 /// among what it dropped: ids may be an hour from their event on either side.
@@ -27,7 +31,46 @@ pub struct Head {
     pub dropped_before: Option<DateTime<Utc>>,
 }
 
-impl Head {
+/// All of the head that appending depends on, and that it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) last_position: u64,
+    pub(crate) latest_occurred_at: Option<DateTime<Utc>>,
+    pub(crate) latest_recorded_at: Option<DateTime<Utc>>,
+    /// Bounds of `occurred_at` in the segment that is not full yet; `None` if it is empty.
+    pub(crate) open_segment: Option<Bounds>,
+    pub(crate) dropped_before: Option<DateTime<Utc>>,
+}
+
+impl Standing {
+    /// Where the head stands behind events of these times, and the segments that they make full.
+    pub(crate) fn behind(
+        &self,
+        occurred_at: impl Iterator<Item = DateTime<Utc>>,
+        recorded_at: DateTime<Utc>,
+    ) -> (Self, Vec<(u64, Bounds)>) {
+        let mut next = Self {
+            latest_recorded_at: Some(recorded_at),
+            ..*self
+        };
+        let mut segments = SegmentWriter::resume(self.open_segment);
+        for time in occurred_at {
+            next.last_position += 1;
+            next.latest_occurred_at = next.latest_occurred_at.max(Some(time));
+            segments.add(next.last_position, time);
+        }
+        let (full, open) = segments.finish();
+        next.open_segment = open;
+        (next, full)
+    }
+
+    /// The index of the first draft that is too old: a twin of it may have been dropped already, so
+    /// that it cannot be told from new.
+    pub(crate) fn first_too_old(&self, drafts: &[Draft]) -> Option<usize> {
+        let earliest = self.earliest_distinct()?;
+        drafts.iter().position(|draft| draft.occurred_at < earliest)
+    }
+
     /// The oldest `occurred_at` that can be told from everything already dropped.
     pub(crate) fn earliest_distinct(&self) -> Option<DateTime<Utc>> {
         self.dropped_before.map(|dropped| dropped + TWIN_MARGIN)
@@ -37,16 +80,15 @@ impl Head {
 /// The head while its row is locked: no other transaction can append until this one ends.
 #[derive(Debug)]
 pub(crate) struct LockedHead {
-    pub(crate) head: Head,
-    /// Bounds of `occurred_at` in the segment that is not full yet; `None` if it is empty.
-    pub(crate) open_segment: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    pub(crate) standing: Standing,
+    pub(crate) first_position: u64,
     /// The clock of the database, never behind that of an earlier append.
     pub(crate) now: DateTime<Utc>,
 }
 
 pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, LogError> {
     let row = sqlx::query!(
-        r#"select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
+        r#"select first_position, last_position, latest_occurred_at, latest_recorded_at,
                   segment_earliest, segment_latest, dropped_before,
                   greatest(clock_timestamp(), latest_recorded_at) as "now!"
            from log_head for update"#
@@ -54,15 +96,17 @@ pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, Lo
     .fetch_one(connection)
     .await?;
     Ok(LockedHead {
-        head: Head {
-            log_id: row.log_id,
-            first_position: position(row.first_position),
+        standing: Standing {
             last_position: position(row.last_position),
             latest_occurred_at: row.latest_occurred_at,
             latest_recorded_at: row.latest_recorded_at,
+            open_segment: row
+                .segment_earliest
+                .zip(row.segment_latest)
+                .map(|(earliest, latest)| Bounds { earliest, latest }),
             dropped_before: row.dropped_before,
         },
-        open_segment: row.segment_earliest.zip(row.segment_latest),
+        first_position: position(row.first_position),
         now: row.now,
     })
 }
@@ -85,15 +129,14 @@ pub(crate) async fn read(executor: impl PgExecutor<'_>) -> Result<Head, LogError
     })
 }
 
-/// Moves the head after an append and notifies the readers of every process once this transaction
-/// commits.
+/// Moves the head, whose row is locked, and notifies the readers of every process once this
+/// transaction commits.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
-    locked: &LockedHead,
+    to: &Standing,
     channel: &str,
 ) -> Result<(), LogError> {
-    let head = &locked.head;
-    let (earliest, latest) = locked.open_segment.unzip();
+    let (earliest, latest) = Bounds::unzip(to.open_segment);
     sqlx::query!(
         r#"with moved as (
                update log_head
@@ -101,17 +144,66 @@ pub(crate) async fn advance(
                    segment_earliest = $4, segment_latest = $5
            )
            select pg_notify($6, $7) as "notified: ()""#,
-        stored(head.last_position),
-        head.latest_occurred_at,
-        head.latest_recorded_at,
+        stored(to.last_position),
+        to.latest_occurred_at,
+        to.latest_recorded_at,
         earliest,
         latest,
         channel,
-        head.last_position.to_string(),
+        to.last_position.to_string(),
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// As [`advance`], of a head that is not locked: `false` if it does not stand where it is said to.
+///
+/// # Errors
+/// [`LogError::Database`], also where another transaction holds the head: it is not waited for.
+pub(crate) async fn advance_from(
+    connection: &mut PgConnection,
+    from: &Standing,
+    to: &Standing,
+    channel: &str,
+) -> Result<bool, LogError> {
+    let (earliest, latest) = Bounds::unzip(to.open_segment);
+    let moved = sqlx::query_scalar!(
+        r#"with locked as (
+               select singleton from log_head for update nowait
+           ), moved as (
+               update log_head
+               set last_position = $1, latest_occurred_at = $2, latest_recorded_at = $3,
+                   segment_earliest = $4, segment_latest = $5
+               from locked
+               where log_head.singleton = locked.singleton and last_position = $6
+                   and latest_recorded_at is not distinct from $7
+                   and dropped_before is not distinct from $8
+               returning pg_notify($9, $10)
+           )
+           select count(*) as "moved!" from moved"#,
+        stored(to.last_position),
+        to.latest_occurred_at,
+        to.latest_recorded_at,
+        earliest,
+        latest,
+        stored(from.last_position),
+        from.latest_recorded_at,
+        from.dropped_before,
+        channel,
+        to.last_position.to_string(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(moved == 1)
+}
+
+/// The clock of the database.
+pub(crate) async fn clock(connection: &mut PgConnection) -> Result<DateTime<Utc>, LogError> {
+    let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+        .fetch_one(connection)
+        .await?;
+    Ok(now)
 }
 
 /// Records what retention removed.

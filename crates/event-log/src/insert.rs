@@ -26,31 +26,22 @@ pub(crate) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(crate) fn of(drafts: &[&'a Draft]) -> Self {
+    pub(crate) fn of(drafts: impl Iterator<Item = &'a Draft> + Clone) -> Self {
         let separator = SERIES_ID_SEPARATOR.to_string();
-        let joined = |draft: &&Draft| {
+        let joined = |draft: &Draft| {
             (!draft.series_ids.is_empty()).then(|| draft.series_ids.join(&separator))
         };
+        let drafts = || drafts.clone();
         Self {
-            occurred_at: drafts.iter().map(|draft| draft.occurred_at).collect(),
-            event_ids: drafts
-                .iter()
-                .map(|draft| draft.event_id.to_string())
-                .collect(),
-            event_types: drafts
-                .iter()
-                .map(|draft| draft.event_type.as_str())
-                .collect(),
-            services: drafts
-                .iter()
+            occurred_at: drafts().map(|draft| draft.occurred_at).collect(),
+            event_ids: drafts().map(|draft| draft.event_id.to_string()).collect(),
+            event_types: drafts().map(|draft| draft.event_type.as_str()).collect(),
+            services: drafts()
                 .map(|draft| draft.source_service.as_str())
                 .collect(),
-            series_ids: drafts.iter().map(joined).collect(),
-            payloads: drafts
-                .iter()
-                .map(|draft| draft.payload_json.as_str())
-                .collect(),
-            encoded: drafts.iter().map(|draft| draft.encoded.as_ref()).collect(),
+            series_ids: drafts().map(joined).collect(),
+            payloads: drafts().map(|draft| draft.payload_json.as_str()).collect(),
+            encoded: drafts().map(|draft| draft.encoded.as_ref()).collect(),
         }
     }
 }
@@ -63,7 +54,7 @@ pub(crate) async fn insert(
     first_position: u64,
     recorded_at: DateTime<Utc>,
 ) -> Result<(), LogError> {
-    let columns = Columns::of(drafts);
+    let columns = Columns::of(drafts.iter().copied());
     sqlx::query!(
         "insert into events (position, occurred_at, recorded_at, event_id, event_type,
                              source_service, series_ids, payload, encoded)

@@ -5,12 +5,14 @@
 //! database while it is behind and from memory once it is not; a [`RangeRead`] delivers those of a
 //! range of times. This crate holds all SQL on events and knows nothing of gRPC.
 //!
-//! Where to change what: positions and duplicates in `append` (and, for
-//! a few events at a time, in `append_small`), group commit in `appender`, its
+//! Where to change what: positions and duplicates in `append`; what is stored faster because it
+//! is certainly new in `append_small` (few events) and `ahead` (while others are being committed), and
+//! what tells that it is in `known_ids`; group commit in `appender` behind its `queue`, its
 //! transactions in `writer`, what a page of stored events costs in `read` and `read_small`, what is
 //! read before it is asked for in `read_ahead`, which chunks a read touches in `segment`, memory in
 //! `ring`, what wakes readers in `tail`, metrics in `telemetry`.
 
+mod ahead;
 mod append;
 mod append_small;
 mod appender;
@@ -23,10 +25,12 @@ mod find;
 mod follow;
 mod head;
 mod insert;
+mod known_ids;
 mod latest;
 mod log;
 mod nodelay;
 mod pages;
+mod queue;
 mod range;
 mod read;
 mod read_ahead;
@@ -43,7 +47,6 @@ mod uncommitted;
 mod writer;
 
 pub use append::{Projection, Receipt};
-pub use appender::PendingAppend;
 pub use batch::Delivery;
 pub use config::LogConfig;
 pub use database::{connect, connect_options, holds_log};
@@ -51,6 +54,7 @@ pub use error::LogError;
 pub use follow::{Followed, Follower};
 pub use head::{Head, Renewed};
 pub use log::EventLog;
+pub use queue::PendingAppend;
 pub use range::RangeRead;
 pub use retention::Trimmed;
 pub use telemetry::describe_metrics;

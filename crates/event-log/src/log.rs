@@ -12,9 +12,10 @@ use ulid::Ulid;
 use crate::{
     Follower, Head, LogConfig, LogError, PendingAppend, Projection, RangeRead, Receipt, Renewed,
     Trimmed, append,
-    appender::{AppendQueue, Appender},
+    appender::{Appender, Outcome},
     compression, database,
     head::{self, TWIN_MARGIN},
+    queue::AppendQueue,
     read_ahead, retention,
     ring::Ring,
     segment::{self, SegmentIndex},
@@ -92,7 +93,7 @@ impl EventLog {
         let (queue, requests) = AppendQueue::new(&config, Arc::clone(&metrics));
         let (commits, committed) = mpsc::channel(COMMITS_QUEUED_MAX);
         let in_flight = Arc::new(InFlight::default());
-        let handovers = Handovers::new(Arc::clone(&in_flight), commits.clone());
+        let handovers = Handovers::new(Arc::clone(&in_flight), commits);
         let ring = Arc::new(Ring::new(head.last_position, config.ring_bytes_max));
         let appender = Appender {
             requests,
@@ -103,9 +104,10 @@ impl EventLog {
                 projection.clone(),
                 Arc::clone(&metrics),
             ),
-            in_flight: Arc::clone(&in_flight),
-            commits,
-            metrics: Arc::clone(&metrics),
+            outcome: Outcome {
+                handovers: handovers.clone(),
+                metrics: Arc::clone(&metrics),
+            },
         };
         let segments = Arc::new(SegmentIndex::default());
         let feeder = Feeder {

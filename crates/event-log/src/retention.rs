@@ -53,7 +53,7 @@ pub(crate) async fn trim(pool: &PgPool, cutoff: DateTime<Utc>) -> Result<Trimmed
     }
     set_lock_timeout(&mut transaction).await?;
     // First, as an append does: nobody appends between the look at the chunks and their end.
-    let head = head::lock(&mut transaction).await?.head;
+    let head = head::lock(&mut transaction).await?;
     let expired = expired_prefix(chunks(&mut transaction).await?, cutoff);
     let Some(dropped_before) = expired.iter().map(|chunk| chunk.end).max() else {
         return Ok(nothing(head.first_position));

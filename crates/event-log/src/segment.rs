@@ -31,6 +31,13 @@ impl Bounds {
         }
     }
 
+    /// As two columns hold them.
+    pub(crate) fn unzip(bounds: Option<Self>) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        bounds
+            .map(|bounds| (bounds.earliest, bounds.latest))
+            .unzip()
+    }
+
     pub(crate) fn union(self, other: Self) -> Self {
         Self {
             earliest: self.earliest.min(other.earliest),
@@ -66,8 +73,7 @@ pub(crate) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    pub(crate) fn resume(open: Option<(DateTime<Utc>, DateTime<Utc>)>) -> Self {
-        let open = open.map(|(earliest, latest)| Bounds { earliest, latest });
+    pub(crate) fn resume(open: Option<Bounds>) -> Self {
         Self {
             open,
             full: Vec::new(),
@@ -85,19 +91,20 @@ impl SegmentWriter {
         }
     }
 
-    /// Stores the segments that became full and returns the bounds of the open one.
-    pub(crate) async fn finish(
-        self,
-        connection: &mut PgConnection,
-    ) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>, LogError> {
-        if !self.full.is_empty() {
-            insert(connection, &self.full).await?;
-        }
-        Ok(self.open.map(|open| (open.earliest, open.latest)))
+    /// The segments that became full, and the bounds of the open one.
+    pub(crate) fn finish(self) -> (Vec<(u64, Bounds)>, Option<Bounds>) {
+        (self.full, self.open)
     }
 }
 
-async fn insert(connection: &mut PgConnection, full: &[(u64, Bounds)]) -> Result<(), LogError> {
+/// Stores segments that became full.
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    full: &[(u64, Bounds)],
+) -> Result<(), LogError> {
+    if full.is_empty() {
+        return Ok(());
+    }
     let segments: Vec<i64> = full.iter().map(|(segment, _)| stored(*segment)).collect();
     let earliest: Vec<_> = full.iter().map(|(_, bounds)| bounds.earliest).collect();
     let latest: Vec<_> = full.iter().map(|(_, bounds)| bounds.latest).collect();

@@ -56,7 +56,7 @@ impl InFlight {
     }
 }
 
-/// How those hand over what they committed who append in transactions of their own.
+/// How whoever appends hands over what was committed.
 #[derive(Debug, Clone)]
 pub(crate) struct Handovers {
     in_flight: Arc<InFlight>,

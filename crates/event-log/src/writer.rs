@@ -1,35 +1,44 @@
 //! The transactions of the appender, on connections of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use atlas_events::Draft;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, raw_sql};
 use tokio::time::Instant;
-use tracing::{Instrument, warn};
+use tracing::{Instrument, debug, warn};
 
 use crate::{
     LogError, Projection,
-    append::{self, Appended, Left},
+    ahead::Ahead,
+    append::{self, Appended},
     append_small,
+    head::Standing,
+    known_ids::KnownIds,
     nodelay::Doorway,
     telemetry::LogMetrics,
 };
 
-/// From so many events on COPY is the faster way, although it is one round trip more.
-const COPY_EVENTS_MIN: usize = 32;
+/// From so many events on COPY is the faster way, although it is some round trips more.
+pub(crate) const COPY_EVENTS_MIN: usize = 32;
 /// A connection that was idle for longer may have been closed meanwhile. Whoever commits along with
 /// the first statement on it could not tell what became of that; who only begins can.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
+/// How often a group is stored that the database undid to end a deadlock: with rows that another
+/// process has [ahead](crate::ahead), of the same events.
+const ATTEMPTS_MAX: usize = 3;
+
 /// Stores groups of drafts, one transaction each.
 pub(crate) struct Writer {
     options: PgConnectOptions,
-    channel: String,
-    projection: Option<Arc<dyn Projection>>,
+    pub(crate) channel: String,
+    pub(crate) projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
-    /// Connections of its own, so that appending never waits for a reader to return one.
+    /// Connections of its own, so that appending never waits for a reader to return one. This one is
+    /// for few events.
     direct: Option<PgConnection>,
-    copying: Option<PgConnection>,
+    /// Idle ones for transactions; two are in use while a group is prepared and another finished.
+    idle: Vec<PgConnection>,
     /// Cleared once it turns out that COPY would have to wait.
     may_copy: bool,
     head: LastHead,
@@ -37,24 +46,44 @@ pub(crate) struct Writer {
 }
 
 /// What is known of the head.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum LastHead {
     Unknown,
     /// Left here, after other processes had moved it too.
-    Disturbed(Left),
+    Disturbed(Standing),
     /// Left here, after it had been found where it was left before.
-    Ours(Left),
+    Undisturbed(Standing),
+    /// And which ids the log holds is known.
+    Known(Standing, KnownIds),
 }
 
 impl LastHead {
-    /// What is known behind an append under the lock.
-    fn after(self, appended: &Appended) -> Self {
-        let found = appended.first_position - 1;
+    fn left(&self) -> Option<&Standing> {
         match self {
-            Self::Disturbed(left) | Self::Ours(left) if left.last_position == found => {
-                Self::Ours(appended.left)
+            Self::Unknown => None,
+            Self::Disturbed(left) | Self::Undisturbed(left) | Self::Known(left, _) => Some(left),
+        }
+    }
+
+    /// What is known behind an append under the lock.
+    fn after(self, drafts: &[Draft], appended: &Appended) -> Self {
+        let found = appended.first_position - 1;
+        if self.left().is_none_or(|left| left.last_position != found) {
+            return Self::Disturbed(appended.left);
+        }
+        match self {
+            Self::Known(_, mut ids) => {
+                ids.add(drafts);
+                Self::Known(appended.left, ids)
             }
-            _ => Self::Disturbed(appended.left),
+            _ => Self::Undisturbed(appended.left),
+        }
+    }
+
+    /// What is known behind an append from where the head was left, of ids that were admitted.
+    fn moved_to(&mut self, left: Standing) {
+        if let Self::Known(before, _) = self {
+            *before = left;
         }
     }
 }
@@ -72,14 +101,14 @@ impl Writer {
             projection,
             metrics,
             direct: None,
-            copying: None,
+            idle: Vec::new(),
             may_copy: true,
             head: LastHead::Unknown,
             used: Instant::now(),
         }
     }
 
-    /// Stores drafts, whose rows are given too, in one transaction.
+    /// Stores drafts, whose rows are given too, in one transaction. Nothing else may be prepared.
     ///
     /// While it is under way its connection is not in `self`: one that is left halfway, or whose
     /// state is unknown after an error, is closed and with it the transaction undone.
@@ -95,88 +124,194 @@ impl Writer {
         if let Some(appended) = self.append_small(drafts).await? {
             return Ok(appended);
         }
-        let copying = match drafts.len() >= COPY_EVENTS_MIN {
-            true => self.begin_copying().await?,
-            false => None,
+        let last_head = mem::replace(&mut self.head, LastHead::Unknown);
+        let mut attempts = 1..=ATTEMPTS_MAX;
+        let appended = loop {
+            attempts.next();
+            match self.append_locked(drafts, rows).await {
+                Err(LogError::Database(error)) if is_deadlock(&error) && !attempts.is_empty() => {
+                    debug!(%error, "appending again");
+                }
+                ended => break ended?,
+            }
         };
-        let (mut connection, rows) = match copying {
-            Some(connection) => (connection, Some(rows)),
-            None => (self.begin_direct().await?, None),
-        };
+        self.head = last_head.after(drafts, &appended);
+        Ok(appended)
+    }
+
+    /// Stores drafts in one transaction that holds the head from its beginning.
+    async fn append_locked(
+        &mut self,
+        drafts: &[Draft],
+        rows: &[&[u8]],
+    ) -> Result<Appended, LogError> {
+        let mut connection = self.begin().await?;
+        let rows = (self.may_copy && drafts.len() >= COPY_EVENTS_MIN).then_some(rows);
         let projection = self.projection.as_deref();
         let appended =
             append::append(&mut connection, drafts, rows, &self.channel, projection).await?;
+        self.commit(&mut connection, appended.fresh.len()).await?;
+        self.idle.push(connection);
+        Ok(appended)
+    }
+
+    async fn commit(&self, connection: &mut PgConnection, events: usize) -> Result<(), LogError> {
         let committing = Instant::now();
         raw_sql("commit")
-            .execute(&mut connection)
+            .execute(connection)
             .instrument(trace_context::commit())
             .await
             .map_err(outcome_of_commit)?;
         self.metrics.commit_seconds.record(committing.elapsed());
         if let Some(projection) = &self.projection {
-            projection.committed(appended.fresh.len());
+            projection.committed(events);
         }
-        match rows {
-            Some(_) => self.copying = Some(connection),
-            None => self.direct = Some(connection),
-        }
-        self.head = self.head.after(&appended);
-        self.used = Instant::now();
-        Ok(appended)
+        Ok(())
     }
 
-    /// Stores a few drafts in one statement, where nothing else need be in its transaction and no
-    /// other process is likely to have moved the head; `None` if that cannot be.
-    async fn append_small(&mut self, drafts: &[Draft]) -> Result<Option<Appended>, LogError> {
-        let LastHead::Ours(left) = self.head else {
-            return Ok(None);
-        };
-        let small = drafts.len() < COPY_EVENTS_MIN && self.projection.is_none();
-        if !small || self.used.elapsed() > IDLE_MAX || !append_small::can_append(drafts, left) {
-            return Ok(None);
+    /// Stores the rows of drafts ahead of the groups that are being committed; `None` if that cannot
+    /// be, so that they are to be appended once those are.
+    pub(crate) async fn prepare(&mut self, drafts: &[Draft], rows: &[&[u8]]) -> Option<Ahead> {
+        if drafts.len() < COPY_EVENTS_MIN {
+            return None;
         }
-        let Some(mut connection) = self.direct.take() else {
-            return Ok(None);
-        };
-        let started = Instant::now();
-        let appended = append_small::append(&mut connection, drafts, left, &self.channel)
-            .instrument(trace_context::commit())
-            .await?;
-        if let Some(appended) = &appended {
-            self.metrics.commit_seconds.record(started.elapsed());
-            self.head = LastHead::Ours(appended.left);
-        }
-        self.direct = Some(connection);
-        self.used = Instant::now();
-        Ok(appended)
-    }
-
-    async fn begin_direct(&mut self) -> Result<PgConnection, LogError> {
-        match begun(self.direct.take()).await {
-            Some(connection) => Ok(connection),
-            None => begin(PgConnection::connect_with(&self.options).await?).await,
-        }
-    }
-
-    /// `None` if COPY would wait on any connection that can be made here.
-    async fn begin_copying(&mut self) -> Result<Option<PgConnection>, LogError> {
-        if !self.may_copy {
-            return Ok(None);
-        }
-        if let Some(connection) = begun(self.copying.take()).await {
-            return Ok(Some(connection));
-        }
-        let connection = match Doorway::new(&self.options) {
-            Ok(Some(doorway)) => doorway.connect(&self.options).await?,
-            Ok(None) => PgConnection::connect_with(&self.options).await?,
-            Err(error) => {
-                warn!(%error, "large groups are stored more slowly: no socket can be made in the \
-                               folder for temporary files");
-                self.may_copy = false;
+        let from = self.admit(drafts).await?;
+        let prepared = async {
+            let connection = self.begin().await?;
+            if !self.may_copy {
+                self.idle.push(connection);
                 return Ok(None);
             }
+            Ahead::prepare(connection, drafts, rows, from)
+                .await
+                .map(Some)
         };
-        begin(connection).await.map(Some)
+        match prepared.await {
+            Ok(Some(ahead)) => {
+                self.head.moved_to(ahead.to());
+                Some(ahead)
+            }
+            Ok(None) => {
+                self.head = LastHead::Unknown;
+                None
+            }
+            Err(error) => {
+                debug!(%error, "a group is stored in another way");
+                self.head = LastHead::Unknown;
+                None
+            }
+        }
+    }
+
+    /// Takes back the connection of a group that was prepared and committed.
+    pub(crate) fn finished(&mut self, connection: PgConnection) {
+        self.idle.push(connection);
+    }
+
+    /// Takes back what is left of one that was not; all that was prepared behind it is to be undone.
+    pub(crate) fn unfinished(&mut self, connection: Option<PgConnection>) {
+        self.idle.extend(connection);
+        self.head = LastHead::Unknown;
+    }
+
+    /// Stores a few drafts in one statement, where no other process is likely to have moved the head
+    /// and their ids are known to be new; `None` if that cannot be.
+    async fn append_small(&mut self, drafts: &[Draft]) -> Result<Option<Appended>, LogError> {
+        if drafts.len() >= COPY_EVENTS_MIN {
+            return Ok(None);
+        }
+        let Some(standing) = self.admit(drafts).await else {
+            return Ok(None);
+        };
+        // Known again only once it is known what became of the drafts.
+        let mut head = mem::replace(&mut self.head, LastHead::Unknown);
+        let is_idle = mem::replace(&mut self.used, Instant::now()).elapsed() > IDLE_MAX;
+        let in_transaction = is_idle || self.projection.is_some();
+        let mut connection = self.direct(in_transaction).await?;
+        let started = Instant::now();
+        let storing = append_small::append(&mut connection, drafts, &standing, &self.channel);
+        let stored = match in_transaction {
+            true => storing.await.map_err(before_commit)?,
+            false => storing.instrument(trace_context::commit()).await?,
+        };
+        let Some(appended) = stored else {
+            let alive = raw_sql("rollback").execute(&mut connection).await.is_ok();
+            self.direct = alive.then_some(connection);
+            return Ok(None);
+        };
+        if let Some(projection) = &self.projection {
+            let numbered: Vec<_> = (appended.first_position..).zip(drafts).collect();
+            projection.apply(&mut connection, &numbered).await?;
+        }
+        match in_transaction {
+            true => self.commit(&mut connection, drafts.len()).await?,
+            false => self.metrics.commit_seconds.record(started.elapsed()),
+        }
+        head.moved_to(appended.left);
+        self.head = head;
+        self.direct = Some(connection);
+        Ok(Some(appended))
+    }
+
+    /// Where the head stands, if drafts can be stored behind it without a look at what is stored.
+    async fn admit(&mut self, drafts: &[Draft]) -> Option<Standing> {
+        if let LastHead::Undisturbed(left) = self.head {
+            let ids = self.load_ids(&left).await?;
+            self.head = LastHead::Known(left, ids);
+        }
+        let LastHead::Known(left, ids) = &mut self.head else {
+            return None;
+        };
+        let admitted = left.first_too_old(drafts).is_none() && ids.admit(drafts);
+        admitted.then_some(*left)
+    }
+
+    async fn load_ids(&mut self, left: &Standing) -> Option<KnownIds> {
+        let mut connection = self.idle.pop()?;
+        let ids = KnownIds::load(&mut connection, left).await.ok()?;
+        self.idle.push(connection);
+        Some(ids)
+    }
+
+    /// For statements that look at no chunk, so that their plans can be kept.
+    async fn direct(&mut self, begins: bool) -> Result<PgConnection, LogError> {
+        let idle = self.direct.take();
+        let ready = if begins { begun(idle).await } else { idle };
+        if let Some(connection) = ready {
+            return Ok(connection);
+        }
+        let kept = [("plan_cache_mode", "force_generic_plan")];
+        let options = self.options.clone().options(kept);
+        let connection = PgConnection::connect_with(&options).await?;
+        match begins {
+            true => begin(connection).await,
+            false => Ok(connection),
+        }
+    }
+
+    /// A connection with a transaction begun.
+    async fn begin(&mut self) -> Result<PgConnection, LogError> {
+        while let Some(idle) = self.idle.pop() {
+            if let Some(connection) = begun(Some(idle)).await {
+                return Ok(connection);
+            }
+        }
+        begin(self.connect().await?).await
+    }
+
+    /// One on which COPY does not wait, if such a one can be made.
+    async fn connect(&mut self) -> Result<PgConnection, LogError> {
+        match Doorway::new(&self.options) {
+            Ok(Some(doorway)) => return Ok(doorway.connect(&self.options).await?),
+            Ok(None) => {}
+            Err(error) => {
+                if mem::replace(&mut self.may_copy, false) {
+                    warn!(%error, "large groups are stored more slowly: no socket can be made in \
+                                   the folder for temporary files");
+                }
+            }
+        }
+        Ok(PgConnection::connect_with(&self.options).await?)
     }
 }
 
@@ -189,6 +324,20 @@ async fn begun(idle: Option<PgConnection>) -> Option<PgConnection> {
 async fn begin(mut connection: PgConnection) -> Result<PgConnection, LogError> {
     raw_sql("begin").execute(&mut connection).await?;
     Ok(connection)
+}
+
+/// The database undid the transaction, as one of several that waited for each other (SQLSTATE 40P01).
+fn is_deadlock(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "40P01")
+}
+
+/// Nothing is stored without a commit, whatever became of a statement before it.
+fn before_commit(error: LogError) -> LogError {
+    match error {
+        LogError::OutcomeUnknown(error) => LogError::Database(error),
+        other => other,
+    }
 }
 
 /// A commit is known to be undone only if the server says that it failed for the transaction's own

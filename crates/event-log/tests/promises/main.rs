@@ -10,6 +10,7 @@ mod proxy;
 mod dropped_begin;
 mod large_groups;
 mod page_cost;
+mod prepared_ahead;
 mod promise_10_retention;
 mod promise_1_durable;
 mod promise_2_gapless;

@@ -89,7 +89,8 @@ async fn append_batches(log: EventLog, writer: u64) -> Vec<Place> {
     let mut next = writer * NUMBERS;
     let mut acknowledged = Vec::new();
     for _ in 0..BATCHES {
-        let size = random.random_range(1..=20);
+        // Small and large groups are stored in different ways.
+        let size = random.random_range(1..=60);
         let batch = drafts(next..next + size);
         next += size;
         let receipts = log.append(batch.clone()).await.unwrap();

@@ -17,6 +17,8 @@ use crate::common::{SCHEMA, TestLog, cases, chunk_boundary, everything, open, re
 
 /// Few ids, so that most are repeats.
 const IDS: u64 = 40;
+/// More than are stored in one statement.
+const CROWD: u64 = 40;
 
 /// One appearance of an id. `minutes` apart from the time in the id it occurred.
 #[derive(Debug, Clone)]
@@ -26,10 +28,11 @@ struct Appearance {
 }
 
 impl Appearance {
-    /// The times in the ids lie around the boundary of two chunks, so that twins often lie in
+    /// The times in the first ids lie around the boundary of two chunks, so that twins often lie in
     /// different ones.
     fn draft(&self, boundary: DateTime<Utc>) -> Draft {
-        let id_time = boundary + TimeDelta::minutes(6 * (self.n as i64 - IDS as i64 / 2));
+        let number = self.n.min(IDS) as i64;
+        let id_time = boundary + TimeDelta::minutes(6 * (number - IDS as i64 / 2));
         let mut event = custom_event_at(self.n, id_time);
         let occurred_at = id_time + TimeDelta::minutes(self.minutes);
         event.occurred_at = Some(occurred_at.into());
@@ -43,6 +46,8 @@ enum Step {
     Append(usize, Vec<Appearance>),
     /// Appends several batches that wait together.
     Pipeline(usize, Vec<Vec<Appearance>>),
+    /// The same, each among so many events of its own that it may be prepared ahead of the others.
+    Crowded(usize, Vec<Vec<Appearance>>),
     /// Appends a batch within a transaction of the caller's, which is kept or not.
     Transaction(usize, Vec<Appearance>, bool),
     /// Ends a process and starts it again.
@@ -60,6 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (process(), vec(appearance(), 1..12)).prop_map(|(p, b)| Step::Append(p, b)),
         2 => (process(), vec(vec(appearance(), 1..6), 2..6))
             .prop_map(|(p, batches)| Step::Pipeline(p, batches)),
+        2 => (process(), vec(vec(appearance(), 0..4), 2..6))
+            .prop_map(|(p, batches)| Step::Crowded(p, batches)),
         2 => (process(), vec(appearance(), 1..8), any::<bool>())
             .prop_map(|(p, b, kept)| Step::Transaction(p, b, kept)),
         1 => process().prop_map(Step::Reopen),
@@ -98,6 +105,8 @@ struct Scene {
     logs: Vec<EventLog>,
     boundary: DateTime<Utc>,
     model: Model,
+    /// The next number of an event that nothing repeats.
+    unused: u64,
 }
 
 impl Scene {
@@ -112,11 +121,13 @@ impl Scene {
             logs,
             boundary: chunk_boundary(started_at(), 400),
             model: Model::default(),
+            unused: IDS,
         }
     }
 
     async fn begin(&mut self) {
         self.boundary += TimeDelta::weeks(1);
+        self.unused = IDS;
         self.model = Model {
             before: self.logs[0].head().await.unwrap().last_position,
             positions: HashMap::new(),
@@ -133,14 +144,10 @@ impl Scene {
                 let receipts = self.logs[*log].append(self.drafts(batch)).await.unwrap();
                 assert_eq!(told(&receipts), self.model.append(batch));
             }
-            Step::Pipeline(log, batches) => {
-                let log = &self.logs[*log];
-                let enqueue = |batch: &Vec<_>| log.enqueue(self.drafts(batch));
-                let pending: Vec<_> = batches.iter().map(enqueue).collect();
-                for (pending, batch) in pending.into_iter().zip(batches) {
-                    let receipts = pending.await.unwrap();
-                    assert_eq!(told(&receipts), self.model.append(batch));
-                }
+            Step::Pipeline(log, batches) => self.pipeline(*log, batches).await,
+            Step::Crowded(log, batches) => {
+                let crowded: Vec<_> = batches.iter().map(|b| self.crowd(b)).collect();
+                self.pipeline(*log, &crowded).await;
             }
             Step::Transaction(log, batch, kept) => self.transact(*log, batch, *kept).await,
             Step::Reopen(log) => {
@@ -148,6 +155,24 @@ impl Scene {
                 self.logs[*log] = open_process(&self.url).await;
             }
         }
+    }
+
+    async fn pipeline(&mut self, log: usize, batches: &[Vec<Appearance>]) {
+        let log = &self.logs[log];
+        let enqueue = |batch: &Vec<_>| log.enqueue(self.drafts(batch));
+        let pending: Vec<_> = batches.iter().map(enqueue).collect();
+        for (pending, batch) in pending.into_iter().zip(batches) {
+            let receipts = pending.await.unwrap();
+            assert_eq!(told(&receipts), self.model.append(batch));
+        }
+    }
+
+    /// A batch with others behind it.
+    fn crowd(&mut self, batch: &[Appearance]) -> Vec<Appearance> {
+        let others = self.unused..self.unused + CROWD;
+        self.unused = others.end;
+        let others = others.map(|n| Appearance { n, minutes: 0 });
+        batch.iter().cloned().chain(others).collect()
     }
 
     async fn transact(&mut self, log: usize, batch: &[Appearance], kept: bool) {

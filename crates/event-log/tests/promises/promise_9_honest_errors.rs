@@ -10,7 +10,10 @@ use std::{
 
 use atlas_events::Draft;
 use event_log::{EventLog, LogConfig, LogError, Projection};
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use sqlx::{Connection, PgConnection};
 use test_support::{custom_event, draft, drafts};
@@ -226,14 +229,24 @@ struct Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_killed_leave_every_answer_true() {
+    kill_connections(2).await;
+}
+
+/// Nobody else moves its head, so that it stores small groups at once and large ones ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_do_those_of_a_process_that_is_alone() {
+    kill_connections(1).await;
+}
+
+async fn kill_connections(processes: u64) {
     let test = TestLog::create().await;
-    let logs = [test.open().await, test.open().await];
+    let logs = join_all((0..processes).map(|_| test.open())).await;
     let stop = Arc::new(AtomicBool::new(false));
     let followers: Vec<_> = logs.iter().map(|log| follow(log.clone(), &stop)).collect();
     let answered = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
-            let log = logs[(writer % 2) as usize].clone();
+            let log = logs[(writer % processes) as usize].clone();
             tokio::spawn(write(log, writer, Arc::clone(&answered)))
         })
         .collect();

@@ -15,12 +15,12 @@ use crate::{
 const BEFORE: u64 = 4_090;
 const TOTAL: u64 = 4_100;
 
-async fn append_one(log: &EventLog, n: u64) -> Receipt {
+pub(crate) async fn append_one(log: &EventLog, n: u64) -> Receipt {
     log.append(vec![draft(custom_event(n))]).await.unwrap()[0]
 }
 
 /// A log whose last appends were all its own and just now, so that the next is one statement.
-async fn undisturbed(test: &TestLog) -> EventLog {
+pub(crate) async fn undisturbed(test: &TestLog) -> EventLog {
     let log = test.open().await;
     for n in 0..3 {
         append_one(&log, n).await;
@@ -28,9 +28,11 @@ async fn undisturbed(test: &TestLog) -> EventLog {
     log
 }
 
-type Head = (i64, [Option<DateTime<Utc>>; 3]);
+pub(crate) type Head = (i64, [Option<DateTime<Utc>>; 3]);
 
-async fn head_and_segments(test: &TestLog) -> (Head, Vec<(i64, DateTime<Utc>, DateTime<Utc>)>) {
+pub(crate) async fn head_and_segments(
+    test: &TestLog,
+) -> (Head, Vec<(i64, DateTime<Utc>, DateTime<Utc>)>) {
     let mut connection = test.connection().await;
     let (position, latest, segment_earliest, segment_latest) = sqlx::query_as(
         "select last_position, latest_occurred_at, segment_earliest, segment_latest from log_head",
