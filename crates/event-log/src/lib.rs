@@ -24,6 +24,7 @@ mod error;
 mod find;
 mod follow;
 mod head;
+mod in_transaction;
 mod insert;
 mod known_ids;
 mod latest;

@@ -11,10 +11,11 @@ use ulid::Ulid;
 
 use crate::{
     Follower, Head, LogConfig, LogError, PendingAppend, Projection, RangeRead, Receipt, Renewed,
-    Trimmed, append,
+    Trimmed,
     appender::{Appender, Outcome},
     compression, database,
     head::{self, TWIN_MARGIN},
+    in_transaction::{self, CallersHead},
     queue::AppendQueue,
     read_ahead, retention,
     ring::Ring,
@@ -24,7 +25,7 @@ use crate::{
     telemetry::{LogMetrics, Query},
     trace,
     uncommitted::Uncommitted,
-    writer::Writer,
+    writer::{LastHead, Writer},
 };
 
 /// Groups that may wait for the ring; what comes on top of them reaches it through the database.
@@ -47,6 +48,7 @@ struct Inner {
     channel: String,
     queue: AppendQueue,
     handovers: Handovers,
+    callers_head: CallersHead,
     ring: Arc<Ring>,
     segments: Arc<SegmentIndex>,
     read_ahead: Arc<Semaphore>,
@@ -130,6 +132,7 @@ impl EventLog {
             channel,
             queue,
             handovers,
+            callers_head: CallersHead::default(),
             ring,
             segments,
             projection,
@@ -314,16 +317,25 @@ impl EventLog {
         let span = trace::in_transaction(self.0.log_id, drafts.len());
         // From here on, as the commit may be announced before its caller hears of it.
         let handover = self.0.handovers.begin();
-        let appended = append::append(connection, &drafts, None, &self.0.channel, projection)
-            .instrument(span.clone())
-            .await
-            .inspect_err(|error| trace_context::failed(&span, error))?;
+        let mut head = self.0.callers_head.take();
+        let appended =
+            in_transaction::append(connection, &drafts, &mut head, &self.0.channel, projection)
+                .instrument(span.clone())
+                .await
+                .inspect_err(|error| trace_context::failed(&span, error))?;
         trace::appended(&span, appended.positions());
-        Ok(Uncommitted::new(self.clone(), drafts, appended, handover))
+        Ok(Uncommitted::new(
+            self.clone(),
+            drafts,
+            appended,
+            head,
+            handover,
+        ))
     }
 
-    /// Counts what a caller's transaction has stored.
-    pub(crate) fn count_committed(&self, receipts: &[Receipt]) {
+    /// Takes note of what a caller's transaction has stored.
+    pub(crate) fn note_committed(&self, receipts: &[Receipt], head: LastHead) {
+        self.0.callers_head.put(head);
         self.0.metrics.committed(receipts);
         if let Some(projection) = &self.0.projection {
             let fresh = receipts.iter().filter(|receipt| !receipt.duplicate);

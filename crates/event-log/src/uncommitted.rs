@@ -4,6 +4,7 @@ use crate::{
     EventLog, Receipt,
     append::Appended,
     tail::{Handover, LocalCommit},
+    writer::LastHead,
 };
 
 /// What a caller's transaction stores ([`EventLog::append_in`]), as long as nobody knows whether it
@@ -17,6 +18,8 @@ use crate::{
 pub struct Uncommitted {
     log: EventLog,
     receipts: Vec<Receipt>,
+    /// What is known of the head then.
+    head: LastHead,
     commit: LocalCommit,
     handover: Handover,
 }
@@ -26,11 +29,13 @@ impl Uncommitted {
         log: EventLog,
         drafts: Vec<Draft>,
         appended: Appended,
+        head: LastHead,
         handover: Handover,
     ) -> Self {
         Self {
             log,
             receipts: appended.receipts,
+            head,
             commit: LocalCommit {
                 drafts,
                 fresh: appended.fresh,
@@ -49,7 +54,7 @@ impl Uncommitted {
     /// The transaction has committed, beyond doubt: counts what it stored, and gives it to the
     /// readers of this process.
     pub fn committed(self) {
-        self.log.count_committed(&self.receipts);
+        self.log.note_committed(&self.receipts, self.head);
         self.handover.tell(self.commit);
     }
 }

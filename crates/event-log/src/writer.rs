@@ -46,8 +46,9 @@ pub(crate) struct Writer {
 }
 
 /// What is known of the head.
-#[derive(Debug)]
-enum LastHead {
+#[derive(Debug, Default)]
+pub(crate) enum LastHead {
+    #[default]
     Unknown,
     /// Left here, after other processes had moved it too.
     Disturbed(Standing),
@@ -66,7 +67,7 @@ impl LastHead {
     }
 
     /// What is known behind an append under the lock.
-    fn after(self, drafts: &[Draft], appended: &Appended) -> Self {
+    pub(crate) fn after(self, drafts: &[Draft], appended: &Appended) -> Self {
         let found = appended.first_position - 1;
         if self.left().is_none_or(|left| left.last_position != found) {
             return Self::Disturbed(appended.left);
@@ -81,7 +82,7 @@ impl LastHead {
     }
 
     /// What is known behind an append from where the head was left, of ids that were admitted.
-    fn moved_to(&mut self, left: Standing) {
+    pub(crate) fn moved_to(&mut self, left: Standing) {
         if let Self::Known(before, _) = self {
             *before = left;
         }
@@ -333,7 +334,7 @@ fn is_deadlock(error: &sqlx::Error) -> bool {
 }
 
 /// Nothing is stored without a commit, whatever became of a statement before it.
-fn before_commit(error: LogError) -> LogError {
+pub(crate) fn before_commit(error: LogError) -> LogError {
     match error {
         LogError::OutcomeUnknown(error) => LogError::Database(error),
         other => other,

@@ -8,6 +8,7 @@ mod common;
 mod proxy;
 
 mod dropped_begin;
+mod in_transactions;
 mod large_groups;
 mod page_cost;
 mod prepared_ahead;

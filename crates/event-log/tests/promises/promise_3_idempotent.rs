@@ -181,10 +181,12 @@ impl Scene {
         let mut transaction = connection.begin().await.unwrap();
         let drafts = self.drafts(batch);
         let appended = self.logs[log].append_in(&mut transaction, drafts).await;
+        let appended = appended.unwrap();
         let mut model = self.model.clone();
-        assert_eq!(told(appended.unwrap().receipts()), model.append(batch));
+        assert_eq!(told(appended.receipts()), model.append(batch));
         if kept {
             transaction.commit().await.unwrap();
+            appended.committed();
             self.model = model;
         } else {
             transaction.rollback().await.unwrap();
