@@ -25,8 +25,8 @@ pub enum Followed {
 }
 
 /// Delivers exactly the wanted events after a cursor, once each, in order, for as long as it is
-/// asked. It holds a cursor, and while it is behind and reads on, one page that was read ahead: a
-/// slow one costs no memory and delays nobody.
+/// asked. It holds a cursor and, while it is behind and reads on, a few pages that were read ahead of
+/// it: a slow one holds none of these for more than a second, and delays nobody.
 #[derive(Debug)]
 pub struct Follower {
     log: EventLog,

@@ -1,5 +1,7 @@
 //! The pages of one reader, one after the other.
 
+use std::ops::ControlFlow;
+
 use atlas_events::EventFilter;
 use sqlx::PgConnection;
 
@@ -8,8 +10,12 @@ use crate::{
     read::{self, PAGE_EVENTS_MAX, Page, SCAN_POSITIONS_MAX},
     read_small::{self, SMALL_BYTES_MAX},
     ring::Lookup,
+    segment::Window,
     telemetry::Query,
 };
+
+/// Full pages of small events that one question to the database is answered with, at the most.
+pub(crate) const RUN_PAGES: u64 = 8;
 
 /// Reads pages for one reader who is behind the ring.
 #[derive(Debug, Clone)]
@@ -51,39 +57,89 @@ impl Pages {
         connection: &mut PgConnection,
         after: u64,
     ) -> Result<Page, LogError> {
-        let metrics = self.log.metrics();
-        metrics.database_reads.increment(1);
-        metrics
-            .timed(Query::Page, self.read_next(connection, after))
-            .await
+        let mut read = None;
+        let on_page = |page| {
+            read = Some(page);
+            ControlFlow::Break(())
+        };
+        self.read_after(connection, after, PAGE_EVENTS_MAX, on_page)
+            .await?;
+        read.ok_or(LogError::Hole { after })
     }
 
-    async fn read_next(
+    /// A page after a cursor or, where events are small, up to [`RUN_PAGES`] full ones, each handed
+    /// over as soon as it is there.
+    ///
+    /// # Errors
+    /// As [`Pages::read`]; what was handed over before stands.
+    pub(crate) async fn read_run(
         &mut self,
         connection: &mut PgConnection,
         after: u64,
-    ) -> Result<Page, LogError> {
+        mut on_page: impl FnMut(Page),
+    ) -> Result<(), LogError> {
+        let positions = RUN_PAGES * PAGE_EVENTS_MAX;
+        let on_page = |page| {
+            on_page(page);
+            ControlFlow::Continue(())
+        };
+        self.read_after(connection, after, positions, on_page).await
+    }
+
+    async fn read_after(
+        &mut self,
+        connection: &mut PgConnection,
+        after: u64,
+        small_positions: u64,
+        on_page: impl FnMut(Page) -> ControlFlow<()>,
+    ) -> Result<(), LogError> {
+        let metrics = self.log.metrics();
+        metrics.database_reads.increment(1);
+        let reading = self.read_any_size(connection, after, small_positions, on_page);
+        metrics.timed(Query::Page, reading).await
+    }
+
+    async fn read_any_size(
+        &mut self,
+        connection: &mut PgConnection,
+        after: u64,
+        small_positions: u64,
+        mut on_page: impl FnMut(Page) -> ControlFlow<()>,
+    ) -> Result<(), LogError> {
+        if self.filter.is_unfiltered() && self.small {
+            let window = self.window(connection, after, small_positions).await?;
+            let mut any = false;
+            let on_small = |page| {
+                any = true;
+                on_page(page)
+            };
+            self.small = read_small::pages(connection, after, window, on_small).await?;
+            if any {
+                return Ok(());
+            }
+        }
         let positions = match self.filter.is_unfiltered() {
             true => PAGE_EVENTS_MAX,
             false => SCAN_POSITIONS_MAX,
         };
-        let segments = self.log.segments();
-        let window = segments
-            .window(&mut *connection, after, positions)
-            .await?
-            .ok_or(LogError::BeyondHead {
-                after,
-                last_position: after,
-            })?;
-        if self.filter.is_unfiltered() && self.small {
-            let page = read_small::page(&mut *connection, after, window).await?;
-            self.small = page.as_ref().is_some_and(|page| page.up_to == window.up_to);
-            if let Some(page) = page {
-                return Ok(page);
-            }
-        }
+        let window = self.window(connection, after, positions).await?;
         let page = read::page(connection, after, window, &self.filter).await?;
         self.small = page.event_bytes_max <= SMALL_BYTES_MAX;
-        Ok(page)
+        let _ = on_page(page);
+        Ok(())
+    }
+
+    async fn window(
+        &self,
+        connection: &mut PgConnection,
+        after: u64,
+        positions: u64,
+    ) -> Result<Window, LogError> {
+        let segments = self.log.segments();
+        let window = segments.window(connection, after, positions).await?;
+        window.ok_or(LogError::BeyondHead {
+            after,
+            last_position: after,
+        })
     }
 }

@@ -1,39 +1,44 @@
-//! Reading ahead: while one page is on its way to a reader, the database works on the next.
+//! Reading ahead: while pages are on their way to a reader, the database works on the next.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{EventLog, LogError, pages::Pages, read::Page};
+use crate::{
+    EventLog, LogError,
+    pages::{Pages, RUN_PAGES},
+    read::Page,
+};
 
-/// How long a connection is kept for a reader that is about to ask for the next page.
+/// How long a connection is kept for a reader that is about to go on.
 const CONNECTION_KEPT: Duration = Duration::from_millis(5);
-/// How long a page is kept for a reader that does not ask for it.
-const PAGE_KEPT: Duration = Duration::from_secs(1);
+/// How long pages are kept for a reader that takes none.
+const PAGES_KEPT: Duration = Duration::from_secs(1);
 
-/// How many readers may read ahead at once: each takes a connection for as long as it asks for page
-/// after page. Of the connections, one listens, and half of the others are for everybody else.
+/// How many readers may read ahead at once: each takes a connection for as long as it goes on. Of
+/// the connections, one listens, and half of the others are for everybody else.
 pub(crate) fn places(connections_max: u32) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(
         connections_max.saturating_sub(1) as usize / 2,
     ))
 }
 
-/// The pages after a cursor, read by a task of their own. There is one page ahead of the reader at
-/// the most, and none once the reader has not asked for a while.
+/// The pages after a cursor, read by a task of their own. A few are ahead of the reader at the most,
+/// and none once the reader has not gone on for a while.
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     /// Where the next page begins.
     after: u64,
-    wanted: Arc<Notify>,
-    /// Whether the next page has been asked for: the call that did so may have been dropped.
-    asked: bool,
-    pages: mpsc::Receiver<Result<Page, LogError>>,
+    shelf: Arc<Shelf>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -41,23 +46,18 @@ impl ReadAhead {
     /// Begins to read after a cursor; `None` if too many others read ahead already.
     pub(crate) fn begin(log: &EventLog, pages: Pages, after: u64) -> Option<Self> {
         let place = log.read_ahead_places().try_acquire_owned().ok()?;
-        let wanted = Arc::new(Notify::new());
-        // A page is only sent when it was asked for, so that there is always room.
-        let (ready, received) = mpsc::channel(1);
+        let shelf = Arc::new(Shelf::default());
         let reading = Reading {
             log: log.clone(),
             pages,
             after,
             connection: None,
-            wanted: Arc::clone(&wanted),
-            ready,
+            shelf: Arc::clone(&shelf),
             _place: place,
         };
         Some(Self {
             after,
-            wanted,
-            asked: false,
-            pages: received,
+            shelf,
             _task: AbortOnDropHandle::new(tokio::spawn(reading.run())),
         })
     }
@@ -70,16 +70,72 @@ impl ReadAhead {
     /// The next page; `None` if nothing is read ahead any more. May be dropped and called again
     /// without loss.
     pub(crate) async fn next(&mut self) -> Option<Result<Page, LogError>> {
-        if !self.asked {
-            self.asked = true;
-            self.wanted.notify_one();
+        loop {
+            if let Some(page) = self.shelf.take()? {
+                if let Ok(page) = &page {
+                    self.after = page.up_to;
+                }
+                return Some(page);
+            }
+            self.shelf.filled.notified().await;
         }
-        let page = self.pages.recv().await;
-        self.asked = false;
-        if let Some(Ok(page)) = &page {
-            self.after = page.up_to;
+    }
+}
+
+/// What was read and not taken yet.
+#[derive(Debug, Default)]
+struct Shelf {
+    // A std mutex: held for a few instructions, never across an await.
+    held: Mutex<Held>,
+    /// A page was added, or none will be any more.
+    filled: Notify,
+    /// A page was taken.
+    taken: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    pages: VecDeque<Result<Page, LogError>>,
+    ended: bool,
+}
+
+impl Shelf {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, page: Result<Page, LogError>) {
+        self.held().pages.push_back(page);
+        self.filled.notify_one();
+    }
+
+    /// A page if there is one yet; `None` if none will be.
+    fn take(&self) -> Option<Option<Result<Page, LogError>>> {
+        let mut held = self.held();
+        let page = held.pages.pop_front();
+        if page.is_none() && held.ended {
+            return None;
         }
-        page
+        drop(held);
+        if page.is_some() {
+            self.taken.notify_one();
+        }
+        Some(page)
+    }
+
+    fn is_half_empty(&self) -> bool {
+        self.held().pages.len() as u64 <= RUN_PAGES / 2
+    }
+
+    /// Nothing is added any more; what is there is let go of unless it is to be taken yet.
+    fn end(&self, keep: bool) {
+        let mut held = self.held();
+        held.ended = true;
+        if !keep {
+            held.pages.clear();
+        }
+        drop(held);
+        self.filled.notify_one();
     }
 }
 
@@ -89,41 +145,59 @@ struct Reading {
     pages: Pages,
     after: u64,
     connection: Option<PoolConnection<Postgres>>,
-    wanted: Arc<Notify>,
-    ready: mpsc::Sender<Result<Page, LogError>>,
+    shelf: Arc<Shelf>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Reading {
     async fn run(mut self) {
         while self.pages.are_needed(self.after) {
-            let page = self.read().await;
-            let failed = page.is_err();
-            if !self.is_wanted().await || self.ready.send(page).await.is_err() || failed {
-                return;
+            if let Err(error) = self.read().await {
+                self.shelf.add(Err(error));
+                break;
+            }
+            if !self.goes_on().await {
+                return self.shelf.end(false);
             }
         }
+        self.shelf.end(true);
     }
 
-    async fn read(&mut self) -> Result<Page, LogError> {
+    async fn read(&mut self) -> Result<(), LogError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.log.pool().acquire().await?),
         };
-        let page = self.pages.read(connection, self.after).await?;
-        self.after = page.up_to;
-        Ok(page)
+        let (shelf, from, after) = (&self.shelf, self.after, &mut self.after);
+        let on_page = |page: Page| {
+            *after = page.up_to;
+            shelf.add(Ok(page));
+        };
+        self.pages.read_run(connection, from, on_page).await
     }
 
-    /// Waits until the reader asks for a page. While it is not about to, no connection is kept.
-    async fn is_wanted(&mut self) -> bool {
-        if timeout(CONNECTION_KEPT, self.wanted.notified())
-            .await
-            .is_ok()
-        {
+    /// Waits until the reader has taken pages. While it does not, no connection is kept.
+    async fn goes_on(&mut self) -> bool {
+        if timeout(CONNECTION_KEPT, self.room()).await.is_ok() {
             return true;
         }
         self.connection = None;
-        timeout(PAGE_KEPT, self.wanted.notified()).await.is_ok()
+        loop {
+            if timeout(PAGES_KEPT, self.shelf.taken.notified())
+                .await
+                .is_err()
+            {
+                return false;
+            }
+            if self.shelf.is_half_empty() {
+                return true;
+            }
+        }
+    }
+
+    async fn room(&self) {
+        while !self.shelf.is_half_empty() {
+            self.shelf.taken.notified().await;
+        }
     }
 }

@@ -1,34 +1,37 @@
-//! A page of small events.
+//! Pages of small events.
 //!
 //! A page is bounded in bytes. The database adds up the lengths of what comes before each event to
-//! keep that bound, which costs it more than finding the events does. Where every event of a page
-//! is small, their number bounds their bytes as well.
+//! keep that bound, which costs it more than finding the events does. Where every event is small,
+//! their number bounds their bytes as well, so that one question is answered with many pages.
+
+use std::ops::ControlFlow;
 
 use futures::TryStreamExt;
 use sqlx::PgConnection;
 
 use crate::{
     LogError,
-    batch::Frames,
+    batch::{BATCH_BYTES_MAX, Frames},
     head::{position, stored},
     read::{PAGE_EVENTS_MAX, Page},
     segment::Window,
 };
 
-/// Bytes of an event that is small. As many as a page holds of these are twice a batch.
+/// Bytes of an event that is small.
 pub(crate) const SMALL_BYTES_MAX: usize = 512;
 
-/// Reads the events after a cursor within a window of no more than a page, up to the first that is
-/// not small or not there; `None` if that is the very first, of which [`crate::read::page`] then
-/// tells more.
+/// Reads the events after a cursor within a window, up to the first that is not small or not there,
+/// and hands over page after page as they come, until no more are wanted. Returns whether all that
+/// it came upon was small.
 ///
 /// # Errors
 /// [`LogError::Database`].
-pub(crate) async fn page(
+pub(crate) async fn pages(
     connection: &mut PgConnection,
     after: u64,
     window: Window,
-) -> Result<Option<Page>, LogError> {
+    mut on_page: impl FnMut(Page) -> ControlFlow<()>,
+) -> Result<bool, LogError> {
     let mut rows = sqlx::query!(
         "select position, recorded_at, encoded
          from events
@@ -41,21 +44,39 @@ pub(crate) async fn page(
         window.bounds.earliest,
         window.bounds.latest,
         SMALL_BYTES_MAX as i32,
-        stored(PAGE_EVENTS_MAX),
+        stored(window.up_to - after),
     )
     .fetch(connection);
     let mut frames = Frames::default();
-    let mut up_to = after;
+    let (mut first, mut up_to) = (after, after);
     while let Some(row) = rows.try_next().await? {
         if position(row.position) != up_to + 1 {
             break;
         }
         up_to += 1;
         frames.push(up_to, row.recorded_at, &row.encoded);
+        if up_to - first == PAGE_EVENTS_MAX || frames.len() >= BATCH_BYTES_MAX {
+            first = up_to;
+            if hand_over(&mut frames, up_to, &mut on_page).is_break() {
+                return Ok(true);
+            }
+        }
     }
-    Ok(frames.into_delivery(up_to).map(|delivery| Page {
-        delivery: Some(delivery),
-        up_to,
-        event_bytes_max: SMALL_BYTES_MAX,
-    }))
+    let _ = hand_over(&mut frames, up_to, &mut on_page);
+    Ok(up_to == window.up_to)
+}
+
+fn hand_over(
+    frames: &mut Frames,
+    up_to: u64,
+    on_page: &mut impl FnMut(Page) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    match std::mem::take(frames).into_delivery(up_to) {
+        Some(delivery) => on_page(Page {
+            delivery: Some(delivery),
+            up_to,
+            event_bytes_max: SMALL_BYTES_MAX,
+        }),
+        None => ControlFlow::Continue(()),
+    }
 }

@@ -1,4 +1,4 @@
-//! A reader that is behind has its next page read while it is busy with the one before. Nothing is
+//! A reader that is behind has its next pages read while it is busy with the ones before. Nothing is
 //! to be seen of that but the speed: no event is lost or comes twice, whatever readers do, and a
 //! reader that does not go on keeps neither a connection nor a page for long.
 
@@ -28,6 +28,8 @@ use crate::common::{
 
 /// Events of a page.
 const PAGE: u64 = 1_000;
+/// Pages of small events that one question is answered with.
+const RUN: u64 = 8;
 const EVENTS: u64 = 9_000;
 const WEEKS: u64 = 3;
 
@@ -239,23 +241,30 @@ async fn many_readers_share_few_connections() {
 }
 
 #[tokio::test]
-async fn a_page_is_read_while_its_reader_is_busy_and_no_more_than_one() {
+async fn pages_are_read_while_their_reader_is_busy_and_only_a_few() {
     let test = TestLog::create().await;
-    let counted = Counted::open(&test, "one_ahead", 4).await;
+    let counted = Counted::open(&test, "some_ahead", 4).await;
     let mut follower = counted.log.follow_after(0, everything()).await.unwrap();
 
     // Who has asked for one page may not want another.
-    assert_eq!(next_positions(&mut follower).await, 1..=PAGE);
+    next_page(&mut follower, 1).await;
     counted.until_no_connection_is_used().await;
-    assert_eq!(counted.pages_read(), 1);
+    assert_eq!(counted.answers(), 1);
 
-    assert_eq!(next_positions(&mut follower).await, PAGE + 1..=2 * PAGE);
-    eventually(DEADLINE, async || counted.pages_read() == 3).await;
-    // The third page is there and waits to be asked for, without a connection.
+    // What one question is answered with waits to be taken, without a connection.
+    next_page(&mut follower, 2).await;
     counted.until_no_connection_is_used().await;
-    assert_eq!(counted.pages_read(), 3);
-    assert_eq!(next_positions(&mut follower).await, 2 * PAGE + 1..=3 * PAGE);
-    eventually(DEADLINE, async || counted.pages_read() == 4).await;
+    assert_eq!(counted.answers(), 2);
+
+    // Once half of it is taken, the next is asked for, and then no more.
+    for page in 3..=2 + RUN / 2 {
+        next_page(&mut follower, page).await;
+    }
+    eventually(DEADLINE, async || counted.answers() == 3).await;
+    counted.until_no_connection_is_used().await;
+    assert_eq!(counted.answers(), 3);
+    let rest = read_up_to(&mut follower, Counted::EVENTS).await;
+    assert_eq!(rest.len() as u64, Counted::EVENTS - (2 + RUN / 2) * PAGE);
 }
 
 #[tokio::test]
@@ -264,19 +273,19 @@ async fn a_reader_that_does_not_go_on_makes_way_for_others() {
     // Of three connections, one listens, and one is for a reader that reads ahead.
     let counted = Counted::open(&test, "making_way", 3).await;
     let mut stalled = counted.log.follow_after(0, everything()).await.unwrap();
-    for _ in 0..2 {
-        next_events(&mut stalled).await.unwrap();
-    }
-    eventually(DEADLINE, async || counted.pages_read() == 3).await;
+    next_page(&mut stalled, 1).await;
+    next_page(&mut stalled, 2).await;
+    assert_eq!(counted.answers(), 2);
 
-    let delivered = AtomicU64::new(3);
+    // Without a place among those who read ahead, each page is asked for.
+    let asked = AtomicU64::new(2);
     eventually(DEADLINE, async || {
         let mut other = counted.log.follow_after(0, everything()).await.unwrap();
-        for _ in 0..3 {
-            next_events(&mut other).await.unwrap();
-            delivered.fetch_add(1, Ordering::Relaxed);
+        for page in 1..=3 {
+            next_page(&mut other, page).await;
+            asked.fetch_add(1, Ordering::Relaxed);
         }
-        counted.pages_read() > delivered.load(Ordering::Relaxed)
+        counted.answers() < asked.load(Ordering::Relaxed)
     })
     .await;
     let rest = read_up_to(&mut stalled, Counted::EVENTS).await;
@@ -284,7 +293,7 @@ async fn a_reader_that_does_not_go_on_makes_way_for_others() {
     assert!(positions.eq(2 * PAGE + 1..=Counted::EVENTS));
 }
 
-/// A log of which is known how many pages were read.
+/// A log of which is known how often the database was asked for pages.
 struct Counted {
     log: EventLog,
     pool: PgPool,
@@ -293,7 +302,7 @@ struct Counted {
 }
 
 impl Counted {
-    const EVENTS: u64 = 6 * PAGE;
+    const EVENTS: u64 = 3 * RUN * PAGE;
 
     async fn open(test: &TestLog, schema: &'static str, connections_max: u32) -> Self {
         let metrics = metrics();
@@ -313,7 +322,7 @@ impl Counted {
         }
     }
 
-    fn pages_read(&self) -> u64 {
+    fn answers(&self) -> u64 {
         let name = format!("event_log_database_reads_total{{log=\"{}\"}} ", self.schema);
         let rendered = self.metrics.render();
         let line = rendered.lines().find_map(|line| line.strip_prefix(&name));
@@ -329,11 +338,11 @@ impl Counted {
     }
 }
 
-async fn next_positions(follower: &mut Follower) -> std::ops::RangeInclusive<u64> {
+/// Takes a page, which is to be this one (1, 2, …).
+async fn next_page(follower: &mut Follower, page: u64) {
     let read = next_events(follower).await.unwrap();
-    let (first, last) = (read[0].position, read[read.len() - 1].position);
-    assert_eq!(read.len() as u64, last + 1 - first);
-    first..=last
+    let positions = read.iter().map(|event| event.position);
+    assert!(positions.eq((page - 1) * PAGE + 1..=page * PAGE));
 }
 
 /// The metrics of this process, which other tests may share.
