@@ -14,7 +14,8 @@ use crate::{
     append::{self, Appended},
     append_small,
     known_ids::KnownIds,
-    writer::{COPY_EVENTS_MIN, LastHead, before_commit},
+    last_head::LastHead,
+    writer::{COPY_EVENTS_MIN, before_commit},
 };
 
 /// What the last of the callers' transactions that committed knows of the head. One at a time has
@@ -65,13 +66,10 @@ async fn append_few(
     if let LastHead::Undisturbed(left) = *head {
         *head = LastHead::Known(left, KnownIds::load(connection, &left).await?);
     }
-    let LastHead::Known(left, ids) = &mut *head else {
+    let Some(standing) = head.admit(drafts) else {
         return Ok(None);
     };
-    if left.first_too_old(drafts).is_some() || !ids.admit(drafts) {
-        return Ok(None);
-    }
-    let stored = append_small::append(connection, drafts, left, channel).await;
+    let stored = append_small::append(connection, drafts, &standing, channel).await;
     match stored.map_err(before_commit)? {
         Some(appended) => {
             head.moved_to(appended.left);

@@ -27,6 +27,7 @@ mod head;
 mod in_transaction;
 mod insert;
 mod known_ids;
+mod last_head;
 mod latest;
 mod log;
 mod nodelay;

@@ -16,6 +16,7 @@ use crate::{
     compression, database,
     head::{self, TWIN_MARGIN},
     in_transaction::{self, CallersHead},
+    last_head::LastHead,
     queue::AppendQueue,
     read_ahead, retention,
     ring::Ring,
@@ -25,7 +26,7 @@ use crate::{
     telemetry::{LogMetrics, Query},
     trace,
     uncommitted::Uncommitted,
-    writer::{LastHead, Writer},
+    writer::Writer,
 };
 
 /// Groups that may wait for the ring; what comes on top of them reaches it through the database.

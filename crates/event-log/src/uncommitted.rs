@@ -3,8 +3,8 @@ use atlas_events::Draft;
 use crate::{
     EventLog, Receipt,
     append::Appended,
+    last_head::LastHead,
     tail::{Handover, LocalCommit},
-    writer::LastHead,
 };
 
 /// What a caller's transaction stores ([`EventLog::append_in`]), as long as nobody knows whether it

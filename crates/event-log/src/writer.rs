@@ -14,6 +14,7 @@ use crate::{
     append_small,
     head::Standing,
     known_ids::KnownIds,
+    last_head::LastHead,
     nodelay::Doorway,
     telemetry::LogMetrics,
 };
@@ -43,50 +44,6 @@ pub(crate) struct Writer {
     may_copy: bool,
     head: LastHead,
     used: Instant,
-}
-
-/// What is known of the head.
-#[derive(Debug, Default)]
-pub(crate) enum LastHead {
-    #[default]
-    Unknown,
-    /// Left here, after other processes had moved it too.
-    Disturbed(Standing),
-    /// Left here, after it had been found where it was left before.
-    Undisturbed(Standing),
-    /// And which ids the log holds is known.
-    Known(Standing, KnownIds),
-}
-
-impl LastHead {
-    fn left(&self) -> Option<&Standing> {
-        match self {
-            Self::Unknown => None,
-            Self::Disturbed(left) | Self::Undisturbed(left) | Self::Known(left, _) => Some(left),
-        }
-    }
-
-    /// What is known behind an append under the lock.
-    pub(crate) fn after(self, drafts: &[Draft], appended: &Appended) -> Self {
-        let found = appended.first_position - 1;
-        if self.left().is_none_or(|left| left.last_position != found) {
-            return Self::Disturbed(appended.left);
-        }
-        match self {
-            Self::Known(_, mut ids) => {
-                ids.add(drafts);
-                Self::Known(appended.left, ids)
-            }
-            _ => Self::Undisturbed(appended.left),
-        }
-    }
-
-    /// What is known behind an append from where the head was left, of ids that were admitted.
-    pub(crate) fn moved_to(&mut self, left: Standing) {
-        if let Self::Known(before, _) = self {
-            *before = left;
-        }
-    }
 }
 
 impl Writer {
@@ -254,17 +211,12 @@ impl Writer {
         Ok(Some(appended))
     }
 
-    /// Where the head stands, if drafts can be stored behind it without a look at what is stored.
+    /// [`LastHead::admit`], once it is known which ids are stored.
     async fn admit(&mut self, drafts: &[Draft]) -> Option<Standing> {
         if let LastHead::Undisturbed(left) = self.head {
-            let ids = self.load_ids(&left).await?;
-            self.head = LastHead::Known(left, ids);
+            self.head = LastHead::Known(left, self.load_ids(&left).await?);
         }
-        let LastHead::Known(left, ids) = &mut self.head else {
-            return None;
-        };
-        let admitted = left.first_too_old(drafts).is_none() && ids.admit(drafts);
-        admitted.then_some(*left)
+        self.head.admit(drafts)
     }
 
     async fn load_ids(&mut self, left: &Standing) -> Option<KnownIds> {
