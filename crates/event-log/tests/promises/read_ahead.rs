@@ -23,7 +23,8 @@ use sqlx::PgPool;
 use test_support::{custom_event_at, draft, drafts, eventually};
 
 use crate::common::{
-    DEADLINE, SCHEMA, TestLog, chunk_boundary, events, everything, next, next_events, read_up_to,
+    DEADLINE, Place, SCHEMA, TestLog, chunk_boundary, events, everything, next, next_events, place,
+    read_up_to,
 };
 
 /// Events of a page.
@@ -107,12 +108,12 @@ async fn abandon(follower: &mut Follower, polls: u32) -> Option<Result<Followed,
     .await
 }
 
-/// What a reader came to see of the log: the positions, or that retention was there first.
+/// What a reader came to see of the log, and whether retention was there first.
 async fn read_erratically(
     mut follower: Follower,
     last: u64,
     random: &mut StdRng,
-) -> (Vec<u64>, Option<(u64, u64)>) {
+) -> (Vec<Place>, Option<(u64, u64)>) {
     let cursor = follower.cursor();
     let mut read = Vec::new();
     while cursor.load(Ordering::Acquire) < last {
@@ -135,7 +136,7 @@ async fn read_erratically(
         if let Some(Followed::Events(delivery)) = found {
             assert!(delivery.count > 0 && delivery.count as u64 <= PAGE);
             assert_eq!(delivery.up_to, cursor.load(Ordering::Acquire));
-            read.extend(events(&delivery).iter().map(|event| event.position));
+            read.extend(events(&delivery).iter().map(place));
         }
     }
     (read, None)
@@ -163,11 +164,12 @@ async fn readers_that_come_and_go_get_every_event_once_in_order() {
                 let filtered = !filter.is_unfiltered();
                 let follower = log.follow_after(after, filter).await.unwrap();
                 let read = read_erratically(follower, EVENTS, &mut random).await;
-                let wanted = |position: &u64| {
-                    let draft = &made[*position as usize - 1];
-                    !filtered || draft.event_type.as_str() == "custom:Shipped"
-                };
-                let expected: Vec<u64> = (after + 1..=EVENTS).filter(wanted).collect();
+                let expected: Vec<Place> = (1..)
+                    .zip(made)
+                    .skip(after as usize)
+                    .filter(|(_, draft)| !filtered || draft.event_type.as_str() == "custom:Shipped")
+                    .map(|(position, draft)| (position, draft.event_id.to_string()))
+                    .collect();
                 assert!(read == (expected, None), "seed {seed}, after {after}");
             }
         });
@@ -200,14 +202,18 @@ async fn readers_that_retention_overtakes_have_read_all_before() {
         let kept = EVENTS * (WEEKS - 1) / WEEKS + 1;
         let readers = (0..4).map(|_| {
             let mut random = StdRng::seed_from_u64(random.random());
-            let writer = &writer;
+            let (writer, made) = (&writer, &made);
             async move {
                 let Ok(follower) = writer.follow_after(0, everything()).await else {
                     return;
                 };
                 let (read, told) = read_erratically(follower, EVENTS, &mut random).await;
                 let count = read.len() as u64;
-                assert!(read.into_iter().eq(1..=count), "seed {seed}");
+                let expected = (1..).zip(made.iter().map(|draft| draft.event_id.to_string()));
+                assert!(
+                    read.into_iter().eq(expected.take(count as usize)),
+                    "seed {seed}"
+                );
                 match told {
                     Some(told) => assert_eq!(told, (count, kept), "seed {seed}"),
                     None => assert_eq!(count, EVENTS, "seed {seed}"),
