@@ -7,8 +7,8 @@
 //! several instances of the service at once. What cannot be processed is parked, and the stream goes
 //! on.
 //!
-//! Where to change what: one transaction in `attempt`, what happens when it fails in `process`, the
-//! loop around it in `worker`; connections, resumption and the proof that nothing is missing in
+//! Where to change what: one transaction in `attempt`, its first statement in `claim`, what happens
+//! when it fails in `process`, the loop around it in `worker`; connections, resumption and the proof that nothing is missing in
 //! `reader` and `cursor`; what differs between the two forms of a source in `source`; what operators
 //! can do in `admin` and, over gRPC, in `service`.
 

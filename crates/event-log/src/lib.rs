@@ -8,7 +8,8 @@
 //! Where to change what: positions and duplicates in `append`; what is stored faster because it
 //! is certainly new in `append_small` (few events) and `ahead` (while others are being committed), and
 //! what tells that it is in `known_ids`; group commit in `appender` behind its `queue`, its
-//! transactions in `writer`, what a page of stored events costs in `read` and `read_small`, what is
+//! transactions in `writer`, those of callers in `in_transaction` and
+//! `uncommitted`; what a page of stored events costs in `read` and `read_small`, what is
 //! read before it is asked for in `read_ahead`, which chunks a read touches in `segment`, memory in
 //! `ring`, what wakes readers in `tail`, metrics in `telemetry`.
 
