@@ -1,17 +1,16 @@
+mod reading;
+
 use std::{fmt, sync::Arc};
 
-use atlas_events::{Acceptance, Draft, Event, EventFilter};
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use prost::Message;
+use atlas_events::{Acceptance, Draft};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, warn};
-use ulid::Ulid;
 
 use crate::{
-    Follower, Head, LogConfig, LogError, PendingAppend, Projection, RangeRead, Receipt, Renewed,
-    Trimmed,
+    Head, LogConfig, LogError, PendingAppend, Projection, Receipt, Renewed, Trimmed,
     appender::{Appender, Outcome},
     compression, database,
     head::{self, TWIN_MARGIN},
@@ -20,7 +19,7 @@ use crate::{
     queue::AppendQueue,
     read_ahead, retention,
     ring::Ring,
-    segment::{self, SegmentIndex},
+    segment::SegmentIndex,
     storage,
     tail::{Feeder, Handovers, InFlight},
     telemetry::{LogMetrics, Query},
@@ -344,141 +343,6 @@ impl EventLog {
         }
     }
 
-    /// Follows the log after a cursor (0: from the first event ever).
-    ///
-    /// # Errors
-    /// [`LogError::BeyondHead`], [`LogError::Trimmed`], or [`LogError::Database`].
-    pub async fn follow_after(
-        &self,
-        after: u64,
-        filter: EventFilter,
-    ) -> Result<Follower, LogError> {
-        // A cursor that this process has seen events beyond needs no look at the last position,
-        // but only the database knows what retention removed.
-        let head = self.head().await?;
-        if after > head.last_position {
-            return Err(LogError::BeyondHead {
-                after,
-                last_position: head.last_position,
-            });
-        }
-        if after + 1 < head.first_position {
-            return Err(LogError::Trimmed {
-                after,
-                first_position: head.first_position,
-            });
-        }
-        Ok(Follower::new(
-            self.clone(),
-            after,
-            head.last_position,
-            filter,
-        ))
-    }
-
-    /// Follows the log from the first position whose event occurred at or after `since`.
-    ///
-    /// # Errors
-    /// [`LogError::TrimmedTime`] if retention removed events of that time, or
-    /// [`LogError::Database`].
-    pub async fn follow_since(
-        &self,
-        since: DateTime<Utc>,
-        filter: EventFilter,
-    ) -> Result<Follower, LogError> {
-        let head = self.head().await?;
-        let after = self.cursor_at(&head, next_microsecond(since)).await?;
-        Ok(Follower::new(
-            self.clone(),
-            after,
-            head.last_position,
-            filter,
-        ))
-    }
-
-    /// Follows what is stored from now on.
-    ///
-    /// # Errors
-    /// [`LogError::Database`].
-    pub async fn follow_live(&self, filter: EventFilter) -> Result<Follower, LogError> {
-        let head = self.head().await?;
-        let last = head.last_position;
-        Ok(Follower::new(self.clone(), last, last, filter))
-    }
-
-    /// Reads the stored events that occurred at or after `since` (all if absent) and before
-    /// `before` (no bound if absent).
-    ///
-    /// # Errors
-    /// As [`EventLog::follow_since`].
-    pub async fn read_between(
-        &self,
-        since: Option<DateTime<Utc>>,
-        before: Option<DateTime<Utc>>,
-        filter: EventFilter,
-    ) -> Result<RangeRead, LogError> {
-        let (since, before) = (since.map(next_microsecond), before.map(next_microsecond));
-        let head = self.head().await?;
-        let after = match since {
-            Some(since) => self.cursor_at(&head, since).await?,
-            None => head.first_position - 1,
-        };
-        let since = since.unwrap_or(DateTime::<Utc>::MIN_UTC);
-        let before = before.unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Ok(RangeRead::new(
-            self.clone(),
-            (after, head.last_position),
-            (since, before),
-            filter,
-        ))
-    }
-
-    async fn cursor_at(&self, head: &Head, since: DateTime<Utc>) -> Result<u64, LogError> {
-        if let Some(kept_since) = head.dropped_before
-            && since < kept_since
-        {
-            let first_position = head.first_position;
-            return Err(LogError::TrimmedTime {
-                since,
-                kept_since,
-                first_position,
-            });
-        }
-        let seeking =
-            segment::cursor_at(&self.0.pool, since, head.first_position, head.last_position);
-        self.0.metrics.timed(Query::Seek, seeking).await
-    }
-
-    /// The stored event with an id; `None` if the log does not hold it.
-    ///
-    /// # Errors
-    /// [`LogError::Database`], also if what is stored cannot be decoded.
-    pub async fn find(&self, event_id: Ulid) -> Result<Option<Event>, LogError> {
-        let finding = crate::find::by_id(&self.0.pool, event_id);
-        let Some(stored) = self.0.metrics.timed(Query::Find, finding).await? else {
-            return Ok(None);
-        };
-        let mut event = Event::decode(stored.encoded.as_slice())
-            .map_err(|error| LogError::Database(sqlx::Error::Decode(error.into())))?;
-        event.position = head::position(stored.position);
-        event.recorded_at = Some(stored.recorded_at.into());
-        Ok(Some(event))
-    }
-
-    /// The latest `occurred_at` of the events that a filter wants; `None` if there are none.
-    ///
-    /// # Errors
-    /// [`LogError::Database`].
-    pub async fn latest_occurred_at(
-        &self,
-        filter: &EventFilter,
-    ) -> Result<Option<DateTime<Utc>>, LogError> {
-        if filter.is_unfiltered() {
-            return Ok(self.head().await?.latest_occurred_at);
-        }
-        crate::latest::occurred_at(&self.0.pool, filter).await
-    }
-
     /// Applies retention now.
     ///
     /// # Errors
@@ -511,16 +375,4 @@ fn as_delta(duration: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(duration)
         .unwrap_or(TimeDelta::days(365 * 1_000))
         .min(TimeDelta::days(365 * 1_000))
-}
-
-/// The first whole microsecond at or after a time. Stored times are in whole microseconds, and the
-/// database cuts what it is asked for down to them, which would move a bound across an event.
-fn next_microsecond(time: DateTime<Utc>) -> DateTime<Utc> {
-    let whole = time.trunc_subsecs(6);
-    if whole == time {
-        return time;
-    }
-    whole
-        .checked_add_signed(TimeDelta::microseconds(1))
-        .unwrap_or(whole)
 }
