@@ -20,6 +20,7 @@ use crate::{
     rows::Rows,
     tail::{Handover, Handovers, LocalCommit},
     telemetry::LogMetrics,
+    thread::StorageThread,
     trace,
     writer::{COPY_EVENTS_MIN, Writer},
 };
@@ -102,6 +103,8 @@ pub(crate) struct Appender {
     pub(crate) requests: AppendRequests,
     pub(crate) log_id: Uuid,
     pub(crate) writer: Writer,
+    /// Where large groups are stored; here, if there can be no such thread.
+    pub(crate) thread: Option<Arc<StorageThread>>,
     pub(crate) outcome: Outcome,
 }
 
@@ -115,23 +118,57 @@ impl Appender {
     /// Runs until `stop`, and then until everything queued has been answered.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
-            let group = tokio::select! {
-                group = self.requests.next_group() => group,
+            let requests = tokio::select! {
+                requests = self.requests.next_group() => requests,
                 () = stop.cancelled() => {
                     self.requests.close();
                     self.requests.next_group().await
                 }
             };
-            match group {
-                Some(group) => self.store(group, &stop).await,
-                None => return,
+            let Some(requests) = requests else { return };
+            let group = self.take(requests);
+            if let Some(group) = self.store_few(group).await {
+                match self.store_on_thread(group, stop.clone()).await {
+                    Some(appender) => self = appender,
+                    None => return,
+                }
             }
         }
     }
 
+    /// Stores a group of a few events, if it is one.
+    async fn store_few(&mut self, group: Group) -> Option<Group> {
+        let stored = self.writer.append_few(&group.drafts);
+        match stored.instrument(group.span.clone()).await {
+            Ok(Some(appended)) => {
+                self.outcome.stored(group, appended);
+                None
+            }
+            Ok(None) => Some(group),
+            // It will be found out whose they are.
+            Err(error) if group.replies.len() > 1 && blames_events(&error) => Some(group),
+            Err(error) => {
+                self.outcome.failed(group, error);
+                None
+            }
+        }
+    }
+
+    /// `None` if it panicked there.
+    async fn store_on_thread(mut self, group: Group, stop: CancellationToken) -> Option<Self> {
+        let thread = self.thread.clone();
+        let storing = async move {
+            self.store_many(group, &stop).await;
+            self
+        };
+        match thread {
+            Some(thread) => thread.run(storing).await.ok(),
+            None => Some(storing.await),
+        }
+    }
+
     /// Stores a group, and those behind it for as long as much waits.
-    async fn store(&mut self, requests: Vec<Request>, stop: &CancellationToken) {
-        let group = self.take(requests);
+    async fn store_many(&mut self, group: Group, stop: &CancellationToken) {
         let mut next = Some(prepare(&mut self.writer, group).await);
         while let Some(taken) = next {
             next = match taken {

@@ -8,7 +8,7 @@
 //! Where to change what: positions and duplicates in `append`; what is stored faster because it
 //! is certainly new in `append_small` (few events) and `ahead` (while others are being committed), and
 //! what tells that it is in `known_ids`; group commit in `appender` behind its `queue`, its
-//! transactions in `writer`, those of callers in `in_transaction` and
+//! transactions in `writer`, on a `thread` of their own where they are large, those of callers in `in_transaction` and
 //! `uncommitted`; what a page of stored events costs in `read` and `read_small`, what is
 //! read before it is asked for in `read_ahead`, which chunks a read touches in `segment`, memory in
 //! `ring`, what wakes readers in `tail`, metrics in `telemetry`.
@@ -45,6 +45,7 @@ mod segment;
 mod storage;
 mod tail;
 mod telemetry;
+mod thread;
 mod trace;
 mod uncommitted;
 mod writer;

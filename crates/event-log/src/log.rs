@@ -23,6 +23,7 @@ use crate::{
     storage,
     tail::{Feeder, Handovers, InFlight},
     telemetry::{LogMetrics, Query},
+    thread::StorageThread,
     trace,
     uncommitted::Uncommitted,
     writer::Writer,
@@ -106,6 +107,7 @@ impl EventLog {
                 projection.clone(),
                 Arc::clone(&metrics),
             ),
+            thread: storage_thread(),
             outcome: Outcome {
                 handovers: handovers.clone(),
                 metrics: Arc::clone(&metrics),
@@ -368,6 +370,15 @@ impl EventLog {
             .earliest
             .max(distinct.unwrap_or(DateTime::UNIX_EPOCH))
     }
+}
+
+fn storage_thread() -> Option<Arc<StorageThread>> {
+    StorageThread::start()
+        .inspect_err(
+            |error| warn!(%error, "large groups are stored more slowly: no thread for them"),
+        )
+        .ok()
+        .map(Arc::new)
 }
 
 /// A duration too long for the calendar keeps everything that could ever be stored.

@@ -79,9 +79,6 @@ impl Writer {
         drafts: &[Draft],
         rows: &[&[u8]],
     ) -> Result<Appended, LogError> {
-        if let Some(appended) = self.append_small(drafts).await? {
-            return Ok(appended);
-        }
         let last_head = mem::replace(&mut self.head, LastHead::Unknown);
         let mut attempts = 1..=ATTEMPTS_MAX;
         let appended = loop {
@@ -174,7 +171,10 @@ impl Writer {
 
     /// Stores a few drafts in one statement, where no other process is likely to have moved the head
     /// and their ids are known to be new; `None` if that cannot be.
-    async fn append_small(&mut self, drafts: &[Draft]) -> Result<Option<Appended>, LogError> {
+    pub(crate) async fn append_few(
+        &mut self,
+        drafts: &[Draft],
+    ) -> Result<Option<Appended>, LogError> {
         if drafts.len() >= COPY_EVENTS_MIN {
             return Ok(None);
         }
