@@ -21,8 +21,8 @@ use ulid::Ulid;
 
 use crate::{
     common::{DEADLINE, TestLog, places},
-    large_groups::{of_every_kind, rows},
-    small_appends::{append_one, head_and_segments, undisturbed},
+    large_groups::of_every_kind,
+    small_appends::{append_one, assert_stored_as_in_one_transaction, undisturbed},
 };
 
 /// A group takes no further batch once it has so many events.
@@ -119,18 +119,7 @@ async fn the_next_group_is_stored_meanwhile_and_seen_only_after_it() {
         }
     }
 
-    let together = TestLog::create().await;
-    let log = together.open().await;
-    let mut connection = together.connection().await;
-    let mut transaction = connection.begin().await.unwrap();
-    let appended = log.append_in(&mut transaction, all).await.unwrap();
-    transaction.commit().await.unwrap();
-    appended.committed();
-    assert!(rows(&test).await == rows(&together).await);
-    assert_eq!(
-        head_and_segments(&test).await,
-        head_and_segments(&together).await
-    );
+    assert_stored_as_in_one_transaction(&test, all).await;
 }
 
 #[tokio::test]

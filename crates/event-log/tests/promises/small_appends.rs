@@ -1,6 +1,7 @@
 //! A few events are appended in one statement, where the head is as it was left. What is stored is the
 //! same, and whoever else appends meanwhile is not overlooked.
 
+use atlas_events::Draft;
 use chrono::{DateTime, Utc};
 use event_log::{EventLog, Receipt};
 use sqlx::Connection;
@@ -64,6 +65,11 @@ async fn events_one_by_one_are_stored_as_all_at_once() {
         assert_eq!(receipts[0].event_id, event.event_id);
     }
 
+    assert_stored_as_in_one_transaction(&single, all).await;
+}
+
+/// What a log holds is what another would to which all was appended at once.
+pub(crate) async fn assert_stored_as_in_one_transaction(test: &TestLog, all: Vec<Draft>) {
     let together = TestLog::create().await;
     let log = together.open().await;
     let mut connection = together.connection().await;
@@ -71,9 +77,9 @@ async fn events_one_by_one_are_stored_as_all_at_once() {
     let appended = log.append_in(&mut transaction, all).await.unwrap();
     transaction.commit().await.unwrap();
     appended.committed();
-    assert!(rows(&single).await == rows(&together).await);
+    assert!(rows(test).await == rows(&together).await);
     assert_eq!(
-        head_and_segments(&single).await,
+        head_and_segments(test).await,
         head_and_segments(&together).await
     );
 }
