@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use event_log::{EventLog, Followed, Follower, LogConfig};
-use sqlx::Connection;
+use event_log::{EventLog, Followed, Follower, LogConfig, Uncommitted};
+use sqlx::{Connection, PgConnection};
 use test_support::{drafts, eventually};
 
 use crate::common::{DEADLINE, TestLog, everything, execute, next, next_events};
@@ -119,6 +119,14 @@ async fn a_notification_during_an_append_of_repeats_is_not_forgotten() {
     }
 }
 
+/// Commits a transaction with one event; the log has not been told yet.
+async fn commit_one(log: &EventLog, connection: &mut PgConnection, n: u64) -> Uncommitted {
+    let mut transaction = connection.begin().await.unwrap();
+    let appended = log.append_in(&mut transaction, drafts(n..n + 1)).await;
+    transaction.commit().await.unwrap();
+    appended.unwrap()
+}
+
 /// Events that a caller's own transaction stores come from the caller, once it knows of the commit,
 /// and not from the database.
 #[tokio::test]
@@ -129,10 +137,7 @@ async fn what_a_callers_transaction_stored_is_not_read_again() {
     let mut follower = live(&log).await;
     let mut connection = test.connection().await;
     for position in 1..=10 {
-        let mut transaction = connection.begin().await.unwrap();
-        let fresh = drafts(position..position + 1);
-        let appended = log.append_in(&mut transaction, fresh).await.unwrap();
-        transaction.commit().await.unwrap();
+        let appended = commit_one(&log, &mut connection, position).await;
         let mut other = test.connection().await;
         let mut unreadable = other.begin().await.unwrap();
         execute(
@@ -156,10 +161,7 @@ async fn a_commit_that_its_caller_says_nothing_of_is_found() {
     let mut follower = live(&log).await;
     let mut connection = test.connection().await;
     for position in 1..=10 {
-        let mut transaction = connection.begin().await.unwrap();
-        let fresh = drafts(position..position + 1);
-        let appended = log.append_in(&mut transaction, fresh).await.unwrap();
-        transaction.commit().await.unwrap();
+        let appended = commit_one(&log, &mut connection, position).await;
         drop(appended);
         let received = next_events(&mut follower).await.unwrap();
         assert_eq!(received[0].position, position);
