@@ -81,7 +81,11 @@ impl Draft {
         let series_ids = check_payload(payload, occurred_at)?;
         complete_nulls(payload);
 
-        event.event_id = event_id.to_string();
+        let mut id_text = [0; ulid::ULID_LEN];
+        let id_text = event_id.array_to_str(&mut id_text);
+        if event.event_id != *id_text {
+            id_text.clone_into(&mut event.event_id);
+        }
         event.occurred_at = Some(occurred_at.into());
         event.position = 0;
         event.recorded_at = None;

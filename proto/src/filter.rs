@@ -94,11 +94,11 @@ impl EventFilter {
     }
 
     /// Whether an event of this type and source, about these series, is wanted.
-    pub fn matches(
+    pub fn matches<'a>(
         &self,
         event_type: &EventType,
         source_service: &str,
-        series_ids: &[String],
+        series_ids: impl Iterator<Item = &'a str> + Clone,
     ) -> bool {
         let type_matches = self.event_types.is_empty()
             || (self.any_custom && event_type.is_custom())
@@ -110,7 +110,7 @@ impl EventFilter {
             || self
                 .series_ids
                 .iter()
-                .any(|wanted| series_ids.contains(wanted));
+                .any(|wanted| series_ids.clone().any(|id| id == wanted));
         type_matches && series_match && self.may_see(source_service, series_ids)
     }
 
@@ -120,16 +120,19 @@ impl EventFilter {
             return false;
         };
         EventType::of(payload).is_some_and(|event_type| {
-            self.matches(&event_type, &event.source_service, &series_of(payload))
+            let series_ids = series_of(payload);
+            let series_ids = series_ids.iter().map(String::as_str);
+            self.matches(&event_type, &event.source_service, series_ids)
         })
     }
 
-    fn may_see(&self, source_service: &str, series_ids: &[String]) -> bool {
+    fn may_see<'a>(&self, source_service: &str, series_ids: impl Iterator<Item = &'a str>) -> bool {
         let source_matches = self
             .source_services()
             .is_none_or(|sources| sources.iter().any(|source| source == source_service));
         let is_within = self.series_within().is_none_or(|within| {
-            !series_ids.is_empty() && series_ids.iter().all(|id| within.contains(id))
+            let mut ids = series_ids.peekable();
+            ids.peek().is_some() && ids.all(|id| within.iter().any(|seen| seen == id))
         });
         source_matches && is_within
     }
@@ -171,11 +174,10 @@ mod tests {
 
     #[track_caller]
     fn check(types: &[&str], series: &[&str], event: (&str, &[&str]), wanted: bool) {
-        let about: Vec<_> = event.1.iter().map(ToString::to_string).collect();
         let matched = filter(types, series).unwrap().matches(
             &EventType::from_stored(event.0),
             "Test",
-            &about,
+            event.1.iter().copied(),
         );
         assert_eq!(matched, wanted, "{types:?} {series:?} {event:?}");
     }
@@ -211,7 +213,7 @@ mod tests {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let kind = EventType::from_stored("ThresholdCrossedEvent");
         let sees = |filter: &EventFilter, source: &str, series: &[&str]| {
-            filter.matches(&kind, source, &owned(series))
+            filter.matches(&kind, source, series.iter().copied())
         };
         let series = EventFilter::default().about_only(owned(&["ICSA", "UNRATE"]).into());
         assert!(!series.is_unfiltered());

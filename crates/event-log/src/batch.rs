@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use atlas_events::{Draft, Event, EventFilter, EventType, Timestamp};
+use atlas_events::{Draft, Event, EventFilter, EventType, SERIES_ID_SEPARATOR, Timestamp};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use prost::{
@@ -26,14 +26,17 @@ struct Entry {
     event_type: EventType,
     /// Shared by a run of events of one source.
     source_service: Arc<str>,
-    series_ids: Vec<String>,
+    series_end: usize,
 }
 
-/// Consecutive frames in position order.
+/// Consecutive frames in position order, and what filters look at. Nothing of it is kept for each
+/// event on its own: what lives long among what does not makes both slow to come by.
 #[derive(Debug)]
 pub(crate) struct Batch {
     entries: Vec<Entry>,
     frames: Bytes,
+    /// The series of each event, in order, each id with its separator behind it.
+    series: String,
     recorded_at: DateTime<Utc>,
 }
 
@@ -48,12 +51,12 @@ impl Batch {
 
     /// Memory held, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        self.frames.len() + self.entries.len() * size_of::<Entry>()
+        self.frames.len() + self.series.len() + self.entries.len() * size_of::<Entry>()
     }
 
-    /// Batches of the drafts that were stored at consecutive positions, which are used up.
+    /// Batches of the drafts that were stored at consecutive positions.
     pub(crate) fn of_appended(
-        drafts: &mut [Draft],
+        drafts: &[Draft],
         fresh: &[usize],
         first_position: u64,
         recorded_at: DateTime<Utc>,
@@ -61,15 +64,13 @@ impl Batch {
         let mut batches = Vec::new();
         let mut builder = BatchBuilder::default();
         for (position, index) in (first_position..).zip(fresh) {
-            let draft = &mut drafts[*index];
-            let event_type = draft.event_type.clone();
-            let series_ids = std::mem::take(&mut draft.series_ids);
+            let draft = &drafts[*index];
             builder.push(
                 position,
                 recorded_at,
                 &draft.encoded,
-                (event_type, &draft.source_service),
-                series_ids,
+                (draft.event_type.clone(), &draft.source_service),
+                &draft.series_ids,
             );
             if builder.frames.len() >= BATCH_BYTES_MAX {
                 batches.extend(std::mem::take(&mut builder).finish());
@@ -81,16 +82,18 @@ impl Batch {
 
     /// Appends the wanted frames after a cursor to `out`.
     fn copy_wanted(&self, after: u64, filter: &EventFilter, out: &mut BytesMut) -> usize {
-        let mut frame_start = 0;
+        let (mut frame_start, mut series_start) = (0, 0);
         let mut count = 0;
         for entry in &self.entries {
+            let series = &self.series[series_start..entry.series_end];
+            let series_ids = series.split_terminator(SERIES_ID_SEPARATOR);
             let wanted = entry.position > after
-                && filter.matches(&entry.event_type, &entry.source_service, &entry.series_ids);
+                && filter.matches(&entry.event_type, &entry.source_service, series_ids);
             if wanted {
                 out.put_slice(&self.frames[frame_start..entry.frame_end]);
                 count += 1;
             }
-            frame_start = entry.frame_end;
+            (frame_start, series_start) = (entry.frame_end, entry.series_end);
         }
         count
     }
@@ -172,6 +175,7 @@ impl Frames {
 pub(crate) struct BatchBuilder {
     entries: Vec<Entry>,
     frames: Frames,
+    series: String,
 }
 
 impl BatchBuilder {
@@ -182,7 +186,7 @@ impl BatchBuilder {
         recorded_at: DateTime<Utc>,
         encoded: &[u8],
         (event_type, source_service): (EventType, &str),
-        series_ids: Vec<String>,
+        series_ids: &[String],
     ) {
         let source_service = match self.entries.last() {
             Some(last) if &*last.source_service == source_service => {
@@ -191,12 +195,16 @@ impl BatchBuilder {
             _ => source_service.into(),
         };
         self.frames.push(position, recorded_at, encoded);
+        for series_id in series_ids {
+            self.series.push_str(series_id);
+            self.series.push(SERIES_ID_SEPARATOR);
+        }
         self.entries.push(Entry {
             position,
             frame_end: self.frames.len(),
             event_type,
             source_service,
-            series_ids,
+            series_end: self.series.len(),
         });
     }
 
@@ -206,6 +214,7 @@ impl BatchBuilder {
         Some(Batch {
             entries: self.entries,
             frames: self.frames.bytes.freeze(),
+            series: self.series,
             recorded_at,
         })
     }

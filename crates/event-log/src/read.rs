@@ -195,7 +195,7 @@ pub(crate) async fn batch(
             row.recorded_at,
             &row.encoded,
             (EventType::from_stored(&row.event_type), &row.source_service),
-            row.series_ids.unwrap_or_default(),
+            row.series_ids.as_deref().unwrap_or_default(),
         );
     }
     Ok(builder.finish())

@@ -140,13 +140,7 @@ mod tests {
         let mut builder = BatchBuilder::default();
         for position in positions {
             let event_type = EventType::from_stored("custom:Test");
-            builder.push(
-                position,
-                Utc::now(),
-                &[0; 100],
-                (event_type, "Test"),
-                Vec::new(),
-            );
+            builder.push(position, Utc::now(), &[0; 100], (event_type, "Test"), &[]);
         }
         builder.finish().unwrap()
     }

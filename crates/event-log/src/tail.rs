@@ -162,12 +162,12 @@ impl Feeder {
             self.catch_up_or_warn().await;
         }
         let LocalCommit {
-            mut drafts,
+            drafts,
             fresh,
             first_position,
             recorded_at,
         } = commit;
-        for batch in Batch::of_appended(&mut drafts, &fresh, first_position, recorded_at) {
+        for batch in Batch::of_appended(&drafts, &fresh, first_position, recorded_at) {
             if batch.first_position() > self.ring.tail() + 1 {
                 self.catch_up_or_warn().await;
             }
