@@ -1,16 +1,17 @@
-//! Storing the next group while the one before is still being committed.
+//! Storing groups while those before them are still being stored or committed.
 //!
-//! Its rows go in before the head is locked, with the positions that they will have if that commit
-//! succeeds and nobody else appends. Then the head is moved, from exactly where it was expected to
-//! stand, and all of it is committed; else it is undone, and [`crate::append`] does it anew. Nobody
-//! sees the rows before they are committed, and commits follow one another: positions stay in commit
-//! order.
+//! The rows of a group go in before the head is locked, with the positions that they will have if all
+//! groups before it are committed and nobody else appends. Then, behind those groups, the head is
+//! moved from exactly where it was expected to stand, and all of it is committed; else it is undone,
+//! and [`crate::append`] does it anew. Nobody sees the rows before they are committed, and commits
+//! follow one another: positions stay in commit order.
 //!
 //! Whoever holds the head may have to wait for rows that are under way here, so nothing here ever
-//! waits for the head.
+//! waits for the head; nor does it wait for long for anything else, for what it waits for may be
+//! waiting for its turn behind it.
 
 use atlas_events::Draft;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, raw_sql};
 use tokio::time::Instant;
 use tracing::{Instrument, debug};
@@ -19,17 +20,23 @@ use crate::{
     LogError, Projection,
     append::Appended,
     head::{self, Standing},
-    insert, segment,
+    insert,
+    segment::{self, Bounds},
     telemetry::LogMetrics,
     writer::outcome_of_commit,
 };
 
-/// Rows that are stored in a transaction which has not moved the head yet.
+/// How far from the latest event stored before are the times of events whose chunk is likely to be
+/// there. Whoever makes a chunk keeps all others waiting until it commits.
+const NEAR: TimeDelta = TimeDelta::hours(1);
+
+/// A transaction that stores a group behind others and has not moved the head yet.
 #[derive(Debug)]
 pub(crate) struct Ahead {
     connection: PgConnection,
     from: Standing,
     to: Standing,
+    full_segments: Vec<(u64, Bounds)>,
     recorded_at: DateTime<Utc>,
 }
 
@@ -43,35 +50,50 @@ pub(crate) enum Unfinished {
 }
 
 impl Ahead {
-    /// Stores the rows of drafts that are new behind where the head is going to stand. A transaction
-    /// has been begun; after an error it is undone.
-    pub(crate) async fn prepare(
-        mut connection: PgConnection,
+    /// For drafts that are new, behind where the head is going to stand; in a transaction begun at a
+    /// time of the database's clock.
+    pub(crate) fn new(
+        (connection, now): (PgConnection, DateTime<Utc>),
         drafts: &[Draft],
-        rows: &[&[u8]],
         from: Standing,
-    ) -> Result<Self, LogError> {
-        let now = head::clock(&mut connection).await?;
+    ) -> Self {
         let recorded_at = from
             .latest_recorded_at
             .map_or(now, |latest| latest.max(now));
         let occurred_at = drafts.iter().map(|draft| draft.occurred_at);
         let (to, full_segments) = from.behind(occurred_at, recorded_at);
-        segment::insert(&mut connection, &full_segments).await?;
-        let first_position = from.last_position + 1;
-        let rows = rows.iter().copied();
-        insert::copy(&mut connection, rows, first_position, recorded_at).await?;
-        Ok(Self {
+        Self {
             connection,
             from,
             to,
+            full_segments,
             recorded_at,
-        })
+        }
     }
 
     /// Where the head will stand.
     pub(crate) fn to(&self) -> Standing {
         self.to
+    }
+
+    /// Whether its rows can be stored beside those of the groups before it.
+    pub(crate) fn is_near(&self, drafts: &[Draft]) -> bool {
+        self.from.latest_occurred_at.is_some_and(|latest| {
+            let near = latest - NEAR..=latest + NEAR;
+            drafts.iter().all(|draft| near.contains(&draft.occurred_at))
+        })
+    }
+
+    /// Stores its rows.
+    pub(crate) async fn store(&mut self, rows: &[&[u8]]) -> Result<(), LogError> {
+        segment::insert(&mut self.connection, &self.full_segments).await?;
+        insert::copy(
+            &mut self.connection,
+            rows.iter().copied(),
+            self.from.last_position + 1,
+            self.recorded_at,
+        )
+        .await
     }
 
     /// Moves the head and commits.
@@ -126,7 +148,7 @@ impl Ahead {
         Ok(true)
     }
 
-    /// Undoes what was prepared; the connection, if it still works.
+    /// Undoes what was stored; the connection, if it still works.
     pub(crate) async fn undo(mut self) -> Option<PgConnection> {
         let undone = raw_sql("rollback").execute(&mut self.connection).await;
         undone.is_ok().then_some(self.connection)

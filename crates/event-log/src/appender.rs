@@ -1,102 +1,23 @@
 //! Group commit: while one transaction commits, what arrives meanwhile gathers for the next. There
 //! is no artificial delay, so a lone event waits for nobody, and under load a group grows. Where much
-//! waits, the rows of the next group are stored while the one before is being committed.
+//! waits, groups are stored while those before them are.
 
 use std::sync::Arc;
 
-use atlas_events::Draft;
-use futures::future::join;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    LogError, Receipt,
-    ahead::{Ahead, Unfinished},
-    append::Appended,
+    LogError,
     error::is_data_error,
+    group::{Group, Outcome},
+    pipeline::{Ended, Means, Pipeline, Progress},
     queue::{AppendRequests, Request},
-    rows::Rows,
-    tail::{Handover, Handovers, LocalCommit},
-    telemetry::LogMetrics,
     thread::StorageThread,
-    trace,
-    writer::{COPY_EVENTS_MIN, Writer},
+    writer::Writer,
 };
-
-/// Batches that are stored in one transaction.
-struct Group {
-    drafts: Vec<Draft>,
-    rows: Vec<Rows>,
-    replies: Vec<Reply>,
-    handover: Handover,
-    span: Span,
-    begun: Instant,
-}
-
-/// Who waits for the receipts of how many events.
-struct Reply {
-    events: usize,
-    to: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
-}
-
-impl Group {
-    fn of(requests: Vec<Request>, log_id: Uuid, handovers: &Handovers) -> Self {
-        let mut drafts = Vec::with_capacity(requests.iter().map(|r| r.drafts.len()).sum());
-        let mut rows = Vec::with_capacity(requests.len());
-        let mut replies = Vec::with_capacity(requests.len());
-        let mut causes = Vec::new();
-        for mut request in requests {
-            causes.extend(request.cause);
-            replies.push(Reply {
-                events: request.drafts.len(),
-                to: request.reply,
-            });
-            drafts.append(&mut request.drafts);
-            rows.push(request.rows);
-        }
-        Self {
-            handover: handovers.begin(),
-            span: trace::group(log_id, drafts.len(), &causes),
-            begun: Instant::now(),
-            drafts,
-            rows,
-            replies,
-        }
-    }
-
-    fn rows(&self) -> Vec<&[u8]> {
-        self.rows.iter().flat_map(Rows::iter).collect()
-    }
-
-    /// Each of its batches as a group.
-    fn split(mut self, handovers: &Handovers) -> impl Iterator<Item = Self> {
-        let replies = std::mem::take(&mut self.replies);
-        replies
-            .into_iter()
-            .zip(self.rows)
-            .map(move |(reply, rows)| {
-                let rest = self.drafts.split_off(reply.events);
-                Self {
-                    drafts: std::mem::replace(&mut self.drafts, rest),
-                    rows: vec![rows],
-                    replies: vec![reply],
-                    handover: handovers.begin(),
-                    span: self.span.clone(),
-                    begun: Instant::now(),
-                }
-            })
-    }
-}
-
-/// A group that was taken from the queue.
-enum Taken {
-    /// Its rows are stored, and wait for the group before it.
-    Prepared(Group, Ahead),
-    /// Nothing is done yet; it is stored once no other is under way.
-    Waiting(Group),
-}
 
 /// The one task of the process that appends what was published.
 pub(crate) struct Appender {
@@ -106,12 +27,6 @@ pub(crate) struct Appender {
     /// Where large groups are stored; here, if there can be no such thread.
     pub(crate) thread: Option<Arc<StorageThread>>,
     pub(crate) outcome: Outcome,
-}
-
-/// Tells of what was stored.
-pub(crate) struct Outcome {
-    pub(crate) handovers: Handovers,
-    pub(crate) metrics: Arc<LogMetrics>,
 }
 
 impl Appender {
@@ -146,7 +61,7 @@ impl Appender {
             }
             Ok(None) => Some(group),
             // It will be found out whose they are.
-            Err(error) if group.replies.len() > 1 && blames_events(&error) => Some(group),
+            Err(error) if group.batches() > 1 && blames_events(&error) => Some(group),
             Err(error) => {
                 self.outcome.failed(group, error);
                 None
@@ -169,22 +84,35 @@ impl Appender {
 
     /// Stores a group, and those behind it for as long as much waits.
     async fn store_many(&mut self, group: Group, stop: &CancellationToken) {
-        let mut next = Some(prepare(&mut self.writer, group).await);
-        while let Some(taken) = next {
-            next = match taken {
-                Taken::Prepared(group, ahead) => {
-                    let waiting = match stop.is_cancelled() {
-                        true => None,
-                        false => self.requests.waiting_group(COPY_EVENTS_MIN),
-                    };
-                    let following = waiting.map(|requests| self.take(requests));
-                    self.finish(group, ahead, following).await
-                }
-                Taken::Waiting(group) => {
-                    self.store_alone(group).await;
-                    None
-                }
+        let mut pipeline = Pipeline::new(self.means());
+        let mut next = Some(group);
+        loop {
+            if let Some(group) = next.take() {
+                self.store_behind(group, &mut pipeline).await;
+            }
+            let events_min = match stop.is_cancelled() {
+                true => None,
+                false => pipeline.further_events_min(),
             };
+            tokio::select! {
+                biased;
+                progress = pipeline.progress() => match progress {
+                    Some(Progress::Stored) => {}
+                    Some(Progress::Ended(ended)) => self.collect(ended, &mut pipeline).await,
+                    None => return,
+                },
+                requests = self.requests.next_group_of(events_min) => {
+                    next = requests.map(|requests| self.take(requests));
+                }
+            }
+        }
+    }
+
+    fn means(&self) -> Means {
+        Means {
+            channel: self.writer.channel.as_str().into(),
+            projection: self.writer.projection.clone(),
+            outcome: self.outcome.clone(),
         }
     }
 
@@ -192,72 +120,50 @@ impl Appender {
         Group::of(requests, self.log_id, &self.outcome.handovers)
     }
 
-    /// Commits what was prepared, and prepares the next group meanwhile.
-    async fn finish(
-        &mut self,
-        group: Group,
-        ahead: Ahead,
-        following: Option<Group>,
-    ) -> Option<Taken> {
-        let Self {
-            writer, outcome, ..
-        } = self;
-        let (channel, projection) = (writer.channel.clone(), writer.projection.clone());
-        let finishing = async {
-            let span = group.span.clone();
-            let finished = ahead
-                .finish(
-                    &group.drafts,
-                    &channel,
-                    projection.as_deref(),
-                    &outcome.metrics,
-                )
-                .instrument(span);
-            match finished.await {
-                Ok((appended, connection)) => {
-                    outcome.stored(group, appended);
-                    Ok(connection)
+    /// Stores a group behind those that are under way, if not along with them.
+    async fn store_behind(&mut self, group: Group, pipeline: &mut Pipeline) {
+        let prepared = self.writer.prepare(&group.drafts);
+        match prepared.instrument(group.span.clone()).await {
+            Some(ahead) => pipeline.begin(group, ahead).await,
+            None => {
+                while let Some(ended) = pipeline.ended().await {
+                    self.collect(ended, pipeline).await;
                 }
-                Err(unfinished) => Err((group, unfinished)),
-            }
-        };
-        let preparing = async {
-            match following {
-                Some(group) => Some(prepare(writer, group).await),
-                None => None,
-            }
-        };
-        let (finished, following) = join(finishing, preparing).await;
-        match finished {
-            Ok(connection) => {
-                self.writer.finished(connection);
-                following
-            }
-            Err((group, unfinished)) => {
-                // What was prepared behind it counted on it.
-                let following = match following {
-                    Some(Taken::Prepared(group, ahead)) => {
-                        self.writer.unfinished(ahead.undo().await);
-                        Some(Taken::Waiting(group))
-                    }
-                    other => other,
-                };
-                self.store_unfinished(group, unfinished).await;
-                following
+                self.store_alone(group).await;
             }
         }
     }
 
-    async fn store_unfinished(&mut self, group: Group, unfinished: Unfinished) {
-        match unfinished {
-            Unfinished::Undone(connection) => {
-                self.writer.unfinished(connection);
-                self.store_alone(group).await;
+    /// Takes back what a group was stored with. If it is not stored, none of those behind it is, for
+    /// they counted on it: they are stored one after the other.
+    async fn collect(&mut self, ended: Result<Ended, JoinError>, pipeline: &mut Pipeline) {
+        match ended {
+            Ok(Ended::Stored(connection)) => self.writer.finished(connection),
+            ended => self.store_anew(ended, pipeline).await,
+        }
+    }
+
+    async fn store_anew(&mut self, ended: Result<Ended, JoinError>, pipeline: &mut Pipeline) {
+        let mut groups = Vec::new();
+        let mut next = Some(ended);
+        while let Some(ended) = next {
+            match ended {
+                Ok(Ended::Stored(connection)) => self.writer.finished(connection),
+                Ok(Ended::Undone(group, connection)) => {
+                    self.writer.unfinished(connection);
+                    groups.push(*group);
+                }
+                Ok(Ended::Failed(group, error)) => {
+                    self.writer.unfinished(None);
+                    self.outcome.failed(*group, error);
+                }
+                // Nobody waits for it any more.
+                Err(_panicked) => self.writer.unfinished(None),
             }
-            Unfinished::Failed(error) => {
-                self.writer.unfinished(None);
-                self.outcome.failed(group, error);
-            }
+            next = pipeline.ended().await;
+        }
+        for group in groups {
+            self.store_alone(group).await;
         }
     }
 
@@ -268,7 +174,7 @@ impl Appender {
         match stored.instrument(group.span.clone()).await {
             Ok(appended) => self.outcome.stored(group, appended),
             // One bad batch must not fail the others that happened to be in its group.
-            Err(error) if group.replies.len() > 1 && blames_events(&error) => {
+            Err(error) if group.batches() > 1 && blames_events(&error) => {
                 self.outcome.nothing_stored(&group, &error);
                 let handovers = self.outcome.handovers.clone();
                 for batch in group.split(&handovers) {
@@ -280,57 +186,6 @@ impl Appender {
     }
 }
 
-async fn prepare(writer: &mut Writer, group: Group) -> Taken {
-    let rows = group.rows();
-    let prepared = writer.prepare(&group.drafts, &rows);
-    match prepared.instrument(group.span.clone()).await {
-        Some(ahead) => Taken::Prepared(group, ahead),
-        None => Taken::Waiting(group),
-    }
-}
-
-impl Outcome {
-    /// Counts a group, gives it to the ring, and answers.
-    fn stored(&self, group: Group, appended: Appended) {
-        trace::appended(&group.span, appended.positions());
-        self.metrics.append_seconds.record(group.begun.elapsed());
-        self.metrics.group_events.record(group.drafts.len() as f64);
-        self.metrics.committed(&appended.receipts);
-        group.handover.tell(LocalCommit {
-            drafts: group.drafts,
-            fresh: appended.fresh,
-            first_position: appended.first_position,
-            recorded_at: appended.recorded_at,
-        });
-        answer(group.replies, appended.receipts);
-    }
-
-    fn failed(&self, mut group: Group, error: LogError) {
-        self.nothing_stored(&group, &error);
-        let last = group.replies.pop();
-        for reply in group.replies {
-            let _ = reply.to.send(Err(copy_of(&error)));
-        }
-        if let Some(reply) = last {
-            let _ = reply.to.send(Err(error));
-        }
-    }
-
-    fn nothing_stored(&self, group: &Group, error: &LogError) {
-        trace_context::failed(&group.span, error);
-        self.metrics.not_stored(error);
-    }
-}
-
-/// Gives each batch of a group its own receipts.
-fn answer(replies: Vec<Reply>, receipts: Vec<Receipt>) {
-    let mut receipts = receipts.into_iter();
-    for reply in replies {
-        let own = receipts.by_ref().take(reply.events).collect();
-        let _ = reply.to.send(Ok(own));
-    }
-}
-
 /// Whether the fault lies with the events and not with the database.
 fn blames_events(error: &LogError) -> bool {
     match error {
@@ -338,21 +193,4 @@ fn blames_events(error: &LogError) -> bool {
         LogError::Database(error) => is_data_error(error),
         _ => false,
     }
-}
-
-/// The same answer for everybody in a group; the database's own words go to the log once.
-fn copy_of(error: &LogError) -> LogError {
-    match error {
-        LogError::OutcomeUnknown(source) => LogError::OutcomeUnknown(restated(source)),
-        LogError::Database(source) => LogError::Database(restated(source)),
-        LogError::TooOld { index, earliest } => LogError::TooOld {
-            index: *index,
-            earliest: *earliest,
-        },
-        other => LogError::Database(sqlx::Error::Protocol(other.to_string())),
-    }
-}
-
-fn restated(source: &sqlx::Error) -> sqlx::Error {
-    sqlx::Error::Protocol(source.to_string())
 }

@@ -198,14 +198,6 @@ pub(crate) async fn advance_from(
     Ok(moved == 1)
 }
 
-/// The clock of the database.
-pub(crate) async fn clock(connection: &mut PgConnection) -> Result<DateTime<Utc>, LogError> {
-    let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
-        .fetch_one(connection)
-        .await?;
-    Ok(now)
-}
-
 /// Records what retention removed.
 pub(crate) async fn trim(
     connection: &mut PgConnection,

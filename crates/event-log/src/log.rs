@@ -11,8 +11,9 @@ use tracing::{Instrument, warn};
 
 use crate::{
     Head, LogConfig, LogError, PendingAppend, Projection, Receipt, Renewed, Trimmed,
-    appender::{Appender, Outcome},
+    appender::Appender,
     compression, database,
+    group::Outcome,
     head::{self, TWIN_MARGIN},
     in_transaction::{self, CallersHead},
     last_head::LastHead,

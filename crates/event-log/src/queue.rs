@@ -10,7 +10,7 @@ use std::{
 };
 
 use atlas_events::Draft;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use trace_context::TraceContext;
 
 use crate::{LogConfig, LogError, Receipt, rows::Rows, telemetry::LogMetrics};
@@ -35,12 +35,15 @@ struct Waiting {
     bytes: AtomicUsize,
     events_max: usize,
     bytes_max: usize,
+    /// Told once so many events wait.
+    wanted: AtomicUsize,
+    gathered: Notify,
 }
 
 impl Waiting {
     /// Takes room for a batch. A batch larger than all the room there is may wait alone.
     fn enter(&self, events: usize, bytes: usize) -> bool {
-        let events_before = self.events.fetch_add(events, Ordering::AcqRel);
+        let events_before = self.events.fetch_add(events, Ordering::SeqCst);
         let bytes_before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
         let fits =
             events_before + events <= self.events_max && bytes_before + bytes <= self.bytes_max;
@@ -54,6 +57,22 @@ impl Waiting {
     fn leave(&self, events: usize, bytes: usize) {
         self.events.fetch_sub(events, Ordering::AcqRel);
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Tells whoever waits for it that enough has gathered, if it has.
+    fn tell_gathered(&self) {
+        if self.events.load(Ordering::SeqCst) >= self.wanted.load(Ordering::SeqCst) {
+            self.gathered.notify_one();
+        }
+    }
+
+    /// Waits until so many events wait; may be dropped and called again.
+    async fn gather(&self, events_min: usize) {
+        self.wanted.store(events_min, Ordering::SeqCst);
+        while self.events.load(Ordering::SeqCst) < events_min {
+            self.gathered.notified().await;
+        }
+        self.wanted.store(usize::MAX, Ordering::SeqCst);
     }
 }
 
@@ -75,6 +94,8 @@ impl AppendQueue {
             bytes: AtomicUsize::new(0),
             events_max: config.queue_events_max,
             bytes_max: config.queue_bytes_max,
+            wanted: AtomicUsize::new(usize::MAX),
+            gathered: Notify::new(),
         });
         let queue = Self {
             requests,
@@ -104,6 +125,7 @@ impl AppendQueue {
             self.waiting.leave(events, bytes);
             let _ = refused.0.reply.send(Err(LogError::Closed));
         }
+        self.waiting.tell_gathered();
         pending
     }
 
@@ -152,13 +174,13 @@ impl AppendRequests {
         Some(self.group_of(first))
     }
 
-    /// The same, if at least so many events wait.
-    pub(crate) fn waiting_group(&mut self, events_min: usize) -> Option<Vec<Request>> {
-        if self.waiting.events.load(Ordering::Acquire) < events_min {
-            return None;
-        }
-        let first = self.receiver.try_recv().ok()?;
-        Some(self.group_of(first))
+    /// The same, once at least so many events wait; never if `None`.
+    pub(crate) async fn next_group_of(
+        &mut self,
+        events_min: Option<usize>,
+    ) -> Option<Vec<Request>> {
+        self.waiting.gather(events_min.unwrap_or(usize::MAX)).await;
+        self.next_group().await
     }
 
     /// From now on nothing more is taken; what waits still is.

@@ -3,7 +3,8 @@
 use std::{mem, sync::Arc, time::Duration};
 
 use atlas_events::Draft;
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, raw_sql};
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, warn};
 
@@ -25,6 +26,8 @@ pub(crate) const COPY_EVENTS_MIN: usize = 32;
 /// the first statement on it could not tell what became of that; who only begins can.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
+/// What others may wait for waits for locks no longer than so; see [`crate::ahead`].
+const BEGIN_AHEAD: &str = "begin; set local lock_timeout = '1s'; select clock_timestamp()";
 /// How often a group is stored that the database undid to end a deadlock: with rows that another
 /// process has [ahead](crate::ahead), of the same events.
 const ATTEMPTS_MAX: usize = 3;
@@ -38,7 +41,7 @@ pub(crate) struct Writer {
     /// Connections of its own, so that appending never waits for a reader to return one. This one is
     /// for few events.
     direct: Option<PgConnection>,
-    /// Idle ones for transactions; two are in use while a group is prepared and another finished.
+    /// Idle ones for transactions; several are in use while groups are stored ahead.
     idle: Vec<PgConnection>,
     /// Cleared once it turns out that COPY would have to wait.
     may_copy: bool,
@@ -124,29 +127,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Stores the rows of drafts ahead of the groups that are being committed; `None` if that cannot
-    /// be, so that they are to be appended once those are.
-    pub(crate) async fn prepare(&mut self, drafts: &[Draft], rows: &[&[u8]]) -> Option<Ahead> {
+    /// Begins to store drafts behind the groups that are being stored; `None` if that cannot be, so
+    /// that they are to be appended once those are.
+    pub(crate) async fn prepare(&mut self, drafts: &[Draft]) -> Option<Ahead> {
         if drafts.len() < COPY_EVENTS_MIN {
             return None;
         }
         let from = self.admit(drafts).await?;
-        let prepared = async {
-            let connection = self.begin().await?;
-            if !self.may_copy {
-                self.idle.push(connection);
-                return Ok(None);
-            }
-            Ahead::prepare(connection, drafts, rows, from)
-                .await
-                .map(Some)
-        };
-        match prepared.await {
-            Ok(Some(ahead)) => {
+        match self.begin_ahead().await {
+            Ok(begun) if self.may_copy => {
+                let ahead = Ahead::new(begun, drafts, from);
                 self.head.moved_to(ahead.to());
                 Some(ahead)
             }
-            Ok(None) => {
+            Ok(_) => {
                 self.head = LastHead::Unknown;
                 None
             }
@@ -252,6 +246,16 @@ impl Writer {
         begin(self.connect().await?).await
     }
 
+    /// The same with the time of the database's clock, and less patience.
+    async fn begin_ahead(&mut self) -> Result<(PgConnection, DateTime<Utc>), LogError> {
+        while let Some(idle) = self.idle.pop() {
+            if let Ok(begun) = begin_ahead(idle).await {
+                return Ok(begun);
+            }
+        }
+        begin_ahead(self.connect().await?).await
+    }
+
     /// One on which COPY does not wait, if such a one can be made.
     async fn connect(&mut self) -> Result<PgConnection, LogError> {
         match Doorway::new(&self.options) {
@@ -277,6 +281,14 @@ async fn begun(idle: Option<PgConnection>) -> Option<PgConnection> {
 async fn begin(mut connection: PgConnection) -> Result<PgConnection, LogError> {
     raw_sql("begin").execute(&mut connection).await?;
     Ok(connection)
+}
+
+async fn begin_ahead(
+    mut connection: PgConnection,
+) -> Result<(PgConnection, DateTime<Utc>), LogError> {
+    let begun = raw_sql(BEGIN_AHEAD).fetch_one(&mut connection).await?;
+    let now = begun.try_get(0)?;
+    Ok((connection, now))
 }
 
 /// The database undid the transaction, as one of several that waited for each other (SQLSTATE 40P01).

@@ -22,5 +22,6 @@ mod promise_9_honest_errors;
 mod range_reads;
 mod read_ahead;
 mod segment_boundaries;
+mod side_by_side;
 mod small_appends;
 mod wake_ups;
