@@ -144,12 +144,12 @@ pub(crate) enum Workload {
     Idle,
     /// Publishing again what is stored
     Republish,
-    /// A reader that stops reading under full load
-    Stalled,
     /// The threshold engine: a backlog, publish to crossing, a cold start
     Engine,
     /// What the disk needs to keep a few bytes for good
     Fsync,
+    /// A reader that stops reading under full load; the last, for it leaves gigabytes to be written
+    Stalled,
 }
 
 /// How much each workload does.
@@ -187,7 +187,7 @@ impl Sizes {
         Self {
             runs: 1,
             warm_up_seconds: 1,
-            publish_seconds: 3,
+            publish_seconds: 5,
             latency_seconds: 15,
             fan_out_subscribers: 100,
             fan_out_seconds: 8,

@@ -116,8 +116,8 @@ async fn run_all(bench: &mut Bench<'_>, workloads: &[Workload]) -> Result<()> {
             Workload::PageCost => page_cost::run(bench).await,
             Workload::Idle => idle::run(bench).await,
             Workload::Republish => republish::run(bench).await,
-            Workload::Stalled => stalled::run(bench).await,
             Workload::Fsync => fsync::run(bench),
+            Workload::Stalled => stalled::run(bench).await,
             Workload::Engine if bench.systems(0, &[System::Atlas]).is_empty() => Ok(()),
             Workload::Engine => engine::run(bench).await,
         };

@@ -10,7 +10,7 @@ use super::Bench;
 use crate::{
     clock::now_us,
     connection::connect,
-    load,
+    database, load,
     report::{Target, median},
     serve::open_log,
     stage::Stage,
@@ -33,6 +33,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let many_chunks = bench.sizes.page_cost_chunks;
     let few = Log::fill(bench.database_url, events, FEW_CHUNKS).await?;
     let many = Log::fill(bench.database_url, events, many_chunks).await?;
+    // What was just written is not to be written while pages are read.
+    database::checkpoint(bench.database_url).await?;
     for run in 0..bench.sizes.runs {
         bench.quiet.wait().await;
         let mut random = StdRng::seed_from_u64(u64::from(run));
