@@ -46,6 +46,8 @@ const BATCH: usize = 1_000;
 /// How long the engine may take to process a backlog before the measurement is given up.
 const PATIENCE: Duration = Duration::from_secs(300);
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
+const LAG_SECONDS: &str = "thresholdengine_checkpoint_lag_seconds";
+const LAG_EVENTS: &str = "thresholdengine_checkpoint_lag_events";
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     for _ in 0..bench.sizes.runs {
@@ -184,6 +186,7 @@ impl Measurement {
         }
         let receiving = receive(reader, told_before + told.len() as u64);
         let publisher = connect(&self.stage.server.address).await?;
+        self.until_lag_is_gone(program).await?;
         let publishing = tokio::spawn(publish(publisher, observations.clone()));
         let lag = self.watch_lag(program, &publishing).await?;
         let due = publishing.await??;
@@ -218,18 +221,27 @@ impl Measurement {
         self.check_told(program).await
     }
 
+    /// Waits until the engine's metrics, which are renewed once a second, no longer tell of the
+    /// backlog.
+    async fn until_lag_is_gone(&self, program: &Program) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if program.metric(LAG_EVENTS).await? == Some(0.0) {
+                return Ok(());
+            }
+            sleep(SAMPLE_INTERVAL).await;
+        }
+        bail!("the engine tells of a lag after {PATIENCE:?}")
+    }
+
     /// The worst lag that the engine's metrics tell until all is published.
     async fn watch_lag<T>(&self, program: &Program, publishing: &JoinHandle<T>) -> Result<Lag> {
         let mut worst = Lag::default();
         let mut samples = 0;
         while !publishing.is_finished() {
             sleep(SAMPLE_INTERVAL).await;
-            let seconds = program
-                .metric("thresholdengine_checkpoint_lag_seconds")
-                .await?;
-            let events = program
-                .metric("thresholdengine_checkpoint_lag_events")
-                .await?;
+            let seconds = program.metric(LAG_SECONDS).await?;
+            let events = program.metric(LAG_EVENTS).await?;
             worst.seconds = worst.seconds.max(seconds.context("no lag is told")?);
             worst.events = worst.events.max(events.context("no lag is told")?);
             samples += 1;

@@ -157,11 +157,14 @@ async fn what_a_callers_transaction_stored_is_not_read_again() {
 async fn a_commit_that_its_caller_says_nothing_of_is_found() {
     let test = TestLog::create().await;
     let log = open_polling(&test, NEVER).await;
-    until_listening(&test, 1).await;
-    let mut follower = live(&log).await;
+    let elsewhere = open_polling(&test, NEVER).await;
+    until_listening(&test, 2).await;
+    let (mut follower, mut first) = (live(&log).await, live(&elsewhere).await);
     let mut connection = test.connection().await;
     for position in 1..=10 {
         let appended = commit_one(&log, &mut connection, position).await;
+        // By now it has been announced here too, and left to be told.
+        next_events(&mut first).await.unwrap();
         drop(appended);
         let received = next_events(&mut follower).await.unwrap();
         assert_eq!(received[0].position, position);
