@@ -105,6 +105,30 @@ impl TestLog {
         })
         .await;
     }
+
+    /// Waits until so many sessions have come to a state in a statement that begins so.
+    pub(crate) async fn until_in(&self, sessions: i64, state: &str, statement: &str) {
+        let mut connection = self.connection().await;
+        eventually(DEADLINE, async || {
+            let found: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and state = $1 and starts_with(query, $2)",
+            )
+            .bind(state)
+            .bind(statement)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+            found == sessions
+        })
+        .await;
+    }
+
+    /// Waits until the rows of so many groups are stored in transactions that have not gone on.
+    pub(crate) async fn until_prepared(&self, groups: i64) {
+        self.until_in(groups, "idle in transaction", "copy events")
+            .await;
+    }
 }
 
 pub(crate) async fn pool(url: &str, schema: &str) -> PgPool {

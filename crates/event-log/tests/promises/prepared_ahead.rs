@@ -82,25 +82,8 @@ async fn two_groups(
     // Both are queued before the appender sees either.
     let (first, second) = groups.split_at(GROUP as usize);
     let pending = [first, second].map(|group| log.enqueue(group.to_vec()));
-    until_prepared(test).await;
+    test.until_prepared(1).await;
     (log, pending)
-}
-
-/// Waits until rows are stored in a transaction that has not gone on.
-async fn until_prepared(test: &TestLog) {
-    let mut connection = test.connection().await;
-    eventually(DEADLINE, async || {
-        let prepared: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity
-             where datname = current_database() and state = 'idle in transaction'
-                 and query like 'copy events%'",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-        prepared == 1
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use atlas_events::Draft;
 use chrono::TimeDelta;
 use event_log::{EventLog, LogError, PendingAppend};
-use test_support::{drafts, eventually};
+use test_support::drafts;
 use tokio::time::timeout;
 
 use crate::{
@@ -80,33 +80,11 @@ async fn release(test: &TestLog) {
     execute(&mut test.connection().await, "delete from held").await;
 }
 
-/// Waits until so many sessions have come to a state in a statement that begins so.
-async fn until_in(test: &TestLog, sessions: i64, state: &str, statement: &str) {
-    let mut connection = test.connection().await;
-    eventually(DEADLINE, async || {
-        let found: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity
-             where datname = current_database() and state = $1 and starts_with(query, $2)",
-        )
-        .bind(state)
-        .bind(statement)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-        found == sessions
-    })
-    .await;
-}
-
-async fn until_stored(test: &TestLog, groups: i64) {
-    until_in(test, groups, "idle in transaction", "copy events").await;
-}
-
 /// Queues a group of which the database is busy storing the rows from then on.
 async fn enqueue_held(test: &TestLog, log: &EventLog, group: &[Draft]) -> PendingAppend {
     on_storing(test, &group[group.len() / 2], HOLD).await;
     let pending = log.enqueue(group.to_vec());
-    until_in(test, 1, "active", "copy events").await;
+    test.until_in(1, "active", "copy events").await;
     pending
 }
 
@@ -125,9 +103,9 @@ async fn what_is_stored_first_is_committed_in_its_turn() {
     let groups = [FIRST, SECOND, THIRD].map(drafts);
     let first = enqueue_held(&test, &log, &groups[0]).await;
     let second = log.enqueue(groups[1].clone());
-    until_stored(&test, 1).await;
+    test.until_prepared(1).await;
     let third = log.enqueue(groups[2].clone());
-    until_stored(&test, 2).await;
+    test.until_prepared(2).await;
     assert_eq!(test.stored().await.len() as u64, BEFORE);
     release(&test).await;
 
@@ -164,7 +142,7 @@ async fn groups_that_wait_for_each_other_are_stored_one_by_one() {
     on_storing(&test, &groups[0][50], LOCK_AFTER_OTHERS).await;
     on_storing(&test, &groups[1][50], LOCK).await;
     let first = log.enqueue(groups[0].clone());
-    until_in(&test, 1, "active", "copy events").await;
+    test.until_in(1, "active", "copy events").await;
     let second = log.enqueue(groups[1].clone());
 
     assert_eq!(positions(first).await, 4..104);
@@ -190,7 +168,8 @@ async fn events_of_another_time_wait_until_the_others_are_stored() {
     let second = log.enqueue(past);
     // It is not just passing by.
     for _ in 0..30 {
-        until_in(&test, 1, "idle in transaction", "begin; set local").await;
+        test.until_in(1, "idle in transaction", "begin; set local")
+            .await;
     }
     release(&test).await;
     assert_eq!(positions(first).await, 4..104);
