@@ -1,5 +1,5 @@
-//! One transaction: the checkpoint moves, the events are recorded as processed, the handler writes
-//! its effects, all of it commits.
+//! One transaction: it takes its turn, the checkpoint moves, the events are recorded as processed, the
+//! handler writes its effects, all of it commits.
 
 use std::{borrow::Cow, collections::HashSet, fmt, panic::AssertUnwindSafe};
 
@@ -14,6 +14,7 @@ use crate::{
     claim::{self, Claimed},
     parking,
     session::Session,
+    turn::{self, Turn},
 };
 
 /// Plans may be kept here, unlike elsewhere on a connection that knows a log: what a batch needs are
@@ -25,11 +26,12 @@ const BEGIN: &str = "begin; set local plan_cache_mode = auto";
 /// looked at.
 const COMMIT: &str = "select; commit";
 
-/// A handler, and whether its memory can be trusted.
+/// A handler, and which effects its memory knows.
 pub(crate) struct Guarded<H> {
     pub(crate) handler: H,
-    /// Effects that it knows of may have been undone, or there may be others.
-    pub(crate) is_stale: bool,
+    /// All up to this turn and no others; `None`: some of which it is not known whether they are
+    /// committed.
+    memory_of: Option<Turn>,
 }
 
 /// Why a transaction did not commit, for all that is known.
@@ -71,6 +73,7 @@ impl From<sqlx::Error> for Failure {
 /// What a committed transaction did.
 #[derive(Debug)]
 pub(crate) struct Committed {
+    pub(crate) turn: Turn,
     pub(crate) checkpoint: Checkpoint,
     /// Events that had been processed before.
     pub(crate) skipped: usize,
@@ -104,8 +107,7 @@ pub(crate) async fn attempt<H: Handler>(
                 .instrument(trace_context::commit())
                 .await?;
             session.put_back(connection);
-            // Where it did not take part, it knows no better than before.
-            guarded.is_stale &= !committed.handled;
+            guarded.end(committed.turn, committed.handled);
             Ok(committed)
         }
         Err(failure) => {
@@ -143,11 +145,15 @@ async fn within<H: Handler>(
     place: Place<'_>,
     batch: &Batch,
 ) -> Result<Committed, Failure> {
-    let Claimed { checkpoint, known } = claim(connection, place, batch).await?;
+    let Claimed {
+        turn,
+        checkpoint,
+        known,
+    } = claim(connection, place, batch).await?;
     let fresh = without(&batch.events, &known);
     let handled = !fresh.is_empty();
     if handled {
-        guarded.handle(connection, &fresh).await?;
+        guarded.handle(connection, turn, &fresh).await?;
     }
     for parking in &batch.parking {
         if !known.contains(&parking.event.position()) {
@@ -155,6 +161,7 @@ async fn within<H: Handler>(
         }
     }
     Ok(Committed {
+        turn,
         checkpoint,
         skipped: known.len(),
         handled,
@@ -189,17 +196,36 @@ fn without<'a>(events: &'a [SourcedEvent], known: &HashSet<u64>) -> Cow<'a, [Sou
 }
 
 impl<H: Handler> Guarded<H> {
-    /// Has the handler process events, after making its memory agree with the database if need be.
+    pub(crate) fn new(handler: H) -> Self {
+        let memory_of = None;
+        Self { handler, memory_of }
+    }
+
+    /// Has the handler build its memory before there is anything to handle.
+    pub(crate) async fn prepare(
+        &mut self,
+        connection: &mut PgConnection,
+        service: &str,
+    ) -> Result<(), Failure> {
+        // Read first: what others commit from here on is of a later turn, known to it or not.
+        let last = turn::last(&mut *connection, service).await?;
+        self.reset(connection).await?;
+        self.memory_of = Some(last);
+        Ok(())
+    }
+
+    /// Has the handler process events in a turn, after making its memory agree with the database if
+    /// need be.
     pub(crate) async fn handle(
         &mut self,
         connection: &mut PgConnection,
+        turn: Turn,
         events: &[SourcedEvent],
     ) -> Result<(), Failure> {
-        if self.is_stale {
+        // Until the commit is known, its memory is ahead of the database.
+        if self.memory_of.take() != Some(turn.before()) {
             self.reset(connection).await?;
         }
-        // Until the commit is known, its memory is ahead of the database.
-        self.is_stale = true;
         let handled = AssertUnwindSafe(self.handler.handle(connection, events));
         let error = match handled.catch_unwind().await {
             Ok(Ok(())) => return Ok(()),
@@ -229,8 +255,16 @@ impl<H: Handler> Guarded<H> {
         })
     }
 
+    /// A turn is committed, in which the handler took part or not.
+    pub(crate) fn end(&mut self, turn: Turn, handled: bool) {
+        // Where it did not, there is nothing that it does not know and did not lack before.
+        if handled || self.memory_of == Some(turn.before()) {
+            self.memory_of = Some(turn);
+        }
+    }
+
     /// Makes the handler's memory agree with the database.
-    pub(crate) async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
+    async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
         let reset = AssertUnwindSafe(self.handler.reset(connection));
         match reset.catch_unwind().await {
             Ok(done) => done.map_err(Failure::Transient),

@@ -1,5 +1,5 @@
-//! The one statement with which a transaction takes a batch: it moves the checkpoint and records the
-//! events as processed.
+//! The one statement with which a transaction takes a batch: it takes a turn, moves the checkpoint and
+//! records the events as processed.
 
 use std::collections::HashSet;
 
@@ -10,22 +10,24 @@ use crate::{
     attempt::Place,
     checkpoint::{Advance, Checkpoint, Row},
     database::{position, stored},
+    turn::Turn,
 };
 
 /// What a transaction took.
 #[derive(Debug)]
 pub(crate) struct Claimed {
+    pub(crate) turn: Turn,
     /// Where the checkpoint is once it commits.
     pub(crate) checkpoint: Checkpoint,
     /// Positions of the events that were processed before.
     pub(crate) known: HashSet<u64>,
 }
 
-/// Moves the checkpoint and records events as processed, for this transaction; `None` if the
-/// checkpoint is not where it was left, and then nothing is changed.
+/// Takes a turn, moves the checkpoint and records events as processed, for this transaction; `None`
+/// if the checkpoint is not where it was left, and then the transaction is to be undone.
 ///
-/// One statement, as each costs a round trip. It waits for another transaction that holds the
-/// checkpoint, and sees where that has left it; from here on others wait for this one.
+/// One statement, as each costs a round trip. It waits for another transaction that has its turn, and
+/// sees where that has left the checkpoint; from here on others wait for this one.
 pub(crate) async fn claim(
     connection: &mut PgConnection,
     place: Place<'_>,
@@ -40,11 +42,15 @@ pub(crate) async fn claim(
     }
     let left = place.checkpoint;
     let row = sqlx::query!(
-        r#"with moved as (
+        r#"with taken as (
+               insert into handler_turn (service, turn) values ($1, 1)
+               on conflict (service) do update set turn = handler_turn.turn + 1
+               returning turn
+           ), moved as (
                update checkpoint
                set log_id = $6, position = $7, last_processed = coalesce($8, last_processed),
                    updated_at = now()
-               where service = $1 and source = $2
+               where exists (select from taken) and service = $1 and source = $2
                    and log_id is not distinct from $3 and position is not distinct from $4
                    and (position is not null or last_processed is not distinct from $5)
                returning source, log_id, position, last_processed, updated_at
@@ -57,12 +63,12 @@ pub(crate) async fn claim(
                on conflict do nothing
                returning position
            )
-           select source, log_id, position, last_processed, updated_at,
+           select turn, source, log_id, position, last_processed, updated_at,
                   case when (select count(*) from fresh) = cardinality($10) then '{}'::bigint[]
                        else array(select position from unnest($10) as position
                                   where position not in (select position from fresh))
                   end as "known!"
-           from moved"#,
+           from moved, taken"#,
         place.service,
         place.source,
         left.and_then(|left| left.log_id),
@@ -78,6 +84,7 @@ pub(crate) async fn claim(
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| Claimed {
+        turn: Turn(row.turn),
         known: row.known.into_iter().map(position).collect(),
         checkpoint: Checkpoint::from(Row {
             source: row.source,

@@ -125,8 +125,10 @@ pub trait Handler: Send {
     ) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
     /// Makes what the handler keeps in memory agree with the database, read through `connection`.
-    /// Called before the first batch, and before the next one after any in which effects were
-    /// undone, or may have been written by another instance of the service.
+    /// Called before the first batch, and before the next one after effects were undone or another
+    /// instance of the service has written any. From this call on, nobody else writes effects until
+    /// the batch behind it is committed, but for the call at the start, which is repeated if somebody
+    /// did.
     ///
     /// # Errors
     /// Any error: it is called again later.

@@ -4,13 +4,14 @@
 //! [`Handler`] together with an open transaction. The handler's effects, the ids of the events and
 //! the checkpoint commit in that one transaction of the service's own database, so that each event
 //! has its effects once: through crashes, lost connections, commits of unknown outcome, replays, and
-//! several instances of the service at once. What cannot be processed is parked, and the stream goes
-//! on.
+//! several instances of the service at once, which take turns. What cannot be processed is parked, and
+//! the stream goes on.
 //!
-//! Where to change what: one transaction in `attempt`, its first statement in `claim`, what happens
-//! when it fails in `process`, the loop around it in `worker`; connections, resumption and the proof that nothing is missing in
-//! `reader` and `cursor`; what differs between the two forms of a source in `source`; what operators
-//! can do in `admin` and, over gRPC, in `service`.
+//! Where to change what: one transaction in `attempt`, its first statement in `claim`, how instances
+//! learn of each other in `turn`, what happens when a transaction fails in `process`, the loop around
+//! it in `worker`; connections, resumption and the proof that nothing is missing in `reader` and
+//! `cursor`; what differs between the two forms of a source in `source`; what operators can do in
+//! `admin` and, over gRPC, in `service`.
 
 mod admin;
 mod attempt;
@@ -37,6 +38,7 @@ mod session;
 mod source;
 mod telemetry;
 mod trace;
+mod turn;
 mod worker;
 
 pub use admin::{AdminError, ConsumerAdmin, Reset, Retried};

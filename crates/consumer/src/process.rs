@@ -6,7 +6,7 @@ use tracing::{Instrument, error, info, warn};
 
 use crate::{
     Handler, SourcedEvent,
-    attempt::{self, Committed, Failure, Place},
+    attempt::{self, Failure, Place},
     batch::Batch,
     checkpoint::{self, Checkpoint},
     trace,
@@ -36,7 +36,10 @@ impl<H: Handler> Worker<H> {
             let failure = match attempted {
                 Ok(committed) => {
                     self.note_taken(index, &batch, began);
-                    self.note_committed(index, &batch, committed);
+                    self.note_committed(index, &batch, committed.checkpoint, committed.skipped);
+                    if committed.handled {
+                        self.guarded.handler.committed();
+                    }
                     continue;
                 }
                 Err(failure) => failure,
@@ -109,15 +112,9 @@ impl<H: Handler> Worker<H> {
                 && checkpoint.position == Some(batch.advance.to)
         };
         if let Some(checkpoint) = found.clone().filter(has_advanced) {
-            // Another instance may have made the same move.
-            self.guarded.is_stale = true;
-            // So the handler is not told: it would take for its own what may be that one's.
-            let committed = Committed {
-                checkpoint,
-                skipped: 0,
-                handled: false,
-            };
-            self.note_committed(index, &batch, committed);
+            // Another instance may have made the same move. So the handler is not told: it would take
+            // for its own what may be that one's.
+            self.note_committed(index, &batch, checkpoint, 0);
             return Ok(ControlFlow::Continue(VecDeque::new()));
         }
         if checkpoint::agree(found.as_ref(), self.sources[index].checkpoint.as_ref()) {
@@ -136,11 +133,17 @@ impl<H: Handler> Worker<H> {
         state.took(events, began.elapsed(), first, now);
     }
 
-    fn note_committed(&mut self, index: usize, batch: &Batch, committed: Committed) {
+    fn note_committed(
+        &mut self,
+        index: usize,
+        batch: &Batch,
+        checkpoint: Checkpoint,
+        skipped: usize,
+    ) {
         let source = &mut self.sources[index];
-        let events = batch.events.len() + batch.parking.len() - committed.skipped;
+        let events = batch.events.len() + batch.parking.len() - skipped;
         source.state.processed.increment(events as u64);
-        source.state.skipped.increment(committed.skipped as u64);
+        source.state.skipped.increment(skipped as u64);
         source.state.parked.increment(batch.parking.len() as u64);
         let last = batch
             .events
@@ -148,10 +151,7 @@ impl<H: Handler> Worker<H> {
             .or(batch.parking.last().map(|p| &p.event));
         let recorded_at = last.and_then(SourcedEvent::recorded_at);
         source.state.processed_up_to(batch.advance.to, recorded_at);
-        source.checkpoint = Some(committed.checkpoint);
-        if committed.handled {
-            self.guarded.handler.committed();
-        }
+        source.checkpoint = Some(checkpoint);
     }
 }
 

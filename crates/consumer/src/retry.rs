@@ -5,7 +5,7 @@ use tracing::{info, warn};
 use crate::{
     Handler, SourcedEvent,
     attempt::Failure,
-    parking,
+    parking, turn,
     worker::{Halt, Worker},
 };
 
@@ -56,6 +56,8 @@ impl<H: Handler> Worker<H> {
 
     async fn try_retry(&mut self, id: u64) -> Result<(), Failure> {
         let mut transaction = self.pool.begin().await?;
+        // Before the event is locked, as a batch has its turn before it parks.
+        let turn = turn::take(&mut transaction, &self.config.service).await?;
         let Some(parked) = parking::lock_retrying(&mut transaction, id).await? else {
             return Ok(());
         };
@@ -63,14 +65,14 @@ impl<H: Handler> Worker<H> {
             source: parked.source.into(),
             event: parked.event,
         };
-        let handled = self.guarded.handle(&mut transaction, &[event]).await;
+        let handled = self.guarded.handle(&mut transaction, turn, &[event]).await;
         if let Err(failure) = handled {
             let _ = transaction.rollback().await;
             return Err(failure);
         }
         parking::resolve(&mut transaction, id).await?;
         transaction.commit().await.map_err(Failure::Unknown)?;
-        self.guarded.is_stale = false;
+        self.guarded.end(turn, true);
         self.guarded.handler.committed();
         info!(id, "a parked event was processed");
         Ok(())

@@ -95,14 +95,13 @@ impl<H: Handler> Worker<H> {
         shutdown: CancellationToken,
         wake: Arc<Notify>,
     ) -> Self {
-        let is_stale = true;
         Self {
             pace: Pace::one_in(trace::INTERVAL),
             parked: gauge!(format!("{}_parked_events", config.metrics_prefix)),
             session: Session::new(pool.clone()),
             pool,
             config,
-            guarded: Guarded { handler, is_stale },
+            guarded: Guarded::new(handler),
             sources: Vec::new(),
             shutdown,
             wake,
@@ -133,7 +132,7 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Goes back in time if that is configured, and has the handler build its memory.
+    /// Has the handler build its memory.
     async fn prepare(&mut self) -> Result<(), Halt> {
         let mut failures = 0;
         while let Err(reason) = self.try_to_prepare().await {
@@ -146,9 +145,9 @@ impl<H: Handler> Worker<H> {
 
     async fn try_to_prepare(&mut self) -> Result<(), Failure> {
         let mut transaction = self.pool.begin().await?;
-        self.guarded.reset(&mut transaction).await?;
+        let service = &self.config.service;
+        self.guarded.prepare(&mut transaction, service).await?;
         transaction.commit().await?;
-        self.guarded.is_stale = false;
         Ok(())
     }
 
@@ -266,8 +265,6 @@ impl<H: Handler> Worker<H> {
 
     /// Starts a source anew from where its checkpoint is.
     pub(crate) async fn restart(&mut self, index: usize) -> Result<(), Halt> {
-        // Who moved the checkpoint may have written effects as well.
-        self.guarded.is_stale = true;
         let checkpoint = self.load_checkpoint(index).await?;
         let settings = self.reader_settings();
         let running = &self.sources[index];

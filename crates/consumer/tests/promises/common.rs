@@ -186,6 +186,22 @@ impl Bench {
         .await;
     }
 
+    /// Waits until so many sessions wait for locks of others.
+    pub(crate) async fn until_waiting(&self, sessions: i64) {
+        let mut sql = self.sql().await;
+        eventually(DEADLINE, async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'",
+            )
+            .fetch_one(&mut sql)
+            .await
+            .unwrap();
+            waiting == sessions
+        })
+        .await;
+    }
+
     /// Waits until the checkpoint is at a position.
     pub(crate) async fn until_position(&self, position: u64) {
         eventually(DEADLINE, async || {

@@ -11,6 +11,9 @@ use std::{
 
 use consumer::{BoxError, Handler, HandlerError, SourcedEvent};
 use sqlx::PgConnection;
+use tokio::{sync::Notify, time::timeout};
+
+use crate::common::DEADLINE;
 
 /// How the processing of an event fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,41 @@ pub(crate) struct Faults {
     pub(crate) told: AtomicU64,
     /// A handler's memory was found to differ from the database.
     pub(crate) disagreed: AtomicBool,
+    /// Where the next reset stops once it has read the database.
+    pub(crate) reset_gate: Mutex<Option<Arc<Gate>>>,
+    /// Where the next batch stops once its effects are written.
+    pub(crate) batch_gate: Mutex<Option<Arc<Gate>>>,
+}
+
+/// Where a handler waits until the test lets it pass.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    reached: Notify,
+    opened: Notify,
+}
+
+impl Gate {
+    /// Puts a gate in the way.
+    pub(crate) fn put(place: &Mutex<Option<Arc<Self>>>) -> Arc<Self> {
+        Arc::clone(place.lock().unwrap().insert(Arc::default()))
+    }
+
+    pub(crate) async fn until_reached(&self) {
+        let reached = timeout(DEADLINE, self.reached.notified());
+        reached.await.expect("a handler comes here in time");
+    }
+
+    pub(crate) fn open(&self) {
+        self.opened.notify_one();
+    }
+
+    async fn pass(place: &Mutex<Option<Arc<Self>>>) {
+        let gate = place.lock().unwrap().take();
+        if let Some(gate) = gate {
+            gate.reached.notify_one();
+            gate.opened.notified().await;
+        }
+    }
 }
 
 impl Faults {
@@ -165,6 +203,7 @@ impl Handler for Recorder {
             inserted?;
         }
         self.handled = events.len() as u64;
+        Gate::pass(&self.faults.batch_gate).await;
         Ok(())
     }
 
@@ -175,6 +214,7 @@ impl Handler for Recorder {
     async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), BoxError> {
         self.faults.resets.fetch_add(1, Ordering::Relaxed);
         self.count = count(connection).await?;
+        Gate::pass(&self.faults.reset_gate).await;
         Ok(())
     }
 }

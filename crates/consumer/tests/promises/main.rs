@@ -11,6 +11,7 @@ mod handler;
 mod operators;
 mod parked_over_grpc;
 mod promise_6_exactly_once;
+mod promise_6_several_instances;
 mod promise_7_parked;
 mod proxy;
 mod scripted;

@@ -36,7 +36,6 @@ in_both_forms!(
     a_commit_of_unknown_outcome_is_neither_lost_nor_doubled,
     a_database_that_is_away_is_waited_for,
     a_replay_has_no_second_effect,
-    two_instances_of_a_service_share_the_work,
     a_transaction_that_the_handler_broke_is_not_taken_for_committed,
 );
 
@@ -240,19 +239,6 @@ async fn a_replay_has_no_second_effect(form: Form) {
     assert_eq!(parked.len(), 1);
 }
 
-async fn two_instances_of_a_service_share_the_work(form: Form) {
-    const EVENTS: u64 = 2_000;
-    let bench = Bench::create(form).await;
-    let faults = Faults::none();
-    let (first, second) = (bench.run(&faults).await, bench.run(&faults).await);
-    bench.served.append(0..EVENTS).await;
-    bench.until_position(EVENTS).await;
-    first.stop().await;
-    second.stop().await;
-    assert_eq!(bench.effects().await, all(EVENTS));
-    assert!(!faults.disagreed.load(Ordering::Relaxed));
-}
-
 async fn a_transaction_that_the_handler_broke_is_not_taken_for_committed(form: Form) {
     let bench = Bench::create(form).await;
     bench.served.append(0..100).await;
@@ -266,7 +252,7 @@ async fn a_transaction_that_the_handler_broke_is_not_taken_for_committed(form: F
 }
 
 /// Positions of one source, in the order of their effects.
-async fn effects_of(bench: &Bench, source: &str) -> Vec<u64> {
+pub(crate) async fn effects_of(bench: &Bench, source: &str) -> Vec<u64> {
     let positions: Vec<i64> =
         sqlx::query_scalar("select position from effects where source = $1 order by sequence")
             .bind(source)
