@@ -5,7 +5,6 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use serde_json::Value;
@@ -72,7 +71,6 @@ impl Prometheus {
     }
 
     async fn scrapes(&self, count: usize) -> bool {
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let up = self.query("up == 1").await;
         up.is_some_and(|up| up.len() == count)
     }

@@ -10,6 +10,7 @@ mod database;
 mod events;
 mod eventually;
 mod folder;
+mod waiting;
 
 pub use certificates::{Authority, Issued, Validity};
 pub use database::TestDatabase;
@@ -18,3 +19,4 @@ pub use events::{
 };
 pub use eventually::eventually;
 pub use folder::Folder;
+pub use waiting::{Waiting, until_waiting, waiting};

@@ -379,10 +379,7 @@ impl Compiler {
         if under.inputs == 0 {
             return refuse(at, "a window over what is no series");
         }
-        let mut seen_pattern = false;
-        let asked = self.program.patterns_of(over.node);
-        seen_pattern |= !asked.is_empty();
-        if seen_pattern {
+        if !self.program.patterns_of(over.node).is_empty() {
             return refuse(at, "a window over pattern(…)");
         }
         let input_itself = matches!(under.op, Op::Input(_));

@@ -9,7 +9,7 @@ use consumer::{
 use event_log::{EventLog, LogConfig};
 use event_stream::{ServeError, StreamConfig, serve};
 use sqlx::{PgConnection, PgPool};
-use test_support::{TestDatabase, drafts, eventually};
+use test_support::{TestDatabase, drafts, eventually, until_waiting};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -187,19 +187,8 @@ impl Bench {
     }
 
     /// Waits until so many sessions wait for locks of others.
-    pub(crate) async fn until_waiting(&self, sessions: i64) {
-        let mut sql = self.sql().await;
-        eventually(DEADLINE, async || {
-            let waiting: i64 = sqlx::query_scalar(
-                "select count(*) from pg_stat_activity
-                 where datname = current_database() and wait_event_type = 'Lock'",
-            )
-            .fetch_one(&mut sql)
-            .await
-            .unwrap();
-            waiting == sessions
-        })
-        .await;
+    pub(crate) async fn until_waiting(&self, sessions: usize) {
+        until_waiting(DEADLINE, &mut self.sql().await, sessions).await;
     }
 
     /// Waits until the checkpoint is at a position.

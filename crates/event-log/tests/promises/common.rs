@@ -9,7 +9,7 @@ use event_log::{
 };
 use proptest::test_runner::Config as ProptestConfig;
 use sqlx::{Connection, PgConnection, PgPool};
-use test_support::{TestDatabase, custom_event_at, draft, eventually};
+use test_support::{TestDatabase, custom_event_at, draft, eventually, until_waiting};
 use tokio::time::timeout;
 
 /// Longer than anything here takes; a test that waits this long has failed.
@@ -91,19 +91,8 @@ impl TestLog {
     }
 
     /// Waits until this many sessions wait for a lock.
-    pub(crate) async fn until_waiting(&self, sessions: i64) {
-        let mut connection = self.connection().await;
-        eventually(DEADLINE, async || {
-            let waiting: i64 = sqlx::query_scalar(
-                "select count(*) from pg_stat_activity
-                 where datname = current_database() and wait_event_type = 'Lock'",
-            )
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-            waiting == sessions
-        })
-        .await;
+    pub(crate) async fn until_waiting(&self, sessions: usize) {
+        until_waiting(DEADLINE, &mut self.connection().await, sessions).await;
     }
 
     /// Waits until so many sessions have come to a state in a statement that begins so.

@@ -16,7 +16,7 @@ use futures::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use sqlx::{Connection, PgConnection};
-use test_support::{custom_event, draft, drafts};
+use test_support::{custom_event, draft, drafts, eventually};
 use tokio::{task::JoinHandle, time::timeout};
 use ulid::Ulid;
 
@@ -331,9 +331,8 @@ async fn kill_until(test: &TestLog, answered: &AtomicUsize, done: impl Fn() -> b
         }
         // Long enough that some appends succeed between two kills.
         tokio::time::sleep(Duration::from_millis(random.random_range(0..8))).await;
-        while answered.load(Ordering::Acquire) == answers && !done() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let has_answered = async || answered.load(Ordering::Acquire) != answers || done();
+        eventually(DEADLINE, has_answered).await;
         answers = answered.load(Ordering::Acquire);
     }
     killed

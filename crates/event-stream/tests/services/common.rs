@@ -12,7 +12,7 @@ use event_log::{EventLog, LogConfig};
 use event_stream::{ServeError, StreamConfig, serve};
 use pbjson_types::{Struct, Value};
 use sqlx::PgConnection;
-use test_support::{TestDatabase, custom_event, eventually};
+use test_support::{TestDatabase, custom_event};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -301,26 +301,6 @@ pub(crate) fn receipts_of(response: PublishStreamResponse) -> Vec<PublishReceipt
 
 pub(crate) async fn execute(connection: &mut PgConnection, statement: &'static str) {
     sqlx::raw_sql(statement).execute(connection).await.unwrap();
-}
-
-/// The sessions of this database that wait for a lock: process id and start of the statement. Not the one
-/// that measures what is stored, which waits for a locked table too whenever its time comes.
-pub(crate) async fn waiting(connection: &mut PgConnection) -> Vec<(i32, String)> {
-    sqlx::query_as(
-        "select pid, query_start::text from pg_stat_activity
-         where datname = current_database() and wait_event_type = 'Lock'
-           and query not like '%hypertable_size%' order by pid",
-    )
-    .fetch_all(connection)
-    .await
-    .unwrap()
-}
-
-pub(crate) async fn until_waiting(connection: &mut PgConnection, sessions: usize) {
-    eventually(DEADLINE, async || {
-        waiting(connection).await.len() == sessions
-    })
-    .await;
 }
 
 /// Ends every session of this database but that of `connection`. Returns how many.

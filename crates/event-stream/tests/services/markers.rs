@@ -4,11 +4,11 @@ use atlas_events::{CaughtUp, Event, FellBehind, Heartbeat, SubscriptionRequest, 
 use chrono::{DateTime, Utc};
 use event_log::LogConfig;
 use event_stream::StreamConfig;
-use test_support::{TestDatabase, series_event};
+use test_support::{TestDatabase, series_event, until_waiting, waiting};
 use tonic::Streaming;
 
 use crate::common::{
-    Server, after, beating, custom_events, execute, is_marker, next, read, until_waiting, waiting,
+    DEADLINE, Server, after, beating, custom_events, execute, is_marker, next, read,
 };
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_read_that_outlasts_the_interval_is_not_begun_anew() {
         ..beating(after(0))
     };
     let mut stream = client.subscribe(request).await;
-    until_waiting(&mut watching, 1).await;
+    until_waiting(DEADLINE, &mut watching, 1).await;
     let reading = waiting(&mut watching).await;
     for _ in 0..3 {
         let event = next(&mut stream).await.unwrap();

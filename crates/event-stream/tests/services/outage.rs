@@ -7,14 +7,14 @@ use atlas_events::{Event, SubscriptionRequest};
 use event_log::LogConfig;
 use event_stream::StreamConfig;
 use sqlx::PgConnection;
-use test_support::{TestDatabase, custom_event, eventually};
+use test_support::{TestDatabase, custom_event, eventually, until_waiting, waiting};
 use tokio::{sync::watch, task::JoinSet};
 use tonic::{Code, Streaming};
 use tonic_types::StatusExt;
 
 use crate::common::{
     Client, DEADLINE, Server, after, beating, cursor_of, custom_events, end_of, end_sessions,
-    execute, expectation, fact, is_marker, next, read, told, until_waiting,
+    execute, expectation, fact, is_marker, next, read, told,
 };
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn a_publish_that_was_not_committed_is_said_not_to_be_stored() {
         async move { client.try_publish(custom_events(2..3)).await }
     });
     let mut ending = database.connection().await;
-    until_waiting(&mut ending, 1).await;
+    until_waiting(DEADLINE, &mut ending, 1).await;
     end_waiting(&mut ending).await;
     let refused = publishing.await.unwrap().unwrap_err();
     assert_eq!(
@@ -64,7 +64,7 @@ async fn a_publish_whose_commit_was_cut_is_said_to_be_unknown() {
         async move { client.try_publish(custom_events(1..3)).await }
     });
     let mut ending = database.connection().await;
-    until_waiting(&mut ending, 1).await;
+    until_waiting(DEADLINE, &mut ending, 1).await;
     end_waiting(&mut ending).await;
     let unknown = publishing.await.unwrap().unwrap_err();
     assert_eq!(
@@ -96,7 +96,7 @@ async fn a_reader_that_needs_the_database_is_told_where_to_resume() {
     .await;
     let mut stream = client.subscribe(after(400)).await;
     let mut ending = database.connection().await;
-    until_waiting(&mut ending, 1).await;
+    until_waiting(DEADLINE, &mut ending, 1).await;
     end_waiting(&mut ending).await;
     let status = end_of(&mut stream).await;
     let expected = expectation(Code::Unavailable, "DATABASE_UNAVAILABLE", "");
@@ -240,9 +240,9 @@ async fn end_sessions_until(
 
 /// Ends the session that waits for a lock.
 async fn end_waiting(connection: &mut PgConnection) {
-    let waiting = crate::common::waiting(connection).await;
-    let [(pid, _)] = waiting.as_slice() else {
-        panic!("{waiting:?}");
+    let found = waiting(connection).await;
+    let [(pid, _)] = found.as_slice() else {
+        panic!("{found:?}");
     };
     let ended: bool = sqlx::query_scalar("select pg_terminate_backend($1, 5000)")
         .bind(pid)
@@ -250,8 +250,5 @@ async fn end_waiting(connection: &mut PgConnection) {
         .await
         .unwrap();
     assert!(ended);
-    eventually(DEADLINE, async || {
-        crate::common::waiting(connection).await.is_empty()
-    })
-    .await;
+    eventually(DEADLINE, async || waiting(connection).await.is_empty()).await;
 }

@@ -162,9 +162,10 @@ async fn a_stream_that_has_reached_its_age_ends_with_the_position_to_resume_afte
     let mut publisher = server.client().await;
     let publishing = tokio::spawn(async move {
         let mut published = Vec::new();
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
         for n in 10..210 {
+            pace.tick().await;
             published.extend(publisher.publish(custom_events(n..n + 1)).await);
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         published
     });
