@@ -22,11 +22,21 @@ type Chunk = Vec<(i64, Point)>;
 /// A change, and the definition that it put to work if this version of the program can read it.
 type Defined = (Change, Option<Definition>);
 
-/// The engine that everything it was ever given makes, played as it came: what is told later must
-/// not depend on restarts. Also how many points there were.
+/// The engine that a history makes.
+#[derive(Debug)]
+pub(super) struct Played {
+    pub(super) engine: Engine,
+    /// How many points it was given.
+    pub(super) points: usize,
+    /// How many changes of definitions there were.
+    pub(super) changes: usize,
+}
+
+/// Plays everything that an engine was ever given as it came: what is told later must not depend on
+/// restarts.
 ///
 /// One thread plays while this one receives and decodes and the database reads ahead.
-pub(super) async fn played(connection: &mut PgConnection) -> Result<(Engine, usize), sqlx::Error> {
+pub(super) async fn played(connection: &mut PgConnection) -> Result<Played, sqlx::Error> {
     let changes = store::changes(connection).await?;
     let read = |change: Change| {
         let put = change.put.as_ref();
@@ -34,6 +44,7 @@ pub(super) async fn played(connection: &mut PgConnection) -> Result<(Engine, usi
         (change, definition)
     };
     let changes: Vec<Defined> = changes.into_iter().map(read).collect();
+    let changes_count = changes.len();
     let definitions = changes
         .iter()
         .filter_map(|(_, definition)| definition.as_ref());
@@ -45,7 +56,11 @@ pub(super) async fn played(connection: &mut PgConnection) -> Result<(Engine, usi
     let played = playing.await;
     let points = sent?;
     let engine = played.map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
-    Ok((engine, points))
+    Ok(Played {
+        engine,
+        points,
+        changes: changes_count,
+    })
 }
 
 /// Sends every point of some series; gives how many there were.

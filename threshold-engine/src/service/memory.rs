@@ -1,14 +1,20 @@
 //! The engine in memory, and how it is made of the database.
 
-use std::{path::Path, sync::Arc, time::Instant};
+#[cfg(test)]
+mod tests;
+
+use std::{path::Path, pin::pin, sync::Arc, time::Instant};
 
 use futures::TryStreamExt;
 use metrics::histogram;
 use sqlx::PgConnection;
 use tokio::sync::Mutex;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
-use super::{history, telemetry};
+use super::{
+    history::{Played, played},
+    telemetry,
+};
 use crate::{
     Engine,
     pattern::Pattern,
@@ -27,6 +33,8 @@ pub(crate) struct Memory {
     pub(crate) engine: Engine,
     /// `None` while it is being changed: what is dropped halfway is not to be trusted.
     head: Option<Head>,
+    /// How many changes of definitions it knows.
+    changes: i64,
 }
 
 /// A definition, compiled.
@@ -70,10 +78,12 @@ impl Memory {
         Self {
             engine: Engine::new([], []),
             head: None,
+            changes: 0,
         }
     }
 
-    /// Makes it agree with the database at a head that is locked.
+    /// Makes it agree with the database at a head that is locked: plays what others have added to what
+    /// it knows, or else everything.
     pub(crate) async fn agree(
         &mut self,
         connection: &mut PgConnection,
@@ -82,11 +92,51 @@ impl Memory {
         if self.head == Some(head) {
             return Ok(());
         }
-        let started = Instant::now();
-        let (engine, points) = history::played(connection).await?;
-        self.engine = engine;
-        self.head = Some(head);
+        if !self.catch_up(connection, head).await? {
+            self.rebuild(connection, head).await?;
+        }
         telemetry::tell_patterns(&self.engine);
+        Ok(())
+    }
+
+    /// Plays the points that others have added, if that is all that has happened since: where several
+    /// engines take turns, each lacks but what the others did last. False if it is not.
+    async fn catch_up(
+        &mut self,
+        connection: &mut PgConnection,
+        head: Head,
+    ) -> Result<bool, sqlx::Error> {
+        let Some(known) = self.head.take() else {
+            return Ok(false);
+        };
+        if !store::leads_on(connection, known, self.changes).await? {
+            return Ok(false);
+        }
+        let mut points = pin!(store::points_after(connection, known.last_sequence));
+        let mut count = 0;
+        while let Some(point) = points.try_next().await? {
+            self.engine.rebuild([&point]);
+            count += 1;
+        }
+        self.head = Some(head);
+        debug!(points = count, "memory was brought up to the database");
+        Ok(true)
+    }
+
+    async fn rebuild(
+        &mut self,
+        connection: &mut PgConnection,
+        head: Head,
+    ) -> Result<(), sqlx::Error> {
+        let started = Instant::now();
+        let Played {
+            engine,
+            points,
+            changes,
+        } = played(connection).await?;
+        self.engine = engine;
+        self.changes = i64::try_from(changes).unwrap_or(i64::MAX);
+        self.head = Some(head);
         let seconds = started.elapsed().as_secs_f64();
         histogram!("thresholdengine_rebuild_seconds").record(seconds);
         info!(points, seconds, "memory was made of the database");
@@ -110,7 +160,7 @@ impl Memory {
         telemetry::tell_patterns(&self.engine);
     }
 
-    /// Changes a definition, with the points that a new series of it has.
+    /// Changes a definition as was recorded, with the points that a new series of it has.
     pub(crate) async fn put(
         &mut self,
         connection: &mut PgConnection,
@@ -127,11 +177,13 @@ impl Memory {
             self.engine.load(points.iter().map(|(_, point)| point));
         }
         put(&mut self.engine, definition);
+        self.changes += 1;
         Ok(())
     }
 
-    /// Takes a definition away.
+    /// Takes a definition away as was recorded.
     pub(crate) fn remove(&mut self, kind: Kind, id: &str) {
+        self.changes += 1;
         remove(&mut self.engine, kind, id);
     }
 }

@@ -6,6 +6,7 @@ mod error;
 mod history;
 mod memory;
 mod program;
+mod standby;
 mod start;
 mod telemetry;
 mod watch;
@@ -43,6 +44,7 @@ pub struct Service {
     pool: sqlx::PgPool,
     consumer: Consumer,
     handler: EngineHandler,
+    memory: SharedMemory,
     definitions: Definitions,
     reload_interval: Duration,
     metrics: PrometheusHandle,
@@ -117,6 +119,11 @@ impl Service {
         parts.keep_up(self.metrics);
         let consuming = self.consumer.run(self.handler, self.stop.clone());
         parts.spawn("consumer", async move { Ok(consuming.await?) });
+        let following = standby::follow(self.pool.clone(), self.memory, self.stop.clone());
+        parts.spawn("standby", async move {
+            following.await;
+            Ok(())
+        });
         let watching = watch::watch(self.definitions, self.reload_interval, self.stop.clone());
         parts.spawn("definitions", async move {
             watching.await;

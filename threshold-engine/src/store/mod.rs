@@ -12,8 +12,8 @@ use sqlx::{
 };
 
 pub(crate) use changes::{Change, Kind, Put, changes, insert_change, running};
-pub(crate) use head::{Head, lock_head, move_head};
-pub(crate) use points::{append_points, points_of, received_of};
+pub(crate) use head::{Head, head, leads_on, lock_head, move_head};
+pub(crate) use points::{append_points, points_after, points_of, received_of};
 pub(crate) use switches::{Switch, insert_switch, last_switches, switches_of};
 
 static MIGRATOR: Migrator = Migrator {

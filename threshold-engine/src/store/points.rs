@@ -107,6 +107,23 @@ pub(crate) fn points_of<'a>(
     .map(move |row| texts.point(row?))
 }
 
+/// Every point after a number, in sequence.
+pub(crate) fn points_after(
+    connection: &mut PgConnection,
+    sequence: i64,
+) -> impl Stream<Item = Result<Point, sqlx::Error>> {
+    let mut texts = Texts::default();
+    sqlx::query_as!(
+        Row,
+        "select sequence, source, position, point_index, event_id, occurred_at, series_id, date,
+                known_from, value
+         from points where sequence > $1 order by sequence",
+        sequence
+    )
+    .fetch(connection)
+    .map(move |row| Ok(texts.point(row?)?.1))
+}
+
 /// Those of some series of which there is any point.
 pub(crate) async fn received_of(
     connection: &mut PgConnection,

@@ -112,23 +112,18 @@ unit = "points"
 frequency = "daily"
 "#;
 
-async fn ask(life: &Life, path: &str) -> serde_json::Value {
-    let answer = reqwest::get(format!("{}{path}", life.rest)).await.unwrap();
-    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
-}
-
 /// Where nobody can tell what is collected, the series may come: until then there is no data, plainly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pattern_over_a_series_that_nobody_has_sent_says_so() {
     let bed = Bed::create(Folder::with_definitions()).await;
     bed.folder.write("unknown.toml", UNKNOWN);
     let life = Life::start(bed.config(ENGINE), bed.source(Form::InProcess)).await;
-    let pattern = ask(&life, "/v1/patterns/delta-high").await;
+    let pattern = life.get("/v1/patterns/delta-high").await;
     assert_eq!(pattern["state"], "no_data");
     let said = "nobody has sent this series";
     assert_eq!(pattern["outcome"]["no_data"], format!("DELTA: {said}"));
     assert_eq!(pattern["outcome"]["inputs"][0]["no_data"], said);
-    let found = ask(&life, "/v1/definitions").await;
+    let found = life.get("/v1/definitions").await;
     let never: Vec<_> = found["never_received"].as_array().unwrap().iter().collect();
     assert_eq!(never.len(), 5, "all inputs of all definitions: {found}");
     let told = never
@@ -141,7 +136,7 @@ async fn a_pattern_over_a_series_that_nobody_has_sent_says_so() {
     // Once something came of the others, it alone is left.
     bed.log.append(Script::new(21).drafts(60)).await.unwrap();
     eventually(DEADLINE, async || {
-        let found = ask(&life, "/v1/definitions").await;
+        let found = life.get("/v1/definitions").await;
         found["never_received"].as_array().unwrap().len() == 1
     })
     .await;
@@ -168,7 +163,7 @@ async fn a_pattern_over_a_series_that_nobody_collects_is_refused() {
     let life = Life::start_knowing(bed.config(ENGINE), bed.source(Form::InProcess), registry).await;
     let pool = bed.pool(ENGINE).await;
     assert_eq!(at_work(&pool).await.len(), 4);
-    let found = ask(&life, "/v1/definitions").await;
+    let found = life.get("/v1/definitions").await;
     let mistake = &found["mistakes"][0];
     assert_eq!(mistake["file"], "unknown.toml");
     assert_eq!(mistake["line"], 8);
@@ -180,7 +175,7 @@ async fn a_pattern_over_a_series_that_nobody_collects_is_refused() {
     // It runs on when it is collected no longer.
     registered.lock().unwrap().remove("DELTA");
     eventually(DEADLINE, async || {
-        let found = ask(&life, "/v1/definitions").await;
+        let found = life.get("/v1/definitions").await;
         found["mistakes"].as_array().unwrap().len() == 1
     })
     .await;

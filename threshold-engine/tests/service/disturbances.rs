@@ -3,13 +3,17 @@
 
 use std::time::Duration;
 
+use consumer::Source;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::Connection;
 use test_support::eventually;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
-    bed::{Bed, DEADLINE, Form, position},
+    bed::{Bed, DEADLINE, Form, SOURCE, position},
     life::{Life, Mortal},
     scenario::{Folder, Script},
 };
@@ -143,6 +147,35 @@ async fn two_engines_of_one_database_tell_the_same() {
     one.stop().await;
     other.stop().await;
     check_same(&bed).await;
+}
+
+/// Whoever asks an engine that does nothing, because another one is always first, is told of now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_never_first_knows_what_the_other_did() {
+    let bed = Bed::create(Folder::with_definitions()).await;
+    let mut script = Script::new(51);
+    let working = Life::start(bed.config(DISTURBED), bed.source(Form::Grpc)).await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let silent = Source::grpc(SOURCE, &format!("http://{address}")).unwrap();
+    let idle = Life::start(bed.config(DISTURBED), silent).await;
+    let pool = bed.pool(DISTURBED).await;
+    let mut spells = 0;
+    for _ in 0..3 {
+        bed.log.append(script.drafts(300)).await.unwrap();
+        bed.caught_up(&pool).await;
+        let told = working.get("/v1/patterns/alpha-high").await;
+        let now = told["spells"].as_array().unwrap().len();
+        assert!(now > spells, "{told}");
+        spells = now;
+        eventually(DEADLINE, async || {
+            idle.get("/v1/patterns/alpha-high").await == told
+        })
+        .await;
+    }
+    working.stop().await;
+    idle.stop().await;
 }
 
 /// A checkpoint that is set back, as the runbook does it, has no second effect.

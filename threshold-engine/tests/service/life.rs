@@ -52,6 +52,12 @@ impl Life {
         }
     }
 
+    /// What REST answers.
+    pub(crate) async fn get(&self, path: &str) -> serde_json::Value {
+        let answer = reqwest::get(format!("{}{path}", self.rest)).await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
     /// Ends it in order.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
