@@ -87,6 +87,8 @@ pub(crate) struct Queue {
     bytes: usize,
     /// Everything received reaches up to here, in this log.
     reached: Option<(Uuid, u64)>,
+    /// The same, also of what was taken since.
+    received_to: u64,
     /// Why nothing more will be received.
     failure: Option<ConsumerError>,
 }
@@ -98,8 +100,25 @@ impl Queue {
             events: VecDeque::new(),
             bytes: 0,
             reached: None,
+            received_to: 0,
             failure: None,
         }
+    }
+
+    /// Drops everything up to a position; false, and nothing is dropped, if not all of it has been
+    /// received yet.
+    pub(crate) fn skip_to(&mut self, position: u64) -> bool {
+        if position > self.received_to {
+            return false;
+        }
+        while let Some((event, bytes)) = self.events.front()
+            && event.position() <= position
+        {
+            self.bytes -= bytes;
+            self.events.pop_front();
+        }
+        self.reached = self.reached.filter(|(_, reached)| *reached > position);
+        true
     }
 
     /// Whether a batch can be made.
@@ -123,6 +142,7 @@ impl Queue {
         match reading {
             Ok(reading) => {
                 self.reached = Some((reading.log_id, reading.up_to));
+                self.received_to = reading.up_to;
                 self.bytes += reading.events.iter().map(|(_, bytes)| bytes).sum::<usize>();
                 self.events.extend(reading.events);
             }
@@ -248,6 +268,39 @@ mod tests {
         let made = batches(vec![(&[60, 60, 30, 200, 1], 5)], LIMITS).await;
         let expected = [(vec![1], 1), (vec![2, 3], 3), (vec![4], 4), (vec![5], 5)];
         assert_eq!(made, expected);
+    }
+
+    fn reading(events: impl Iterator<Item = u64>, up_to: u64) -> Reading {
+        Reading {
+            log_id: Uuid::nil(),
+            events: events.map(|position| (event(position), 10)).collect(),
+            up_to,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_skipped_never_comes_and_only_what_was_received_is_skipped() {
+        for position in 1..=12 {
+            let (output, input) = mpsc::channel(100);
+            let mut queue = Queue::new(input);
+            queue.push(Ok(reading(1..=4, 4)));
+            queue.push(Ok(reading(5..=6, 8)));
+            let skipped = queue.skip_to(position);
+            assert_eq!(skipped, position <= 8, "{position}");
+            output.send(Ok(reading(9..=10, 10))).await.unwrap();
+            let (mut positions, mut end) = (Vec::new(), if skipped { position } else { 0 });
+            while std::future::poll_fn(|context| std::task::Poll::Ready(queue.poll_ready(context)))
+                .await
+            {
+                let batch = queue.next(LIMITS).await.unwrap().unwrap();
+                assert!(batch.advance.to > end, "{} after {end}", batch.advance.to);
+                end = batch.advance.to;
+                positions.extend(batch.events.iter().map(SourcedEvent::position));
+            }
+            let all = (1..=6).chain(9..=10);
+            let expected: Vec<u64> = all.filter(|n| !skipped || *n > position).collect();
+            assert_eq!((positions, end, queue.bytes), (expected, 10, 0));
+        }
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops::ControlFlow, time::Instant};
 
-use tracing::{Instrument, error, info, warn};
+use tracing::{Instrument, error, warn};
 
 use crate::{
     Handler, SourcedEvent,
@@ -45,7 +45,11 @@ impl<H: Handler> Worker<H> {
                 Err(failure) => failure,
             };
             trace_context::failed(&span, &failure);
-            let recovering = self.recover(index, failure, batch).instrument(span);
+            let in_hand = batches
+                .back()
+                .map_or(batch.advance.to, |last| last.advance.to);
+            let recovering = self.recover(index, failure, batch, in_hand);
+            let recovering = recovering.instrument(span);
             match recovering.await? {
                 ControlFlow::Continue(again) => {
                     again.into_iter().rev().for_each(|b| batches.push_front(b));
@@ -56,24 +60,25 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// What to do instead of a batch that failed; `Break` if nothing of this source, because it was
-    /// started anew.
+    /// What to do instead of a batch that failed; `Break` if nothing with what is in hand, which
+    /// reaches up to a position, because the checkpoint was followed to elsewhere.
     async fn recover(
         &mut self,
         index: usize,
         failure: Failure,
         mut batch: Batch,
+        in_hand: u64,
     ) -> Result<ControlFlow<(), VecDeque<Batch>>, Halt> {
         let source = self.sources[index].name().to_owned();
         match failure {
             Failure::Moved => {
-                info!(%source, "the checkpoint was moved");
-                self.restart(index).await?;
+                let found = self.load_checkpoint(index).await?;
+                self.follow(index, found, in_hand);
                 return Ok(ControlFlow::Break(()));
             }
             Failure::Unknown(reason) => {
                 warn!(%source, %reason, "the outcome of a commit is unknown");
-                return self.find_out(index, batch).await;
+                return self.find_out(index, batch, in_hand).await;
             }
             Failure::Transient(reason) => {
                 warn!(%source, %reason, attempts = batch.attempts, "a batch failed; trying it again");
@@ -105,6 +110,7 @@ impl<H: Handler> Worker<H> {
         &mut self,
         index: usize,
         batch: Batch,
+        in_hand: u64,
     ) -> Result<ControlFlow<(), VecDeque<Batch>>, Halt> {
         let found = self.load_checkpoint(index).await?;
         let has_advanced = |checkpoint: &Checkpoint| {
@@ -121,7 +127,7 @@ impl<H: Handler> Worker<H> {
             // Should the commit still be under way, the next attempt waits for it to end.
             return Ok(ControlFlow::Continue(VecDeque::from([batch])));
         }
-        self.restart(index).await?;
+        self.follow(index, found, in_hand);
         Ok(ControlFlow::Break(()))
     }
 

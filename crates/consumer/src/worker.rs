@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use trace_context::Pace;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     ConsumerConfig, ConsumerError, Handler, Source,
@@ -70,6 +70,22 @@ impl Running {
 
     pub(crate) fn name(&self) -> &str {
         &self.source.name
+    }
+
+    /// Goes on behind a checkpoint that has advanced within what was received, without being started
+    /// anew. False, and nothing is done, if it has not, or what is in hand reaches beyond it.
+    fn go_on_behind(&mut self, found: &Checkpoint, in_hand: u64) -> bool {
+        let place = |of: &Checkpoint| Some((of.log_id?, of.position?));
+        let own = self.checkpoint.as_ref().and_then(place);
+        let (Some((log_id, own)), Some((found_log_id, to))) = (own, place(found)) else {
+            return false;
+        };
+        if found_log_id != log_id || to < own.max(in_hand) || !self.queue.skip_to(to) {
+            return false;
+        }
+        self.state.processed_up_to(to, None);
+        self.checkpoint = Some(found.clone());
+        true
     }
 }
 
@@ -235,7 +251,7 @@ impl<H: Handler> Worker<H> {
     /// Does what operators asked for in the database.
     async fn look_around(&mut self) -> Result<(), Halt> {
         match checkpoint::list(&self.pool, &self.config.service).await {
-            Ok(found) => self.follow_moves(&found).await?,
+            Ok(found) => self.follow_moves(&found),
             Err(reason) => {
                 warn!(%reason, "cannot read the checkpoints");
                 return Ok(());
@@ -249,28 +265,37 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// Starts sources anew whose checkpoints are elsewhere than this consumer left them.
-    async fn follow_moves(&mut self, found: &[Checkpoint]) -> Result<(), Halt> {
+    /// Follows the checkpoints that are elsewhere than this consumer left them.
+    fn follow_moves(&mut self, found: &[Checkpoint]) {
         for index in 0..self.sources.len() {
             let source = &self.sources[index];
             let mut checkpoints = found.iter();
             let found = checkpoints.find(|checkpoint| checkpoint.source == source.name());
             if !checkpoint::agree(found, source.checkpoint.as_ref()) {
-                info!(source = source.name(), "the checkpoint was moved");
-                self.restart(index).await?;
+                self.follow(index, found.cloned(), 0);
             }
         }
-        Ok(())
     }
 
-    /// Starts a source anew from where its checkpoint is.
-    pub(crate) async fn restart(&mut self, index: usize) -> Result<(), Halt> {
-        let checkpoint = self.load_checkpoint(index).await?;
-        let settings = self.reader_settings();
-        let running = &self.sources[index];
+    /// Follows the checkpoint of a source to where it was moved, when what is in hand reaches up to a
+    /// position: goes on behind it if another instance has done the work, or else starts the source
+    /// anew from there.
+    pub(crate) fn follow(&mut self, index: usize, found: Option<Checkpoint>, in_hand: u64) {
+        let running = &mut self.sources[index];
+        if let Some(found) = &found
+            && running.go_on_behind(found, in_hand)
+        {
+            debug!(
+                source = running.name(),
+                position = found.position,
+                "another instance was first"
+            );
+            return;
+        }
+        info!(source = running.name(), "the checkpoint was moved");
         let (source, state) = (running.source.clone(), Arc::clone(&running.state));
-        self.sources[index] = Running::start(source, state, checkpoint, settings);
-        Ok(())
+        let settings = self.reader_settings();
+        self.sources[index] = Running::start(source, state, found, settings);
     }
 
     /// Where the checkpoint of a source is, whatever time the database takes to tell.
