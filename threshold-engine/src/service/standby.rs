@@ -31,13 +31,15 @@ pub(crate) async fn follow(pool: PgPool, memory: SharedMemory, stop: Cancellatio
 
 async fn catch_up(pool: &PgPool, memory: &SharedMemory) -> Result<(), sqlx::Error> {
     let head = store::head(pool).await?;
-    // Where this engine does the work, a transaction may be under way: that of the lock below then
-    // finds that nothing is missing.
-    if memory.lock().await.head() == Some(head) {
+    let known = memory.lock().await.head();
+    // Where this engine does the work, its memory is ahead by the transaction under way, which is not
+    // to wait for the lock below.
+    if known.is_some_and(|known| known == head || known.last_sequence > head.last_sequence) {
         return Ok(());
     }
     let mut transaction = pool.begin().await?;
     let head = store::lock_head(&mut transaction).await?;
     memory.lock().await.agree(&mut transaction, head).await?;
-    transaction.commit().await
+    // Nothing was written: whoever waits for the lock is not to wait for the disk, too.
+    transaction.rollback().await
 }
