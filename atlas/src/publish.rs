@@ -81,6 +81,7 @@ impl<'a> Publisher<'a> {
         loop {
             let request = PublishRequest {
                 events: events.clone(),
+                ..PublishRequest::default()
             };
             let status = match self.client.publish(request).await {
                 Ok(answer) => return check(answer.into_inner().receipts, &events),

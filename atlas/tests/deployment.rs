@@ -328,7 +328,13 @@ async fn the_same_settings_make_services_that_work_together() {
         series_event(1, "VIXCLS", "2024-08-02", "23.39"),
         series_event(2, "VIXCLS", "2024-08-05", "38.57"),
     ];
-    publisher.publish(PublishRequest { events }).await.unwrap();
+    publisher
+        .publish(PublishRequest {
+            events,
+            ..PublishRequest::default()
+        })
+        .await
+        .unwrap();
     let engine = format!("http://{grpc}");
     let mut told = EventStreamClient::connect(engine).await.unwrap();
     test_support::eventually(DEADLINE, async || {

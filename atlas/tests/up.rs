@@ -76,7 +76,12 @@ async fn what_is_published_comes_out_as_a_crossing() {
         series_event(1, "VIXCLS", "2024-08-02", "23.39"),
         series_event(2, "VIXCLS", "2024-08-05", "38.57"),
     ];
-    let published = publisher.publish(PublishRequest { events }).await;
+    let published = publisher
+        .publish(PublishRequest {
+            events,
+            ..PublishRequest::default()
+        })
+        .await;
     assert_eq!(published.unwrap().into_inner().receipts.len(), 2);
     let crossed = async {
         loop {

@@ -90,7 +90,10 @@ impl Publisher for Pipeline {
     fn send(&mut self, events: Vec<Event>, due_us: u64) -> Result<()> {
         self.in_flight.push_back((due_us, events.len()));
         self.requests
-            .try_send(PublishRequest { events })
+            .try_send(PublishRequest {
+                events,
+                ..PublishRequest::default()
+            })
             .context("the server does not keep up")
     }
 

@@ -129,9 +129,15 @@ impl Load {
             event.event_id.clear();
             event.occurred_at = None;
             let events = vec![event];
-            publisher.publish(PublishRequest { events }).await.unwrap();
+            publisher
+                .publish(PublishRequest {
+                    events,
+                    ..PublishRequest::default()
+                })
+                .await
+                .unwrap();
         }
-        let nothing = PublishRequest { events: Vec::new() };
+        let nothing = PublishRequest::default();
         publisher.publish(nothing).await.unwrap_err();
         let mut stream = EventStreamClient::connect(self.collector.grpc.clone())
             .await

@@ -23,7 +23,13 @@ fn vix(n: u64, date: &str, value: &str) -> Event {
 
 async fn publish(channel: &Channel, token: &str, events: Vec<Event>) {
     let mut publisher = EventPublisherClient::new(channel.clone());
-    let request = with_token(PublishRequest { events }, token);
+    let request = with_token(
+        PublishRequest {
+            events,
+            ..PublishRequest::default()
+        },
+        token,
+    );
     publisher.publish(request).await.unwrap();
 }
 

@@ -26,6 +26,7 @@ async fn publish(
     own.clone_into(&mut event.traceparent);
     let mut request = Request::new(PublishRequest {
         events: vec![event],
+        ..PublishRequest::default()
     });
     if let Some(traceparent) = traceparent {
         let value = traceparent.parse().unwrap();

@@ -19,7 +19,10 @@ async fn publish(up: &Up, numbers: std::ops::Range<u64>) -> Duration {
     let began = Instant::now();
     for number in numbers {
         let events = vec![series_event(number, "VIXCLS", "2024-08-02", "15")];
-        let mut request = Request::new(PublishRequest { events });
+        let mut request = Request::new(PublishRequest {
+            events,
+            ..PublishRequest::default()
+        });
         let given = GIVEN.parse().unwrap();
         request.metadata_mut().insert("traceparent", given);
         publisher.publish(request).await.unwrap();

@@ -75,7 +75,10 @@ impl Publisher {
                 self.client.insert(connected)
             }
         };
-        let mut request = Request::new(PublishRequest { events });
+        let mut request = Request::new(PublishRequest {
+            events,
+            ..PublishRequest::default()
+        });
         request.set_timeout(PATIENCE);
         match client.publish(request).await {
             Ok(response) => {

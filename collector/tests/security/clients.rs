@@ -137,7 +137,10 @@ impl Client {
     pub(crate) async fn publish(&self, events: Vec<Event>) -> Result<PublishResponse, Status> {
         let mut client = EventPublisherClient::new(self.channel());
         let answer = client
-            .publish(self.request(PublishRequest { events }))
+            .publish(self.request(PublishRequest {
+                events,
+                ..PublishRequest::default()
+            }))
             .await?;
         Ok(answer.into_inner())
     }

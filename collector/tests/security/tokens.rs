@@ -182,7 +182,12 @@ async fn the_streams_of_a_revoked_token_end_and_no_others() {
     let publishing = publisher.publish_stream(leaving.request(requests));
     let mut answers = publishing.await.unwrap().into_inner();
     let events = vec![custom_event(1)];
-    sender.send(PublishRequest { events }).unwrap();
+    sender
+        .send(PublishRequest {
+            events,
+            ..PublishRequest::default()
+        })
+        .unwrap();
     let stored = timeout(DEADLINE, answers.message()).await.unwrap();
     let stored = stored.unwrap().unwrap().outcome;
     assert!(matches!(stored, Some(Outcome::Stored(_))), "{stored:?}");

@@ -41,7 +41,9 @@ impl Appender {
                 }
             };
             let Some(requests) = requests else { return };
-            let group = self.take(requests);
+            let Some(group) = self.take(requests) else {
+                continue;
+            };
             if let Some(group) = self.store_few(group).await {
                 match self.store_on_thread(group, stop.clone()).await {
                     Some(appender) => self = appender,
@@ -102,7 +104,7 @@ impl Appender {
                     None => return,
                 },
                 requests = self.requests.next_group_of(events_min) => {
-                    next = requests.map(|requests| self.take(requests));
+                    next = requests.and_then(|requests| self.take(requests));
                 }
             }
         }
@@ -116,8 +118,13 @@ impl Appender {
         }
     }
 
-    fn take(&self, requests: Vec<Request>) -> Group {
-        Group::of(requests, self.log_id, &self.outcome.handovers)
+    /// `None` if none of the batches is to be stored.
+    fn take(&self, requests: Vec<Request>) -> Option<Group> {
+        let requests: Vec<_> = requests
+            .into_iter()
+            .filter_map(Request::unless_broken)
+            .collect();
+        (!requests.is_empty()).then(|| Group::of(requests, self.log_id, &self.outcome.handovers))
     }
 
     /// Stores a group behind those that are under way, if not along with them.
@@ -169,6 +176,9 @@ impl Appender {
 
     /// Stores a group while no other is under way.
     async fn store_alone(&mut self, group: Group) {
+        if group.is_broken() {
+            return self.store_unbroken(group).await;
+        }
         let rows = group.rows();
         let stored = self.writer.append(&group.drafts, &rows);
         match stored.instrument(group.span.clone()).await {
@@ -176,12 +186,24 @@ impl Appender {
             // One bad batch must not fail the others that happened to be in its group.
             Err(error) if group.batches() > 1 && blames_events(&error) => {
                 self.outcome.nothing_stored(&group, &error);
-                let handovers = self.outcome.handovers.clone();
-                for batch in group.split(&handovers) {
-                    Box::pin(self.store_alone(batch)).await;
-                }
+                self.store_one_by_one(group).await;
             }
             Err(error) => self.outcome.failed(group, error),
+        }
+    }
+
+    /// Stores those batches of a group that have none before them that was not stored.
+    async fn store_unbroken(&mut self, group: Group) {
+        match group.batches() {
+            1 => self.outcome.failed(group, LogError::PrecedingNotStored),
+            _ => self.store_one_by_one(group).await,
+        }
+    }
+
+    async fn store_one_by_one(&mut self, group: Group) {
+        let handovers = self.outcome.handovers.clone();
+        for batch in group.split(&handovers) {
+            Box::pin(self.store_alone(batch)).await;
         }
     }
 }

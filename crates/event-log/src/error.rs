@@ -64,6 +64,9 @@ pub enum LogError {
     /// Too much is waiting to be stored; nothing of this batch was.
     #[error("too many events are waiting to be stored")]
     Overloaded,
+    /// A batch before this one in its [`crate::Sequence`] was not stored; nor was this one.
+    #[error("a batch before this one was not stored")]
+    PrecedingNotStored,
     /// The log is shutting down; nothing of this batch was stored.
     #[error("the log is shutting down")]
     Closed,
@@ -80,7 +83,10 @@ impl LogError {
     /// Whether the same call may succeed later without a change.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Overloaded | Self::Closed | Self::OutcomeUnknown(_) => true,
+            Self::Overloaded
+            | Self::PrecedingNotStored
+            | Self::Closed
+            | Self::OutcomeUnknown(_) => true,
             Self::Database(error) => !is_data_error(error),
             Self::ExtensionMissing { .. }
             | Self::SchemaName(_)

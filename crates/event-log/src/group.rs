@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     LogError, Receipt,
     append::Appended,
-    queue::Request,
+    queue::{Request, Sequence},
     rows::Rows,
     tail::{Handover, Handovers, LocalCommit},
     telemetry::LogMetrics,
@@ -30,7 +30,14 @@ pub(crate) struct Group {
 /// Who waits for the receipts of how many events.
 struct Reply {
     events: usize,
+    sequence: Option<Sequence>,
     to: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
+}
+
+impl Reply {
+    fn is_broken(&self) -> bool {
+        self.sequence.as_ref().is_some_and(Sequence::is_broken)
+    }
 }
 
 impl Group {
@@ -43,6 +50,7 @@ impl Group {
             causes.extend(request.cause);
             replies.push(Reply {
                 events: request.drafts.len(),
+                sequence: request.sequence,
                 to: request.reply,
             });
             drafts.append(&mut request.drafts);
@@ -66,6 +74,12 @@ impl Group {
     /// The row of each draft.
     pub(crate) fn rows(&self) -> Vec<&[u8]> {
         self.rows.iter().flat_map(Rows::iter).collect()
+    }
+
+    /// Whether it holds a batch that must not be stored, since one before it in its sequence was
+    /// not.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.replies.iter().any(Reply::is_broken)
     }
 
     /// Each of its batches as a group.
@@ -111,9 +125,12 @@ impl Outcome {
         answer(group.replies, appended.receipts);
     }
 
-    /// Answers everybody with an error.
+    /// Answers everybody with an error; nothing behind them in their sequences is stored.
     pub(crate) fn failed(&self, mut group: Group, error: LogError) {
         self.nothing_stored(&group, &error);
+        for sequence in group.replies.iter().filter_map(|r| r.sequence.as_ref()) {
+            sequence.break_off();
+        }
         let last = group.replies.pop();
         for reply in group.replies {
             let _ = reply.to.send(Err(copy_of(&error)));
@@ -148,6 +165,7 @@ fn copy_of(error: &LogError) -> LogError {
             index: *index,
             earliest: *earliest,
         },
+        LogError::PrecedingNotStored => LogError::PrecedingNotStored,
         other => LogError::Database(sqlx::Error::Protocol(other.to_string())),
     }
 }

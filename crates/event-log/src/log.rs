@@ -17,7 +17,7 @@ use crate::{
     head::{self, TWIN_MARGIN},
     in_transaction::{self, CallersHead},
     last_head::LastHead,
-    queue::AppendQueue,
+    queue::{AppendQueue, Sequence},
     read_ahead, retention,
     ring::Ring,
     segment::SegmentIndex,
@@ -32,6 +32,8 @@ use crate::{
 
 /// Groups that may wait for the ring; what comes on top of them reaches it through the database.
 const COMMITS_QUEUED_MAX: usize = 16;
+/// How long [`EventLog::append`] waits for room in the queue before it is refused.
+pub const APPEND_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often sizes on disk are looked at.
 const STORAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -289,15 +291,38 @@ impl EventLog {
     }
 
     /// Stores a batch atomically, together with whatever else waits to be stored. Returns one
-    /// receipt for each event, in order, once it is durable.
+    /// receipt for each event, in order, once it is durable. While the queue is full it waits for
+    /// room, for up to [`APPEND_WAIT_MAX`].
     ///
     /// # Errors
-    /// As [`PendingAppend`].
+    /// As [`PendingAppend`], and [`LogError::Overloaded`].
     pub async fn append(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, LogError> {
-        self.enqueue(drafts).await
+        self.enqueue_within(drafts, APPEND_WAIT_MAX, None)
+            .await?
+            .await
     }
 
-    /// Queues a batch behind all that were queued before it in this process.
+    /// Queues a batch behind all that were queued before it in this process, as soon as there is
+    /// room for it. A batch that belongs to no sequence does not wait where the batches of others
+    /// that do hold [`LogConfig::queue_bytes_max`].
+    ///
+    /// # Errors
+    /// [`LogError::Overloaded`] if there is no room within `wait_max`, [`LogError::Closed`]. Nothing
+    /// was stored.
+    pub async fn enqueue_within(
+        &self,
+        drafts: Vec<Draft>,
+        wait_max: std::time::Duration,
+        sequence: Option<Sequence>,
+    ) -> Result<PendingAppend, LogError> {
+        self.0
+            .queue
+            .enqueue_within(drafts, wait_max, sequence)
+            .await
+    }
+
+    /// Queues a batch behind all that were queued before it in this process; if there is no room
+    /// now, it is answered with [`LogError::Overloaded`].
     pub fn enqueue(&self, drafts: Vec<Draft>) -> PendingAppend {
         self.0.queue.enqueue(drafts)
     }

@@ -1,5 +1,8 @@
 //! What waits to be stored, and how it gathers into groups.
 
+mod room;
+mod sequence;
+
 use std::{
     pin::Pin,
     sync::{
@@ -7,13 +10,21 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use atlas_events::Draft;
 use tokio::sync::{Notify, mpsc, oneshot};
 use trace_context::TraceContext;
 
-use crate::{LogConfig, LogError, Receipt, rows::Rows, telemetry::LogMetrics};
+use crate::{
+    LogConfig, LogError, Receipt,
+    queue::room::{Place, Room},
+    rows::Rows,
+    telemetry::LogMetrics,
+};
+
+pub use sequence::Sequence;
 
 /// A group takes no further batch once it has this many events or bytes.
 const GROUP_EVENTS_MAX: usize = 4_000;
@@ -25,7 +36,20 @@ pub(crate) struct Request {
     /// The span that asked for it, if it is recorded.
     pub(crate) cause: Option<TraceContext>,
     pub(crate) rows: Rows,
+    pub(crate) sequence: Option<Sequence>,
     pub(crate) reply: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
+    place: Place,
+}
+
+impl Request {
+    /// Refuses it if a batch before it in its sequence was not stored.
+    pub(crate) fn unless_broken(self) -> Option<Self> {
+        if !self.sequence.as_ref().is_some_and(Sequence::is_broken) {
+            return Some(self);
+        }
+        let _ = self.reply.send(Err(LogError::PrecedingNotStored));
+        None
+    }
 }
 
 /// What waits to be stored.
@@ -33,25 +57,15 @@ pub(crate) struct Request {
 struct Waiting {
     events: AtomicUsize,
     bytes: AtomicUsize,
-    events_max: usize,
-    bytes_max: usize,
     /// Told once so many events wait.
     wanted: AtomicUsize,
     gathered: Notify,
 }
 
 impl Waiting {
-    /// Takes room for a batch. A batch larger than all the room there is may wait alone.
-    fn enter(&self, events: usize, bytes: usize) -> bool {
-        let events_before = self.events.fetch_add(events, Ordering::SeqCst);
-        let bytes_before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        let fits =
-            events_before + events <= self.events_max && bytes_before + bytes <= self.bytes_max;
-        let admitted = fits || events_before == 0;
-        if !admitted {
-            self.leave(events, bytes);
-        }
-        admitted
+    fn enter(&self, events: usize, bytes: usize) {
+        self.events.fetch_add(events, Ordering::SeqCst);
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
     fn leave(&self, events: usize, bytes: usize) {
@@ -79,8 +93,9 @@ impl Waiting {
 /// Takes batches of events to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct AppendQueue {
-    // Bounded by `waiting` and not by requests, since these differ a thousandfold in size.
+    // Bounded by `room` and not by requests, since these differ a thousandfold in size.
     requests: mpsc::UnboundedSender<Request>,
+    room: Room,
     waiting: Arc<Waiting>,
     metrics: Arc<LogMetrics>,
 }
@@ -89,44 +104,80 @@ impl AppendQueue {
     /// A queue and the other end of it.
     pub(crate) fn new(config: &LogConfig, metrics: Arc<LogMetrics>) -> (Self, AppendRequests) {
         let (requests, receiver) = mpsc::unbounded_channel();
+        let room = Room::new(config.queue_events_max, config.queue_bytes_max);
         let waiting = Arc::new(Waiting {
             events: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            events_max: config.queue_events_max,
-            bytes_max: config.queue_bytes_max,
             wanted: AtomicUsize::new(usize::MAX),
             gathered: Notify::new(),
         });
         let queue = Self {
             requests,
+            room: room.clone(),
             waiting: Arc::clone(&waiting),
             metrics,
         };
-        (queue, AppendRequests { receiver, waiting })
+        let other_end = AppendRequests {
+            receiver,
+            room,
+            waiting,
+        };
+        (queue, other_end)
     }
 
-    /// Queues a batch, behind all that were queued before, and returns where the answer will be.
+    /// Queues a batch behind all that were queued before, and returns where the answer will be. If
+    /// there is no room now, the answer is [`LogError::Overloaded`].
     pub(crate) fn enqueue(&self, drafts: Vec<Draft>) -> PendingAppend {
-        let (reply, answer) = oneshot::channel();
-        let pending = PendingAppend { answer };
-        let (events, bytes) = (drafts.len(), bytes_of(&drafts));
-        if !self.waiting.enter(events, bytes) {
-            self.metrics.not_stored(&LogError::Overloaded);
-            let _ = reply.send(Err(LogError::Overloaded));
-            return pending;
+        match self.room.try_enter(drafts.len(), bytes_of(&drafts)) {
+            Ok(place) => self.put(drafts, place, None),
+            Err(error) => {
+                self.metrics.not_stored(&error);
+                let (reply, answer) = oneshot::channel();
+                let _ = reply.send(Err(error));
+                PendingAppend { answer }
+            }
         }
+    }
+
+    /// Queues a batch as soon as there is room for it. A call (a batch without a sequence) does not
+    /// wait if those that do hold as much as may be queued.
+    ///
+    /// # Errors
+    /// [`LogError::Overloaded`] if there is none within `wait_max`, [`LogError::Closed`].
+    pub(crate) async fn enqueue_within(
+        &self,
+        drafts: Vec<Draft>,
+        wait_max: Duration,
+        sequence: Option<Sequence>,
+    ) -> Result<PendingAppend, LogError> {
+        let (events, bytes) = (drafts.len(), bytes_of(&drafts));
+        let entered = match sequence {
+            // Its publisher is not read on meanwhile, so that each holds one batch here.
+            Some(_) => self.room.enter(events, bytes, wait_max).await,
+            None => self.room.enter_if_few_wait(events, bytes, wait_max).await,
+        };
+        let place = entered.inspect_err(|error| self.metrics.not_stored(error))?;
+        Ok(self.put(drafts, place, sequence))
+    }
+
+    fn put(&self, drafts: Vec<Draft>, place: Place, sequence: Option<Sequence>) -> PendingAppend {
+        let (reply, answer) = oneshot::channel();
+        let (events, bytes) = (drafts.len(), place.bytes());
+        self.waiting.enter(events, bytes);
         let request = Request {
             rows: Rows::of(&drafts),
             drafts,
             cause: TraceContext::current(),
+            sequence,
             reply,
+            place,
         };
         if let Err(refused) = self.requests.send(request) {
             self.waiting.leave(events, bytes);
             let _ = refused.0.reply.send(Err(LogError::Closed));
         }
         self.waiting.tell_gathered();
-        pending
+        PendingAppend { answer }
     }
 
     /// How many events wait, and how many bytes they have.
@@ -164,6 +215,7 @@ impl Future for PendingAppend {
 /// The other end of the queue.
 pub(crate) struct AppendRequests {
     receiver: mpsc::UnboundedReceiver<Request>,
+    room: Room,
     waiting: Arc<Waiting>,
 }
 
@@ -186,11 +238,12 @@ impl AppendRequests {
     /// From now on nothing more is taken; what waits still is.
     pub(crate) fn close(&mut self) {
         self.receiver.close();
+        self.room.close();
     }
 
     fn group_of(&mut self, first: Request) -> Vec<Request> {
         let mut events = first.drafts.len();
-        let mut bytes = bytes_of(&first.drafts);
+        let mut bytes = first.place.bytes();
         let mut group = vec![first];
         while events < GROUP_EVENTS_MAX && bytes < GROUP_BYTES_MAX {
             // Not `recv`, which lets the runtime cut a group off after 128 requests.
@@ -198,10 +251,13 @@ impl AppendRequests {
                 break;
             };
             events += next.drafts.len();
-            bytes += bytes_of(&next.drafts);
+            bytes += next.place.bytes();
             group.push(next);
         }
         self.waiting.leave(events, bytes);
+        for request in &mut group {
+            request.place.leave();
+        }
         group
     }
 }

@@ -37,7 +37,14 @@ impl Query {
 }
 
 /// Why a group was not stored, as a label.
-const FAILURES: [&str; 5] = ["overloaded", "too_old", "unknown", "closed", "database"];
+const FAILURES: [&str; 6] = [
+    "overloaded",
+    "preceding",
+    "too_old",
+    "unknown",
+    "closed",
+    "database",
+];
 
 /// The metrics of one log; made once, so that all are there, with 0, from the start.
 #[derive(Debug)]
@@ -141,6 +148,7 @@ impl LogMetrics {
     pub(crate) fn not_stored(&self, error: &LogError) {
         let reason = match error {
             LogError::Overloaded => "overloaded",
+            LogError::PrecedingNotStored => "preceding",
             LogError::TooOld { .. } => "too_old",
             LogError::OutcomeUnknown(_) => "unknown",
             LogError::Closed => "closed",

@@ -2,39 +2,51 @@
 
 use std::{
     collections::VecDeque,
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use access::Access;
 use atlas_events::{
-    PublishReceipt, PublishRefusal, PublishRequest, PublishResponse, PublishStreamResponse,
+    PublishReceipt, PublishRequest, PublishResponse, PublishStreamResponse,
     publish_stream_response::Outcome,
 };
-use event_log::Receipt;
-use futures::Stream;
+use event_log::{Receipt, Sequence};
+use futures::{FutureExt, Stream, StreamExt};
 use tonic::Status;
 use trace_context::TraceContext;
 
-use crate::publisher::{PublisherService, Queued};
+use crate::{
+    publisher::{Entering, PublisherService, Queued},
+    status::Refusal,
+};
 
 /// What became of a request so far.
 enum Request {
     Storing(Queued),
-    Refused(PublishRefusal),
+    Refused(Refusal),
     /// The request could not be read, and none behind it can.
     Unreadable(Status),
 }
 
 /// Queues what requests bring and answers each once it is durable. Only the oldest is waited for:
 /// those stored with it are answered along with it, at the cost of one wake-up.
+///
+/// While a request waits for room in the queue of the log no other is read, so that flow control
+/// slows the client down. The first refused request ends the stream, and nothing behind it is stored,
+/// unless the first request asked to go on.
 pub(crate) struct Acknowledgements<S> {
     requests: Option<S>,
     access: Access,
     cause: Option<TraceContext>,
     service: PublisherService,
+    /// What all requests belong to, from the first on.
+    sequence: Option<Sequence>,
+    /// The newest request, while it waits for room.
+    entering: Option<Entering>,
     queued: VecDeque<Request>,
+    /// What the stream ends with, once all requests before are answered.
+    end: Option<Status>,
 }
 
 impl<S> Acknowledgements<S> {
@@ -49,7 +61,10 @@ impl<S> Acknowledgements<S> {
             access,
             cause,
             service,
+            sequence: None,
+            entering: None,
             queued: VecDeque::new(),
+            end: None,
         }
     }
 }
@@ -57,54 +72,104 @@ impl<S> Acknowledgements<S> {
 impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<S> {
     /// Takes what has arrived, as far as there is room.
     fn take_requests(&mut self, context: &mut Context<'_>) {
-        while self.queued.len() < self.service.unacknowledged_max
-            && let Some(requests) = &mut self.requests
-            && let Poll::Ready(request) = Pin::new(requests).poll_next(context)
-        {
-            let Some(request) = request else {
-                self.requests = None;
+        while self.queued.len() < self.service.unacknowledged_max {
+            if let Some(entering) = &mut self.entering {
+                let Poll::Ready(entered) = entering.poll_unpin(context) else {
+                    return;
+                };
+                self.entering = None;
+                self.entered(entered);
+                continue;
+            }
+            let Some(requests) = &mut self.requests else {
                 return;
             };
-            self.queued.push_back(match request {
-                Ok(request) => self.enqueue(request),
-                Err(status) => {
+            let Poll::Ready(request) = requests.poll_next_unpin(context) else {
+                return;
+            };
+            match request {
+                Some(Ok(request)) => self.check_in(request),
+                Some(Err(status)) => {
                     self.requests = None;
-                    Request::Unreadable(status)
+                    self.queued.push_back(Request::Unreadable(status));
                 }
-            });
+                None => self.requests = None,
+            }
         }
     }
 
-    fn enqueue(&self, request: PublishRequest) -> Request {
-        let (tracing, cause) = (&self.service.tracing, self.cause.as_ref());
-        let span = tracing.publish_of_stream(cause, request.events.len());
-        match self.service.enqueue(request, (&self.access, cause), span) {
-            Ok(queued) => Request::Storing(queued),
-            Err(refusal) => Request::Refused(refusal.into_message()),
+    fn check_in(&mut self, request: PublishRequest) {
+        let sequence = self
+            .sequence
+            .get_or_insert_with(|| match request.continue_after_refusal {
+                true => Sequence::that_goes_on(),
+                false => Sequence::new(),
+            })
+            .clone();
+        let cause = self.cause.as_ref();
+        let span = self
+            .service
+            .tracing
+            .publish_of_stream(cause, request.events.len());
+        let who = (&self.access, cause);
+        match self.service.check_in(request, who, span, Some(sequence)) {
+            Ok(entering) => self.entering = Some(entering),
+            Err(refusal) => self.entered(Err(refusal)),
         }
+    }
+
+    fn entered(&mut self, entered: Result<Queued, Refusal>) {
+        self.queued.push_back(match entered {
+            Ok(queued) => Request::Storing(queued),
+            Err(refusal) => {
+                if !self.goes_on() {
+                    self.requests = None;
+                }
+                Request::Refused(refusal)
+            }
+        });
+    }
+
+    fn goes_on(&self) -> bool {
+        self.sequence.as_ref().is_some_and(Sequence::goes_on)
     }
 
     /// The answer to the oldest request; nothing once there is none and none will come.
     fn answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Outcome, Status>>> {
         let outcome = match self.queued.front_mut() {
-            None if self.requests.is_none() => return Poll::Ready(None),
+            None if self.requests.is_none() && self.entering.is_none() => {
+                return Poll::Ready(self.end.take().map(Err));
+            }
             None => return Poll::Pending,
             Some(Request::Storing(Queued {
                 pending,
                 span,
                 taken_in,
             })) => {
-                let stored = ready!(Pin::new(pending).poll(context));
+                let stored = ready!(pending.poll_unpin(context));
                 match self.service.response(stored, span, *taken_in) {
                     Ok(response) => Ok(Outcome::Stored(response)),
-                    Err(refusal) => Ok(Outcome::Refused(refusal.into_message())),
+                    Err(refusal) => Ok(self.refuse(refusal)),
                 }
             }
-            Some(Request::Refused(refusal)) => Ok(Outcome::Refused(refusal.clone())),
+            Some(Request::Refused(refusal)) => {
+                let refusal = refusal.clone();
+                Ok(self.refuse(refusal))
+            }
             Some(Request::Unreadable(status)) => Err(status.clone()),
         };
         self.queued.pop_front();
         Poll::Ready(Some(outcome))
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Outcome {
+        if !self.goes_on() {
+            self.requests = None;
+            self.entering = None;
+            self.end
+                .get_or_insert_with(|| refusal.clone().into_status());
+        }
+        Outcome::Refused(refusal.into_message())
     }
 }
 

@@ -13,6 +13,11 @@ pub struct StreamConfig {
     /// At most this many requests of one publish stream may await their acknowledgement; the
     /// stream is not read on before one has it.
     pub unacknowledged_max: usize,
+    /// How long a call of `Publish` waits for room in the queue of the log before it is refused.
+    pub publish_wait_max: Duration,
+    /// The same for a request of a publish stream. Meanwhile the stream is not read, so that its
+    /// client is slowed down.
+    pub publish_stream_wait_max: Duration,
     /// Subscriptions end after about this long, with the position to resume after, so that clients
     /// spread over servers anew. A tenth more or less, so that they do not come back all at once.
     /// `None`: never.
@@ -35,6 +40,8 @@ impl Default for StreamConfig {
             metrics_prefix: "atlas".to_owned(),
             subscriptions_max: 4_096,
             unacknowledged_max: 1_024,
+            publish_wait_max: event_log::APPEND_WAIT_MAX,
+            publish_stream_wait_max: Duration::from_secs(10),
             stream_age_max: Some(Duration::from_secs(3_600)),
             keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
             gate: Gate::Open,

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use access::{Access, Denied};
@@ -14,7 +14,7 @@ use atlas_events::{
     PublishStreamResponse, Violation,
     event_publisher_server::{EventPublisher, EventPublisherServer},
 };
-use event_log::{EventLog, LogError, PendingAppend, Receipt};
+use event_log::{EventLog, LogError, PendingAppend, Receipt, Sequence};
 use futures::{
     FutureExt, Stream, StreamExt, TryStreamExt,
     future::{self, BoxFuture},
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService};
 use tower::Service;
 use trace_context::TraceContext;
-use tracing::Span;
+use tracing::{Instrument, Span};
 
 use crate::{
     acknowledgements::{Acknowledgements, response},
@@ -38,6 +38,9 @@ use crate::{
 pub(crate) struct PublisherService {
     pub(crate) log: EventLog,
     pub(crate) unacknowledged_max: usize,
+    /// How long a call waits for room in the queue, and how long a request of a stream does.
+    pub(crate) wait_max: Duration,
+    pub(crate) stream_wait_max: Duration,
     pub(crate) metrics: Arc<StreamMetrics>,
     pub(crate) stop: CancellationToken,
     pub(crate) tracing: Arc<Tracing>,
@@ -50,14 +53,19 @@ pub(crate) struct Queued {
     pub(crate) taken_in: Instant,
 }
 
+/// A batch that is queued once there is room for it.
+pub(crate) type Entering = BoxFuture<'static, Result<Queued, Refusal>>;
+
 impl PublisherService {
-    /// Checks a batch and queues it behind all that came before.
-    pub(crate) fn enqueue(
+    /// Checks a batch; the future queues it behind all that came before. A batch of a stream belongs
+    /// to its sequence.
+    pub(crate) fn check_in(
         &self,
         mut request: PublishRequest,
         (access, cause): (&Access, Option<&TraceContext>),
         span: Span,
-    ) -> Result<Queued, Refusal> {
+        sequence: Option<Sequence>,
+    ) -> Result<Entering, Refusal> {
         let taken_in = Instant::now();
         let context = trace::stored_context(cause, &span);
         trace::complete(&mut request.events, context.as_deref());
@@ -69,12 +77,22 @@ impl PublisherService {
             trace_context::failed(&span, &refusal.reason());
             self.count(refusal);
         })?;
-        let pending = span.in_scope(|| self.log.enqueue(drafts));
-        Ok(Queued {
-            pending,
-            span,
-            taken_in,
-        })
+        let service = self.clone();
+        let wait_max = match sequence {
+            Some(_) => self.stream_wait_max,
+            None => self.wait_max,
+        };
+        Ok(Box::pin(async move {
+            let queued = service.log.enqueue_within(drafts, wait_max, sequence);
+            match queued.instrument(span.clone()).await {
+                Ok(pending) => Ok(Queued {
+                    pending,
+                    span,
+                    taken_in,
+                }),
+                Err(failure) => Err(service.not_stored(failure, &span)),
+            }
+        }))
     }
 
     /// What to answer once a queued batch is durable, or could not be stored.
@@ -84,14 +102,16 @@ impl PublisherService {
         span: &Span,
         taken_in: Instant,
     ) -> Result<PublishResponse, Refusal> {
-        let receipts = stored.map_err(|failure| {
-            let refusal = span.in_scope(|| Refusal::from_log(failure, "storing a batch"));
-            trace_context::failed(span, &refusal.reason());
-            self.count(&refusal);
-            refusal
-        })?;
+        let receipts = stored.map_err(|failure| self.not_stored(failure, span))?;
         self.metrics.publish_seconds.record(taken_in.elapsed());
         Ok(response(receipts))
+    }
+
+    fn not_stored(&self, failure: LogError, span: &Span) -> Refusal {
+        let refusal = span.in_scope(|| Refusal::from_log(failure, "storing a batch"));
+        trace_context::failed(span, &refusal.reason());
+        self.count(&refusal);
+        refusal
     }
 
     fn check(&self, request: PublishRequest) -> Result<Vec<Draft>, Refusal> {
@@ -136,9 +156,9 @@ impl EventPublisher for PublisherService {
         let cause = trace::cause_of(request.metadata());
         let request = request.into_inner();
         let span = self.tracing.publish(cause.as_ref(), request.events.len());
-        let queued = self
-            .enqueue(request, (&access, cause.as_ref()), span)
-            .map_err(Refusal::into_status)?;
+        let entering = self.check_in(request, (&access, cause.as_ref()), span, None);
+        let entering = entering.map_err(Refusal::into_status)?;
+        let queued = entering.await.map_err(Refusal::into_status)?;
         let stored = queued.pending.await;
         let response = self
             .response(stored, &queued.span, queued.taken_in)

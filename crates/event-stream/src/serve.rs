@@ -31,11 +31,18 @@ use crate::{
     trace::Tracing,
 };
 
-/// What a client may send on one stream before the server has read it.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// The same for a whole connection. HTTP/2 here ends a connection on which many small unread frames
-/// lie, and allows for more of them the larger this window is.
+/// What a client may send on one stream before the server has read it. A publish stream is not read
+/// while the queue of the log is full.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// The same for a whole connection. The HTTP/2 library ends a connection on which many small unread
+/// frames lie: each of less than 256 bytes counts as much as it lacks of these, and half of this
+/// window is the limit.
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// So many publish streams of one connection may be full of unread frames of 64 bytes, smaller than
+/// any event.
+const FULL_STREAMS: u32 = 20;
+const _: () =
+    assert!(FULL_STREAMS * (STREAM_WINDOW_BYTES / 64) * (256 - 64) < CONNECTION_WINDOW_BYTES / 2);
 /// Streams on one connection.
 const CONCURRENT_STREAMS_MAX: u32 = 1_024;
 
@@ -157,6 +164,8 @@ where
     let publisher = Publisher::new(PublisherService {
         log: log.clone(),
         unacknowledged_max: config.unacknowledged_max,
+        wait_max: config.publish_wait_max,
+        stream_wait_max: config.publish_stream_wait_max,
         metrics,
         stop: shutdown.clone(),
         tracing,

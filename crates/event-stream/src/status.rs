@@ -14,7 +14,7 @@ use tracing::{error, warn};
 const DOMAIN: &str = "atlas.events";
 
 /// An error as a client sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     code: Code,
     reason: &'static str,
@@ -147,6 +147,11 @@ impl Refusal {
                 Code::ResourceExhausted,
                 "OVERLOADED",
                 "too many events are waiting to be stored; nothing was stored, try again later",
+            ),
+            LogError::PrecedingNotStored => Self::new(
+                Code::Unavailable,
+                "PRECEDING_NOT_STORED",
+                "a batch before this one on the stream was not stored, nor was this one",
             ),
             LogError::Closed => Self::new(
                 Code::Unavailable,

@@ -156,6 +156,7 @@ impl From<LogError> for SourceFault {
             | LogError::Migration(_)
             | LogError::TooOld { .. }
             | LogError::Overloaded
+            | LogError::PrecedingNotStored
             | LogError::Closed
             | LogError::OutcomeUnknown(_)
             | LogError::Database(_) => Self::Lost(reason),

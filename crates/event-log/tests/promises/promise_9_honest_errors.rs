@@ -9,7 +9,7 @@ use std::{
 };
 
 use atlas_events::Draft;
-use event_log::{EventLog, LogConfig, LogError, Projection};
+use event_log::{EventLog, LogConfig, LogError, Projection, Sequence};
 use futures::{
     FutureExt,
     future::{BoxFuture, join_all},
@@ -162,6 +162,84 @@ async fn a_full_queue_refuses_and_stores_nothing_of_what_it_refused() {
     assert_eq!(test.stored().await.len(), 101);
     // A batch that alone is larger than the queue is stored when nothing else waits.
     log.append(drafts(1_000..1_200)).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_finds_the_queue_full_waits_for_room_for_a_stated_time() {
+    let test = TestLog::create().await;
+    let log = test
+        .open_with(LogConfig {
+            queue_events_max: 10,
+            queue_bytes_max: 10_000,
+            ..LogConfig::default()
+        })
+        .await;
+    let blocking = test.block_appends().await;
+    let first = log.enqueue(drafts(0..1));
+    test.until_waiting(1).await;
+    let full = log.enqueue(drafts(1..11));
+    let refused = log
+        .enqueue_within(drafts(11..12), Duration::ZERO, None)
+        .await;
+    assert!(matches!(refused, Err(LogError::Overloaded)), "{refused:?}");
+    let waiting = tokio::spawn({
+        let log = log.clone();
+        async move { log.enqueue_within(drafts(12..13), DEADLINE, None).await }
+    });
+    let mut sequenced =
+        std::pin::pin!(log.enqueue_within(drafts(13..18), DEADLINE, Some(Sequence::new())));
+    assert!(futures::poll!(&mut sequenced).is_pending());
+    // What calls hold while they wait is bounded: this one is refused at once.
+    let large = drafts(100..200);
+    let refused = log.enqueue_within(large, DEADLINE, None).now_or_never();
+    assert!(
+        matches!(refused, Some(Err(LogError::Overloaded))),
+        "{refused:?}"
+    );
+    drop(blocking);
+    first.await.unwrap();
+    full.await.unwrap();
+    waiting.await.unwrap().unwrap().await.unwrap();
+    sequenced.await.unwrap().await.unwrap();
+    assert_eq!(test.stored().await.len(), 17);
+}
+
+#[tokio::test]
+async fn nothing_is_stored_behind_a_batch_of_its_sequence_that_was_not() {
+    let test = TestLog::create().await;
+    let batches = five_batches();
+    let picky = Picky {
+        fault: batches[2][1].event_id,
+        statement: "select 1 / 0",
+    };
+    let log = test.open_projecting(Arc::new(picky)).await;
+    let (ordered, loose) = (Sequence::new(), Sequence::that_goes_on());
+    let blocking = test.block_appends().await;
+    let first = log.enqueue(drafts(900..901));
+    test.until_waiting(1).await;
+    let mut pending = Vec::new();
+    for (index, batch) in batches.iter().enumerate() {
+        // The last but one is another publisher's.
+        let sequence = if index == 3 { &loose } else { &ordered };
+        let queued = log.enqueue_within(batch.clone(), DEADLINE, Some(sequence.clone()));
+        pending.push(queued.await.unwrap());
+    }
+    drop(blocking);
+    first.await.unwrap();
+    let outcomes = join_all(pending).await;
+    let [Ok(_), Ok(_), Err(fault), Ok(_), Err(behind)] = &outcomes[..] else {
+        panic!("{outcomes:?}");
+    };
+    assert!(matches!(fault, LogError::Database(_)), "{fault}");
+    assert!(matches!(behind, LogError::PrecedingNotStored), "{behind}");
+    // Nor is what comes later.
+    let later = log.enqueue_within(drafts(50..51), DEADLINE, Some(ordered));
+    let later = later.await.unwrap().await;
+    assert!(
+        matches!(later, Err(LogError::PrecedingNotStored)),
+        "{later:?}"
+    );
+    assert_eq!(test.stored().await.len(), 1 + 3 * 3);
 }
 
 async fn open_by_way_of(proxy: &Proxy, test: &TestLog) -> EventLog {

@@ -214,7 +214,10 @@ fn point() -> DataPoint {
 }
 
 async fn refused_in_stream(client: &mut Client, events: Vec<Event>) -> PublishRefusal {
-    let requests = stream::iter([PublishRequest { events }]);
+    let requests = stream::iter([PublishRequest {
+        events,
+        ..PublishRequest::default()
+    }]);
     let answers = client.publisher.publish_stream(requests).await.unwrap();
     let answer = timeout(DEADLINE, answers.into_inner().message())
         .await

@@ -143,7 +143,10 @@ impl Client {
         &mut self,
         events: Vec<Event>,
     ) -> Result<Vec<PublishReceipt>, Status> {
-        let answer = self.publisher.publish(PublishRequest { events });
+        let answer = self.publisher.publish(PublishRequest {
+            events,
+            ..PublishRequest::default()
+        });
         let answer = timeout(DEADLINE, answer).await.unwrap()?;
         Ok(answer.into_inner().receipts)
     }

@@ -126,6 +126,7 @@ async fn thousands_in_flight_are_acknowledged_in_order() {
     let mut client = server.client().await;
     let requests = (0..REQUESTS).map(|n| PublishRequest {
         events: vec![custom_event(n)],
+        ..PublishRequest::default()
     });
     let answers = answers(&mut client, requests.collect()).await;
     let receipts: Vec<_> = answers.into_iter().flat_map(receipts_of).collect();
@@ -137,7 +138,7 @@ async fn thousands_in_flight_are_acknowledged_in_order() {
 }
 
 #[tokio::test]
-async fn a_refused_batch_is_answered_in_its_place_and_the_stream_goes_on() {
+async fn a_refused_batch_is_answered_in_its_place_and_the_stream_goes_on_if_asked_to() {
     let database = TestDatabase::create().await;
     let server = Server::start(&database).await;
     let mut client = server.client().await;
@@ -152,7 +153,10 @@ async fn a_refused_batch_is_answered_in_its_place_and_the_stream_goes_on() {
         vec![],
         vec![custom_event(3)],
     ];
-    let requests = batches.map(|events| PublishRequest { events });
+    let requests = batches.map(|events| PublishRequest {
+        events,
+        continue_after_refusal: true,
+    });
     let answers = answers(&mut client, requests.to_vec()).await;
     let refused: Vec<_> = answers[1..4].iter().map(refusal_of).collect();
     let invalid = Code::InvalidArgument as i32;
@@ -209,7 +213,10 @@ async fn a_message_over_the_limit_is_told_the_limit() {
     assert_eq!(told(&refused), too_large);
     assert_eq!(fact(&refused, "message_bytes_max"), "4194304");
     // What cannot be read as a message ends a stream; what came before it is acknowledged.
-    let requests = [vec![custom_event(7)], large.clone()].map(|events| PublishRequest { events });
+    let requests = [vec![custom_event(7)], large.clone()].map(|events| PublishRequest {
+        events,
+        ..PublishRequest::default()
+    });
     let mut answers = publish_stream(&mut client, requests.to_vec()).await;
     let first = timeout(DEADLINE, answers.message()).await.unwrap().unwrap();
     assert_eq!(receipts_of(first.unwrap())[0].position, 1);

@@ -106,7 +106,13 @@ async fn an_idle_publish_stream_ends_once_all_is_acknowledged() {
         .unwrap();
     let mut answers = answers.into_inner();
     let events = vec![custom_event(1)];
-    requests.send(PublishRequest { events }).await.unwrap();
+    requests
+        .send(PublishRequest {
+            events,
+            ..PublishRequest::default()
+        })
+        .await
+        .unwrap();
     let stored = timeout(DEADLINE, answers.message()).await.unwrap().unwrap();
     assert_eq!(receipts_of(stored.unwrap())[0].position, 1);
     server.begin_shutdown();

@@ -89,6 +89,7 @@ async fn publish(mut client: Client, numbers: Range<u64>) {
         events: (first..first + BATCH_EVENTS)
             .map(event_of_any_size)
             .collect(),
+        ..PublishRequest::default()
     });
     let requests: Vec<_> = requests.collect();
     let answers = client
@@ -138,7 +139,7 @@ fn positions(events: &[Event]) -> Vec<u64> {
 }
 
 /// The metrics of this process, which other tests may share.
-fn metrics() -> &'static PrometheusHandle {
+pub(crate) fn metrics() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
         let recorder = PrometheusBuilder::new().build_recorder();

@@ -81,7 +81,13 @@ async fn a_pipelining_publisher_keeps_its_connection_while_the_database_stalls()
         let mut half_way = Some(half_way);
         for n in 0..REQUESTS {
             let events = vec![small_event(n)];
-            requests.send(PublishRequest { events }).await.unwrap();
+            requests
+                .send(PublishRequest {
+                    events,
+                    ..PublishRequest::default()
+                })
+                .await
+                .unwrap();
             if n == SENT_UNREAD {
                 half_way.take().unwrap().send(()).unwrap();
             }

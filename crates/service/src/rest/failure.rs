@@ -52,6 +52,10 @@ impl From<LogError> for Problem {
                 ProblemKind::Overloaded,
                 "too many events are waiting to be stored; nothing was stored, try again later",
             ),
+            LogError::PrecedingNotStored => Self::new(
+                ProblemKind::DatabaseUnavailable,
+                "a batch before this one was not stored, nor was this one; try again",
+            ),
             LogError::Closed => Self::new(
                 ProblemKind::ShuttingDown,
                 "the service is shutting down; nothing was stored, try again",
