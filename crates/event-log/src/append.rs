@@ -15,6 +15,9 @@ use crate::{
     segment::{self, Bounds},
 };
 
+/// Ids closer than this are looked for at once: the length of a chunk, 7 days.
+const NEAR_MILLISECONDS: u64 = 7 * 24 * 3_600 * 1_000;
+
 /// Where an event is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
@@ -119,7 +122,7 @@ pub(crate) async fn append(
         projection.apply(connection, &numbered).await?;
     }
     segment::insert(connection, &full_segments).await?;
-    head::advance(connection, &left, channel).await?;
+    head::advance(connection, locked.standing.last_position, &left, channel).await?;
     appended.left = left;
     Ok(appended)
 }
@@ -134,11 +137,10 @@ fn refuse_dropped(standing: &Standing, drafts: &[Draft]) -> Result<(), LogError>
     }
 }
 
-/// When the twins of drafts may have occurred: within an hour of the times in the ids. `None` if
-/// there are no drafts.
-fn twin_bounds(drafts: &[Draft]) -> Option<Bounds> {
-    let id_times = drafts.iter().map(|draft| draft.event_id.timestamp_ms());
-    let (first, last) = (id_times.clone().min()?, id_times.max()?);
+/// When the twins of ids may have occurred, the ids being in order: within an hour of the times in
+/// them. `None` if there are none.
+fn twin_bounds(ids: &[Ulid]) -> Option<Bounds> {
+    let (first, last) = (ids.first()?.timestamp_ms(), ids.last()?.timestamp_ms());
     let time = |milliseconds: u64| {
         let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
         DateTime::from_timestamp_millis(milliseconds).unwrap_or(DateTime::<Utc>::MAX_UTC)
@@ -150,18 +152,34 @@ fn twin_bounds(drafts: &[Draft]) -> Option<Bounds> {
     })
 }
 
-/// The drafts that the log holds already. The bounds touch one or two chunks.
+/// Ids in order as runs, each of which is looked for at once: no two ids of a run that follow each
+/// other are a chunk's length apart, so that no chunk between two runs is looked into.
+fn runs_of_near_ids(ids: &[Ulid]) -> impl Iterator<Item = &[Ulid]> {
+    ids.chunk_by(|before, id| id.timestamp_ms() - before.timestamp_ms() < NEAR_MILLISECONDS)
+}
+
+/// The drafts that the log holds already. Those of near times are in one or two chunks.
 async fn find_stored(
     connection: &mut PgConnection,
     drafts: &[Draft],
 ) -> Result<HashMap<String, (u64, DateTime<Utc>)>, LogError> {
-    let Some(bounds) = twin_bounds(drafts) else {
+    let mut ids: Vec<Ulid> = drafts.iter().map(|draft| draft.event_id).collect();
+    ids.sort_unstable();
+    let mut stored = HashMap::new();
+    for run in runs_of_near_ids(&ids) {
+        stored.extend(find_stored_ids(connection, run).await?);
+    }
+    Ok(stored)
+}
+
+async fn find_stored_ids(
+    connection: &mut PgConnection,
+    ids: &[Ulid],
+) -> Result<HashMap<String, (u64, DateTime<Utc>)>, LogError> {
+    let Some(bounds) = twin_bounds(ids) else {
         return Ok(HashMap::new());
     };
-    let ids: Vec<String> = drafts
-        .iter()
-        .map(|draft| draft.event_id.to_string())
-        .collect();
+    let ids: Vec<String> = ids.iter().map(Ulid::to_string).collect();
     let rows = sqlx::query!(
         "select event_id, position, recorded_at from events
          where event_id = any($1) and occurred_at between $2 and $3",
@@ -215,5 +233,19 @@ fn number(
         first_position,
         recorded_at: locked.now,
         left: locked.standing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_far_apart_are_looked_for_apart() {
+        let day = 24 * 3_600 * 1_000;
+        let ids = [0, 1, 6, 12, 19, 40, 40].map(|days| Ulid::from_parts(days * day, 0));
+        let runs: Vec<usize> = runs_of_near_ids(&ids).map(<[Ulid]>::len).collect();
+        assert_eq!(runs, [4, 1, 2]);
+        assert_eq!(runs_of_near_ids(&[]).count(), 0);
     }
 }

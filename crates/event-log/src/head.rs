@@ -1,4 +1,7 @@
 //! The one row that says where the log stands.
+//!
+//! Whoever looks for it does so by the index on its position, from the newest on: versions that were
+//! left behind and cannot be removed, since somebody holds an old snapshot, are then not passed.
 
 use atlas_events::Draft;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -91,7 +94,7 @@ pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, Lo
         r#"select first_position, last_position, latest_occurred_at, latest_recorded_at,
                   segment_earliest, segment_latest, dropped_before,
                   greatest(clock_timestamp(), latest_recorded_at) as "now!"
-           from log_head for update"#
+           from log_head order by last_position desc limit 1 for update"#
     )
     .fetch_one(connection)
     .await?;
@@ -115,7 +118,7 @@ pub(crate) async fn read(executor: impl PgExecutor<'_>) -> Result<Head, LogError
     let row = sqlx::query!(
         "select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
                 dropped_before
-         from log_head"
+         from log_head order by last_position desc limit 1"
     )
     .fetch_one(executor)
     .await?;
@@ -129,10 +132,11 @@ pub(crate) async fn read(executor: impl PgExecutor<'_>) -> Result<Head, LogError
     })
 }
 
-/// Moves the head, whose row is locked, and notifies the readers of every process once this
+/// Moves the head, whose row is locked and stands at a position, and notifies the readers of every process once this
 /// transaction commits.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
+    from: u64,
     to: &Standing,
     channel: &str,
 ) -> Result<(), LogError> {
@@ -142,6 +146,7 @@ pub(crate) async fn advance(
                update log_head
                set last_position = $1, latest_occurred_at = $2, latest_recorded_at = $3,
                    segment_earliest = $4, segment_latest = $5
+               where last_position = $8
            )
            select pg_notify($6, $7) as "notified: ()""#,
         stored(to.last_position),
@@ -151,6 +156,7 @@ pub(crate) async fn advance(
         latest,
         channel,
         to.last_position.to_string(),
+        stored(from),
     )
     .execute(connection)
     .await?;
@@ -170,13 +176,13 @@ pub(crate) async fn advance_from(
     let (earliest, latest) = Bounds::unzip(to.open_segment);
     let moved = sqlx::query_scalar!(
         r#"with locked as (
-               select singleton from log_head for update nowait
+               select last_position from log_head where last_position = $6 for update nowait
            ), moved as (
                update log_head
                set last_position = $1, latest_occurred_at = $2, latest_recorded_at = $3,
                    segment_earliest = $4, segment_latest = $5
                from locked
-               where log_head.singleton = locked.singleton and last_position = $6
+               where log_head.last_position = locked.last_position and log_head.last_position = $6
                    and latest_recorded_at is not distinct from $7
                    and dropped_before is not distinct from $8
                returning pg_notify($9, $10)
@@ -198,18 +204,21 @@ pub(crate) async fn advance_from(
     Ok(moved == 1)
 }
 
-/// Records what retention removed.
+/// Records what retention removed, in the head, which is locked and stands at a position.
 pub(crate) async fn trim(
     connection: &mut PgConnection,
+    at: u64,
     first_position: u64,
     dropped_before: DateTime<Utc>,
 ) -> Result<(), LogError> {
     sqlx::query!(
         "update log_head
          set first_position = greatest(first_position, $1),
-             dropped_before = greatest(dropped_before, $2)",
+             dropped_before = greatest(dropped_before, $2)
+         where last_position = $3",
         stored(first_position),
         dropped_before,
+        stored(at),
     )
     .execute(connection)
     .await?;

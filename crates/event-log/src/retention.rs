@@ -67,7 +67,8 @@ pub(crate) async fn trim(pool: &PgPool, cutoff: DateTime<Utc>) -> Result<Trimmed
     for chunk in &expired {
         drop_chunk(&mut transaction, chunk).await?;
     }
-    head::trim(&mut transaction, first_position, dropped_before).await?;
+    let at = head.standing.last_position;
+    head::trim(&mut transaction, at, first_position, dropped_before).await?;
     transaction.commit().await?;
     info!(chunks = expired.len(), first_position, %dropped_before, "retention dropped chunks");
     Ok(Trimmed {

@@ -200,7 +200,8 @@ async fn load(
                from segments where segment between $1 and $2
                union all
                select last_position / 4096, segment_earliest, segment_latest, true, last_position
-               from log_head where segment_earliest is not null
+               from (select * from log_head order by last_position desc limit 1) as head
+               where segment_earliest is not null
            ) as known
            where segment between $1 and $2
            order by segment"#,
@@ -261,7 +262,8 @@ async fn first_segment_since(
                from segments
                union all
                select last_position / 4096, segment_earliest, segment_latest, last_position
-               from log_head where segment_earliest is not null
+               from (select * from log_head order by last_position desc limit 1) as head
+               where segment_earliest is not null
            ) as known
            where latest >= $1 and segment >= $2
            order by segment limit 1"#,

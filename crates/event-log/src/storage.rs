@@ -20,6 +20,9 @@ pub(crate) struct Storage {
     pub(crate) compression_failures: i64,
     /// When one last succeeded.
     pub(crate) compressed_at: Option<DateTime<Utc>>,
+    /// For how long the oldest transaction has been open that keeps the database from removing what
+    /// is dead, in seconds: of those that this role may see, and of prepared ones.
+    pub(crate) oldest_snapshot_seconds: i64,
 }
 
 /// Looks at catalogues and file sizes only, but at those of every chunk.
@@ -31,7 +34,14 @@ pub(crate) async fn read(pool: &PgPool) -> Result<Storage, LogError> {
                pg_database_size(current_database()) as "database_bytes!",
                chunks.present as "chunks!", chunks.compressed as "compressed_chunks!",
                jobs.present as "compression_jobs!", jobs.failures as "compression_failures!",
-               jobs.succeeded_at as compressed_at
+               jobs.succeeded_at as compressed_at,
+               extract(epoch from clock_timestamp() - least(
+                   clock_timestamp(),
+                   (select min(xact_start) from pg_stat_activity
+                    where datname = current_database() and backend_xmin is not null),
+                   (select min(prepared) from pg_prepared_xacts
+                    where database = current_database())
+               ))::bigint as "oldest_snapshot_seconds!"
            from
                (select count(*) as present, count(*) filter (where is_compressed) as compressed
                 from timescaledb_information.chunks

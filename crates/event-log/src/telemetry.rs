@@ -85,6 +85,7 @@ struct StorageMetrics {
     jobs: Gauge,
     job_failures: Gauge,
     job_succeeded_at: Gauge,
+    oldest_snapshot: Gauge,
 }
 
 impl LogMetrics {
@@ -127,6 +128,7 @@ impl LogMetrics {
                 jobs: gauge("event_log_compression_jobs"),
                 job_failures: gauge("event_log_compression_failures"),
                 job_succeeded_at: gauge("event_log_compression_last_success_timestamp_seconds"),
+                oldest_snapshot: gauge("event_log_oldest_snapshot_seconds"),
             },
             trims: ["succeeded", "failed"].map(|outcome| {
                 counter!("event_log_retention_runs_total", "log" => log.to_owned(), "outcome" => outcome)
@@ -182,6 +184,9 @@ impl LogMetrics {
     pub(crate) fn saw_storage(&self, found: &Storage) {
         let storage = &self.storage;
         storage.log_bytes.set(found.log_bytes as f64);
+        storage
+            .oldest_snapshot
+            .set(found.oldest_snapshot_seconds as f64);
         storage.database_bytes.set(found.database_bytes as f64);
         storage.chunks.set(found.chunks as f64);
         storage
@@ -346,6 +351,11 @@ fn describe_storage() {
         "event_log_size_bytes",
         Unit::Bytes,
         "Disk that the events and their indexes take"
+    );
+    describe_gauge!(
+        "event_log_oldest_snapshot_seconds",
+        Unit::Seconds,
+        "Age of the oldest transaction whose snapshot keeps the database from removing dead rows"
     );
     describe_gauge!(
         "event_log_database_size_bytes",

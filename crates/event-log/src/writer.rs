@@ -227,7 +227,11 @@ impl Writer {
         if let Some(connection) = ready {
             return Ok(connection);
         }
-        let kept = [("plan_cache_mode", "force_generic_plan")];
+        let kept = [
+            ("plan_cache_mode", "force_generic_plan"),
+            // A plan that is made while a table is small would scan it once it is not.
+            ("enable_seqscan", "off"),
+        ];
         let options = self.options.clone().options(kept);
         let connection = PgConnection::connect_with(&options).await?;
         match begins {

@@ -39,7 +39,7 @@ async fn append_and_undo(log: &EventLog, connection: &mut PgConnection, drafts: 
 async fn locks(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
         "select coalesce(sum(generic_plans + custom_plans), 0)::bigint from pg_prepared_statements
-         where statement like '%from log_head for update'",
+         where statement like '%from log_head%for update'",
     )
     .fetch_one(connection)
     .await

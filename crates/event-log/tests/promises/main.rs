@@ -10,6 +10,7 @@ mod proxy;
 mod dropped_begin;
 mod in_transactions;
 mod large_groups;
+mod old_snapshot;
 mod page_cost;
 mod prepared_ahead;
 mod promise_10_retention;

@@ -5,10 +5,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, LogConfig};
 use sqlx::{Connection, PgConnection};
 use test_support::{custom_event, draft};
+use tokio::time::timeout;
 use ulid::Ulid;
 
 use crate::common::{
-    TestLog, chunk_boundary, draft_at, everything, execute, next_events, read_range,
+    DEADLINE, TestLog, chunk_boundary, draft_at, everything, execute, next_events, read_range,
 };
 
 /// Positions in each chunk, as many as a segment has.
@@ -73,18 +74,22 @@ async fn filled(test: &TestLog) -> EventLog {
 
 /// Locks every chunk but those that begin in weeks `first..=last`.
 async fn lock_others(connection: &mut PgConnection, first: u64, last: u64) {
+    lock_all_but(connection, &(first..=last).collect::<Vec<_>>()).await;
+}
+
+/// Locks every chunk but those that begin in some weeks.
+async fn lock_all_but(connection: &mut PgConnection, weeks: &[u64]) {
     execute(connection, "begin").await;
     let others: Vec<String> = sqlx::query_scalar(
         "select format('%I.%I', chunk_schema, chunk_name)
          from timescaledb_information.chunks
-         where hypertable_name = 'events' and not range_start between $1 and $2",
+         where hypertable_name = 'events' and range_start <> all($1)",
     )
-    .bind(week(first))
-    .bind(week(last))
+    .bind(weeks.iter().map(|n| week(*n)).collect::<Vec<_>>())
     .fetch_all(&mut *connection)
     .await
     .unwrap();
-    assert_eq!(others.len() as u64, CHUNKS - (last - first + 1));
+    assert_eq!(others.len() as u64, CHUNKS - weeks.len() as u64);
     for chunk in others {
         let lock = format!("lock table {chunk} in access exclusive mode");
         sqlx::query(sqlx::AssertSqlSafe(lock))
@@ -137,6 +142,28 @@ async fn an_append_opens_the_chunks_that_may_hold_a_twin_and_no_others() {
         let receipts = log.append(vec![fresh.clone()]).await.unwrap();
         assert_eq!(receipts[0].position, CHUNKS * POSITIONS + 1);
         assert_eq!(receipts[0].duplicate, duplicate);
+    }
+    locking.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_event_stored_with_a_new_one_opens_no_chunk_between_them() {
+    let test = TestLog::create().await;
+    let log = filled(&test).await;
+    let mut locking = test.connection().await;
+    lock_all_but(&mut locking, &[5, 30]).await;
+    let days = TimeDelta::days(3);
+    let batch = vec![
+        draft_at(1_000_000, week(5) + days),
+        draft_at(1_000_001, week(30) + days),
+    ];
+    for duplicate in [false, true] {
+        let appending = log.append(batch.clone());
+        let receipts = timeout(DEADLINE, appending).await.unwrap().unwrap();
+        for (receipt, position) in receipts.iter().zip(CHUNKS * POSITIONS + 1..) {
+            let found = (receipt.position, receipt.duplicate);
+            assert_eq!(found, (position, duplicate));
+        }
     }
     locking.close().await.unwrap();
 }
