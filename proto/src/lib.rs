@@ -8,6 +8,7 @@ mod decimal;
 mod draft;
 mod event_type;
 mod filter;
+mod held;
 mod rules;
 mod text;
 mod timestamp;

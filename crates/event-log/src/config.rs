@@ -14,9 +14,10 @@ pub struct LogConfig {
     pub ring_bytes_max: usize,
     /// How often the database is asked for what a lost notification did not tell.
     pub poll_interval: Duration,
-    /// At most this many events may wait to be stored; more are refused.
+    /// At most this many events may wait to be stored; who brings more waits for room.
     pub queue_events_max: usize,
-    /// At most this many bytes of encoded events may wait to be stored; more are refused.
+    /// At most this many bytes of memory may be held by what waits to be stored, and as many again by
+    /// calls that wait for room. Each open publish stream may hold one batch besides.
     pub queue_bytes_max: usize,
     /// The present.
     pub clock: Clock,
@@ -30,7 +31,7 @@ impl Default for LogConfig {
             ring_bytes_max: 64 * 1024 * 1024,
             poll_interval: Duration::from_secs(1),
             queue_events_max: 50_000,
-            queue_bytes_max: 64 * 1024 * 1024,
+            queue_bytes_max: 128 * 1024 * 1024,
             clock: Clock::system(),
         }
     }

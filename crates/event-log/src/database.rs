@@ -9,7 +9,7 @@ use sqlx::{
     raw_sql,
 };
 
-use crate::{LogError, compression::Edition};
+use crate::{LogError, compression::Edition, connections};
 
 /// Migrations of the log, applied in the schema that owns it.
 static MIGRATOR: Migrator = Migrator {
@@ -43,7 +43,8 @@ pub fn connect_options(url: &str, schema: &str) -> Result<PgConnectOptions, LogE
     Ok(options.application_name(&format!("atlas {schema}")))
 }
 
-/// Connects and creates extension and schema if they are missing.
+/// Connects and creates extension and schema if they are missing. Of so many connections two are
+/// left to the log that is opened on the pool, for following what others append.
 ///
 /// # Errors
 /// [`LogError::ExtensionMissing`] with what to do, or [`LogError::Database`] if the server cannot
@@ -61,7 +62,7 @@ pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<Pg
     ignore_race(created)?;
     connection.close().await?;
     Ok(PgPoolOptions::new()
-        .max_connections(connections_max)
+        .max_connections(connections::pooled(connections_max))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // The library forgets a transaction whose `begin` was dropped before its answer, and what
         // the next user of the connection stores would be part of it and never be committed.

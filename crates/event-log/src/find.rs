@@ -2,7 +2,7 @@
 
 use atlas_events::ID_TIME_TOLERANCE;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use ulid::Ulid;
 
 use crate::LogError;
@@ -13,7 +13,10 @@ pub(crate) struct FoundEvent {
     pub(crate) encoded: Vec<u8>,
 }
 
-pub(crate) async fn by_id(pool: &PgPool, event_id: Ulid) -> Result<Option<FoundEvent>, LogError> {
+pub(crate) async fn by_id(
+    connection: &mut PgConnection,
+    event_id: Ulid,
+) -> Result<Option<FoundEvent>, LogError> {
     // An id whose time no stored event can be near is not stored.
     let milliseconds = i64::try_from(event_id.timestamp_ms()).unwrap_or(i64::MAX);
     let Some(time) = DateTime::from_timestamp_millis(milliseconds) else {
@@ -33,7 +36,7 @@ pub(crate) async fn by_id(pool: &PgPool, event_id: Ulid) -> Result<Option<FoundE
         earliest,
         latest,
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(found)
 }

@@ -157,7 +157,9 @@ impl Follower {
     }
 
     async fn page_read_now(&mut self, cursor: u64) -> Result<Page, LogError> {
-        let mut connection = self.log.pool().acquire().await?;
-        self.pages.read(&mut connection, cursor).await
+        let mut connection = self.log.readers().connect().await?;
+        let page = self.pages.read(connection.ask()?, cursor).await?;
+        connection.answered();
+        Ok(page)
     }
 }

@@ -2,14 +2,14 @@
 
 use atlas_events::EventFilter;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use crate::LogError;
 
 /// Goes back chunk by chunk until one holds a wanted event: with a filter that wants little, through
 /// much of the log.
 pub(crate) async fn occurred_at(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     filter: &EventFilter,
 ) -> Result<Option<DateTime<Utc>>, LogError> {
     let latest = sqlx::query_scalar!(
@@ -27,7 +27,7 @@ pub(crate) async fn occurred_at(
         filter.source_services(),
         filter.series_within(),
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(latest)
 }

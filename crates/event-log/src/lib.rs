@@ -20,6 +20,7 @@ mod appender;
 mod batch;
 mod compression;
 mod config;
+mod connections;
 mod database;
 mod error;
 mod find;

@@ -12,7 +12,9 @@ use tracing::{Instrument, warn};
 use crate::{
     Head, LogConfig, LogError, PendingAppend, Projection, Receipt, Renewed, Trimmed,
     appender::Appender,
-    compression, database,
+    compression,
+    connections::{self, Readers},
+    database,
     group::Outcome,
     head::{self, TWIN_MARGIN},
     in_transaction::{self, CallersHead},
@@ -55,6 +57,7 @@ struct Inner {
     callers_head: CallersHead,
     ring: Arc<Ring>,
     segments: Arc<SegmentIndex>,
+    readers: Readers,
     read_ahead: Arc<Semaphore>,
     projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
@@ -118,7 +121,7 @@ impl EventLog {
         };
         let segments = Arc::new(SegmentIndex::default());
         let feeder = Feeder {
-            pool: pool.clone(),
+            pool: connections::of_feeder(pool.connect_options().as_ref().clone()),
             channel: channel.clone(),
             ring: Arc::clone(&ring),
             segments: Arc::clone(&segments),
@@ -128,8 +131,10 @@ impl EventLog {
             announced: head.last_position,
             metrics: Arc::clone(&metrics),
         };
+        let readers = Readers::of(pool.clone());
         let log = Self(Arc::new(Inner {
-            read_ahead: read_ahead::places(pool.options().get_max_connections()),
+            read_ahead: read_ahead::places(readers.places_max()),
+            readers,
             pool,
             config,
             log_id: head.log_id,
@@ -202,8 +207,8 @@ impl EventLog {
         self.0.stop.cancelled().await;
     }
 
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.0.pool
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.0.readers
     }
 
     pub(crate) fn ring(&self) -> &Ring {

@@ -26,9 +26,9 @@ use crate::{
 
 pub use sequence::Sequence;
 
-/// A group takes no further batch once it has this many events or bytes.
+/// A group takes no further batch once it has this many events, or bytes in memory.
 const GROUP_EVENTS_MAX: usize = 4_000;
-const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A batch that waits to be stored.
 pub(crate) struct Request {
@@ -262,6 +262,10 @@ impl AppendRequests {
     }
 }
 
+/// What drafts and their rows hold in memory.
 fn bytes_of(drafts: &[Draft]) -> usize {
-    drafts.iter().map(|draft| draft.encoded.len()).sum()
+    let held = drafts
+        .iter()
+        .map(|draft| draft.held_bytes() + Rows::length_of(draft));
+    held.sum()
 }

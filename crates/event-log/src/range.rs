@@ -47,14 +47,19 @@ impl RangeRead {
     /// # Errors
     /// [`LogError::Trimmed`] if retention has overtaken the reader, or [`LogError::Database`].
     pub async fn next(&mut self) -> Result<Option<Delivery>, LogError> {
-        let (pool, segments) = (self.log.pool(), self.log.segments());
+        let segments = self.log.segments();
         while self.cursor < self.up_to {
             let positions = SCAN_POSITIONS_MAX.min(self.up_to - self.cursor);
-            let Some(window) = segments.window(pool, self.cursor, positions).await? else {
+            let mut reader = self.log.readers().connect().await?;
+            let connection = reader.ask()?;
+            let window = segments.window(&mut *connection, self.cursor, positions);
+            let Some(window) = window.await? else {
                 break;
             };
-            let reading = read::page_between(pool, self.cursor, window, self.bounds, &self.filter);
+            let reading =
+                read::page_between(connection, self.cursor, window, self.bounds, &self.filter);
             let page = self.log.metrics().timed(Query::Range, reading).await?;
+            reader.answered();
             self.cursor = page.up_to;
             if page.delivery.is_some() {
                 return Ok(page.delivery);

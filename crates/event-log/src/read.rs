@@ -62,7 +62,7 @@ pub(crate) async fn page(
 
 /// Reads the wanted events that occurred within `bounds`, after a cursor, within a window.
 pub(crate) async fn page_between(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     after: u64,
     window: Window,
     bounds: Bounds,
@@ -75,8 +75,8 @@ pub(crate) async fn page_between(
             event_bytes_max: 0,
         });
     };
-    let rows = select(pool, after, Window { bounds, ..window }, filter).await?;
-    check_kept(pool, after).await?;
+    let rows = select(&mut *connection, after, Window { bounds, ..window }, filter).await?;
+    check_kept(connection, after).await?;
     let up_to = considered_up_to(rows.iter().map(StoredEvent::place), window);
     Ok(into_page(&rows, up_to))
 }

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -15,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     EventLog, LogError,
+    connections::ReaderConnection,
     pages::{Pages, RUN_PAGES},
     read::Page,
 };
@@ -24,12 +24,10 @@ const CONNECTION_KEPT: Duration = Duration::from_millis(5);
 /// How long pages are kept for a reader that takes none.
 const PAGES_KEPT: Duration = Duration::from_secs(1);
 
-/// How many readers may read ahead at once: each takes a connection for as long as it goes on. Of
-/// the connections, one listens, and half of the others are for everybody else.
-pub(crate) fn places(connections_max: u32) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(
-        connections_max.saturating_sub(1) as usize / 2,
-    ))
+/// How many readers may read ahead at once: each takes a connection for as long as it goes on. Half
+/// of the connections that readers have is for those who want a page.
+pub(crate) fn places(readers_max: u32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(readers_max as usize / 2))
 }
 
 /// The pages after a cursor, read by a task of their own. A few are ahead of the reader at the most,
@@ -144,7 +142,7 @@ struct Reading {
     log: EventLog,
     pages: Pages,
     after: u64,
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<ReaderConnection>,
     shelf: Arc<Shelf>,
     _place: OwnedSemaphorePermit,
 }
@@ -166,14 +164,18 @@ impl Reading {
     async fn read(&mut self) -> Result<(), LogError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(self.log.pool().acquire().await?),
+            none => none.insert(self.log.readers().connect().await?),
         };
         let (shelf, from, after) = (&self.shelf, self.after, &mut self.after);
         let on_page = |page: Page| {
             *after = page.up_to;
             shelf.add(Ok(page));
         };
-        self.pages.read_run(connection, from, on_page).await
+        self.pages
+            .read_run(connection.ask()?, from, on_page)
+            .await?;
+        connection.answered();
+        Ok(())
     }
 
     /// Waits until the reader has taken pages. While it does not, no connection is kept.

@@ -26,15 +26,18 @@ pub(crate) struct Rows(Vec<u8>);
 
 impl Rows {
     pub(crate) fn of(drafts: &[Draft]) -> Self {
-        let length_of =
-            |draft: &Draft| draft.payload_json.len() + draft.encoded.len() + OVERHEAD_BYTES;
-        let mut bytes = Vec::with_capacity(drafts.iter().map(length_of).sum());
+        let mut bytes = Vec::with_capacity(drafts.iter().map(Self::length_of).sum());
         for draft in drafts {
             let start = open(&mut bytes);
             put_draft(&mut bytes, draft);
             close(&mut bytes, start);
         }
         Self(bytes)
+    }
+
+    /// What the row of a draft takes, roughly.
+    pub(crate) fn length_of(draft: &Draft) -> usize {
+        draft.payload_json.len() + draft.encoded.len() + OVERHEAD_BYTES
     }
 
     /// The row of each draft.

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::RwLock};
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
     LogError,
@@ -227,12 +227,14 @@ async fn load(
 /// The cursor before the first position, at or after `first_position`, whose event occurred at or
 /// after `since`; the last position if there is none.
 pub(crate) async fn cursor_at(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     since: DateTime<Utc>,
     first_position: u64,
     last_position: u64,
 ) -> Result<u64, LogError> {
-    let Some((first, window)) = first_segment_since(pool, since, first_position).await? else {
+    let Some((first, window)) =
+        first_segment_since(&mut *connection, since, first_position).await?
+    else {
         return Ok(last_position);
     };
     let found = sqlx::query_scalar!(
@@ -243,14 +245,14 @@ pub(crate) async fn cursor_at(
         since,
         window.bounds.latest,
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await?;
     Ok(found.map_or(last_position, |found| position(found) - 1))
 }
 
 /// The first segment that holds an event of `since` or later, with its first position.
 async fn first_segment_since(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     since: DateTime<Utc>,
     first_position: u64,
 ) -> Result<Option<(u64, Window)>, LogError> {
@@ -270,7 +272,7 @@ async fn first_segment_since(
         since,
         stored(segment_of(first_position)),
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| {
         let bounds = Bounds {

@@ -294,7 +294,7 @@ fn describe_appending() {
     describe_gauge!(
         "event_log_queue_bytes",
         Unit::Bytes,
-        "Bytes of the events that wait to be taken into a group"
+        "Memory of the events that wait to be taken into a group"
     );
 }
 

@@ -110,9 +110,12 @@ impl EventLog {
                 first_position,
             });
         }
-        let seeking =
-            segment::cursor_at(&self.0.pool, since, head.first_position, head.last_position);
-        self.0.metrics.timed(Query::Seek, seeking).await
+        let mut reader = self.readers().connect().await?;
+        let (first, last) = (head.first_position, head.last_position);
+        let seeking = segment::cursor_at(reader.ask()?, since, first, last);
+        let found = self.0.metrics.timed(Query::Seek, seeking).await?;
+        reader.answered();
+        Ok(found)
     }
 
     /// The stored event with an id; `None` if the log does not hold it.
@@ -120,8 +123,11 @@ impl EventLog {
     /// # Errors
     /// [`LogError::Database`], also if what is stored cannot be decoded.
     pub async fn find(&self, event_id: Ulid) -> Result<Option<Event>, LogError> {
-        let finding = find::by_id(&self.0.pool, event_id);
-        let Some(stored) = self.0.metrics.timed(Query::Find, finding).await? else {
+        let mut reader = self.readers().connect().await?;
+        let finding = find::by_id(reader.ask()?, event_id);
+        let found = self.0.metrics.timed(Query::Find, finding).await?;
+        reader.answered();
+        let Some(stored) = found else {
             return Ok(None);
         };
         let mut event = Event::decode(stored.encoded.as_slice())
@@ -142,7 +148,10 @@ impl EventLog {
         if filter.is_unfiltered() {
             return Ok(self.head().await?.latest_occurred_at);
         }
-        latest::occurred_at(&self.0.pool, filter).await
+        let mut reader = self.readers().connect().await?;
+        let latest = latest::occurred_at(reader.ask()?, filter).await?;
+        reader.answered();
+        Ok(latest)
     }
 }
 

@@ -8,6 +8,7 @@ mod common;
 mod proxy;
 
 mod dropped_begin;
+mod fair_shares;
 mod in_transactions;
 mod large_groups;
 mod old_snapshot;

@@ -170,7 +170,7 @@ async fn who_finds_the_queue_full_waits_for_room_for_a_stated_time() {
     let log = test
         .open_with(LogConfig {
             queue_events_max: 10,
-            queue_bytes_max: 10_000,
+            queue_bytes_max: 1_000_000,
             ..LogConfig::default()
         })
         .await;
@@ -182,15 +182,13 @@ async fn who_finds_the_queue_full_waits_for_room_for_a_stated_time() {
         .enqueue_within(drafts(11..12), Duration::ZERO, None)
         .await;
     assert!(matches!(refused, Err(LogError::Overloaded)), "{refused:?}");
-    let waiting = tokio::spawn({
-        let log = log.clone();
-        async move { log.enqueue_within(drafts(12..13), DEADLINE, None).await }
-    });
+    let mut waiting = std::pin::pin!(log.enqueue_within(drafts(12..13), DEADLINE, None));
+    assert!(futures::poll!(&mut waiting).is_pending());
     let mut sequenced =
         std::pin::pin!(log.enqueue_within(drafts(13..18), DEADLINE, Some(Sequence::new())));
     assert!(futures::poll!(&mut sequenced).is_pending());
     // What calls hold while they wait is bounded: this one is refused at once.
-    let large = drafts(100..200);
+    let large = drafts(100..2_000);
     let refused = log.enqueue_within(large, DEADLINE, None).now_or_never();
     assert!(
         matches!(refused, Some(Err(LogError::Overloaded))),
@@ -199,7 +197,7 @@ async fn who_finds_the_queue_full_waits_for_room_for_a_stated_time() {
     drop(blocking);
     first.await.unwrap();
     full.await.unwrap();
-    waiting.await.unwrap().unwrap().await.unwrap();
+    waiting.await.unwrap().await.unwrap();
     sequenced.await.unwrap().await.unwrap();
     assert_eq!(test.stored().await.len(), 17);
 }

@@ -15,7 +15,8 @@ pub struct DatabaseConfig {
     pub url: SecretString,
     /// The schema that holds the log and the tables of the service; made if it is not there.
     pub schema: String,
-    /// At most this many pooled connections; a few more are held outside the pool.
+    /// At most this many connections, besides a few for storing events. Two follow what other
+    /// processes append; of the others half at the most read stored events for clients.
     pub connections_max: u32,
 }
 

@@ -43,7 +43,8 @@ pub struct EventsConfig {
     pub retention_days: Option<u64>,
     /// At most this many bytes of the newest events are held in memory for readers.
     pub ring_bytes_max: usize,
-    /// At most this many events may wait to be stored; more are refused.
+    /// At most this many events may wait to be stored; who brings more waits for room, and is
+    /// refused after some seconds.
     pub queue_events_max: usize,
     /// How often the database is asked for what a lost notification did not tell.
     pub poll_interval: Duration,

@@ -1,0 +1,115 @@
+//! Nobody waits behind many others of another kind: readers of stored events leave connections to
+//! the owner of the log, and nobody takes those that follow what other processes append.
+
+use event_log::{EventLog, LogConfig};
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use test_support::drafts;
+use tokio::{task::JoinSet, time::timeout};
+
+use crate::common::{DEADLINE, SCHEMA, TestLog, everything, execute, next_events};
+
+/// Of six connections two follow, so that four are in the pool, and readers have two.
+const CONNECTIONS: u32 = 6;
+const POOLED: usize = 4;
+const READERS: usize = 2;
+
+/// A log whose events are in the database alone, but for the newest few, and its pool.
+async fn log_of(test: &TestLog) -> (EventLog, PgPool) {
+    let url = test.database.url();
+    let pool = event_log::connect(&url, SCHEMA, CONNECTIONS).await.unwrap();
+    let config = LogConfig {
+        ring_bytes_max: 1_000,
+        retention: None,
+        ..LogConfig::default()
+    };
+    let log = EventLog::open(pool.clone(), config, None).await.unwrap();
+    (log, pool)
+}
+
+async fn acquire(pool: &PgPool, count: usize) -> Vec<PoolConnection<Postgres>> {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let connection = timeout(DEADLINE, pool.acquire()).await.unwrap();
+        held.push(connection.expect("a connection is free"));
+    }
+    held
+}
+
+/// Keeps every page waiting until the returned connection is dropped.
+async fn block_pages(test: &TestLog) -> PgConnection {
+    let mut connection = test.connection().await;
+    execute(
+        &mut connection,
+        "begin; lock table events in access exclusive mode",
+    )
+    .await;
+    connection
+}
+
+#[tokio::test]
+async fn what_another_process_appends_is_delivered_while_the_whole_pool_is_in_use() {
+    let test = TestLog::create().await;
+    let (log, pool) = log_of(&test).await;
+    let other = test.open().await;
+    let mut live = log.follow_live(everything()).await.unwrap();
+    let held = acquire(&pool, POOLED).await;
+    other.append(drafts(0..3)).await.unwrap();
+    let delivered = next_events(&mut live).await.unwrap();
+    assert_eq!(delivered.len(), 3);
+    drop(held);
+}
+
+#[tokio::test]
+async fn readers_leave_half_of_the_pool_to_others() {
+    let test = TestLog::create().await;
+    let (log, pool) = log_of(&test).await;
+    log.append(drafts(0..500)).await.unwrap();
+    let mut followers = Vec::new();
+    for _ in 0..40 {
+        followers.push(log.follow_after(0, everything()).await.unwrap());
+    }
+    let blocking = block_pages(&test).await;
+    let mut reading = JoinSet::new();
+    for mut follower in followers {
+        reading.spawn(async move { next_events(&mut follower).await.unwrap().len() });
+    }
+    test.until_waiting(READERS).await;
+    drop(acquire(&pool, POOLED - READERS).await);
+    assert_eq!(log.head().await.unwrap().last_position, 500);
+    drop(blocking);
+    while let Some(read) = reading.join_next().await {
+        assert!(read.unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+async fn readers_that_went_away_keep_their_places_until_the_database_has_answered() {
+    let test = TestLog::create().await;
+    let (log, pool) = log_of(&test).await;
+    log.append(drafts(0..500)).await.unwrap();
+    let mut followers = Vec::new();
+    for _ in 0..8 {
+        followers.push(log.follow_after(0, everything()).await.unwrap());
+    }
+    let blocking = block_pages(&test).await;
+    let mut reading = Vec::new();
+    for mut follower in followers {
+        reading.push(tokio::spawn(async move {
+            next_events(&mut follower).await.unwrap().len()
+        }));
+    }
+    test.until_waiting(READERS).await;
+    for reader in reading {
+        reader.abort();
+        assert!(reader.await.unwrap_err().is_cancelled());
+    }
+    // Others come, and find no place, though nobody is seen to read.
+    let mut follower = log.follow_after(0, everything()).await.unwrap();
+    for _ in 0..8 {
+        let mut next = std::pin::pin!(follower.next());
+        assert!(futures::poll!(&mut next).is_pending());
+    }
+    drop(acquire(&pool, POOLED - READERS).await);
+    drop(blocking);
+    assert!(!next_events(&mut follower).await.unwrap().is_empty());
+}

@@ -1,0 +1,224 @@
+//! What an event takes in memory while it waits to be stored.
+
+use pbjson_types::{Struct, Value, value::Kind};
+
+use crate::{
+    CollectionFailedEvent, DataPoint, Draft, RegimeTransitionEvent, SeriesCollectedEvent,
+    ThresholdCrossedEvent, ThresholdInput, event::Payload,
+};
+
+/// What an allocation takes besides what was asked for.
+const ALLOCATION_BYTES: usize = 16;
+
+impl Draft {
+    /// The memory that it holds, in bytes, within a third. In a payload of many small values that is
+    /// tens of times the encoded length.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>()
+            + allocation(size_of::<Payload>())
+            + text(&self.source_service)
+            + text(self.event_type.as_str())
+            + texts(&self.series_ids)
+            + payload(&self.payload)
+            + allocation(self.payload_json.capacity())
+            + allocation(self.encoded.len())
+    }
+}
+
+fn allocation(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        bytes => bytes + ALLOCATION_BYTES,
+    }
+}
+
+fn text(text: &str) -> usize {
+    allocation(text.len())
+}
+
+fn optional(text: Option<&String>) -> usize {
+    text.map_or(0, |text| allocation(text.len()))
+}
+
+fn texts(texts: &[String]) -> usize {
+    list(texts, |entry| text(entry))
+}
+
+fn list<T>(entries: &[T], held: impl Fn(&T) -> usize) -> usize {
+    allocation(size_of_val(entries)) + entries.iter().map(held).sum::<usize>()
+}
+
+/// A table of so many entries has room for a power of two of them, a seventh more at the least, and
+/// a byte for each.
+fn table<K, V>(capacity: usize) -> usize {
+    let buckets = match capacity {
+        0 => 0,
+        capacity => (capacity * 8 / 7).next_power_of_two(),
+    };
+    allocation(buckets * (size_of::<(K, V)>() + 1))
+}
+
+fn payload(payload: &Payload) -> usize {
+    match payload {
+        Payload::SeriesCollected(event) => series_collected(event),
+        Payload::CollectionFailed(event) => collection_failed(event),
+        Payload::ThresholdCrossed(event) => threshold_crossed(event),
+        Payload::RegimeTransition(event) => regime_transition(event),
+        Payload::Custom(event) => text(&event.r#type) + event.data.as_ref().map_or(0, fields),
+        Payload::Heartbeat(_) | Payload::CaughtUp(_) | Payload::FellBehind(_) => 0,
+    }
+}
+
+fn series_collected(event: &SeriesCollectedEvent) -> usize {
+    let point = |point: &DataPoint| text(&point.date) + optional(point.value.as_ref());
+    text(&event.series_id) + list(&event.data_points, point)
+}
+
+fn collection_failed(event: &CollectionFailedEvent) -> usize {
+    text(&event.series_id) + text(&event.error_code) + text(&event.error_message)
+}
+
+fn threshold_crossed(event: &ThresholdCrossedEvent) -> usize {
+    let input = |input: &ThresholdInput| {
+        text(&input.series_id) + optional(input.value.as_ref()) + text(&input.date)
+    };
+    let labels = event.labels.iter();
+    let own = [
+        &event.pattern_id,
+        &event.pattern_name,
+        &event.pattern_version,
+        &event.severity,
+        &event.previous_state,
+        &event.cause_event_id,
+        &event.observation_date,
+        &event.message,
+        &event.revises_event_id,
+    ];
+    own.iter().map(|own| text(own)).sum::<usize>()
+        + table::<String, String>(event.labels.len())
+        + labels.map(|(k, v)| text(k) + text(v)).sum::<usize>()
+        + optional(event.value.as_ref())
+        + optional(event.threshold.as_ref())
+        + list(&event.inputs, input)
+}
+
+fn regime_transition(event: &RegimeTransitionEvent) -> usize {
+    let own = [
+        &event.model_id,
+        &event.from_regime,
+        &event.to_regime,
+        &event.since,
+        &event.cause_event_id,
+        &event.model_version,
+        &event.revises_event_id,
+    ];
+    own.iter().map(|own| text(own)).sum::<usize>()
+        + optional(event.score.as_ref())
+        + texts(&event.trigger_pattern_ids)
+}
+
+fn fields(data: &Struct) -> usize {
+    let held = data.fields.iter().map(|(name, of)| text(name) + value(of));
+    table::<String, Value>(data.fields.capacity()) + held.sum::<usize>()
+}
+
+fn value(value: &Value) -> usize {
+    match &value.kind {
+        Some(Kind::StringValue(own)) => text(own),
+        Some(Kind::StructValue(own)) => fields(own),
+        Some(Kind::ListValue(own)) => list(&own.values, self::value),
+        Some(Kind::NullValue(_) | Kind::NumberValue(_) | Kind::BoolValue(_)) | None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use pbjson_types::ListValue;
+
+    use super::*;
+    use crate::{Acceptance, CustomEvent, Event};
+
+    /// Enough that what the process holds otherwise does not matter.
+    const MEASURED_BYTES: usize = 40_000_000;
+
+    fn event(payload: Payload) -> Event {
+        Event {
+            source_service: "test".to_owned(),
+            payload: Some(payload),
+            ..Event::default()
+        }
+    }
+
+    fn custom(value: Value) -> Event {
+        event(Payload::Custom(CustomEvent {
+            r#type: "Test".to_owned(),
+            data: Some(Struct {
+                fields: [("values".to_owned(), value)].into(),
+            }),
+        }))
+    }
+
+    fn of_kind(kind: Kind) -> Value {
+        Value { kind: Some(kind) }
+    }
+
+    fn nulls() -> Event {
+        let values = vec![of_kind(Kind::NullValue(0)); 1_000];
+        custom(of_kind(Kind::ListValue(ListValue { values })))
+    }
+
+    fn names() -> Event {
+        let field = |n: u32| (format!("field {n}"), of_kind(Kind::BoolValue(true)));
+        let fields = (0..300).map(field).collect();
+        custom(of_kind(Kind::StructValue(Struct { fields })))
+    }
+
+    fn long_text() -> Event {
+        custom(of_kind(Kind::StringValue("x".repeat(5_000))))
+    }
+
+    fn points() -> Event {
+        let date = |n: u32| format!("{}-01-01", 1_000 + n);
+        let data_points = (0..500).map(|n| DataPoint {
+            date: date(n),
+            value: Some("1.5".to_owned()),
+            known_from: None,
+        });
+        event(Payload::SeriesCollected(SeriesCollectedEvent {
+            series_id: "S".to_owned(),
+            data_points: data_points.collect(),
+            collected_at: None,
+        }))
+    }
+
+    /// What the process has in memory, as the system tells.
+    fn resident_bytes() -> usize {
+        let told = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = told.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4_096
+    }
+
+    #[test]
+    fn what_drafts_hold_is_told_within_a_third() {
+        let acceptance = Acceptance::new(Utc::now(), DateTime::UNIX_EPOCH);
+        let kinds: [fn() -> Event; 4] = [nulls, names, long_text, points];
+        for (kind, make) in kinds.into_iter().enumerate() {
+            let draft = || Draft::new(make(), &acceptance).unwrap();
+            let each = draft().held_bytes();
+            let count = MEASURED_BYTES / each;
+            let before = resident_bytes();
+            let drafts: Vec<Draft> = (0..count).map(|_| draft()).collect();
+            let held = resident_bytes() - before;
+            let told: usize = drafts.iter().map(Draft::held_bytes).sum();
+            let off = told as f64 / held as f64;
+            let encoded = drafts[0].encoded.len();
+            assert!(
+                (0.67..1.5).contains(&off),
+                "kind {kind}: {off}, {encoded} encoded"
+            );
+            // What was freed is not to be used again by the next kind.
+            std::mem::forget(drafts);
+        }
+    }
+}
