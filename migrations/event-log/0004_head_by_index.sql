@@ -4,6 +4,9 @@
 -- neither pruning nor vacuum may remove these, and a scan of the table, or of a key that stays the same, passes all of
 -- them. An index on the position ends with the newest version whatever lies before it. It must be the only index: a
 -- unique one on a key that stays the same would be searched through all versions at each append.
+--
+-- Appends wait behind a statement that waits for the table, so this one gives up soon; the next start tries again.
+set local lock_timeout = '3s';
 alter table log_head drop constraint log_head_pkey;
 create index log_head_position on log_head (last_position);
 

@@ -3,11 +3,15 @@
 use std::num::NonZeroU32;
 
 use access::Scope;
-use atlas_events::TimeRangeRequest;
+use atlas_events::{
+    PublishRequest, TimeRangeRequest, event_publisher_client::EventPublisherClient,
+    publish_stream_response::Outcome,
+};
 use chrono::{TimeDelta, Utc};
-use futures::future::join_all;
+use futures::{future::join_all, stream};
 use serde_json::json;
 use test_support::{Folder, TestDatabase, custom_event, eventually};
+use tokio::time::timeout;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -60,6 +64,35 @@ async fn who_publishes_too_fast_is_told_when_to_try_again() {
     let status = slow_client.publish(batch).await.unwrap_err();
     assert_eq!(reason(&status), "BATCH_RATE_TOO_LARGE");
     assert!(status.get_error_details().retry_info().is_none());
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn who_streams_too_fast_is_slowed_down() {
+    let folder = Folder::create();
+    let (slow, mut entry) = token("slow", &BOTH);
+    entry.events_per_second = NonZeroU32::new(20);
+    let file = write_tokens(&folder, &[&entry]);
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database, &[("auth.tokens_file", &file)]).await;
+    let client = Client::of(&collector).await.with_token(&slow);
+    // A second's worth is let through at once; for the last of these there is none left.
+    let request = |n: u64| PublishRequest {
+        events: (n * 10..(n + 1) * 10).map(custom_event).collect(),
+        ..PublishRequest::default()
+    };
+    let requests = client.request(stream::iter((0..4).map(request)));
+    let mut publisher = EventPublisherClient::new(client.channel());
+    let mut answers = publisher
+        .publish_stream(requests)
+        .await
+        .unwrap()
+        .into_inner();
+    for _ in 0..4 {
+        let answer = timeout(DEADLINE, answers.message()).await.unwrap();
+        let outcome = answer.unwrap().unwrap().outcome;
+        assert!(matches!(outcome, Some(Outcome::Stored(_))), "{outcome:?}");
+    }
     collector.stop().await;
 }
 

@@ -69,20 +69,18 @@ impl PublisherService {
         let taken_in = Instant::now();
         let context = trace::stored_context(cause, &span);
         trace::complete(&mut request.events, context.as_deref());
-        let granted = self.check(request).and_then(|drafts| {
-            let granted = access.publish(&drafts, |index| format!("events[{index}]"));
-            granted.map(|()| drafts).map_err(Refusal::denied)
-        });
-        let drafts = granted.inspect_err(|refusal| {
-            trace_context::failed(&span, &refusal.reason());
-            self.count(refusal);
-        })?;
-        let service = self.clone();
-        let wait_max = match sequence {
-            Some(_) => self.stream_wait_max,
-            None => self.wait_max,
+        let checked = self.check(request);
+        let drafts = checked.map_err(|refusal| self.refused(refusal, &span))?;
+        let (service, access) = (self.clone(), access.clone());
+        // Who calls is told when to come again; who streams is slowed down.
+        let (grant_wait_max, wait_max) = match sequence {
+            Some(_) => (self.stream_wait_max, self.stream_wait_max),
+            None => (Duration::ZERO, self.wait_max),
         };
         Ok(Box::pin(async move {
+            grant(&access, &drafts, grant_wait_max)
+                .await
+                .map_err(|denied| service.refused(Refusal::denied(denied), &span))?;
             let queued = service.log.enqueue_within(drafts, wait_max, sequence);
             match queued.instrument(span.clone()).await {
                 Ok(pending) => Ok(Queued {
@@ -109,8 +107,12 @@ impl PublisherService {
 
     fn not_stored(&self, failure: LogError, span: &Span) -> Refusal {
         let refusal = span.in_scope(|| Refusal::from_log(failure, "storing a batch"));
+        self.refused(refusal, span)
+    }
+
+    fn refused(&self, refusal: Refusal, span: &Span) -> Refusal {
         trace_context::failed(span, &refusal.reason());
-        self.count(&refusal);
+        self.metrics.refused("Publish", refusal.reason());
         refusal
     }
 
@@ -137,9 +139,19 @@ impl PublisherService {
             });
         drafts.collect()
     }
+}
 
-    fn count(&self, refusal: &Refusal) {
-        self.metrics.refused("Publish", refusal.reason());
+/// Whether a client may publish a batch. If it only comes too soon, it is waited with.
+async fn grant(access: &Access, drafts: &[Draft], wait_max: Duration) -> Result<(), Denied> {
+    let until = Instant::now() + wait_max;
+    loop {
+        let Err(denied) = access.publish(drafts, |index| format!("events[{index}]")) else {
+            return Ok(());
+        };
+        match denied.retry_after() {
+            Some(pause) if Instant::now() + pause <= until => tokio::time::sleep(pause).await,
+            _ => return Err(denied),
+        }
     }
 }
 

@@ -248,6 +248,7 @@ async fn republishing_many_stores_none() {
     let log = test
         .open_with(LogConfig {
             queue_events_max: EVENTS as usize,
+            queue_bytes_max: usize::MAX,
             ..LogConfig::default()
         })
         .await;
