@@ -41,7 +41,9 @@ impl Appender {
                 }
             };
             let Some(requests) = requests else { return };
-            let group = self.take(requests);
+            let Some(group) = self.take(requests) else {
+                continue;
+            };
             if let Some(group) = self.store_few(group).await {
                 match self.store_on_thread(group, stop.clone()).await {
                     Some(appender) => self = appender,
@@ -53,7 +55,7 @@ impl Appender {
 
     /// Stores a group of a few events, if it is one.
     async fn store_few(&mut self, group: Group) -> Option<Group> {
-        let stored = self.writer.append_few(&group.drafts);
+        let stored = self.writer.append_few(&group.drafts, group.deadline);
         match stored.instrument(group.span.clone()).await {
             Ok(Some(appended)) => {
                 self.outcome.stored(group, appended);
@@ -102,7 +104,7 @@ impl Appender {
                     None => return,
                 },
                 requests = self.requests.next_group_of(events_min) => {
-                    next = requests.map(|requests| self.take(requests));
+                    next = requests.and_then(|requests| self.take(requests));
                 }
             }
         }
@@ -116,13 +118,17 @@ impl Appender {
         }
     }
 
-    fn take(&self, requests: Vec<Request>) -> Group {
+    /// A group of those requests that can be answered in time, if any can; the others are answered.
+    fn take(&self, requests: Vec<Request>) -> Option<Group> {
+        let is_late = |request: &Request| request.deadline.is_late();
+        let (late, requests) = requests.into_iter().partition(is_late);
+        self.outcome.too_late(late);
         Group::of(requests, self.log_id, &self.outcome.handovers)
     }
 
     /// Stores a group behind those that are under way, if not along with them.
     async fn store_behind(&mut self, group: Group, pipeline: &mut Pipeline) {
-        let prepared = self.writer.prepare(&group.drafts);
+        let prepared = self.writer.prepare(&group.drafts, group.deadline);
         match prepared.instrument(group.span.clone()).await {
             Some(ahead) => pipeline.begin(group, ahead).await,
             None => {
@@ -170,7 +176,7 @@ impl Appender {
     /// Stores a group while no other is under way.
     async fn store_alone(&mut self, group: Group) {
         let rows = group.rows();
-        let stored = self.writer.append(&group.drafts, &rows);
+        let stored = self.writer.append(&group.drafts, &rows, group.deadline);
         match stored.instrument(group.span.clone()).await {
             Ok(appended) => self.outcome.stored(group, appended),
             // One bad batch must not fail the others that happened to be in its group.

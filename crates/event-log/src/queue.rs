@@ -7,13 +7,14 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use atlas_events::Draft;
 use tokio::sync::{Notify, mpsc, oneshot};
 use trace_context::TraceContext;
 
-use crate::{LogConfig, LogError, Receipt, rows::Rows, telemetry::LogMetrics};
+use crate::{LogConfig, LogError, Receipt, database::Deadline, rows::Rows, telemetry::LogMetrics};
 
 /// A group takes no further batch once it has this many events or bytes.
 const GROUP_EVENTS_MAX: usize = 4_000;
@@ -25,6 +26,8 @@ pub(crate) struct Request {
     /// The span that asked for it, if it is recorded.
     pub(crate) cause: Option<TraceContext>,
     pub(crate) rows: Rows,
+    /// When the answer is due.
+    pub(crate) deadline: Deadline,
     pub(crate) reply: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
 }
 
@@ -82,6 +85,7 @@ pub(crate) struct AppendQueue {
     // Bounded by `waiting` and not by requests, since these differ a thousandfold in size.
     requests: mpsc::UnboundedSender<Request>,
     waiting: Arc<Waiting>,
+    append_timeout: Duration,
     metrics: Arc<LogMetrics>,
 }
 
@@ -100,6 +104,7 @@ impl AppendQueue {
         let queue = Self {
             requests,
             waiting: Arc::clone(&waiting),
+            append_timeout: config.append_timeout,
             metrics,
         };
         (queue, AppendRequests { receiver, waiting })
@@ -119,6 +124,7 @@ impl AppendQueue {
             rows: Rows::of(&drafts),
             drafts,
             cause: TraceContext::current(),
+            deadline: Deadline::after(self.append_timeout),
             reply,
         };
         if let Err(refused) = self.requests.send(request) {
