@@ -19,11 +19,12 @@ use tracing::{Instrument, debug};
 use crate::{
     LogError, Projection,
     append::Appended,
+    database::Deadline,
     head::{self, Standing},
     insert,
     segment::{self, Bounds},
     telemetry::LogMetrics,
-    writer::outcome_of_commit,
+    writer::{outcome_of_commit, rollback},
 };
 
 /// How far from the latest event stored before are the times of events whose chunk is likely to be
@@ -100,11 +101,12 @@ impl Ahead {
     pub(crate) async fn finish(
         mut self,
         drafts: &[Draft],
-        channel: &str,
-        projection: Option<&dyn Projection>,
+        (channel, projection): (&str, Option<&dyn Projection>),
         metrics: &LogMetrics,
+        deadline: Deadline,
     ) -> Result<(Appended, PgConnection), Unfinished> {
-        match self.move_head(drafts, channel, projection).await {
+        let moving = self.move_head(drafts, channel, projection);
+        match deadline.bound(moving).await {
             Ok(true) => {}
             Ok(false) => return Err(Unfinished::Undone(self.undo().await)),
             Err(error) => {
@@ -113,9 +115,9 @@ impl Ahead {
             }
         }
         let committing = Instant::now();
-        raw_sql("commit")
-            .execute(&mut self.connection)
-            .instrument(trace_context::commit())
+        let commit = raw_sql("commit").execute(&mut self.connection);
+        deadline
+            .bound(commit.instrument(trace_context::commit()))
             .await
             .map_err(|error| Unfinished::Failed(outcome_of_commit(error)))?;
         metrics.commit_seconds.record(committing.elapsed());
@@ -149,8 +151,7 @@ impl Ahead {
     }
 
     /// Undoes what was stored; the connection, if it still works.
-    pub(crate) async fn undo(mut self) -> Option<PgConnection> {
-        let undone = raw_sql("rollback").execute(&mut self.connection).await;
-        undone.is_ok().then_some(self.connection)
+    pub(crate) async fn undo(self) -> Option<PgConnection> {
+        rollback(self.connection).await
     }
 }

@@ -55,7 +55,7 @@ impl Appender {
 
     /// Stores a group of a few events, if it is one.
     async fn store_few(&mut self, group: Group) -> Option<Group> {
-        let stored = self.writer.append_few(&group.drafts);
+        let stored = self.writer.append_few(&group.drafts, group.deadline);
         match stored.instrument(group.span.clone()).await {
             Ok(Some(appended)) => {
                 self.outcome.stored(group, appended);
@@ -118,18 +118,18 @@ impl Appender {
         }
     }
 
-    /// `None` if none of the batches is to be stored.
+    /// A group of those requests that are to be stored and can be answered in time, if any; the others
+    /// are answered.
     fn take(&self, requests: Vec<Request>) -> Option<Group> {
-        let requests: Vec<_> = requests
-            .into_iter()
-            .filter_map(Request::unless_broken)
-            .collect();
-        (!requests.is_empty()).then(|| Group::of(requests, self.log_id, &self.outcome.handovers))
+        let requests = requests.into_iter().filter_map(Request::unless_broken);
+        let (late, requests) = requests.partition(|request| request.deadline.is_late());
+        self.outcome.too_late(late);
+        Group::of(requests, self.log_id, &self.outcome.handovers)
     }
 
     /// Stores a group behind those that are under way, if not along with them.
     async fn store_behind(&mut self, group: Group, pipeline: &mut Pipeline) {
-        let prepared = self.writer.prepare(&group.drafts);
+        let prepared = self.writer.prepare(&group.drafts, group.deadline);
         match prepared.instrument(group.span.clone()).await {
             Some(ahead) => pipeline.begin(group, ahead).await,
             None => {
@@ -180,7 +180,7 @@ impl Appender {
             return self.store_unbroken(group).await;
         }
         let rows = group.rows();
-        let stored = self.writer.append(&group.drafts, &rows);
+        let stored = self.writer.append(&group.drafts, &rows, group.deadline);
         match stored.instrument(group.span.clone()).await {
             Ok(appended) => self.outcome.stored(group, appended),
             // One bad batch must not fail the others that happened to be in its group.

@@ -14,6 +14,8 @@ pub struct LogConfig {
     pub ring_bytes_max: usize,
     /// How often the database is asked for what a lost notification did not tell.
     pub poll_interval: Duration,
+    /// Whoever appends is answered within this time: stored, certainly not stored, or unknown.
+    pub append_timeout: Duration,
     /// At most this many events may wait to be stored; who brings more waits for room.
     pub queue_events_max: usize,
     /// At most this many bytes of memory may be held by what waits to be stored, and as many again by
@@ -30,6 +32,7 @@ impl Default for LogConfig {
             retention_interval: Duration::from_secs(3600),
             ring_bytes_max: 64 * 1024 * 1024,
             poll_interval: Duration::from_secs(1),
+            append_timeout: Duration::from_secs(8),
             queue_events_max: 50_000,
             queue_bytes_max: 128 * 1024 * 1024,
             clock: Clock::system(),

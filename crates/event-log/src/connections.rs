@@ -11,11 +11,11 @@ use std::sync::Arc;
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::PgConnectOptions,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::LogError;
+use crate::{LogError, database};
 
 /// Connections of the feeder.
 const FEEDER_CONNECTIONS: u32 = 2;
@@ -31,9 +31,7 @@ pub(crate) fn pooled(connections_max: u32) -> u32 {
 
 /// The connections of the feeder, made as a pool would: by these options.
 pub(crate) fn of_feeder(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(FEEDER_CONNECTIONS)
-        .connect_lazy_with(options)
+    database::pool(options, FEEDER_CONNECTIONS)
 }
 
 /// The connections of those who read stored events.

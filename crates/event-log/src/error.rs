@@ -16,6 +16,9 @@ pub enum LogError {
     /// The name of a schema is not lower-case letters, digits and underscores.
     #[error("\"{0}\" is no name for a schema: use lower-case letters, digits and underscores")]
     SchemaName(String),
+    /// Sessions do not keep what a log needs.
+    #[error(transparent)]
+    Session(#[from] crate::database::SessionProblem),
     /// The schema could not be brought to this version.
     #[error("the migration failed: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -90,6 +93,7 @@ impl LogError {
             Self::Database(error) => !is_data_error(error),
             Self::ExtensionMissing { .. }
             | Self::SchemaName(_)
+            | Self::Session(_)
             | Self::Migration(_)
             | Self::TooOld { .. }
             | Self::Trimmed { .. }

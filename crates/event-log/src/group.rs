@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     LogError, Receipt,
     append::Appended,
+    database::{self, Deadline},
     queue::{Request, Sequence},
     rows::Rows,
     tail::{Handover, Handovers, LocalCommit},
@@ -23,6 +24,8 @@ pub(crate) struct Group {
     rows: Vec<Rows>,
     replies: Vec<Reply>,
     handover: Handover,
+    /// When the first of its batches is to be answered.
+    pub(crate) deadline: Deadline,
     pub(crate) span: Span,
     begun: Instant,
 }
@@ -41,7 +44,9 @@ impl Reply {
 }
 
 impl Group {
-    pub(crate) fn of(requests: Vec<Request>, log_id: Uuid, handovers: &Handovers) -> Self {
+    /// `None` if there are no requests.
+    pub(crate) fn of(requests: Vec<Request>, log_id: Uuid, handovers: &Handovers) -> Option<Self> {
+        let deadline = requests.iter().map(|request| request.deadline).min()?;
         let mut drafts = Vec::with_capacity(requests.iter().map(|r| r.drafts.len()).sum());
         let mut rows = Vec::with_capacity(requests.len());
         let mut replies = Vec::with_capacity(requests.len());
@@ -56,14 +61,15 @@ impl Group {
             drafts.append(&mut request.drafts);
             rows.push(request.rows);
         }
-        Self {
+        Some(Self {
             handover: handovers.begin(),
+            deadline,
             span: trace::group(log_id, drafts.len(), &causes),
             begun: Instant::now(),
             drafts,
             rows,
             replies,
-        }
+        })
     }
 
     /// How many batches it is made of.
@@ -95,6 +101,7 @@ impl Group {
                     rows: vec![rows],
                     replies: vec![reply],
                     handover: handovers.begin(),
+                    deadline: self.deadline,
                     span: self.span.clone(),
                     begun: Instant::now(),
                 }
@@ -137,6 +144,15 @@ impl Outcome {
         }
         if let Some(reply) = last {
             let _ = reply.to.send(Err(error));
+        }
+    }
+
+    /// Answers those who have waited for too long behind others: nothing of theirs was tried.
+    pub(crate) fn too_late(&self, requests: Vec<Request>) {
+        for request in requests {
+            let error = LogError::Database(database::no_answer());
+            self.metrics.not_stored(&error);
+            let _ = request.reply.send(Err(error));
         }
     }
 

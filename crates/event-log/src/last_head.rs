@@ -21,7 +21,8 @@ impl LastHead {
         let Self::Known(left, ids) = self else {
             return None;
         };
-        let admitted = left.first_too_old(drafts).is_none() && ids.admit(drafts);
+        let admitted =
+            left.first_too_old(drafts).is_none() && ids.admit(drafts, left.latest_recorded_at);
         admitted.then_some(*left)
     }
 
@@ -29,8 +30,14 @@ impl LastHead {
     pub(crate) fn after(self, drafts: &[Draft], appended: &Appended) -> Self {
         let found = appended.first_position - 1;
         match self {
+            Self::Known(left, ids)
+                if left.last_position == found
+                    && ids.are_spent(appended.left.latest_recorded_at) =>
+            {
+                Self::Undisturbed(appended.left)
+            }
             Self::Known(left, mut ids) if left.last_position == found => {
-                ids.add(drafts);
+                ids.add(drafts, appended.left.latest_recorded_at);
                 Self::Known(appended.left, ids)
             }
             Self::Disturbed(left) | Self::Undisturbed(left) if left.last_position == found => {

@@ -56,7 +56,7 @@ mod writer;
 pub use append::{Projection, Receipt};
 pub use batch::Delivery;
 pub use config::LogConfig;
-pub use database::{connect, connect_options, holds_log};
+pub use database::{SessionProblem, connect, connect_options, holds_log, pool};
 pub use error::LogError;
 pub use follow::{Followed, Follower};
 pub use head::{Head, Renewed};

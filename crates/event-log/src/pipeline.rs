@@ -138,7 +138,8 @@ async fn store(
     means: Means,
 ) -> Ended {
     let rows = group.rows();
-    let stored = ahead.store(&rows).instrument(group.span.clone()).await;
+    let storing = ahead.store(&rows).instrument(group.span.clone());
+    let stored = group.deadline.halfway().bound(storing).await;
     drop((rows, unstored));
     if let Err(error) = stored {
         debug!(%error, "a group is stored in another way");
@@ -156,9 +157,9 @@ async fn store(
     let finished = ahead
         .finish(
             &group.drafts,
-            channel,
-            projection.as_deref(),
+            (channel, projection.as_deref()),
             &outcome.metrics,
+            group.deadline,
         )
         .instrument(group.span.clone());
     match finished.await {

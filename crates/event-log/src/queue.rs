@@ -19,6 +19,7 @@ use trace_context::TraceContext;
 
 use crate::{
     LogConfig, LogError, Receipt,
+    database::Deadline,
     queue::room::{Place, Room},
     rows::Rows,
     telemetry::LogMetrics,
@@ -37,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) cause: Option<TraceContext>,
     pub(crate) rows: Rows,
     pub(crate) sequence: Option<Sequence>,
+    /// When the answer is due.
+    pub(crate) deadline: Deadline,
     pub(crate) reply: oneshot::Sender<Result<Vec<Receipt>, LogError>>,
     place: Place,
 }
@@ -97,6 +100,7 @@ pub(crate) struct AppendQueue {
     requests: mpsc::UnboundedSender<Request>,
     room: Room,
     waiting: Arc<Waiting>,
+    append_timeout: Duration,
     metrics: Arc<LogMetrics>,
 }
 
@@ -115,6 +119,7 @@ impl AppendQueue {
             requests,
             room: room.clone(),
             waiting: Arc::clone(&waiting),
+            append_timeout: config.append_timeout,
             metrics,
         };
         let other_end = AppendRequests {
@@ -169,6 +174,7 @@ impl AppendQueue {
             drafts,
             cause: TraceContext::current(),
             sequence,
+            deadline: Deadline::after(self.append_timeout),
             reply,
             place,
         };

@@ -9,7 +9,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::{LogError, Receipt, storage::Storage};
+use crate::{LogError, Receipt, nodelay::CopyPath, storage::Storage};
 
 /// A question to the database that readers wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub(crate) struct LogMetrics {
     pub(crate) database_reads: Counter,
     readers: Gauge,
     readers_behind: Gauge,
+    copy_paths: [Gauge; CopyPath::ALL.len()],
     pub(crate) queue_events: Gauge,
     pub(crate) queue_bytes: Gauge,
     pub(crate) ring_events: Gauge,
@@ -110,6 +111,9 @@ impl LogMetrics {
             database_reads: counter("event_log_database_reads_total"),
             readers: gauge("event_log_readers"),
             readers_behind: gauge("event_log_readers_behind"),
+            copy_paths: CopyPath::ALL.map(|(_, path)| {
+                gauge!("event_log_copy_path", "log" => log.to_owned(), "path" => path)
+            }),
             queue_events: gauge("event_log_queue_events"),
             queue_bytes: gauge("event_log_queue_bytes"),
             ring_events: gauge("event_log_ring_events"),
@@ -136,6 +140,13 @@ impl LogMetrics {
             dropped_chunks: counter("event_log_retention_dropped_chunks_total"),
             trimmed_at: gauge("event_log_retention_last_success_timestamp_seconds"),
         })
+    }
+
+    /// Which way large groups are stored from now on.
+    pub(crate) fn copies_by(&self, path: CopyPath) {
+        for ((other, _), gauge) in CopyPath::ALL.iter().zip(&self.copy_paths) {
+            gauge.set(if *other == path { 1.0 } else { 0.0 });
+        }
     }
 
     /// A transaction that appended was committed.
@@ -286,6 +297,10 @@ fn describe_appending() {
     describe_counter!(
         "event_log_append_failures_total",
         "Groups that were not stored, by reason; with the reason unknown they may have been"
+    );
+    describe_gauge!(
+        "event_log_copy_path",
+        "Which connections large groups are stored on, 1 for the one that is used: TCP behind an abstract_socket or a socket_file, the database_socket, or none, which is slower"
     );
     describe_gauge!(
         "event_log_queue_events",

@@ -4,19 +4,20 @@ use std::{mem, sync::Arc, time::Duration};
 
 use atlas_events::Draft;
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
-use tokio::time::Instant;
-use tracing::{Instrument, debug, warn};
+use sqlx::{PgConnection, Row, postgres::PgConnectOptions, raw_sql};
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument, debug};
 
 use crate::{
     LogError, Projection,
     ahead::Ahead,
     append::{self, Appended},
     append_small,
+    database::{self, Deadline},
     head::Standing,
     known_ids::KnownIds,
     last_head::LastHead,
-    nodelay::Doorway,
+    nodelay::{CopyPath, Doorway},
     telemetry::LogMetrics,
 };
 
@@ -25,6 +26,8 @@ pub(crate) const COPY_EVENTS_MIN: usize = 32;
 /// A connection that was idle for longer may have been closed meanwhile. Whoever commits along with
 /// the first statement on it could not tell what became of that; who only begins can.
 const IDLE_MAX: Duration = Duration::from_secs(1);
+/// How long the server may take to begin a transaction on an idle connection, or to undo one.
+const IDLE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What others may wait for waits for locks no longer than so; see [`crate::ahead`].
 const BEGIN_AHEAD: &str = "begin; set local lock_timeout = '1s'; select clock_timestamp()";
@@ -81,14 +84,19 @@ impl Writer {
         &mut self,
         drafts: &[Draft],
         rows: &[&[u8]],
+        deadline: Deadline,
     ) -> Result<Appended, LogError> {
         let last_head = mem::replace(&mut self.head, LastHead::Unknown);
         let mut attempts = 1..=ATTEMPTS_MAX;
         let appended = loop {
             attempts.next();
-            match self.append_locked(drafts, rows).await {
+            match self.append_locked(drafts, rows, deadline).await {
                 Err(LogError::Database(error)) if is_deadlock(&error) && !attempts.is_empty() => {
                     debug!(%error, "appending again");
+                }
+                Err(error) if is_no_answer(&error) => {
+                    self.lost();
+                    return Err(error);
                 }
                 ended => break ended?,
             }
@@ -102,22 +110,29 @@ impl Writer {
         &mut self,
         drafts: &[Draft],
         rows: &[&[u8]],
+        deadline: Deadline,
     ) -> Result<Appended, LogError> {
-        let mut connection = self.begin().await?;
+        let mut connection = deadline.bound(self.begin()).await?;
         let rows = (self.may_copy && drafts.len() >= COPY_EVENTS_MIN).then_some(rows);
         let projection = self.projection.as_deref();
-        let appended =
-            append::append(&mut connection, drafts, rows, &self.channel, projection).await?;
-        self.commit(&mut connection, appended.fresh.len()).await?;
+        let appending = append::append(&mut connection, drafts, rows, &self.channel, projection);
+        let appended = deadline.bound(appending).await?;
+        let events = appended.fresh.len();
+        self.commit(&mut connection, events, deadline).await?;
         self.idle.push(connection);
         Ok(appended)
     }
 
-    async fn commit(&self, connection: &mut PgConnection, events: usize) -> Result<(), LogError> {
+    async fn commit(
+        &self,
+        connection: &mut PgConnection,
+        events: usize,
+        deadline: Deadline,
+    ) -> Result<(), LogError> {
         let committing = Instant::now();
-        raw_sql("commit")
-            .execute(connection)
-            .instrument(trace_context::commit())
+        let commit = raw_sql("commit").execute(connection);
+        deadline
+            .bound(commit.instrument(trace_context::commit()))
             .await
             .map_err(outcome_of_commit)?;
         self.metrics.commit_seconds.record(committing.elapsed());
@@ -129,12 +144,13 @@ impl Writer {
 
     /// Begins to store drafts behind the groups that are being stored; `None` if that cannot be, so
     /// that they are to be appended once those are.
-    pub(crate) async fn prepare(&mut self, drafts: &[Draft]) -> Option<Ahead> {
+    pub(crate) async fn prepare(&mut self, drafts: &[Draft], deadline: Deadline) -> Option<Ahead> {
         if drafts.len() < COPY_EVENTS_MIN {
             return None;
         }
-        let from = self.admit(drafts).await?;
-        match self.begin_ahead().await {
+        let attempt = deadline.halfway();
+        let from = self.admit(drafts, attempt).await?;
+        match attempt.bound(self.begin_ahead()).await {
             Ok(begun) if self.may_copy => {
                 let ahead = Ahead::new(begun, drafts, from);
                 self.head.moved_to(ahead.to());
@@ -159,8 +175,22 @@ impl Writer {
 
     /// Takes back what is left of one that was not; all that was prepared behind it is to be undone.
     pub(crate) fn unfinished(&mut self, connection: Option<PgConnection>) {
-        self.idle.extend(connection);
+        match connection {
+            Some(connection) => self.idle.push(connection),
+            // What befell it may have befallen those beside it.
+            None => self.idle.clear(),
+        }
         self.head = LastHead::Unknown;
+    }
+
+    /// The database does not answer: nothing is known, no connection is trusted any more, and whoever
+    /// else has stopped while the head was locked is ended.
+    fn lost(&mut self) {
+        self.head = LastHead::Unknown;
+        self.direct = None;
+        self.idle.clear();
+        let options = self.options.clone();
+        tokio::spawn(async move { database::end_stalled(&options).await });
     }
 
     /// Stores a few drafts in one statement, where no other process is likely to have moved the head
@@ -168,64 +198,94 @@ impl Writer {
     pub(crate) async fn append_few(
         &mut self,
         drafts: &[Draft],
+        deadline: Deadline,
     ) -> Result<Option<Appended>, LogError> {
         if drafts.len() >= COPY_EVENTS_MIN {
             return Ok(None);
         }
-        let Some(standing) = self.admit(drafts).await else {
+        let Some(standing) = self.admit(drafts, deadline.halfway()).await else {
             return Ok(None);
         };
         // Known again only once it is known what became of the drafts.
         let mut head = mem::replace(&mut self.head, LastHead::Unknown);
+        let stored = self.append_few_behind(&standing, drafts, deadline).await;
+        let stored = stored.inspect_err(|error| {
+            if is_no_answer(error) {
+                self.lost();
+            }
+        })?;
+        if let Some(appended) = &stored {
+            head.moved_to(appended.left);
+            self.head = head;
+        }
+        Ok(stored)
+    }
+
+    async fn append_few_behind(
+        &mut self,
+        standing: &Standing,
+        drafts: &[Draft],
+        deadline: Deadline,
+    ) -> Result<Option<Appended>, LogError> {
         let is_idle = mem::replace(&mut self.used, Instant::now()).elapsed() > IDLE_MAX;
         let in_transaction = is_idle || self.projection.is_some();
-        let mut connection = self.direct(in_transaction).await?;
+        let mut connection = deadline.bound(self.direct(in_transaction)).await?;
         let started = Instant::now();
-        let storing = append_small::append(&mut connection, drafts, &standing, &self.channel);
+        let storing = append_small::append(&mut connection, drafts, standing, &self.channel);
         let stored = match in_transaction {
-            true => storing.await.map_err(before_commit)?,
-            false => storing.instrument(trace_context::commit()).await?,
+            true => deadline.bound(storing).await.map_err(before_commit)?,
+            false => {
+                let committing = storing.instrument(trace_context::commit());
+                deadline.bound(committing).await.map_err(unless_answered)?
+            }
         };
         let Some(appended) = stored else {
-            let alive = raw_sql("rollback").execute(&mut connection).await.is_ok();
-            self.direct = alive.then_some(connection);
+            // Where none was begun there is nothing to undo, and the server would write a warning.
+            self.direct = match in_transaction {
+                true => rollback(connection).await,
+                false => Some(connection),
+            };
             return Ok(None);
         };
         if let Some(projection) = &self.projection {
             let numbered: Vec<_> = (appended.first_position..).zip(drafts).collect();
-            projection.apply(&mut connection, &numbered).await?;
+            let applying = projection.apply(&mut connection, &numbered);
+            deadline.bound(applying).await?;
         }
         match in_transaction {
-            true => self.commit(&mut connection, drafts.len()).await?,
+            true => self.commit(&mut connection, drafts.len(), deadline).await?,
             false => self.metrics.commit_seconds.record(started.elapsed()),
         }
-        head.moved_to(appended.left);
-        self.head = head;
         self.direct = Some(connection);
         Ok(Some(appended))
     }
 
     /// [`LastHead::admit`], once it is known which ids are stored.
-    async fn admit(&mut self, drafts: &[Draft]) -> Option<Standing> {
+    async fn admit(&mut self, drafts: &[Draft], deadline: Deadline) -> Option<Standing> {
         if let LastHead::Undisturbed(left) = self.head {
-            self.head = LastHead::Known(left, self.load_ids(&left).await?);
+            self.head = LastHead::Known(left, self.load_ids(&left, deadline).await?);
         }
         self.head.admit(drafts)
     }
 
-    async fn load_ids(&mut self, left: &Standing) -> Option<KnownIds> {
+    async fn load_ids(&mut self, left: &Standing, deadline: Deadline) -> Option<KnownIds> {
         let mut connection = self.idle.pop()?;
-        let ids = KnownIds::load(&mut connection, left).await.ok()?;
+        let loading = KnownIds::load(&mut connection, left);
+        let ids = deadline.bound(loading).await.ok()?;
         self.idle.push(connection);
         Some(ids)
     }
 
     /// For statements that look at no chunk, so that their plans can be kept.
     async fn direct(&mut self, begins: bool) -> Result<PgConnection, LogError> {
-        let idle = self.direct.take();
-        let ready = if begins { begun(idle).await } else { idle };
-        if let Some(connection) = ready {
-            return Ok(connection);
+        match self.direct.take() {
+            Some(idle) if begins => {
+                if let Some(begun) = self.begun(begin(idle)).await {
+                    return Ok(begun);
+                }
+            }
+            Some(idle) => return Ok(idle),
+            None => {}
         }
         let kept = [
             ("plan_cache_mode", "force_generic_plan"),
@@ -233,7 +293,7 @@ impl Writer {
             ("enable_seqscan", "off"),
         ];
         let options = self.options.clone().options(kept);
-        let connection = PgConnection::connect_with(&options).await?;
+        let connection = database::connect_session(&options).await?;
         match begins {
             true => begin(connection).await,
             false => Ok(connection),
@@ -243,8 +303,8 @@ impl Writer {
     /// A connection with a transaction begun.
     async fn begin(&mut self) -> Result<PgConnection, LogError> {
         while let Some(idle) = self.idle.pop() {
-            if let Some(connection) = begun(Some(idle)).await {
-                return Ok(connection);
+            if let Some(begun) = self.begun(begin(idle)).await {
+                return Ok(begun);
             }
         }
         begin(self.connect().await?).await
@@ -253,33 +313,38 @@ impl Writer {
     /// The same with the time of the database's clock, and less patience.
     async fn begin_ahead(&mut self) -> Result<(PgConnection, DateTime<Utc>), LogError> {
         while let Some(idle) = self.idle.pop() {
-            if let Ok(begun) = begin_ahead(idle).await {
+            if let Some(begun) = self.begun(begin_ahead(idle)).await {
                 return Ok(begun);
             }
         }
         begin_ahead(self.connect().await?).await
     }
 
-    /// One on which COPY does not wait, if such a one can be made.
-    async fn connect(&mut self) -> Result<PgConnection, LogError> {
-        match Doorway::new(&self.options) {
-            Ok(Some(doorway)) => return Ok(doorway.connect(&self.options).await?),
-            Ok(None) => {}
-            Err(error) => {
-                if mem::replace(&mut self.may_copy, false) {
-                    warn!(%error, "large groups are stored more slowly: no socket can be made in \
-                                   the folder for temporary files");
-                }
+    /// What was begun on an idle connection; `None` if the server closed it meanwhile. Of a server
+    /// that does not answer there the others are not asked.
+    async fn begun<T>(
+        &mut self,
+        beginning: impl Future<Output = Result<T, LogError>>,
+    ) -> Option<T> {
+        match timeout(IDLE_PATIENCE, beginning).await {
+            Ok(begun) => begun.ok(),
+            Err(_) => {
+                self.idle.clear();
+                None
             }
         }
-        Ok(PgConnection::connect_with(&self.options).await?)
     }
-}
 
-/// A connection with a transaction begun; `None` if the server closed it while it was idle, or there
-/// is none.
-async fn begun(idle: Option<PgConnection>) -> Option<PgConnection> {
-    begin(idle?).await.ok()
+    /// One on which COPY does not wait, if such a one can be made.
+    async fn connect(&mut self) -> Result<PgConnection, LogError> {
+        let (doorway, path) = Doorway::new(&self.options);
+        self.may_copy = path != CopyPath::None;
+        self.metrics.copies_by(path);
+        if let Some(doorway) = doorway {
+            return doorway.connect(&self.options).await;
+        }
+        database::connect_session(&self.options).await
+    }
 }
 
 async fn begin(mut connection: PgConnection) -> Result<PgConnection, LogError> {
@@ -293,6 +358,32 @@ async fn begin_ahead(
     let begun = raw_sql(BEGIN_AHEAD).fetch_one(&mut connection).await?;
     let now = begun.try_get(0)?;
     Ok((connection, now))
+}
+
+/// Undoes a transaction; its connection, if it still works.
+pub(crate) async fn rollback(mut connection: PgConnection) -> Option<PgConnection> {
+    let rollback = raw_sql("rollback").execute(&mut connection);
+    let undone = timeout(IDLE_PATIENCE, rollback).await;
+    matches!(undone, Ok(Ok(_))).then_some(connection)
+}
+
+/// The server did not answer in time.
+fn is_no_answer(error: &LogError) -> bool {
+    match error {
+        LogError::Database(sqlx::Error::Io(error))
+        | LogError::OutcomeUnknown(sqlx::Error::Io(error)) => {
+            error.kind() == std::io::ErrorKind::TimedOut
+        }
+        _ => false,
+    }
+}
+
+/// A statement that commits may have committed, if the server does not answer.
+fn unless_answered(error: LogError) -> LogError {
+    match error {
+        LogError::Database(error @ sqlx::Error::Io(_)) => LogError::OutcomeUnknown(error),
+        other => other,
+    }
 }
 
 /// The database undid the transaction, as one of several that waited for each other (SQLSTATE 40P01).
@@ -312,7 +403,11 @@ pub(crate) fn before_commit(error: LogError) -> LogError {
 /// A commit is known to be undone only if the server says that it failed for the transaction's own
 /// sake (SQLSTATE classes 22, 23, 25, 40). A server that is being stopped (class 57) may end a
 /// connection after the commit, and one that does not answer may have committed.
-pub(crate) fn outcome_of_commit(error: sqlx::Error) -> LogError {
+pub(crate) fn outcome_of_commit(error: impl Into<LogError>) -> LogError {
+    let error = match error.into() {
+        LogError::Database(error) => error,
+        other => return other,
+    };
     let code = error
         .as_database_error()
         .and_then(|e| e.code())

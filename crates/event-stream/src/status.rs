@@ -180,6 +180,7 @@ impl Refusal {
             }
             LogError::ExtensionMissing { .. }
             | LogError::SchemaName(_)
+            | LogError::Session(_)
             | LogError::Migration(_) => {
                 error!(%failure, doing, "the log is not usable");
                 Self::new(Code::Internal, "INTERNAL", "the log is not usable")

@@ -153,6 +153,7 @@ impl From<LogError> for SourceFault {
             LogError::Hole { .. } => Self::Damaged(reason),
             LogError::ExtensionMissing { .. }
             | LogError::SchemaName(_)
+            | LogError::Session(_)
             | LogError::Migration(_)
             | LogError::TooOld { .. }
             | LogError::Overloaded

@@ -85,8 +85,12 @@ impl TestLog {
     /// back.
     pub(crate) async fn block_appends(&self) -> PgConnection {
         let mut connection = self.connection().await;
-        execute(&mut connection, "begin").await;
-        execute(&mut connection, "select from log_head for update").await;
+        execute(
+            &mut connection,
+            "begin; set local idle_in_transaction_session_timeout = 0;
+             select from log_head for update",
+        )
+        .await;
         connection
     }
 

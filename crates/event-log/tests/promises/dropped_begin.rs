@@ -5,6 +5,8 @@ use std::{future::Future, pin::pin, task::Poll};
 
 use test_support::TestDatabase;
 
+use crate::proxy::Proxy;
+
 #[tokio::test]
 async fn what_is_stored_after_a_dropped_begin_is_committed() {
     let database = TestDatabase::create().await;
@@ -42,4 +44,23 @@ async fn begin_and_drop_after(pool: &sqlx::PgPool, polls: usize) {
         }
     })
     .await;
+}
+
+/// The server writes a warning into its log for a rollback where there is nothing to undo.
+#[tokio::test]
+async fn a_connection_that_comes_back_without_a_transaction_is_not_rolled_back() {
+    let database = TestDatabase::create().await;
+    let proxy = Proxy::start(&database.url()).await;
+    let url = proxy.url(&database.url());
+    let pool = event_log::connect(&url, "log", 1).await.unwrap();
+    let before = proxy.rollbacks();
+    for _ in 0..20 {
+        sqlx::raw_sql("select 1").execute(&pool).await.unwrap();
+        let transaction = pool.begin().await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+    assert_eq!(proxy.rollbacks(), before);
+    drop(pool.begin().await.unwrap());
+    sqlx::raw_sql("select 1").execute(&pool).await.unwrap();
+    assert_eq!(proxy.rollbacks(), before + 1);
 }

@@ -24,6 +24,8 @@ mod promise_9_honest_errors;
 mod range_reads;
 mod read_ahead;
 mod segment_boundaries;
+mod sessions;
 mod side_by_side;
+mod silence;
 mod small_appends;
 mod wake_ups;

@@ -72,6 +72,7 @@ impl From<LogError> for Problem {
             failure @ (LogError::Hole { .. }
             | LogError::ExtensionMissing { .. }
             | LogError::SchemaName(_)
+            | LogError::Session(_)
             | LogError::Migration(_)) => {
                 error!(%failure, "the log is not usable");
                 Self::new(ProblemKind::Internal, "the stored log is not usable")

@@ -1,15 +1,21 @@
 //! Connections, schema and edition of the database.
 
-use std::{str::FromStr, time::Duration};
+mod deadline;
+mod pool;
+mod session;
+mod stalled;
 
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, PgPool,
-    migrate::Migrator,
-    postgres::{PgConnectOptions, PgPoolOptions},
-    raw_sql,
+    AssertSqlSafe, Connection, PgConnection, PgPool, migrate::Migrator, postgres::PgConnectOptions,
 };
 
 use crate::{LogError, compression::Edition, connections};
+
+pub(crate) use deadline::Deadline;
+pub use pool::pool;
+pub(crate) use session::{CONNECT_TIMEOUT, connect as connect_session, no_answer, within};
+pub use session::{SessionProblem, connect_options};
+pub(crate) use stalled::end_stalled;
 
 /// Migrations of the log, applied in the schema that owns it.
 static MIGRATOR: Migrator = Migrator {
@@ -17,42 +23,16 @@ static MIGRATOR: Migrator = Migrator {
     ..sqlx::migrate!("../../migrations/event-log")
 };
 
-/// How long a reader waits for a connection of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How connections of an owner of a log are made: `schema` comes first in the search path, so that
-/// the same statements serve every log of a database.
+/// Connects and creates extension and schema if they are missing; at most `connections_max`
+/// connections are kept. Further pools for the same schema are made by [`pool`].
 ///
 /// # Errors
-/// [`LogError::SchemaName`], or [`LogError::Database`] for a URL that cannot be read.
-pub fn connect_options(url: &str, schema: &str) -> Result<PgConnectOptions, LogError> {
-    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if schema.is_empty() || schema.len() > 63 || !schema.chars().all(lower) {
-        return Err(LogError::SchemaName(schema.to_owned()));
-    }
-    let options = PgConnectOptions::from_str(url)?.options([
-        ("search_path", format!("{schema},public").as_str()),
-        // Plans made for the values at hand open and lock only the chunks that these values reach;
-        // a generic plan locks every chunk of the log at each execution.
-        ("plan_cache_mode", "force_custom_plan"),
-        ("statement_timeout", "60s"),
-        ("jit", "off"),
-        // `rollback` where there is nothing to roll back is no news; see `connect`.
-        ("client_min_messages", "error"),
-    ]);
-    Ok(options.application_name(&format!("atlas {schema}")))
-}
-
-/// Connects and creates extension and schema if they are missing. Of so many connections two are
-/// left to the log that is opened on the pool, for following what others append.
-///
-/// # Errors
-/// [`LogError::ExtensionMissing`] with what to do, or [`LogError::Database`] if the server cannot
-/// be reached or refuses.
+/// [`LogError::ExtensionMissing`] with what to do, [`LogError::Session`] if sessions do not keep what
+/// a log needs, or [`LogError::Database`] if the server cannot be reached or refuses.
 pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<PgPool, LogError> {
     let options = connect_options(url, schema)?;
     // Not through the pool, which hides why it cannot connect behind a timeout.
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection = open(&options).await?;
     ensure_extension(&mut connection).await?;
     // The name was checked to be a plain identifier when the options were made.
     let create = format!("create schema if not exists {schema}");
@@ -60,16 +40,20 @@ pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<Pg
         .execute(&mut connection)
         .await;
     ignore_race(created)?;
+    session::settle(&mut connection, &options).await?;
+    session::refuse_shared(&mut connection, &options).await?;
     connection.close().await?;
-    Ok(PgPoolOptions::new()
-        .max_connections(connections::pooled(connections_max))
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // The library forgets a transaction whose `begin` was dropped before its answer, and what
-        // the next user of the connection stores would be part of it and never be committed.
-        .after_release(|connection, _| {
-            Box::pin(async { Ok(raw_sql("rollback").execute(connection).await.is_ok()) })
-        })
-        .connect_lazy_with(options))
+    Ok(pool(options, connections::pooled(connections_max)))
+}
+
+/// A session whose schema may not exist yet.
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, LogError> {
+    within(session::CONNECT_TIMEOUT, async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        session::apply(&mut connection, options).await?;
+        Ok(connection)
+    })
+    .await
 }
 
 /// Whether a schema holds a log, for those who only want to read one: [`connect`] and
@@ -79,7 +63,7 @@ pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<Pg
 /// [`LogError::SchemaName`] or [`LogError::Database`].
 pub async fn holds_log(url: &str, schema: &str) -> Result<bool, LogError> {
     let options = connect_options(url, schema)?;
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection = open(&options).await?;
     let found = sqlx::query_scalar!(
         r#"select to_regclass($1 || '.log_head') is not null as "found!""#,
         schema

@@ -1,0 +1,206 @@
+//! What a session of ours is like, whatever lies between this process and the server.
+//!
+//! Settings travel in the startup packet. A connection pooler may drop them without a word, and then
+//! the tables of every log would be made in `public`. So each new session is given its settings once
+//! more, and is asked which schema it has come to.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
+use tokio::time::timeout;
+
+use crate::LogError;
+
+/// After so long without an answer a server is as good as away: for connecting and for pings.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every session has. Times are here because a peer that is gone or frozen closes nothing, and
+/// what it holds would keep others waiting for as long as TCP allows, which is hours.
+const SETTINGS: [(&str, &str); 10] = [
+    // Plans made for the values at hand open and lock only the chunks that these values reach; a
+    // generic plan locks every chunk of the log at each execution.
+    ("plan_cache_mode", "force_custom_plan"),
+    ("jit", "off"),
+    // Notices are for people at a terminal.
+    ("client_min_messages", "error"),
+    ("statement_timeout", "60s"),
+    // The head is locked for milliseconds. Who holds it for longer without a word has stopped.
+    ("idle_in_transaction_session_timeout", "5s"),
+    // A statement that nobody waits for any more, because its client hung up, ends.
+    ("client_connection_check_interval", "1s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30s"),
+];
+
+/// Why a session cannot be worked with.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionProblem {
+    /// It does not work in the schema that it was told to.
+    #[error(
+        "sessions come to the schema {found} instead of {wanted}: either it was dropped, or what is \
+         between here and the server (such as PgBouncer) keeps no settings of a session"
+    )]
+    Schema {
+        /// The schema of the settings.
+        wanted: String,
+        /// The schema that the session works in.
+        found: String,
+    },
+    /// What one session sets, another one meets.
+    #[error(
+        "the address of the database leads to a pooler that shares sessions among clients; have \
+         PgBouncer use pool_mode = session for this database, or connect to the server directly"
+    )]
+    Shared,
+}
+
+/// How connections of an owner of a log are made: `schema` comes first in the search path, so that
+/// the same statements serve every log of a database.
+///
+/// # Errors
+/// [`LogError::SchemaName`], or [`LogError::Database`] for a URL that cannot be read.
+pub fn connect_options(url: &str, schema: &str) -> Result<PgConnectOptions, LogError> {
+    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if schema.is_empty() || schema.len() > 63 || !schema.chars().all(lower) {
+        return Err(LogError::SchemaName(schema.to_owned()));
+    }
+    let search_path = [("search_path", format!("{schema},public"))];
+    Ok(PgConnectOptions::from_str(url)?
+        .options(search_path)
+        .options(SETTINGS)
+        .application_name(&format!("atlas {schema}")))
+}
+
+/// A session with the settings that `options` name, in at most [`CONNECT_TIMEOUT`].
+///
+/// # Errors
+/// [`LogError::Database`] or [`LogError::Session`].
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, LogError> {
+    within(CONNECT_TIMEOUT, async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        settle(&mut connection, options).await?;
+        Ok(connection)
+    })
+    .await
+}
+
+/// Gives a new session its settings, and checks that it works in its schema: one round trip.
+///
+/// # Errors
+/// [`LogError::Database`] or [`LogError::Session`].
+pub(crate) async fn settle(
+    connection: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<(), LogError> {
+    let found = apply(connection, options).await?;
+    match wanted_schema(options) {
+        Some(wanted) if wanted != found => {
+            Err(LogError::Session(SessionProblem::Schema { wanted, found }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a session its settings; the schema that it then works in.
+pub(super) async fn apply(
+    connection: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<String, LogError> {
+    let set: String = settings(options)
+        .map(|(name, value)| format!("set {name} = {};", literal(name, value)))
+        .collect();
+    let statements = format!("{set} select coalesce(current_schema()::text, '')");
+    let row = raw_sql(AssertSqlSafe(statements))
+        .fetch_one(connection)
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Refuses poolers that give the sessions of the server to a client for a transaction only.
+///
+/// # Errors
+/// [`LogError::Session`] or [`LogError::Database`].
+pub(super) async fn refuse_shared(
+    first: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<(), LogError> {
+    let mut second = within(CONNECT_TIMEOUT, async {
+        Ok(PgConnection::connect_with(options).await?)
+    })
+    .await?;
+    // A pooler hands out the session that was used last. Once the second client is in a transaction
+    // that is the session of the first, or the first one gets another.
+    for _ in 0..3 {
+        let before = backend(first, "").await?;
+        let beside = backend(&mut second, "begin;").await?;
+        let after = backend(first, "").await?;
+        raw_sql("rollback").execute(&mut second).await?;
+        if beside == before || before != after {
+            return Err(LogError::Session(SessionProblem::Shared));
+        }
+    }
+    second.close().await?;
+    Ok(())
+}
+
+/// The process of the server that serves a connection.
+async fn backend(connection: &mut PgConnection, before: &'static str) -> Result<String, LogError> {
+    let statements = format!("{before} select pg_backend_pid()::text");
+    let row = raw_sql(AssertSqlSafe(statements))
+        .fetch_one(connection)
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Bounds an operation; what it worked on is then to be dropped, and with that closed.
+///
+/// # Errors
+/// Those of the operation, or [`LogError::Database`] that says that time was over.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    operation: impl Future<Output = Result<T, LogError>>,
+) -> Result<T, LogError> {
+    match timeout(limit, operation).await {
+        Ok(ended) => ended,
+        Err(_) => Err(LogError::Database(no_answer())),
+    }
+}
+
+/// What is said of a server that has not answered in time.
+pub(crate) fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "the database server does not answer in time",
+    ))
+}
+
+/// The settings that options have, `-c name=value` each; the last of a name wins, as it does in the
+/// startup packet.
+fn settings(options: &PgConnectOptions) -> impl Iterator<Item = (&str, &str)> {
+    let words = options.get_options().unwrap_or_default().split(' ');
+    words
+        .filter_map(|word| word.split_once('='))
+        .filter(|(name, value)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+            // What is escaped (of the URL's own options) is left to the startup packet.
+            !name.is_empty() && name.chars().all(plain) && !value.contains('\\')
+        })
+}
+
+fn wanted_schema(options: &PgConnectOptions) -> Option<String> {
+    let (_, path) = settings(options)
+        .filter(|(name, _)| *name == "search_path")
+        .last()?;
+    Some(path.split(',').next()?.to_owned())
+}
+
+/// A value in SQL. A search path is a list of names; all else is one value.
+fn literal(name: &str, value: &str) -> String {
+    let quoted = |value: &str| format!("'{}'", value.replace('\'', "''"));
+    match name {
+        "search_path" => value.split(',').map(quoted).collect::<Vec<_>>().join(", "),
+        _ => quoted(value),
+    }
+}
