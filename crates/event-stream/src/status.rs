@@ -2,16 +2,20 @@
 //!
 //! The words of the database go to the log of the process and never to a client.
 
-use std::{collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use access::Denied;
-use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation};
+use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation, clip};
 use event_log::LogError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::{error, warn};
 
 const DOMAIN: &str = "atlas.events";
+/// At most this many characters of a message, and of a field's path: both may repeat what a client
+/// sent, and a status travels in headers, where it holds them twice.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+const FIELD_CHARS_MAX: usize = 200;
 
 /// An error as a client sees it.
 #[derive(Debug)]
@@ -68,6 +72,7 @@ impl Refusal {
             Denied::Scope(_)
             | Denied::Beyond { .. }
             | Denied::NoSeries { .. }
+            | Denied::NoFilter
             | Denied::Limited
             | Denied::NoRule => Code::PermissionDenied,
             Denied::TooFast { .. }
@@ -198,7 +203,18 @@ impl Refusal {
         }
     }
 
+    /// As it may travel.
+    fn bounded(mut self) -> Self {
+        bound(&mut self.message, MESSAGE_CHARS_MAX);
+        bound(&mut self.field, FIELD_CHARS_MAX);
+        self
+    }
+
     pub(crate) fn into_status(self) -> Status {
+        self.bounded().status()
+    }
+
+    fn status(self) -> Status {
         let mut details = ErrorDetails::new();
         let named = |(fact, value): (&str, String)| (fact.to_owned(), value);
         let facts: HashMap<_, _> = self.facts.into_iter().map(named).collect();
@@ -214,17 +230,24 @@ impl Refusal {
 
     /// The answer within a publish stream.
     pub(crate) fn into_message(self) -> PublishRefusal {
+        let refusal = self.bounded();
         PublishRefusal {
-            code: self.code as i32,
-            reason: self.reason.to_owned(),
-            field: self.field,
-            message: self.message,
-            definitely_not_stored: self.definitely_not_stored,
+            code: refusal.code as i32,
+            reason: refusal.reason.to_owned(),
+            field: refusal.field,
+            message: refusal.message,
+            definitely_not_stored: refusal.definitely_not_stored,
         }
     }
 
     pub(crate) fn reason(&self) -> &'static str {
         self.reason
+    }
+}
+
+fn bound(text: &mut String, chars_max: usize) {
+    if let Cow::Owned(clipped) = clip(text, chars_max) {
+        *text = clipped;
     }
 }
 

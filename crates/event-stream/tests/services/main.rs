@@ -11,6 +11,7 @@ mod common;
 mod bad_input;
 mod exact_stream;
 mod health_and_reflection;
+mod isolation;
 mod markers;
 mod outage;
 mod publishing;
