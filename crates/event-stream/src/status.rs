@@ -7,7 +7,8 @@ use std::{borrow::Cow, collections::HashMap, time::Duration};
 use access::Denied;
 use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation, clip};
 use event_log::LogError;
-use tonic::{Code, Status};
+use http::Response;
+use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::{error, warn};
 
@@ -16,6 +17,8 @@ const DOMAIN: &str = "atlas.events";
 /// sent, and a status travels in headers, where it holds them twice.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 const FIELD_CHARS_MAX: usize = 200;
+/// In the transport's words for a message that is said to be compressed by nothing.
+const NO_ENCODING: &str = "compressed-flag but no grpc-encoding";
 
 /// An error as a client sees it.
 #[derive(Debug)]
@@ -251,20 +254,45 @@ fn bound(text: &mut String, chars_max: usize) {
     }
 }
 
-/// The transport calls a message over the limit `OUT_OF_RANGE`, which in this contract is about
-/// cursors.
-pub(crate) fn too_large(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => message_too_large().into_status(),
-        _ => status,
+/// A status of the transport's own about a request, in this contract's words. The transport calls a
+/// message over the limit, `bytes_max`, `OUT_OF_RANGE`, which here is about cursors, and one that
+/// cannot be decoded `INTERNAL`, which clients retry.
+pub(crate) fn unreadable(status: Status, bytes_max: usize) -> Status {
+    match refusal_of_unreadable(&status, bytes_max) {
+        Some(refusal) => refusal.into_status(),
+        None => status,
     }
 }
 
-/// A request message over the limit.
-pub(crate) fn message_too_large() -> Refusal {
-    let message = format!(
-        "the request message is over the limit of {MESSAGE_BYTES_MAX} bytes; send smaller batches"
-    );
-    Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
-        .with("message_bytes_max", MESSAGE_BYTES_MAX)
+/// What [`unreadable`] makes of a status; `None` if it stays as it is.
+pub(crate) fn refusal_of_unreadable(status: &Status, bytes_max: usize) -> Option<Refusal> {
+    // What was refused in this contract's words has details.
+    if !status.details().is_empty() {
+        return None;
+    }
+    match status.code() {
+        Code::OutOfRange => {
+            let message = format!("the request message is over the limit of {bytes_max} bytes");
+            let refusal = Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message);
+            Some(refusal.with("message_bytes_max", bytes_max))
+        }
+        // What the protocol itself wants to be internal.
+        Code::Internal if status.message().contains(NO_ENCODING) => None,
+        Code::Internal => {
+            let message = format!("the request cannot be decoded: {}", status.message());
+            Some(Refusal::new(Code::InvalidArgument, "MALFORMED", message))
+        }
+        _ => None,
+    }
+}
+
+/// The layer that puts the transport's own statuses of unary calls into this contract's words.
+pub(crate) fn in_our_words(response: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(status) => match refusal_of_unreadable(&status, MESSAGE_BYTES_MAX) {
+            Some(refusal) => refusal.into_status().into_http(),
+            None => response,
+        },
+        None => response,
+    }
 }

@@ -22,3 +22,4 @@ mod several_servers;
 mod shutdown;
 mod slow_reader;
 mod small_frames;
+mod unreadable;
