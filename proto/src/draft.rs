@@ -126,7 +126,7 @@ fn identify(
 ) -> Result<(Ulid, DateTime<Utc>), Violation> {
     let given_id = match event_id {
         "" => None,
-        text => Some(parse_id(text)?),
+        text => Some(parse_event_id(text)?),
     };
     let given_time = match occurred_at {
         None => None,
@@ -164,8 +164,13 @@ fn identify(
     Ok((id, occurred_at))
 }
 
+/// Reads the id of an event: a ULID, in upper or lower case.
+///
 /// The library drops what 26 characters hold beyond 128 bits, so that two texts were one id.
-fn parse_id(text: &str) -> Result<Ulid, Violation> {
+///
+/// # Errors
+/// A violation at `event_id` if the text is not a ULID.
+pub fn parse_event_id(text: &str) -> Result<Ulid, Violation> {
     Ulid::from_string(text)
         .ok()
         .filter(|_| text.starts_with(|first| ('0'..='7').contains(&first)))

@@ -3,12 +3,17 @@ use std::sync::Arc;
 use crate::{
     Event, KNOWN_EVENT_TYPES, Violation,
     event_type::{CUSTOM_PREFIX, EventType},
-    rules::series_of,
-    text::check_series_id,
+    rules::{check_custom_type, series_of},
+    text::{check_series_id, clip},
 };
 
 /// At most this many event types or series in one filter.
 const ENTRIES_MAX: usize = 1_000;
+/// At most this many bytes of names in each of the two lists: a filter is kept for as long as its
+/// stream is open.
+const LIST_BYTES_MAX: usize = 64 * 1024;
+/// At most this many characters of a name that is not known are repeated.
+const QUOTED_CHARS_MAX: usize = 100;
 
 /// Which events a reader wants, of those that it may see. The default wants all and may see all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -28,28 +33,13 @@ impl EventFilter {
     /// `custom:<type>`.
     ///
     /// # Errors
-    /// An unknown type (the known ones are listed), a series id that is empty or over 50
-    /// characters, or more than 1,000 entries.
+    /// An unknown type (the known ones are listed), a custom type or series id that no event can
+    /// have, more than 1,000 entries, or more than 64 KiB of them.
     pub fn new(event_types: Vec<String>, series_ids: Vec<String>) -> Result<Self, Violation> {
-        for (field, entries) in [("event_types", &event_types), ("series_ids", &series_ids)] {
-            if entries.len() > ENTRIES_MAX {
-                return Err(Violation::new(
-                    field,
-                    format!("has more than {ENTRIES_MAX} entries"),
-                ));
-            }
-        }
+        check_size("event_types", &event_types)?;
+        check_size("series_ids", &series_ids)?;
         for (index, name) in event_types.iter().enumerate() {
-            let custom = name
-                .strip_prefix(CUSTOM_PREFIX)
-                .is_some_and(|rest| !rest.is_empty());
-            if !custom && !KNOWN_EVENT_TYPES.contains(&name.as_str()) {
-                let known = KNOWN_EVENT_TYPES.join(", ");
-                return Err(Violation::new(
-                    format!("event_types[{index}]"),
-                    format!("\"{name}\" is not known; known are {known}, and custom:<type>"),
-                ));
-            }
+            check_type(&format!("event_types[{index}]"), name)?;
         }
         for (index, id) in series_ids.iter().enumerate() {
             check_series_id(&format!("series_ids[{index}]"), id)?;
@@ -163,6 +153,30 @@ impl EventFilter {
     }
 }
 
+fn check_size(field: &str, entries: &[String]) -> Result<(), Violation> {
+    if entries.len() > ENTRIES_MAX {
+        let problem = format!("has more than {ENTRIES_MAX} entries");
+        return Err(Violation::new(field, problem));
+    }
+    if entries.iter().map(String::len).sum::<usize>() > LIST_BYTES_MAX {
+        let problem = format!("has more than {} KiB of names", LIST_BYTES_MAX / 1024);
+        return Err(Violation::new(field, problem));
+    }
+    Ok(())
+}
+
+fn check_type(field: &str, name: &str) -> Result<(), Violation> {
+    if let Some(custom) = name.strip_prefix(CUSTOM_PREFIX) {
+        return check_custom_type(field, custom);
+    }
+    if KNOWN_EVENT_TYPES.contains(&name) {
+        return Ok(());
+    }
+    let (name, known) = (clip(name, QUOTED_CHARS_MAX), KNOWN_EVENT_TYPES.join(", "));
+    let problem = format!("\"{name}\" is not known; known are {known}, and custom:<type>");
+    Err(Violation::new(field, problem))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,5 +253,32 @@ mod tests {
             filter(&[], &[&"x".repeat(51)]).unwrap_err().field,
             "series_ids[0]"
         );
+        let long = filter(&[&"x".repeat(1_000_000)], &[]).unwrap_err();
+        assert!(long.to_string().len() < 1_000, "{long}");
+    }
+
+    #[test]
+    fn a_filter_holds_no_name_that_no_event_can_have() {
+        for name in ["custom:", "custom:A\0", "custom:9", "custom:A B", "custom:\u{202e}A"] {
+            let violation = filter(&[name], &[]).unwrap_err();
+            assert_eq!(violation.field, "event_types[0]", "{name:?}");
+        }
+        let long = format!("custom:{}", "A".repeat(101));
+        assert_eq!(filter(&[&long], &[]).unwrap_err().field, "event_types[0]");
+        assert_eq!(filter(&[], &["A\0"]).unwrap_err().field, "series_ids[0]");
+    }
+
+    #[test]
+    fn a_filter_is_bounded_in_entries_and_bytes() {
+        let name = format!("custom:{}", "A".repeat(100));
+        let types = |count| vec![&*name; count];
+        assert!(filter(&types(600), &[]).is_ok());
+        assert_eq!(filter(&types(700), &[]).unwrap_err().field, "event_types");
+        assert!(filter(&["CustomEvent"; 1_000], &[]).is_ok());
+        let entries = ["CustomEvent"; 1_001];
+        assert_eq!(filter(&entries, &[]).unwrap_err().field, "event_types");
+        let name = "\u{1f980}".repeat(50);
+        let series = vec![&*name; 400];
+        assert_eq!(filter(&[], &series).unwrap_err().field, "series_ids");
     }
 }

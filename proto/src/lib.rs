@@ -15,11 +15,11 @@ mod timestamp;
 
 pub use clock::Clock;
 pub use decimal::parse_decimal;
-pub use draft::{Acceptance, Draft, ID_TIME_TOLERANCE};
+pub use draft::{Acceptance, Draft, ID_TIME_TOLERANCE, parse_event_id};
 pub use event_type::{EventType, KNOWN_EVENT_TYPES};
 pub use filter::EventFilter;
 pub use generated::*;
-pub use text::Violation;
+pub use text::{Violation, clip};
 pub use timestamp::Timestamp;
 
 /// The contract as a serialised `google.protobuf.FileDescriptorSet`, for reflection.

@@ -143,13 +143,7 @@ fn check_transition(event: &RegimeTransitionEvent) -> Result<(), Violation> {
 }
 
 fn check_custom(event: &CustomEvent) -> Result<(), Violation> {
-    check_name("type", &event.r#type, NAME_CHARS_MAX)?;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    let starts_well = event.r#type.starts_with(|c: char| c.is_ascii_alphabetic());
-    if !starts_well || !event.r#type.chars().all(allowed) {
-        let problem = "is a letter, then letters, digits, \"_\", \".\" or \"-\"";
-        return Err(Violation::new("type", problem));
-    }
+    check_custom_type("type", &event.r#type)?;
     if KNOWN_EVENT_TYPES.contains(&event.r#type.as_str()) {
         return Err(Violation::new(
             "type",
@@ -162,6 +156,18 @@ fn check_custom(event: &CustomEvent) -> Result<(), Violation> {
     for (key, value) in &data.fields {
         check_text("data", key, usize::MAX)?;
         check_value(value).map_err(|problem| Violation::new(format!("data.{key}"), problem))?;
+    }
+    Ok(())
+}
+
+/// Checks the name of a type that the platform does not know.
+pub(crate) fn check_custom_type(field: &str, name: &str) -> Result<(), Violation> {
+    check_name(field, name, NAME_CHARS_MAX)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !starts_well || !name.chars().all(allowed) {
+        let problem = "is a letter, then letters, digits, \"_\", \".\" or \"-\"";
+        return Err(Violation::new(field, problem));
     }
     Ok(())
 }

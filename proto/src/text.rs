@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::SERIES_ID_CHARS_MAX;
 
@@ -26,6 +26,22 @@ impl Violation {
     pub fn within(mut self, path: impl fmt::Display) -> Self {
         self.field = format!("{path}.{}", self.field);
         self
+    }
+}
+
+/// A text cut to `chars_max` characters, the last of them an ellipsis where something was cut off.
+/// Whatever repeats to a client what it sent is bounded by this.
+pub fn clip(text: &str, chars_max: usize) -> Cow<'_, str> {
+    // Bytes bound characters from above, so that most texts are never counted.
+    if text.len() <= chars_max {
+        return Cow::Borrowed(text);
+    }
+    match text.char_indices().nth(chars_max) {
+        None => Cow::Borrowed(text),
+        Some(_) => {
+            let kept = text.chars().take(chars_max.saturating_sub(1));
+            Cow::Owned(kept.chain(['…']).collect())
+        }
     }
 }
 
@@ -60,4 +76,17 @@ pub(crate) fn check_text(field: &str, text: &str, chars_max: usize) -> Result<()
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_so() {
+        assert_eq!(clip("abc", 3), "abc");
+        assert_eq!(clip("abcd", 3), "ab…");
+        assert_eq!(clip("äöü", 3), "äöü");
+        assert_eq!(clip("äöüß", 3), "äö…");
+    }
 }

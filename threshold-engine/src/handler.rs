@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use atlas_events::{Acceptance, Draft, Event, Timestamp, event::Payload, parse_decimal};
+use atlas_events::{
+    Acceptance, Draft, Event, Timestamp, event::Payload, parse_decimal, parse_event_id,
+};
 use chrono::{DateTime, SubsecRound, Utc};
 use consumer::{BoxError, Handler, HandlerError, SourcedEvent};
 use event_log::{EventLog, Uncommitted};
@@ -10,7 +12,6 @@ use metrics::{counter, histogram};
 use sqlx::PgConnection;
 use trace_context::{TraceContext, count as count_of};
 use tracing::{Instrument, field::Empty};
-use ulid::Ulid;
 
 use crate::{
     Emission, Engine,
@@ -234,7 +235,7 @@ pub(crate) fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Resul
     let Some(Payload::SeriesCollected(collected)) = &event.event.payload else {
         return Ok(());
     };
-    let event_id = Ulid::from_string(&event.event.event_id)
+    let event_id = parse_event_id(&event.event.event_id)
         .map_err(|_| format!("event_id \"{}\" is no ULID", event.event.event_id))?;
     if collected.series_id.is_empty() {
         return Err("series_id is missing".to_owned());

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use service::Listeners;
 use test_support::{Authority, Folder, TestDatabase};
 use tokio::task::JoinHandle;
@@ -17,8 +16,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const PATTERNS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../threshold-engine/patterns");
 
-fn metrics() -> PrometheusHandle {
-    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+fn metrics() -> collector::telemetry::Metrics {
+    static METRICS: OnceLock<collector::telemetry::Metrics> = OnceLock::new();
     METRICS
         .get_or_init(|| collector::telemetry::keep_metrics().unwrap())
         .clone()

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use atlas_events::{Event, EventFilter, Violation};
+use atlas_events::{Event, EventFilter, Violation, parse_event_id};
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use ulid::Ulid;
 use utoipa::{
     IntoParams, IntoResponses, ToSchema,
     openapi::{RefOr, Response},
@@ -141,13 +140,7 @@ pub(super) async fn find(
     Caller(access): Caller,
     Id(event_id): Id,
 ) -> Result<Json<Event>, Problem> {
-    let id = Ulid::from_string(&event_id).map_err(|_| {
-        Problem::field(
-            ProblemKind::InvalidRequest,
-            "event_id",
-            "is not a ULID (26 characters of Crockford's base 32)",
-        )
-    })?;
+    let id = parse_event_id(&event_id)?;
     // What is not theirs is not there, in the same words.
     let found = app.log.find(id).await?.filter(|event| access.sees(event));
     found.map(Json).ok_or_else(|| {

@@ -1,5 +1,6 @@
 //! Managing what is collected.
 
+use access::{Access, Denied};
 use axum::{
     extract::State,
     http::{HeaderValue, StatusCode, header},
@@ -17,7 +18,10 @@ use super::{
     document::{Always, Body, Exists, One, Source},
     series_view::{AddSeries, BackfillSeries, ChangeSeries, CollectedView, SeriesList, SeriesView},
 };
-use crate::series::NewSeries;
+use crate::{collection::SOURCE_SERVICE, series::NewSeries};
+
+/// The event that a collection is told by.
+const COLLECTED: &str = "SeriesCollectedEvent";
 
 /// All series that are collected
 #[utoipa::path(
@@ -30,7 +34,7 @@ pub(super) async fn list(
     Caller(access): Caller,
 ) -> Result<axum::Json<SeriesList>, Problem> {
     let mut series = app.registry.list().await?;
-    series.retain(|series| access.has_series(&series.id));
+    series.retain(|series| check(&access, &series.id).is_ok());
     let series = series.into_iter().map(SeriesView::from).collect();
     Ok(axum::Json(SeriesList { series }))
 }
@@ -52,7 +56,7 @@ pub(super) async fn add(
     Caller(access): Caller,
     Json(body): Json<AddSeries>,
 ) -> Result<Response, Problem> {
-    access.check_series(&body.id, "id")?;
+    check(&access, &body.id)?;
     check_collects(&app)?;
     let backfill = body.backfill.unwrap_or_default();
     let new = NewSeries {
@@ -81,7 +85,7 @@ pub(super) async fn get(
     Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<SeriesView>, Problem> {
-    access.check_series(&id, "id")?;
+    check(&access, &id)?;
     Ok(axum::Json(app.registry.get(&id).await?.into()))
 }
 
@@ -99,7 +103,7 @@ pub(super) async fn change(
     Id(id): Id,
     Json(body): Json<ChangeSeries>,
 ) -> Result<axum::Json<SeriesView>, Problem> {
-    access.check_series(&id, "id")?;
+    check(&access, &id)?;
     let schedule = body.schedule.as_deref();
     let changed = app.registry.set_schedule(&id, schedule).await?;
     Ok(axum::Json(changed.into()))
@@ -119,7 +123,7 @@ pub(super) async fn delete(
     Caller(access): Caller,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    access.check_series(&id, "id")?;
+    check(&access, &id)?;
     app.registry.delete(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -137,7 +141,7 @@ pub(super) async fn pause(
     Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<SeriesView>, Problem> {
-    access.check_series(&id, "id")?;
+    check(&access, &id)?;
     Ok(axum::Json(app.registry.pause(&id).await?.into()))
 }
 
@@ -156,7 +160,7 @@ pub(super) async fn resume(
     Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<SeriesView>, Problem> {
-    access.check_series(&id, "id")?;
+    check(&access, &id)?;
     Ok(axum::Json(app.registry.resume(&id).await?.into()))
 }
 
@@ -175,7 +179,7 @@ pub(super) async fn collect(
     Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<CollectedView>, Problem> {
-    access.check_series(&id, "id")?;
+    check(&access, &id)?;
     app.registry.get(&id).await?;
     check_collects(&app)?;
     Ok(axum::Json(app.registry.collect_now(&id).await?.into()))
@@ -198,11 +202,16 @@ pub(super) async fn backfill(
     Id(id): Id,
     Json(body): Json<BackfillSeries>,
 ) -> Result<axum::Json<CollectedView>, Problem> {
-    access.check_series(&id, "id")?;
+    check(&access, &id)?;
     app.registry.get(&id).await?;
     check_collects(&app)?;
     let from = body.from.first_date(Utc::now().date_naive());
     Ok(axum::Json(app.registry.backfill(&id, from).await?.into()))
+}
+
+/// A series is managed and shown to those who may see the events of its collection.
+fn check(access: &Access, id: &str) -> Result<(), Denied> {
+    access.check_collected((COLLECTED, SOURCE_SERVICE), id, "id")
 }
 
 fn check_collects(app: &App) -> Result<(), Problem> {

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::Router;
 use event_log::EventLog;
 use event_stream::MoreServices;
-use metrics_exporter_prometheus::PrometheusHandle;
+use service::telemetry::Metrics;
 use service::{Addresses, Parts, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ pub struct Service {
     pool: sqlx::PgPool,
     registry: SeriesRegistry,
     worker: Option<CollectionWorker>,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     drain: Duration,
     /// Cancelled when the service is to end.
     stop: CancellationToken,
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Service {
 pub async fn serve(
     config: Config,
     listeners: Listeners,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let service = Service::start(config, listeners, metrics).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use atlas_events::Clock;
 use chrono::Utc;
 use event_log::EventLog;
-use metrics_exporter_prometheus::PrometheusHandle;
+use service::telemetry::Metrics;
 use secrecy::SecretString;
 use service::{Listeners, Security, rest::Operation};
 use sqlx::PgPool;
@@ -32,7 +32,7 @@ impl Service {
     pub async fn start(
         config: Config,
         listeners: Listeners,
-        metrics: PrometheusHandle,
+        metrics: Metrics,
     ) -> Result<Self, StartError> {
         // With one installed already there is nothing to do.
         let _ = rustls::crypto::ring::default_provider().install_default();

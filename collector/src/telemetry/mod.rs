@@ -4,10 +4,8 @@ mod descriptions;
 mod published;
 mod sources;
 
-use metrics_exporter_prometheus::PrometheusHandle;
-
 pub(crate) use published::CountPublished;
-pub use service::telemetry::{MetricsError, begin};
+pub use service::telemetry::{Metrics, MetricsError, begin};
 pub(crate) use sources::{prepare, tell_standing};
 
 /// First part of the names of the collector's metrics.
@@ -17,7 +15,7 @@ pub(crate) const METRICS_PREFIX: &str = "fredcollector";
 ///
 /// # Errors
 /// [`MetricsError`].
-pub fn keep_metrics() -> Result<PrometheusHandle, MetricsError> {
+pub fn keep_metrics() -> Result<Metrics, MetricsError> {
     let handle = service::telemetry::keep_metrics()?;
     describe_metrics();
     Ok(handle)

@@ -8,7 +8,6 @@ use collector::{
     service::{Listeners, ServeError, serve},
     telemetry,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
 use test_support::TestDatabase;
@@ -44,8 +43,8 @@ pub(crate) fn config(database_url: &str, settings: &[String]) -> Config {
 }
 
 /// The recorder is the process's; the tests of one process share it.
-pub(crate) fn metrics() -> PrometheusHandle {
-    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+pub(crate) fn metrics() -> telemetry::Metrics {
+    static METRICS: OnceLock<telemetry::Metrics> = OnceLock::new();
     METRICS
         .get_or_init(|| telemetry::keep_metrics().unwrap())
         .clone()

@@ -9,7 +9,6 @@ use collector::{
     service::{Listeners, ServeError, Service},
     telemetry,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use test_support::{Folder, Issued, TestDatabase};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The recorder is the process's; the tests of one process share it.
-fn metrics() -> PrometheusHandle {
-    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+fn metrics() -> telemetry::Metrics {
+    static METRICS: OnceLock<telemetry::Metrics> = OnceLock::new();
     METRICS
         .get_or_init(|| telemetry::keep_metrics().unwrap())
         .clone()

@@ -21,7 +21,7 @@ pub struct Peer {
 }
 
 /// Who makes a call.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// What it may do.
     pub access: Access,

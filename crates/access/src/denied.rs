@@ -52,6 +52,9 @@ pub enum Denied {
         /// Path of the event.
         field: String,
     },
+    /// What is left of a wish, or of the entry, cannot be put into a filter.
+    #[error("what these credentials extend to cannot be asked for in this way; name fewer types")]
+    NoFilter,
     /// For entries that are limited to nothing.
     #[error("this is only for credentials that are not limited to sources, event types or series")]
     Limited,
@@ -101,7 +104,7 @@ impl Denied {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Ended => "TOKEN_ENDED",
             Self::Scope(_) => "SCOPE_MISSING",
-            Self::Beyond { .. } | Self::NoSeries { .. } => "NOT_GRANTED",
+            Self::Beyond { .. } | Self::NoSeries { .. } | Self::NoFilter => "NOT_GRANTED",
             Self::Limited => "UNLIMITED_ONLY",
             Self::NoRule => "NO_RULE",
             Self::TooFast { .. } => "RATE_LIMITED",

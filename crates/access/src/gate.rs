@@ -1,10 +1,9 @@
 use crate::{Access, Denied, Entry, Identity, Peer, Scope, Tokens};
 
 /// How clients are told apart.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub enum Gate {
     /// Nobody is asked who they are, and everybody may do everything.
-    #[default]
     Open,
     /// By a token or a client certificate that has an entry.
     Tokens(Tokens),

@@ -1,8 +1,8 @@
 //! What an authenticated client may do.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use atlas_events::{Draft, Event, EventFilter};
+use atlas_events::{Draft, Event, EventFilter, clip};
 use tokio::time::sleep;
 
 use crate::{
@@ -12,13 +12,24 @@ use crate::{
 
 const CUSTOM: &str = "CustomEvent";
 const CUSTOM_PREFIX: &str = "custom:";
+/// At most this many characters of a name are repeated in a refusal.
+const NAME_CHARS_MAX: usize = 100;
 /// How often a stream looks whether its token has expired meanwhile.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a client may do. Cheap to clone; the default may do everything, as where nobody is asked
-/// who they are.
-#[derive(Debug, Clone, Default)]
-pub struct Access(Option<Arc<Granted>>);
+/// What a client may do. Cheap to clone.
+///
+/// There is no default. An access that is not limited comes from a [`Gate`](crate::Gate) or an
+/// entry only, and code that has lost track of its caller uses [`Access::nothing`].
+#[derive(Debug, Clone)]
+pub struct Access(Extent);
+
+#[derive(Debug, Clone)]
+enum Extent {
+    Nothing,
+    Entry(Arc<Granted>),
+    Everything,
+}
 
 #[derive(Debug)]
 struct Granted {
@@ -33,9 +44,14 @@ struct Granted {
 pub struct StreamPlace(#[expect(dead_code, reason = "held for its drop")] Option<OpenStream>);
 
 impl Access {
-    /// May do everything.
-    pub fn everything() -> Self {
-        Self::default()
+    /// May do nothing, as a caller who was not asked who it is.
+    pub fn nothing() -> Self {
+        Self(Extent::Nothing)
+    }
+
+    /// May do everything. For an open gate only.
+    pub(crate) fn everything() -> Self {
+        Self(Extent::Everything)
     }
 
     /// May do what an entry says, for good.
@@ -45,28 +61,39 @@ impl Access {
     }
 
     pub(crate) fn granted(entry: Entry, used: Arc<Use>, tokens: Option<Tokens>) -> Self {
-        Self(Some(Arc::new(Granted {
+        Self(Extent::Entry(Arc::new(Granted {
             entry,
             used,
             tokens,
         })))
     }
 
-    fn entry(&self) -> Option<&Entry> {
-        self.0.as_deref().map(|granted| &granted.entry)
+    /// `None` if it may do everything.
+    fn granted_part(&self) -> Result<Option<&Granted>, Denied> {
+        match &self.0 {
+            Extent::Nothing => Err(Denied::NoRule),
+            Extent::Entry(granted) => Ok(Some(granted)),
+            Extent::Everything => Ok(None),
+        }
+    }
+
+    /// `None` if it may do everything.
+    fn entry(&self) -> Result<Option<&Entry>, Denied> {
+        Ok(self.granted_part()?.map(|granted| &granted.entry))
     }
 
     /// Name of the entry; `None` where nobody is asked who they are.
     pub fn name(&self) -> Option<&str> {
-        self.entry().map(|entry| &*entry.name)
+        let entry = self.entry().ok().flatten();
+        entry.map(|entry| &*entry.name)
     }
 
     /// Whether it may do something of a kind.
     ///
     /// # Errors
-    /// [`Denied::Scope`].
+    /// [`Denied::Scope`], or [`Denied::NoRule`] if it may do nothing.
     pub fn require(&self, scope: Scope) -> Result<(), Denied> {
-        match self.entry() {
+        match self.entry()? {
             Some(entry) if !entry.scopes.contains(&scope) => Err(Denied::Scope(scope)),
             _ => Ok(()),
         }
@@ -74,9 +101,10 @@ impl Access {
 
     /// Whether there is anything in the log that it may not see.
     pub fn is_limited(&self) -> bool {
-        self.entry().is_some_and(|entry| {
-            entry.sources.is_some() || entry.event_types.is_some() || entry.series.is_some()
-        })
+        match self.entry() {
+            Ok(entry) => entry.is_some_and(Entry::is_limited),
+            Err(_) => true,
+        }
     }
 
     /// That it is limited to nothing.
@@ -93,18 +121,27 @@ impl Access {
     /// Narrows what a reader wants to what it may see. Without a wish it gets all that is its own.
     ///
     /// # Errors
-    /// [`Denied::Beyond`] if it wants by name what is not its own.
+    /// [`Denied::Beyond`] if it wants by name what is not its own, [`Denied::NoFilter`] if what is
+    /// left cannot be put into a filter.
     pub fn narrow(&self, wanted: EventFilter) -> Result<EventFilter, Denied> {
-        let Some(entry) = self.entry().filter(|_| self.is_limited()) else {
+        let Some(entry) = self.entry()? else {
             return Ok(wanted);
         };
         for (index, id) in wanted.series_ids().unwrap_or_default().iter().enumerate() {
             entry.check_series(id, || format!("series_ids[{index}]"))?;
         }
-        let event_types = entry.narrow_types(wanted.event_types())?;
-        let series_ids = wanted.series_ids().unwrap_or_default().to_vec();
-        // Every part was checked when it was read.
-        let mut narrowed = EventFilter::new(event_types, series_ids).unwrap_or(wanted);
+        let mut narrowed = match entry.event_types.as_deref() {
+            None => wanted,
+            Some(granted) => {
+                let event_types = narrow_types(granted, wanted.event_types())?;
+                // A filter without types wants all of them.
+                if event_types.is_empty() {
+                    return Err(Denied::NoFilter);
+                }
+                let series_ids = wanted.series_ids().unwrap_or_default().to_vec();
+                EventFilter::new(event_types, series_ids).map_err(|_| Denied::NoFilter)?
+            }
+        };
         if let Some(sources) = &entry.sources {
             narrowed = narrowed.published_by(Arc::clone(sources));
         }
@@ -126,17 +163,25 @@ impl Access {
     /// client gave it.
     ///
     /// # Errors
-    /// [`Denied::Beyond`].
-    pub fn check_series(&self, id: &str, field: &str) -> Result<(), Denied> {
-        match self.entry() {
-            Some(entry) => entry.check_series(id, || field.to_owned()),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether it extends to a series.
-    pub fn has_series(&self, id: &str) -> bool {
-        self.check_series(id, "").is_ok()
+    /// [`Denied::Beyond`], also if it does not extend to the events of a collection, which are of
+    /// `event_type` and by `source`.
+    pub fn check_collected(
+        &self,
+        (event_type, source): (&str, &str),
+        id: &str,
+        field: &str,
+    ) -> Result<(), Denied> {
+        let Some(entry) = self.entry()? else {
+            return Ok(());
+        };
+        entry.check_series(id, || field.to_owned())?;
+        entry.check_type(event_type, String::new)?;
+        check(
+            entry.sources.as_deref(),
+            source,
+            Kind::Source,
+            String::new,
+        )
     }
 
     /// Whether it extends to what was made of events of a type that are about these series;
@@ -151,20 +196,13 @@ impl Access {
         series: impl IntoIterator<Item = &'a str>,
         field: &str,
     ) -> Result<(), Denied> {
-        let Some(entry) = self.entry().filter(|_| self.is_limited()) else {
+        let Some(entry) = self.entry()? else {
             return Ok(());
         };
         if entry.sources.is_some() {
             return Err(Denied::Limited);
         }
-        let granted = entry.event_types.as_deref();
-        if granted.is_some_and(|granted| !grants_type(granted, event_type)) {
-            return Err(Denied::Beyond {
-                field: String::new(),
-                kind: Kind::EventType,
-                value: event_type.to_owned(),
-            });
-        }
+        entry.check_type(event_type, String::new)?;
         let mut is_about_none = true;
         for id in series {
             is_about_none = false;
@@ -183,7 +221,7 @@ impl Access {
     /// [`Denied::Beyond`], [`Denied::NoSeries`], [`Denied::TooLarge`], [`Denied::TooFast`] or
     /// [`Denied::TooMany`].
     pub fn publish(&self, drafts: &[Draft], field: impl Fn(usize) -> String) -> Result<(), Denied> {
-        let Some(granted) = self.0.as_deref() else {
+        let Some(granted) = self.granted_part()? else {
             return Ok(());
         };
         for (index, draft) in drafts.iter().enumerate() {
@@ -201,7 +239,7 @@ impl Access {
     /// # Errors
     /// [`Denied::TooManyStreams`].
     pub fn open_stream(&self) -> Result<StreamPlace, Denied> {
-        let Some(granted) = self.0.as_deref() else {
+        let Some(granted) = self.granted_part()? else {
             return Ok(StreamPlace::default());
         };
         let place = granted
@@ -213,18 +251,16 @@ impl Access {
 
     /// Whether it can end before its call does.
     pub fn may_end(&self) -> bool {
-        self.0
-            .as_deref()
-            .is_some_and(|granted| granted.tokens.is_some())
+        let granted = self.granted_part().ok().flatten();
+        granted.is_some_and(|granted| granted.tokens.is_some())
     }
 
     /// Resolves once the entry has expired, was revoked, or says something else; never for one that
     /// holds for good.
     pub async fn ended(self) {
-        let Some((granted, tokens)) = self
-            .0
-            .as_deref()
-            .and_then(|granted| Some((granted, granted.tokens.as_ref()?)))
+        let granted = self.granted_part().ok().flatten();
+        let Some((granted, tokens)) =
+            granted.and_then(|granted| Some((granted, granted.tokens.as_ref()?)))
         else {
             return std::future::pending().await;
         };
@@ -248,36 +284,19 @@ impl Entry {
         check(self.series.as_deref(), id, Kind::Series, field)
     }
 
-    fn narrow_types(&self, wanted: Option<&[String]>) -> Result<Vec<String>, Denied> {
-        let Some(granted) = self.event_types.as_deref() else {
-            return Ok(wanted.unwrap_or_default().to_vec());
-        };
-        let Some(wanted) = wanted else {
-            return Ok(granted.to_vec());
-        };
-        let mut narrowed = Vec::with_capacity(wanted.len());
-        for (index, name) in wanted.iter().enumerate() {
-            if grants_type(granted, name) {
-                narrowed.push(name.clone());
-                continue;
-            }
-            // All custom ones: of these, those that are granted.
-            let custom = granted
-                .iter()
-                .filter(|granted| granted.starts_with(CUSTOM_PREFIX));
-            let before = narrowed.len();
-            if name == CUSTOM {
-                narrowed.extend(custom.cloned());
-            }
-            if narrowed.len() == before {
-                return Err(Denied::Beyond {
-                    field: format!("event_types[{index}]"),
-                    kind: Kind::EventType,
-                    value: name.clone(),
-                });
-            }
+    fn is_limited(&self) -> bool {
+        self.sources.is_some() || self.event_types.is_some() || self.series.is_some()
+    }
+
+    fn check_type(&self, name: &str, field: impl FnOnce() -> String) -> Result<(), Denied> {
+        match self.event_types.as_deref() {
+            Some(granted) if !grants_type(granted, name) => Err(Denied::Beyond {
+                field: field(),
+                kind: Kind::EventType,
+                value: told(name),
+            }),
+            _ => Ok(()),
         }
-        Ok(narrowed)
     }
 
     fn check_draft(&self, draft: &Draft, field: impl Fn() -> String) -> Result<(), Denied> {
@@ -286,15 +305,7 @@ impl Entry {
         check(self.sources.as_deref(), source, Kind::Source, || {
             at(".source_service")
         })?;
-        if let Some(granted) = self.event_types.as_deref()
-            && !grants_type(granted, draft.event_type.as_str())
-        {
-            return Err(Denied::Beyond {
-                field: field(),
-                kind: Kind::EventType,
-                value: draft.event_type.as_str().to_owned(),
-            });
-        }
+        self.check_type(draft.event_type.as_str(), &field)?;
         if self.series.is_some() && draft.series_ids.is_empty() {
             return Err(Denied::NoSeries { field: field() });
         }
@@ -303,6 +314,34 @@ impl Entry {
             .iter()
             .try_for_each(|id| self.check_series(id, &field))
     }
+}
+
+/// A name as it is repeated to whoever gave it.
+fn told(name: &str) -> String {
+    clip(name, NAME_CHARS_MAX).into_owned()
+}
+
+/// Those of the wanted types that are granted, each once.
+fn narrow_types(granted: &[String], wanted: Option<&[String]>) -> Result<Vec<String>, Denied> {
+    let all_custom = granted.iter().any(|name| name == CUSTOM);
+    let mut seen = HashSet::new();
+    let mut narrowed = Vec::new();
+    for (index, name) in wanted.unwrap_or(granted).iter().enumerate() {
+        // All custom types: of these, those that are granted.
+        let own: Vec<&String> = match name == CUSTOM && !all_custom {
+            true => granted.iter().filter(|name| name.starts_with(CUSTOM_PREFIX)).collect(),
+            false => Vec::from_iter(grants_type(granted, name).then_some(name)),
+        };
+        if own.is_empty() {
+            return Err(Denied::Beyond {
+                field: format!("event_types[{index}]"),
+                kind: Kind::EventType,
+                value: told(name),
+            });
+        }
+        narrowed.extend(own.into_iter().filter(|name| seen.insert(*name)).cloned());
+    }
+    Ok(narrowed)
 }
 
 fn grants_type(granted: &[String], name: &str) -> bool {
@@ -321,7 +360,7 @@ fn check(
         Some(granted) if !granted.iter().any(|entry| entry == value) => Err(Denied::Beyond {
             field: field(),
             kind,
-            value: value.to_owned(),
+            value: told(value),
         }),
         _ => Ok(()),
     }

@@ -4,7 +4,8 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use access::{Access, Denied, Entry, Gate, Identity, Peer, Scope, Secret, Tokens};
-use atlas_events::{Clock, EventFilter};
+use atlas_events::{Clock, EventFilter, EventType};
+use proptest::{collection::vec, prelude::*, sample::select};
 use test_support::{custom_event, draft, series_event};
 
 fn only(names: &[&str]) -> Option<Arc<[String]>> {
@@ -65,7 +66,134 @@ fn what_is_limited_is_limited_in_all_ways_at_once() {
     assert!(!access.sees(&custom_event(3)));
     assert!(access.require_unlimited().is_err());
     assert!(Access::of_entry(entry()).require_unlimited().is_ok());
-    assert!(Access::everything().sees(&custom_event(3)));
+    assert!(open().sees(&custom_event(3)));
+}
+
+/// Of a gate that asks nobody who they are.
+fn open() -> Access {
+    Gate::Open.admit(None, &Peer::default()).unwrap()
+}
+
+#[test]
+fn who_was_not_asked_may_do_nothing() {
+    let nothing = Access::nothing();
+    let north = series_event(1, "NORTH", "2024-05-01", "1");
+    assert!(Scope::ALL.iter().all(|scope| nothing.require(*scope).is_err()));
+    assert!(nothing.is_limited());
+    assert!(nothing.require_unlimited().is_err());
+    assert!(nothing.narrow(EventFilter::default()).is_err());
+    assert!(!nothing.sees(&north));
+    assert!(nothing.check_derived("SeriesCollectedEvent", ["NORTH"], "id").is_err());
+    let collected = ("SeriesCollectedEvent", "test");
+    assert!(nothing.check_collected(collected, "NORTH", "id").is_err());
+    assert!(nothing.publish(&[draft(north)], |_| String::new()).is_err());
+    assert!(nothing.open_stream().is_err());
+    // The same questions of one who may.
+    let all = open();
+    assert!(all.require(Scope::Admin).is_ok() && all.require_unlimited().is_ok());
+    assert!(all.check_collected(collected, "NORTH", "id").is_ok());
+    assert!(all.open_stream().is_ok());
+}
+
+#[test]
+fn a_series_is_managed_by_whoever_may_see_its_collection() {
+    let collected = ("SeriesCollectedEvent", "FredCollector");
+    let may = |entry: Entry| Access::of_entry(entry).check_collected(collected, "NORTH", "id");
+    assert!(may(entry()).is_ok());
+    for (limit, allowed) in [("custom:OrderPlaced", false), ("SeriesCollectedEvent", true)] {
+        let limited = Entry {
+            event_types: only(&[limit]),
+            ..entry()
+        };
+        assert_eq!(may(limited).is_ok(), allowed, "{limit}");
+    }
+    for (limit, allowed) in [("Shop", false), ("FredCollector", true)] {
+        let limited = Entry {
+            sources: only(&[limit]),
+            ..entry()
+        };
+        assert_eq!(may(limited).is_ok(), allowed, "{limit}");
+    }
+}
+
+#[test]
+fn a_wish_that_grows_when_it_is_narrowed_gets_no_more_than_is_granted() {
+    // The narrowed list would have more entries than a filter may have.
+    let wish = ["CustomEvent"; 501];
+    check_types(&["custom:A", "custom:B"], &wish, Ok(&["custom:A", "custom:B"]));
+    // An entry that no file holds: nothing is granted, which is not everything.
+    check_types(&[], &["CustomEvent"], Err("event_types[0]"));
+    check_types(&[], &[], Err(""));
+    // More than fits into a filter is refused and not left out of it.
+    let many: Vec<String> = (0..1_001).map(|n| format!("custom:T{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    check_types(&many, &[], Err(""));
+}
+
+const TYPES: [&str; 5] = [
+    "SeriesCollectedEvent",
+    "CustomEvent",
+    "custom:A",
+    "custom:B",
+    "RegimeTransitionEvent",
+];
+const SERIES: [&str; 3] = ["NORTH", "SOUTH", "EAST"];
+const SOURCES: [&str; 2] = ["test", "Shop"];
+
+fn some_of(all: &'static [&'static str]) -> impl Strategy<Value = Option<Vec<&'static str>>> {
+    proptest::option::of(vec(select(all), 0..4))
+}
+
+/// A wish: mostly short, sometimes as long as a filter may be.
+fn wish_of(all: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>> {
+    let repeated = (select(all), 1..=1_000_usize).prop_map(|(name, count)| vec![name; count]);
+    prop_oneof![4 => vec(select(all), 0..4), 1 => repeated]
+}
+
+/// An event: of a source, of a type, and about series.
+fn event() -> impl Strategy<Value = (&'static str, &'static str, Vec<&'static str>)> {
+    let kinds = ["SeriesCollectedEvent", "custom:A", "custom:B", "custom:C"];
+    (select(&SOURCES[..]), select(kinds.to_vec()), vec(select(&SERIES[..]), 0..3))
+}
+
+fn names(list: &[&str], kind: &str) -> bool {
+    let is_custom = kind.starts_with("custom:");
+    list.iter().any(|name| *name == kind || (*name == "CustomEvent" && is_custom))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// The words of the grant and of the wish, without the filter's ways of keeping them.
+    #[test]
+    fn what_is_delivered_is_granted_and_wanted(
+        (types, series, sources) in (some_of(&TYPES), some_of(&SERIES), some_of(&SOURCES)),
+        (wanted_types, wanted_series) in (wish_of(&TYPES), wish_of(&SERIES)),
+        (source, kind, about) in event(),
+    ) {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let access = Access::of_entry(Entry {
+            event_types: types.as_deref().and_then(only),
+            series: series.as_deref().and_then(only),
+            sources: sources.as_deref().and_then(only),
+            ..entry()
+        });
+        let wish = EventFilter::new(owned(&wanted_types), owned(&wanted_series)).unwrap();
+        let Ok(filter) = access.narrow(wish) else {
+            return Ok(());
+        };
+        let within = |series: &Vec<&str>| {
+            !about.is_empty() && about.iter().all(|id| series.contains(id))
+        };
+        let granted = types.as_ref().is_none_or(|types| names(types, kind))
+            && sources.as_ref().is_none_or(|sources| sources.contains(&source))
+            && series.as_ref().is_none_or(within);
+        let wanted = (wanted_types.is_empty() || names(&wanted_types, kind))
+            && (wanted_series.is_empty() || about.iter().any(|id| wanted_series.contains(id)));
+        let delivered =
+            filter.matches(&EventType::from_stored(kind), source, about.iter().copied());
+        prop_assert_eq!(delivered, granted && wanted);
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The streams that are open, and how far behind their consumers are: also those that are gone, whose
-//! lag grows until they return or are forgotten.
+//! The streams that are open, and how far behind their consumers are: also those that have gone a
+//! short while ago, whose lag grows until they return or are forgotten.
 
 use std::{
     collections::HashMap,
@@ -16,8 +16,11 @@ use metrics::{Gauge, gauge};
 use tokio_util::sync::CancellationToken;
 
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-/// A consumer that is gone is told of for so long, and then as NaN, which is no number to alert on.
-const REMEMBERED: TimeDelta = TimeDelta::days(1);
+/// A consumer that is gone is told of for so long: long enough to alert on one that does not come
+/// back, and no longer, since it may have ended or gone to another collector.
+const REMEMBERED: TimeDelta = TimeDelta::minutes(15);
+/// A consumer that was here for less than this is forgotten as soon as it is gone.
+const PRESENT_MIN: TimeDelta = TimeDelta::minutes(1);
 /// At most so many consumers that are gone are told of: whoever subscribes chooses the name.
 const GONE_MAX: usize = 1_000;
 
@@ -50,8 +53,27 @@ struct Consumer {
     sent: Arc<AtomicU64>,
     /// It had everything that was stored by then. Where that is not known, since when it reads.
     complete_until: DateTime<Utc>,
+    /// When its first stream began, if it has been remembered since.
+    known_since: DateTime<Utc>,
     /// When its stream ended.
     gone_since: Option<DateTime<Utc>>,
+    /// Its metrics, once there are any. The recorder forgets them with the last handle.
+    told: Option<Told>,
+}
+
+/// The metrics of a consumer.
+#[derive(Debug)]
+struct Told {
+    events: Gauge,
+    seconds: Gauge,
+}
+
+impl Drop for Told {
+    /// For a recorder that does not forget: no number to alert on.
+    fn drop(&mut self) {
+        self.events.set(f64::NAN);
+        self.seconds.set(f64::NAN);
+    }
 }
 
 /// How far a consumer is behind the end of the log.
@@ -109,14 +131,22 @@ impl Consumers {
         if !name.is_empty() {
             let position = cursor.load(Ordering::Acquire);
             let before = known.named.remove(name);
-            // One that goes on where it was lacks what it lacked; one that went back lacks more.
-            let goes_on = before.filter(|before| before.cursor.load(Ordering::Acquire) <= position);
+            let (known_since, told, complete_until) = match before {
+                None => (now, None, now),
+                // One that goes on where it was lacks what it lacked; one that went back lacks more.
+                Some(before) => match before.cursor.load(Ordering::Acquire) <= position {
+                    true => (before.known_since, before.told, before.complete_until),
+                    false => (before.known_since, before.told, now),
+                },
+            };
             let consumer = Consumer {
                 stream: number,
                 cursor,
                 sent: Arc::clone(&sent),
-                complete_until: goes_on.map_or(now, |before| before.complete_until),
+                complete_until,
+                known_since,
                 gone_since: None,
+                told,
             };
             known.named.insert(name.to_owned(), consumer);
         }
@@ -134,27 +164,29 @@ impl Consumers {
     pub(crate) async fn sample(self: Arc<Self>, tail: impl Fn() -> u64, stop: CancellationToken) {
         let mut timer = tokio::time::interval(SAMPLE_INTERVAL);
         while stop.run_until_cancelled(timer.tick()).await.is_some() {
-            for (name, lag) in self.lags(tail()) {
-                let (events, seconds) =
-                    lag.map_or((f64::NAN, f64::NAN), |lag| (lag.events as f64, lag.seconds));
-                self.gauge("events", &name).set(events);
-                self.gauge("seconds", &name).set(seconds);
-            }
+            self.each(tail(), |name, lag, told| {
+                let told = told.get_or_insert_with(|| Told {
+                    events: self.gauge("events", name),
+                    seconds: self.gauge("seconds", name),
+                });
+                told.events.set(lag.events as f64);
+                told.seconds.set(lag.seconds);
+            });
         }
     }
 
-    /// The lag of each consumer; `None` for those that are forgotten now.
-    fn lags(&self, tail: u64) -> Vec<(String, Option<Lag>)> {
+    /// Tells the lag of each consumer, and forgets those that have been gone for long.
+    fn each(&self, tail: u64, mut tell: impl FnMut(&str, Lag, &mut Option<Told>)) {
         let now = self.clock.now();
         let mut known = self.lock();
-        let mut lags = Vec::with_capacity(known.named.len());
         let oldest = known.oldest_remembered(now);
         known.named.retain(|name, consumer| {
-            let is_kept = consumer.gone_since.is_none_or(|gone| gone > oldest);
-            lags.push((name.clone(), is_kept.then(|| consumer.lag(tail, now))));
-            is_kept
+            if consumer.gone_since.is_some_and(|gone| gone <= oldest) {
+                return false;
+            }
+            tell(name, consumer.lag(tail, now), &mut consumer.told);
+            true
         });
-        lags
     }
 
     fn gauge(&self, unit: &str, name: &str) -> Gauge {
@@ -200,7 +232,10 @@ impl Drop for Admission {
         if let Some(consumer) = known.named.get_mut(&self.name)
             && consumer.stream == self.number
         {
-            consumer.gone_since = Some(now);
+            match now - consumer.known_since < PRESENT_MIN {
+                true => drop(known.named.remove(&self.name)),
+                false => consumer.gone_since = Some(now),
+            }
         }
         self.consumers.open_streams.decrement(1);
     }
@@ -228,10 +263,14 @@ mod tests {
 
     #[track_caller]
     fn check(consumers: &Consumers, tail: u64, expected: Option<(u64, f64)>) {
-        let lags = consumers.lags(tail);
-        let found = lags.iter().find(|(name, _)| name == "a");
-        let found = found.and_then(|(_, lag)| *lag);
+        let found = lags(consumers, tail).remove("a");
         assert_eq!(found.map(|lag| (lag.events, lag.seconds)), expected);
+    }
+
+    fn lags(consumers: &Consumers, tail: u64) -> HashMap<String, Lag> {
+        let mut lags = HashMap::new();
+        consumers.each(tail, |name, lag, _| drop(lags.insert(name.to_owned(), lag)));
+        lags
     }
 
     #[test]
@@ -240,29 +279,31 @@ mod tests {
         let position = cursor(10);
         let stream = consumers.admit("a", Arc::clone(&position)).unwrap();
         check(&consumers, 10, Some((0, 0.0)));
-        drop(stream);
         second.store(60, Ordering::Relaxed);
         check(&consumers, 10, Some((0, 0.0)));
+        drop(stream);
         second.store(100, Ordering::Relaxed);
         check(&consumers, 15, Some((5, 40.0)));
-        second.store(86_399, Ordering::Relaxed);
-        check(&consumers, 20, Some((10, 86_339.0)));
-        second.store(86_400, Ordering::Relaxed);
+        second.store(60 + 899, Ordering::Relaxed);
+        check(&consumers, 20, Some((10, 899.0)));
+        second.store(60 + 900, Ordering::Relaxed);
         check(&consumers, 20, None);
-        assert_eq!(consumers.lags(20), []);
+        assert!(consumers.lock().named.is_empty());
     }
 
     #[test]
     fn who_comes_back_goes_on_from_where_it_was() {
         let (consumers, second) = consumers();
-        drop(consumers.admit("a", cursor(10)).unwrap());
+        let stream = consumers.admit("a", cursor(10)).unwrap();
+        second.store(100, Ordering::Relaxed);
         check(&consumers, 10, Some((0, 0.0)));
-        second.store(50, Ordering::Relaxed);
+        drop(stream);
+        second.store(150, Ordering::Relaxed);
         let position = cursor(10);
         let stream = consumers.admit("a", Arc::clone(&position)).unwrap();
         check(&consumers, 30, Some((20, 50.0)));
         position.store(20, Ordering::Relaxed);
-        stream.sent(at(30));
+        stream.sent(at(130));
         check(&consumers, 30, Some((10, 20.0)));
         position.store(30, Ordering::Relaxed);
         check(&consumers, 30, Some((0, 0.0)));
@@ -282,13 +323,32 @@ mod tests {
     #[test]
     fn names_are_no_way_to_fill_the_memory() {
         let (consumers, second) = consumers();
-        for number in 0..GONE_MAX as u64 + 50 {
-            second.store(number, Ordering::Relaxed);
+        let count = GONE_MAX as u64 + 50;
+        let name = |number: u64| number.to_string();
+        let streams = (0..count).map(|number| consumers.admit(&name(number), cursor(1)));
+        let streams: Vec<_> = streams.map(Option::unwrap).collect();
+        for (number, stream) in (0..).zip(streams) {
+            second.store(60 + number, Ordering::Relaxed);
+            drop(stream);
+        }
+        lags(&consumers, 1);
+        // Those that went last are remembered, and for a while only.
+        second.store(100 + count, Ordering::Relaxed);
+        let remembered = lags(&consumers, 1).len();
+        assert!(remembered <= GONE_MAX, "{remembered}");
+        assert!(!consumers.lock().named.contains_key("0"));
+        second.store(1_000 + count, Ordering::Relaxed);
+        lags(&consumers, 1);
+        assert!(consumers.lock().named.is_empty());
+    }
+
+    #[test]
+    fn a_hundred_thousand_names_that_come_and_go_leave_nothing_behind() {
+        let (consumers, _) = consumers();
+        for number in 0..100_000 {
             drop(consumers.admit(&number.to_string(), cursor(1)).unwrap());
         }
-        consumers.lags(1);
-        assert_eq!(consumers.lock().named.len(), GONE_MAX);
-        assert!(!consumers.lock().named.contains_key("0"));
+        assert!(consumers.lock().named.is_empty());
     }
 
     #[test]
@@ -296,7 +356,7 @@ mod tests {
         let consumers = Consumers::new("test", 1, Clock::system());
         let stream = consumers.admit("", cursor(0)).unwrap();
         assert!(consumers.admit("", cursor(0)).is_none());
-        assert_eq!(consumers.lags(5), []);
+        assert!(lags(&consumers, 5).is_empty());
         drop(stream);
         assert!(consumers.admit("", cursor(0)).is_some());
     }

@@ -7,26 +7,52 @@ use std::convert::Infallible;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use prost::Message;
-use tonic::{Status, Streaming, body::Body, codec::Codec};
+use tonic::{Status, Streaming, body::Body, codec::Codec, metadata::MetadataValue};
 use tonic_prost::ProstCodec;
 
-use crate::status::too_large;
+use crate::status::unreadable;
+
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+const IDENTITY: &str = "identity";
+/// At most this many bytes of a request to read: its filter has two lists of 64 KiB at most.
+const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
 /// An HTTP frame of a response.
 pub(crate) type Frame = http_body::Frame<Bytes>;
 
 /// Reads the one message of a request.
+///
+/// # Errors
+/// A message that is compressed, too large or malformed.
 pub(crate) async fn read_message<M>(request: http::Request<Body>) -> Result<M, Status>
 where
     M: Message + Default + 'static,
 {
+    check_encoding(request.headers())?;
     let decoder = ProstCodec::<(), M>::default().decoder();
-    let mut messages = Streaming::new_request(decoder, request.into_body(), None, None);
-    let message = messages.message().await.map_err(too_large)?;
-    message.ok_or_else(|| Status::invalid_argument("the request holds no message"))
+    let bytes_max = Some(REQUEST_BYTES_MAX);
+    let mut messages = Streaming::new_request(decoder, request.into_body(), None, bytes_max);
+    let unreadable = |status| unreadable(status, REQUEST_BYTES_MAX);
+    let message = messages.message().await.map_err(unreadable)?;
+    message.ok_or_else(|| unreadable(Status::internal("the request holds no message")))
+}
+
+/// Messages travel uncompressed; a client that compresses anyhow is told what it may do, as the
+/// generated services tell it.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
+    match headers.get(ENCODING) {
+        Some(encoding) if encoding != IDENTITY => {
+            let mut status = Status::unimplemented("compressed messages are not supported");
+            let identity = MetadataValue::from_static(IDENTITY);
+            status.metadata_mut().insert(ACCEPT_ENCODING, identity);
+            Err(status)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A response that streams `frames`, the last of which are trailers.

@@ -13,6 +13,7 @@ mod frames;
 mod guard;
 mod log_info;
 mod publisher;
+mod reflection;
 mod request;
 mod serve;
 mod status;

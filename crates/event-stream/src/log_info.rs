@@ -2,11 +2,10 @@
 
 use atlas_events::{
     EventFilter, FindEventRequest, FindEventResponse, GetLogInfoRequest, GetLogInfoResponse,
-    KNOWN_EVENT_TYPES, Violation, event_log_server,
+    KNOWN_EVENT_TYPES, event_log_server, parse_event_id,
 };
 use event_log::EventLog;
 use tonic::{Code, Request, Response, Status};
-use ulid::Ulid;
 
 use crate::{guard, status::Refusal};
 
@@ -50,9 +49,8 @@ impl event_log_server::EventLog for LogInfoService {
     ) -> Result<Response<FindEventResponse>, Status> {
         let access = guard::access(request.extensions());
         let text = request.into_inner().event_id;
-        let event_id = Ulid::from_string(&text).map_err(|_| {
-            Refusal::invalid(Violation::new("event_id", "is not a ULID")).into_status()
-        })?;
+        let event_id = parse_event_id(&text)
+            .map_err(|violation| Refusal::invalid(violation).into_status())?;
         let found = self.0.find(event_id).await.map_err(|failure| {
             Refusal::from_read(failure, "finding an event by its id").into_status()
         })?;

@@ -29,7 +29,7 @@ use tracing::{Instrument, Span};
 use crate::{
     acknowledgements::{Acknowledgements, response},
     guard::{self, Leave},
-    status::{Refusal, message_too_large, too_large},
+    status::{Refusal, refusal_of_unreadable, unreadable},
     telemetry::StreamMetrics,
     trace::{self, Tracing},
 };
@@ -193,7 +193,9 @@ impl EventPublisher for PublisherService {
         };
         // A publisher that has nothing to send would keep its connection open for ever.
         let until = future::select(stop.clone().cancelled_owned().boxed(), ended);
-        let requests = request.into_inner().map_err(too_large).take_until(until);
+        let requests = request.into_inner();
+        let requests = requests.map_err(|status| unreadable(status, MESSAGE_BYTES_MAX));
+        let requests = requests.take_until(until);
         let ending = stream::once(async move {
             let _held_until_here = place;
             match (has_ended.is_cancelled(), stop.is_cancelled()) {
@@ -216,8 +218,8 @@ fn stopping() -> Status {
     Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message).into_status()
 }
 
-/// The publisher as it is served: the one status that the transport makes itself is put into the
-/// contract's words.
+/// The publisher as it is served: the statuses that the transport makes itself are put into the
+/// contract's words, and counted.
 #[derive(Debug, Clone)]
 pub(crate) struct Publisher {
     server: EventPublisherServer<PublisherService>,
@@ -251,13 +253,15 @@ impl Service<http::Request<Body>> for Publisher {
         let metrics = Arc::clone(&self.metrics);
         Box::pin(async move {
             let response = answer.await?;
-            Ok(match Status::from_header_map(response.headers()) {
-                Some(status) if status.code() == Code::OutOfRange => {
-                    let refusal = message_too_large();
+            let status = Status::from_header_map(response.headers());
+            let refusal =
+                status.and_then(|status| refusal_of_unreadable(&status, MESSAGE_BYTES_MAX));
+            Ok(match refusal {
+                Some(refusal) => {
                     metrics.refused("Publish", refusal.reason());
                     refusal.into_status().into_http()
                 }
-                _ => response,
+                None => response,
             })
         })
     }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3_600);
 const CONSUMER_CHARS_MAX: usize = 100;
+const LOG_ID_BYTES_MAX: usize = 100;
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +47,9 @@ impl TryFrom<SubscriptionRequest> for Subscribe {
             (None, Some(since)) => Start::Since(time("start_from", since)?),
             (None, None) => Start::Live,
         };
-        if request.consumer.chars().count() > CONSUMER_CHARS_MAX {
-            let problem = format!("has more than {CONSUMER_CHARS_MAX} characters");
-            return Err(Violation::new("consumer", problem));
+        check_consumer(&request.consumer)?;
+        if request.log_id.len() > LOG_ID_BYTES_MAX {
+            return Err(Violation::new("log_id", "is not the id of a log, a UUID"));
         }
         Ok(Self {
             start,
@@ -58,6 +59,20 @@ impl TryFrom<SubscriptionRequest> for Subscribe {
             heartbeat_interval: request.heartbeat_interval.map(heartbeat).transpose()?,
         })
     }
+}
+
+/// A name becomes a label of metrics and is read by people.
+fn check_consumer(name: &str) -> Result<(), Violation> {
+    if name.chars().count() > CONSUMER_CHARS_MAX {
+        let problem = format!("has more than {CONSUMER_CHARS_MAX} characters");
+        return Err(Violation::new("consumer", problem));
+    }
+    let punctuation = |c: char| (' '..='~').contains(&c) && !matches!(c, '"' | '\\');
+    if !name.chars().all(|c| c.is_alphanumeric() || punctuation(c)) {
+        let problem = "is of letters, digits, spaces and punctuation, without quotes and backslashes";
+        return Err(Violation::new("consumer", problem));
+    }
+    Ok(())
 }
 
 fn heartbeat(interval: pbjson_types::Duration) -> Result<Duration, Violation> {
@@ -177,6 +192,17 @@ mod tests {
             },
             Some("consumer"),
         );
+        for (consumer, field) in [
+            ("Shop (EU) #3: a/b_c.d-e@f", None),
+            ("Größe", None),
+            ("a\nb", Some("consumer")),
+            ("a\0", Some("consumer")),
+            ("\u{202e}a", Some("consumer")),
+            ("a\"} 1", Some("consumer")),
+        ] {
+            let consumer = consumer.to_owned();
+            check(SubscriptionRequest { consumer, ..request() }, field);
+        }
         for (seconds, nanos, field) in [
             (10, 0, None),
             (0, 100_000_000, None),

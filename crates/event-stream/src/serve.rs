@@ -1,6 +1,6 @@
 use std::{convert::Infallible, io, sync::Arc};
 
-use atlas_events::{FILE_DESCRIPTOR_SET, event_log_server::EventLogServer};
+use atlas_events::event_log_server::EventLogServer;
 use event_log::EventLog;
 use futures::Stream;
 use tokio::{
@@ -19,6 +19,7 @@ use tonic::{
     },
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::util::MapResponseLayer;
 
 use crate::{
     StreamConfig,
@@ -27,6 +28,8 @@ use crate::{
     guard::Guard,
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
+    reflection::{Described, Reflection},
+    status::in_our_words,
     telemetry::StreamMetrics,
     trace::Tracing,
 };
@@ -58,7 +61,7 @@ const SERVED: [&str; 3] = [
 pub enum ServeError {
     /// The contract's own descriptors could not be read.
     #[error("reflection is not available: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    Reflection(#[from] prost::DecodeError),
     /// The transport failed.
     #[error("gRPC could not be served: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -183,10 +186,14 @@ where
         refused_total: format!("{prefix}_calls_denied_total").into(),
     };
     let (v1, v1alpha) = match config.reflection {
-        true => (
-            Some(reflection("v1", &served).build_v1()?),
-            Some(reflection("v1alpha", &served).build_v1alpha()?),
-        ),
+        true => {
+            let described = Described::read()?;
+            let (v1, stop) = (Arc::clone(&described), shutdown.clone());
+            (
+                Some(Reflection::version_1(&served, v1, stop)),
+                Some(Reflection::version_1_alpha(&served, described, shutdown.clone())),
+            )
+        }
         false => (None, None),
     };
     let ending_watches = end_watches(health, &served, &shutdown);
@@ -198,6 +205,7 @@ where
         .http2_keepalive_interval(Some(keepalive_interval))
         .http2_keepalive_timeout(Some(keepalive_timeout))
         .layer(guard)
+        .layer(MapResponseLayer::new(in_our_words))
         .add_routes(more.routes)
         .add_service(health_service)
         .add_optional_service(v1)
@@ -229,21 +237,4 @@ async fn end_watches(
             .await;
         health.clear_service_status(name).await;
     }
-}
-
-/// Reflection that lists what is served here; the contract also has services that others serve.
-fn reflection(
-    version: &str,
-    served: &[&'static str],
-) -> tonic_reflection::server::Builder<'static> {
-    let builder = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // So that clients can show the details of a status.
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name("grpc.health.v1.Health")
-        .with_service_name(format!("grpc.reflection.{version}.ServerReflection"));
-    served
-        .iter()
-        .fold(builder, |builder, name| builder.with_service_name(*name))
 }

@@ -2,16 +2,23 @@
 //!
 //! The words of the database go to the log of the process and never to a client.
 
-use std::{collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use access::Denied;
-use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation};
+use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation, clip};
 use event_log::LogError;
-use tonic::{Code, Status};
+use http::Response;
+use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::{error, warn};
 
 const DOMAIN: &str = "atlas.events";
+/// At most this many characters of a message, and of a field's path: both may repeat what a client
+/// sent, and a status travels in headers, where it holds them twice.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+const FIELD_CHARS_MAX: usize = 200;
+/// In the transport's words for a message that is said to be compressed by nothing.
+const NO_ENCODING: &str = "compressed-flag but no grpc-encoding";
 
 /// An error as a client sees it.
 #[derive(Debug, Clone)]
@@ -68,6 +75,7 @@ impl Refusal {
             Denied::Scope(_)
             | Denied::Beyond { .. }
             | Denied::NoSeries { .. }
+            | Denied::NoFilter
             | Denied::Limited
             | Denied::NoRule => Code::PermissionDenied,
             Denied::TooFast { .. }
@@ -204,7 +212,18 @@ impl Refusal {
         }
     }
 
+    /// As it may travel.
+    fn bounded(mut self) -> Self {
+        bound(&mut self.message, MESSAGE_CHARS_MAX);
+        bound(&mut self.field, FIELD_CHARS_MAX);
+        self
+    }
+
     pub(crate) fn into_status(self) -> Status {
+        self.bounded().status()
+    }
+
+    fn status(self) -> Status {
         let mut details = ErrorDetails::new();
         let named = |(fact, value): (&str, String)| (fact.to_owned(), value);
         let facts: HashMap<_, _> = self.facts.into_iter().map(named).collect();
@@ -220,12 +239,13 @@ impl Refusal {
 
     /// The answer within a publish stream.
     pub(crate) fn into_message(self) -> PublishRefusal {
+        let refusal = self.bounded();
         PublishRefusal {
-            code: self.code as i32,
-            reason: self.reason.to_owned(),
-            field: self.field,
-            message: self.message,
-            definitely_not_stored: self.definitely_not_stored,
+            code: refusal.code as i32,
+            reason: refusal.reason.to_owned(),
+            field: refusal.field,
+            message: refusal.message,
+            definitely_not_stored: refusal.definitely_not_stored,
         }
     }
 
@@ -234,20 +254,51 @@ impl Refusal {
     }
 }
 
-/// The transport calls a message over the limit `OUT_OF_RANGE`, which in this contract is about
-/// cursors.
-pub(crate) fn too_large(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => message_too_large().into_status(),
-        _ => status,
+fn bound(text: &mut String, chars_max: usize) {
+    if let Cow::Owned(clipped) = clip(text, chars_max) {
+        *text = clipped;
     }
 }
 
-/// A request message over the limit.
-pub(crate) fn message_too_large() -> Refusal {
-    let message = format!(
-        "the request message is over the limit of {MESSAGE_BYTES_MAX} bytes; send smaller batches"
-    );
-    Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
-        .with("message_bytes_max", MESSAGE_BYTES_MAX)
+/// A status of the transport's own about a request, in this contract's words. The transport calls a
+/// message over the limit, `bytes_max`, `OUT_OF_RANGE`, which here is about cursors, and one that
+/// cannot be decoded `INTERNAL`, which clients retry.
+pub(crate) fn unreadable(status: Status, bytes_max: usize) -> Status {
+    match refusal_of_unreadable(&status, bytes_max) {
+        Some(refusal) => refusal.into_status(),
+        None => status,
+    }
+}
+
+/// What [`unreadable`] makes of a status; `None` if it stays as it is.
+pub(crate) fn refusal_of_unreadable(status: &Status, bytes_max: usize) -> Option<Refusal> {
+    // What was refused in this contract's words has details.
+    if !status.details().is_empty() {
+        return None;
+    }
+    match status.code() {
+        Code::OutOfRange => {
+            let message = format!("the request message is over the limit of {bytes_max} bytes");
+            let refusal = Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message);
+            Some(refusal.with("message_bytes_max", bytes_max))
+        }
+        // What the protocol itself wants to be internal.
+        Code::Internal if status.message().contains(NO_ENCODING) => None,
+        Code::Internal => {
+            let message = format!("the request cannot be decoded: {}", status.message());
+            Some(Refusal::new(Code::InvalidArgument, "MALFORMED", message))
+        }
+        _ => None,
+    }
+}
+
+/// The layer that puts the transport's own statuses of unary calls into this contract's words.
+pub(crate) fn in_our_words(response: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(status) => match refusal_of_unreadable(&status, MESSAGE_BYTES_MAX) {
+            Some(refusal) => refusal.into_status().into_http(),
+            None => response,
+        },
+        None => response,
+    }
 }

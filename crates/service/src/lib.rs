@@ -12,6 +12,7 @@ mod health;
 mod listeners;
 mod logs;
 mod parts;
+mod passing;
 mod process;
 pub mod rest;
 pub mod security;

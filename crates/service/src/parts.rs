@@ -4,7 +4,6 @@ use std::{future::Future, time::Duration};
 
 use axum::Router;
 use event_log::EventLog;
-use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +12,7 @@ use tracing::{error, info, warn};
 use crate::{
     PartEnded,
     security::{Incoming, RestPeer},
+    telemetry::Metrics,
 };
 
 /// How often metrics are tidied: what was recorded since is kept raw until then.
@@ -60,7 +60,7 @@ impl Parts {
     }
 
     /// Keeps the metrics of the process tidy.
-    pub fn keep_up(&mut self, metrics: PrometheusHandle) {
+    pub fn keep_up(&mut self, metrics: Metrics) {
         let stop = self.stop.clone();
         self.spawn("metrics", keep_up(metrics, stop));
     }
@@ -125,7 +125,7 @@ async fn serve_rest(incoming: Incoming, router: Router, stop: CancellationToken)
     Ok(())
 }
 
-async fn keep_up(metrics: PrometheusHandle, stop: CancellationToken) -> Outcome {
+async fn keep_up(metrics: Metrics, stop: CancellationToken) -> Outcome {
     let mut timer = tokio::time::interval(METRICS_UPKEEP);
     let upkeep = async {
         loop {

@@ -1,8 +1,16 @@
 //! What the process tells about itself: log lines, traces and metrics.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::Arc;
 
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    describe_counter, describe_gauge, describe_histogram, gauge,
+};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use crate::passing::Passing;
 pub use crate::{
     logs::begin,
     traces::{Traces, TracesError},
@@ -29,19 +37,83 @@ pub enum MetricsError {
     Installed,
 }
 
+/// The metrics of a process.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    lasting: PrometheusHandle,
+    passing: Arc<Passing>,
+}
+
+impl Metrics {
+    /// All of them, in the text format of Prometheus.
+    pub fn render(&self) -> String {
+        self.lasting.render() + &self.passing.render()
+    }
+
+    /// Tidies up; to be called every few seconds.
+    pub fn run_upkeep(&self) {
+        self.lasting.run_upkeep();
+    }
+}
+
+/// Keeps most metrics for good, and those whose names clients choose for as long as they are held.
+#[derive(Debug)]
+struct Keeper {
+    lasting: PrometheusRecorder,
+    passing: Arc<Passing>,
+}
+
+impl Recorder for Keeper {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.lasting.describe_counter(name, unit, description);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.passing.describe(name.clone(), description.clone());
+        self.lasting.describe_gauge(name, unit, description);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.lasting.describe_histogram(name, unit, description);
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        self.lasting.register_counter(key, metadata)
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        match Passing::is_meant(key) {
+            true => self.passing.gauge(key),
+            false => self.lasting.register_gauge(key, metadata),
+        }
+    }
+
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        self.lasting.register_histogram(key, metadata)
+    }
+}
+
 /// Keeps the metrics of the process, for `/metrics`. Once for each process.
 ///
 /// # Errors
 /// [`MetricsError`].
-pub fn keep_metrics() -> Result<PrometheusHandle, MetricsError> {
+pub fn keep_metrics() -> Result<Metrics, MetricsError> {
     let events = Matcher::Suffix("_events".to_owned());
     let recorder = PrometheusBuilder::new()
         .set_buckets(&SECONDS_BUCKETS)?
         .set_buckets_for_metric(events, &EVENTS_BUCKETS)?
         .build_recorder();
-    let handle = recorder.handle();
-    metrics::set_global_recorder(recorder).map_err(|_| MetricsError::Installed)?;
-    Ok(handle)
+    let passing = Arc::<Passing>::default();
+    let metrics = Metrics {
+        lasting: recorder.handle(),
+        passing: Arc::clone(&passing),
+    };
+    let keeper = Keeper {
+        lasting: recorder,
+        passing,
+    };
+    metrics::set_global_recorder(keeper).map_err(|_| MetricsError::Installed)?;
+    Ok(metrics)
 }
 
 /// Describes the metrics that every service keeps: those of its process, its log and

@@ -18,7 +18,6 @@ use consumer::Consumer;
 pub use consumer::Source;
 use event_log::EventLog;
 use event_stream::StreamConfig;
-use metrics_exporter_prometheus::PrometheusHandle;
 use service::{Addresses, Parts, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +29,7 @@ pub(crate) use definitions::Definitions;
 pub use error::{ServeError, StartError};
 pub(crate) use memory::SharedMemory;
 pub use program::{ask_health, renew_log, run_program};
-pub use service::Listeners;
+pub use service::{Listeners, telemetry::Metrics};
 pub use telemetry::{describe_metrics, keep_metrics};
 
 /// An engine that has started: its database is ready, its listeners are open, its memory is made of
@@ -47,7 +46,7 @@ pub struct Service {
     memory: SharedMemory,
     definitions: Definitions,
     reload_interval: Duration,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     drain: Duration,
     /// Cancelled when the service is to end.
     stop: CancellationToken,
@@ -70,7 +69,7 @@ pub async fn serve(
     config: Config,
     sources: Vec<Source>,
     listeners: Listeners,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let service = Service::start(config, sources, listeners, metrics).await?;

@@ -6,7 +6,7 @@ use consumer::{
     CheckpointsService, Consumer, ConsumerConfig, ConsumerError, ParkedEventsService, Source,
 };
 use event_stream::{MoreServices, StreamConfig};
-use metrics_exporter_prometheus::PrometheusHandle;
+use service::telemetry::Metrics;
 use service::{Listeners, Security, rest::Operation};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ impl Service {
         config: Config,
         sources: Vec<Source>,
         listeners: Listeners,
-        metrics: PrometheusHandle,
+        metrics: Metrics,
     ) -> Result<Self, StartError> {
         Self::start_knowing(config, sources, None, listeners, metrics).await
     }
@@ -50,7 +50,7 @@ impl Service {
         sources: Vec<Source>,
         registry: Option<Registry>,
         listeners: Listeners,
-        metrics: PrometheusHandle,
+        metrics: Metrics,
     ) -> Result<Self, StartError> {
         // With one installed already there is nothing to do.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -3,7 +3,7 @@
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
+use service::telemetry::Metrics;
 use service::telemetry::MetricsError;
 
 use crate::Engine;
@@ -28,7 +28,7 @@ const DIRECTIONS: [&str; 4] = ["entered", "cleared", "revised", "transition"];
 ///
 /// # Errors
 /// [`MetricsError`].
-pub fn keep_metrics() -> Result<PrometheusHandle, MetricsError> {
+pub fn keep_metrics() -> Result<Metrics, MetricsError> {
     let handle = service::telemetry::keep_metrics()?;
     describe_metrics();
     Ok(handle)

@@ -6,7 +6,6 @@ use atlas_events::{Event, EventFilter};
 use consumer::Source;
 use event_log::{EventLog, Followed, LogConfig};
 use event_stream::{StreamConfig, serve};
-use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use test_support::{TestDatabase, eventually};
 use threshold_engine::{
@@ -157,8 +156,8 @@ pub(crate) async fn position(pool: &PgPool) -> Option<i64> {
 }
 
 /// The recorder is the process's; the tests of one process share it.
-pub(crate) fn metrics() -> PrometheusHandle {
-    static METRICS: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+pub(crate) fn metrics() -> threshold_engine::service::Metrics {
+    static METRICS: std::sync::OnceLock<threshold_engine::service::Metrics> = std::sync::OnceLock::new();
     METRICS
         .get_or_init(|| threshold_engine::service::keep_metrics().unwrap())
         .clone()

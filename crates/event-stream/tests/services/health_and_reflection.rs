@@ -116,6 +116,37 @@ macro_rules! reflection_tests {
             }
 
             #[tokio::test]
+            async fn an_unknown_name_is_answered_in_its_place() {
+                let database = TestDatabase::create().await;
+                let server = Server::start(&database).await;
+                let asked = [
+                    MessageRequest::FileContainingSymbol("atlas.events.Nope".to_owned()),
+                    MessageRequest::FileByFilename("nope.proto".to_owned()),
+                    MessageRequest::FileContainingSymbol("atlas.events.Event".to_owned()),
+                ];
+                let requests = asked.map(|request| ServerReflectionRequest {
+                    host: String::new(),
+                    message_request: Some(request),
+                });
+                let mut client = ServerReflectionClient::new(channel(&server).await);
+                let answers = client.server_reflection_info(stream::iter(requests)).await;
+                let mut answers = answers.unwrap().into_inner();
+                for _ in 0..2 {
+                    let answer = answers.next().await.unwrap().unwrap();
+                    let Some(MessageResponse::ErrorResponse(error)) = answer.message_response
+                    else {
+                        panic!("{answer:?}");
+                    };
+                    assert_eq!(error.error_code, Code::NotFound as i32);
+                }
+                let known = answers.next().await.unwrap().unwrap().message_response;
+                assert!(matches!(
+                    known,
+                    Some(MessageResponse::FileDescriptorResponse(_))
+                ));
+            }
+
+            #[tokio::test]
             async fn is_not_there_where_it_is_switched_off() {
                 let database = TestDatabase::create().await;
                 let config = StreamConfig {

@@ -8,7 +8,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::problem::{Problem, ProblemKind};
@@ -35,7 +35,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 /// What whoever made the request may do.
 #[derive(Debug)]
 pub struct Caller(
-    /// As the guard has found.
+    /// As the guard has found: nothing where no guard was asked.
     pub Access,
 );
 
@@ -44,7 +44,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let caller = parts.extensions.get::<access::Caller>();
-        Ok(Self(caller.map_or_else(Access::everything, |caller| {
+        Ok(Self(caller.map_or_else(Access::nothing, |caller| {
             caller.access.clone()
         })))
     }
@@ -61,14 +61,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(id)) => Ok(Self(id)),
-            Err(rejection) => Err(Problem::field(
-                ProblemKind::InvalidRequest,
-                "path",
-                rejection.body_text(),
-            )),
+        let refused = |problem: String| {
+            let kind = ProblemKind::InvalidRequest;
+            Problem::field(kind, "path", problem)
+        };
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| refused(rejection.body_text()))?;
+        // No id holds one, and the database takes no NUL.
+        if id.chars().any(char::is_control) {
+            return Err(refused("holds a control character".to_owned()));
         }
+        Ok(Self(id))
     }
 }
 
@@ -216,6 +220,8 @@ fn optional<'de, D: Deserializer<'de>, T, E: fmt::Display>(
         .map_err(serde::de::Error::custom)
 }
 
+/// Years that the contract knows; the database does not know all that can be written.
 fn parse_date(text: &str) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    (1..=9_999).contains(&date.year()).then_some(date)
 }

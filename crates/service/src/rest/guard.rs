@@ -77,9 +77,11 @@ impl Guard {
         }
     }
 
-    /// The rule of a request; `None` if there is nothing to guard.
+    /// The rule of a request; `None` if there is nothing to guard: no route, or no such method.
     fn rule(&self, route: &str, method: &Method) -> Option<Rule> {
-        let methods = self.rules.get(route)?;
+        let Some(methods) = self.rules.get(route) else {
+            return (!route.is_empty()).then_some(Rule::Nobody);
+        };
         // A route that answers GET answers HEAD alike.
         let method = if *method == Method::HEAD {
             &Method::GET
@@ -92,8 +94,9 @@ impl Guard {
     fn admit(&self, request: &Request, rule: Rule, route: &str) -> Result<Caller, Denied> {
         let peer = peer(request);
         let is_open = rule == Rule::Open || (route == METRICS && self.metrics_open);
-        if self.gate.is_open() || is_open {
-            return Ok(Caller::new(Access::everything(), peer));
+        // Whoever is not asked who they are may do what needs no access, and nothing else.
+        if is_open && !self.gate.is_open() {
+            return Ok(Caller::new(Access::nothing(), peer));
         }
         let authorization = request.headers().get(header::AUTHORIZATION);
         let access = self
@@ -209,9 +212,6 @@ pub(super) async fn guard(
     let audited = matches!(rule, Rule::Needs(Scope::Admin, _))
         && method != Method::GET
         && method != Method::HEAD;
-    if guard.gate.is_open() && !audited {
-        return next.run(request).await;
-    }
     let caller = match guard.admit(&request, rule, &route) {
         Ok(caller) => caller,
         Err(denied) => return guard.refuse(denied),

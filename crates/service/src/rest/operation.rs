@@ -7,10 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use event_log::EventLog;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::Security;
+use crate::{Security, telemetry::Metrics};
 
 use super::{
     document::Always,
@@ -26,7 +25,7 @@ pub struct Operation {
     /// Its log, which is in its database.
     pub log: EventLog,
     /// Renders the metrics of the process.
-    pub metrics: PrometheusHandle,
+    pub metrics: Metrics,
     /// First part of the names of its metrics.
     pub metrics_prefix: &'static str,
     /// Who is let in, and what they changed.

@@ -1,7 +1,9 @@
 //! What errors look like: problem details (RFC 9457), always with the same members.
 
+use std::borrow::Cow;
+
 use access::Denied;
-use atlas_events::Violation;
+use atlas_events::{Violation, clip};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -15,6 +17,12 @@ use utoipa::ToSchema;
 pub const PROBLEM_JSON: &str = "application/problem+json";
 /// Seconds after which to try again what may then succeed.
 const RETRY_AFTER_SECONDS: u32 = 1;
+/// At most this many characters of a detail, which tells of all fields at fault.
+const DETAIL_CHARS_MAX: usize = 10_000;
+/// At most this many characters of what is wrong with one field.
+const PROBLEM_CHARS_MAX: usize = 1_000;
+/// At most this many characters of a field's path, and of the path that was asked for.
+const PATH_CHARS_MAX: usize = 200;
 
 /// Every kind of problem there is. A kind has one status and one `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +202,7 @@ impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
-            detail: detail.into(),
+            detail: clipped(detail.into(), DETAIL_CHARS_MAX),
             errors: Vec::new(),
             facts: Map::new(),
             retry_after_seconds: kind.is_transient().then_some(RETRY_AFTER_SECONDS),
@@ -203,6 +211,11 @@ impl Problem {
 
     /// A problem with fields of the request; there is at least one.
     pub fn fields(kind: ProblemKind, errors: Vec<FieldError>) -> Self {
+        let bounded = errors.into_iter().map(|error| FieldError {
+            field: clipped(error.field, PATH_CHARS_MAX),
+            problem: clipped(error.problem, PROBLEM_CHARS_MAX),
+        });
+        let errors: Vec<_> = bounded.collect();
         let told: Vec<_> = errors
             .iter()
             .map(|error| format!("{}: {}", error.field, error.problem))
@@ -240,7 +253,8 @@ impl Problem {
 
     /// The response to the request for a path.
     pub fn render(&self, path: &str, request_id: &str) -> Response {
-        let details = Json(self.details(path, request_id));
+        let path = clip(path, PATH_CHARS_MAX);
+        let details = Json(self.details(&path, request_id));
         let mut response = (self.kind.status(), details).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
@@ -254,6 +268,14 @@ impl Problem {
     }
 }
 
+/// What a client sent may be repeated to it, but not at any length.
+fn clipped(text: String, chars_max: usize) -> String {
+    match clip(&text, chars_max) {
+        Cow::Owned(clipped) => clipped,
+        Cow::Borrowed(_) => text,
+    }
+}
+
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let kind = match denied {
@@ -261,6 +283,7 @@ impl From<Denied> for Problem {
             Denied::Scope(_)
             | Denied::Beyond { .. }
             | Denied::NoSeries { .. }
+            | Denied::NoFilter
             | Denied::Limited
             | Denied::NoRule => ProblemKind::Forbidden,
             Denied::TooMany { .. } | Denied::TooLarge { .. } => ProblemKind::TooLarge,
@@ -300,6 +323,18 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_sent_is_not_repeated_at_any_length() {
+        let long = "x".repeat(100_000);
+        let field = FieldError {
+            field: long.clone(),
+            problem: format!("\"{long}\" is not known"),
+        };
+        let problem = Problem::fields(ProblemKind::InvalidRequest, vec![field; 3]);
+        let told = serde_json::to_string(&problem.details("/", "1")).unwrap();
+        assert!(told.len() < 10_000, "{}", told.len());
+    }
 
     /// Checks of what kind a problem is and that a client is told `words`.
     #[track_caller]
