@@ -1,6 +1,7 @@
 //! The command line.
 
 mod backtest;
+mod checkpoint;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::backtest::BacktestOptions;
+use self::{backtest::BacktestOptions, checkpoint::CheckpointOptions};
 use crate::check::check;
 use crate::config::Flags;
 use crate::library::Library;
@@ -34,6 +35,8 @@ enum Command {
     /// Gives the engine's own log a new identity, after a restore from which events are missing that
     /// readers may have seen; no engine may run meanwhile.
     NewLogId(Flags),
+    /// Tells where the engine stands in its sources, or sends it elsewhere and ends its stop.
+    Checkpoint(CheckpointOptions),
     /// Reads the definitions of a folder and runs the tests that stand in them.
     Check {
         /// Folder with patterns and regimes.
@@ -52,6 +55,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Serve(flags)) => return run_program(&flags),
         Some(Command::Health(flags)) => return Ok(ask_health(&flags)),
         Some(Command::NewLogId(flags)) => return renew_log(&flags),
+        Some(Command::Checkpoint(options)) => return checkpoint::run(&options),
         Some(Command::Check { folder }) => run_check(&folder, &mut output)?,
         Some(Command::Backtest(options)) => backtest::run(&options, &mut output)?,
     };

@@ -1,6 +1,6 @@
 //! What the engine does with the events of its sources.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use atlas_events::{
     Acceptance, Draft, Event, Timestamp, event::Payload, parse_decimal, parse_event_id,
@@ -11,10 +11,11 @@ use event_log::{EventLog, Uncommitted};
 use metrics::{counter, histogram};
 use sqlx::PgConnection;
 use trace_context::{TraceContext, count as count_of};
-use tracing::{Instrument, field::Empty};
+use tracing::Instrument;
 
 use crate::{
-    Emission, Engine,
+    Emission,
+    evaluation::Evaluation,
     machine::Direction,
     series::{Cause, Point},
     service::SharedMemory,
@@ -72,10 +73,13 @@ impl EngineHandler {
         memory.agree(connection, head).await?;
         memory.changing();
         // The database stores the points while they are evaluated.
+        let mut evaluation = Evaluation::new(points);
         let storing = store::append_points(connection, head, points);
-        let evaluating = async { evaluate(&mut memory.engine, points) };
-        let (stored, evaluated) = tokio::join!(storing, evaluating);
-        memory.changed(stored?.ok_or_else(|| HandlerError::transient(HEAD_MOVED))?);
+        let evaluating = async { evaluation.advance(&mut memory.engine) };
+        let (stored, _) = tokio::join!(storing, evaluating);
+        let stored = stored?.ok_or_else(|| HandlerError::transient(HEAD_MOVED))?;
+        let evaluated = evaluation.finish(&mut memory.engine, connection).await?;
+        memory.changed(stored);
         self.done.evaluations = evaluated.evaluations;
         Ok(evaluated.emissions)
     }
@@ -100,7 +104,8 @@ impl EngineHandler {
             return Err(HandlerError::transient(HEAD_MOVED));
         }
         memory.changing();
-        let evaluated = evaluate(&mut memory.engine, points);
+        let evaluation = Evaluation::new(points);
+        let evaluated = evaluation.finish(&mut memory.engine, connection).await?;
         memory.changed(stored);
         self.done.evaluations = evaluated.evaluations;
         Ok(Some(evaluated.emissions))
@@ -189,34 +194,6 @@ impl Handler for EngineHandler {
                 histogram!("thresholdengine_publish_to_crossing_seconds").record(seconds);
             }
         }
-    }
-}
-
-/// What points bring about, and how often a pattern looked at its condition for that.
-struct Evaluated {
-    emissions: Vec<Emission>,
-    evaluations: u64,
-}
-
-fn evaluate(engine: &mut Engine, points: &[Point]) -> Evaluated {
-    let span = trace_context::child!(
-        "evaluate",
-        atlas.points = count_of(points.len()),
-        atlas.emissions = Empty,
-    );
-    let started = Instant::now();
-    let evaluations = engine.evaluations();
-    let mut emissions = Vec::new();
-    span.in_scope(|| {
-        for point in points {
-            engine.apply(point, &mut emissions);
-        }
-    });
-    span.record("atlas.emissions", count_of(emissions.len()));
-    histogram!("thresholdengine_evaluation_seconds").record(started.elapsed());
-    Evaluated {
-        emissions,
-        evaluations: engine.evaluations() - evaluations,
     }
 }
 

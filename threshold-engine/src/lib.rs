@@ -13,6 +13,7 @@ pub mod config;
 pub mod definition;
 mod emission;
 mod engine;
+mod evaluation;
 pub mod expression;
 mod handler;
 pub mod library;

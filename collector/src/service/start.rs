@@ -67,6 +67,7 @@ impl Service {
             metrics_prefix: METRICS_PREFIX,
             security: security.clone(),
             stopping: stop.clone(),
+            obstacle: Arc::new(|| None),
         };
         let streams = event_stream::StreamConfig {
             metrics_prefix: METRICS_PREFIX.to_owned(),

@@ -54,6 +54,16 @@ impl Cluster {
         self.start_collector(index).await;
     }
 
+    /// Sends a signal such as `STOP` to a collector.
+    pub(crate) fn signal(&self, index: usize, name: &str) {
+        if let Some(process) = &*self.slots[index].process.lock().unwrap() {
+            let sent = Command::new("kill")
+                .args([format!("-{name}"), process.id().to_string()])
+                .status();
+            assert!(sent.unwrap().success());
+        }
+    }
+
     fn kill(&self, index: usize) {
         if let Some(mut process) = self.slots[index].process.lock().unwrap().take() {
             process.kill().unwrap();

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod database_server;
+mod promise_collectors_frozen;
 mod promise_collectors_killed;
 mod promise_database_restarted;
 mod publisher;

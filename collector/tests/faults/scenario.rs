@@ -34,6 +34,11 @@ impl Progress {
         self.changed.notify_waiters();
     }
 
+    /// How many events have been acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+
     /// Waits until at least `count` events have been acknowledged.
     pub(crate) async fn reach(&self, count: u64) {
         loop {

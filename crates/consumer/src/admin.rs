@@ -9,8 +9,9 @@ use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+use uuid::Uuid;
 
-use crate::{Checkpoint, ParkedEvent, ParkedFilter, ParkedState, checkpoint, parking};
+use crate::{Checkpoint, ParkedEvent, ParkedFilter, ParkedState, checkpoint, database, parking};
 
 /// How often outcomes that somebody waits for are looked at.
 const OUTCOME_INTERVAL: Duration = Duration::from_millis(50);
@@ -18,10 +19,28 @@ const OUTCOME_INTERVAL: Duration = Duration::from_millis(50);
 /// Where to send a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reset {
-    /// To the first event that occurred at or after a time, in whatever log the source is now.
+    /// To the first event that occurred at or after a time, in whatever log the source is now. In the
+    /// log of the checkpoint never beyond it, so that nothing is left out; in another log to the
+    /// events of a day before that time, as it is not known there what was processed: what was stored
+    /// later than a day after it occurred may be left out.
     Time(DateTime<Utc>),
-    /// Behind a position of the log that the checkpoint names.
+    /// Behind a position of the log that the checkpoint names. What lies before is never processed.
     Position(u64),
+    /// Behind a position of another log, to which the checkpoint belongs from then on.
+    PositionIn {
+        /// The log.
+        log_id: Uuid,
+        /// The position.
+        position: u64,
+    },
+    /// On in a log that agrees with the one of the checkpoint up to a position: behind that, or behind
+    /// the checkpoint's own position where this is before. Nothing is left out.
+    ContinueIn {
+        /// The log as it is now: with a new identity, or with the one that it had.
+        log_id: Uuid,
+        /// The last position that both have in common: where the log ended after it was restored.
+        common_position: u64,
+    },
     /// To the first event that the log keeps, in whatever log the source is now.
     Beginning,
 }
@@ -38,7 +57,10 @@ pub enum AdminError {
         source_name: Option<String>,
     },
     /// A position means nothing without a log, and none has been reached yet.
-    #[error("the log of a source was never reached, so a position means nothing; reset to a time")]
+    #[error(
+        "the checkpoint of a source names no log and position yet; reset it to a time, to the \
+         beginning, or to a position together with its log"
+    )]
     NoLog,
     /// The database refused or failed; nothing was changed.
     #[error("the database failed: {0}")]
@@ -82,6 +104,19 @@ impl ConsumerAdmin {
         }
     }
 
+    /// The same, after the tables were brought to this version: for a program that may be newer than
+    /// the last consumer that ran.
+    ///
+    /// # Errors
+    /// If a migration fails, or the database is of a newer version.
+    pub async fn open(
+        pool: PgPool,
+        service: impl Into<String>,
+    ) -> Result<Self, sqlx::migrate::MigrateError> {
+        database::migrate(&pool).await?;
+        Ok(Self::new(pool, service))
+    }
+
     pub(crate) fn waking(pool: PgPool, service: String, wake: Arc<Notify>) -> Self {
         Self {
             pool,
@@ -109,8 +144,8 @@ impl ConsumerAdmin {
         Ok(checkpoint::list(&self.pool, &self.service).await?)
     }
 
-    /// Sends the consumer of `source` (`None`: of all) elsewhere. Events whose effects are committed
-    /// are skipped there.
+    /// Sends the consumer of `source` (`None`: of all) elsewhere, and ends its stop. Events whose effects
+    /// are committed are skipped there.
     ///
     /// # Errors
     /// [`AdminError`]; nothing was changed.
@@ -119,8 +154,17 @@ impl ConsumerAdmin {
         let service = &self.service;
         let (found, without_log) = match to {
             Reset::Position(to) => {
-                checkpoint::set_position(&mut transaction, service, source, to).await?
+                checkpoint::set_position(&mut transaction, service, source, None, to).await?
             }
+            Reset::PositionIn { log_id, position } => {
+                let log_id = Some(log_id);
+                checkpoint::set_position(&mut transaction, service, source, log_id, position)
+                    .await?
+            }
+            Reset::ContinueIn {
+                log_id,
+                common_position: to,
+            } => checkpoint::continue_in(&mut transaction, service, source, log_id, to).await?,
             Reset::Time(time) => {
                 let moved = checkpoint::seek(&mut transaction, service, source, Some(time)).await?;
                 (moved, 0)

@@ -20,7 +20,11 @@ use crate::{
 /// Plans may be kept here, unlike elsewhere on a connection that knows a log: what a batch needs are
 /// keys and rows to add, for which one plan is as good as another, and planning costs the database
 /// more than doing them.
-const BEGIN: &str = "begin; set local plan_cache_mode = auto";
+///
+/// A process that is frozen or cut off says nothing more and closes nothing: the server then ends its
+/// session after some seconds, so that the locks of its turn are free for another instance.
+pub(crate) const BEGIN: &str = "begin; set local plan_cache_mode = auto; \
+                                set local idle_in_transaction_session_timeout = '5s'";
 /// The server answers the commit of a transaction that is broken with a silent rollback. A handler
 /// may have broken it and not told of that: a statement fails then, and the commit behind it is not
 /// looked at.

@@ -35,10 +35,14 @@ pub(crate) async fn claim(
     events: impl Iterator<Item = &SourcedEvent>,
 ) -> Result<Option<Claimed>, sqlx::Error> {
     let (mut ids, mut positions, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let mut last: Option<&SourcedEvent> = None;
     for event in events {
         ids.push(event.event.event_id.as_str());
         positions.push(stored(event.position()));
         times.push(event.occurred_at());
+        last = last
+            .filter(|last| last.position() > event.position())
+            .or(Some(event));
     }
     let left = place.checkpoint;
     let row = sqlx::query!(
@@ -49,11 +53,14 @@ pub(crate) async fn claim(
            ), moved as (
                update checkpoint
                set log_id = $6, position = $7, last_processed = coalesce($8, last_processed),
-                   updated_at = now()
+                   event_id = coalesce($12, event_id),
+                   event_position = coalesce($13, event_position), updated_at = now()
                where exists (select from taken) and service = $1 and source = $2
                    and log_id is not distinct from $3 and position is not distinct from $4
                    and (position is not null or last_processed is not distinct from $5)
-               returning source, log_id, position, last_processed, updated_at
+                   and stopped_at is null
+               returning source, log_id, position, last_processed, updated_at, event_id,
+                         event_position
            ), fresh as (
                insert into processed_events (service, source, event_id, position, occurred_at)
                select $1, $2, event_id, position, occurred_at
@@ -63,7 +70,8 @@ pub(crate) async fn claim(
                on conflict do nothing
                returning position
            )
-           select turn, source, log_id, position, last_processed, updated_at,
+           select turn, source, log_id, position, last_processed, updated_at, event_id,
+                  event_position,
                   case when (select count(*) from fresh) = cardinality($10) then '{}'::bigint[]
                        else array(select position from unnest($10) as position
                                   where position not in (select position from fresh))
@@ -80,6 +88,8 @@ pub(crate) async fn claim(
         &ids as &[&str],
         &positions,
         &times,
+        last.map(|last| last.event.event_id.as_str()),
+        last.map(|last| stored(last.position())),
     )
     .fetch_optional(connection)
     .await?;
@@ -92,6 +102,12 @@ pub(crate) async fn claim(
             position: row.position,
             last_processed: row.last_processed,
             updated_at: row.updated_at,
+            event_id: row.event_id,
+            event_position: row.event_position,
+            stopped_reason: None,
+            stopped_at: None,
+            seek_log_id: None,
+            seek_position: None,
         }),
     }))
 }

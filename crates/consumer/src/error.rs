@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// Why a consumer could not start, or had to stop. What passes by itself (a source or the database
@@ -50,6 +51,28 @@ pub enum ConsumerError {
         /// What the log said.
         reason: String,
     },
+    /// The log does not hold what was processed of it: it went back to an earlier moment, or became
+    /// another one under the same identity.
+    #[error(
+        "source \"{name}\" has another history than the one that was processed: {reason}; find out \
+         what the log lost, then reset the checkpoint"
+    )]
+    HistoryChanged {
+        /// The source.
+        name: String,
+        /// What was found.
+        reason: String,
+    },
+    /// This service has stopped before, for a reason that only an operator can decide about.
+    #[error("{reason} (stopped at {at}, until the checkpoint of source \"{name}\" is reset)")]
+    Stopped {
+        /// The source.
+        name: String,
+        /// What was found then.
+        reason: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// Events are missing from an unfiltered stream.
     #[error(
         "source \"{name}\" has a hole: position {found} came after {after}; nothing after the hole \
@@ -87,4 +110,25 @@ pub enum ConsumerError {
         /// What was found.
         reason: String,
     },
+}
+
+impl ConsumerError {
+    /// Whether the log contradicts the checkpoint. A later look may not find that any more, once the
+    /// log has grown past the checkpoint: so the service stays stopped until an operator decides.
+    /// What any later look finds as well (something missing *behind* the checkpoint, a refusal) is
+    /// none.
+    pub fn contradicts_checkpoint(&self) -> bool {
+        match self {
+            Self::OtherLog { .. } | Self::OutOfRange { .. } | Self::HistoryChanged { .. } => true,
+            Self::Hole { after, found, .. } => found <= after,
+            Self::SameName(_)
+            | Self::Configuration(_)
+            | Self::Address { .. }
+            | Self::Migration(_)
+            | Self::Stopped { .. }
+            | Self::Damaged { .. }
+            | Self::Refused { .. }
+            | Self::Away { .. } => false,
+        }
+    }
 }

@@ -113,6 +113,9 @@ pub trait Handler: Send {
     /// or not at all; the transaction is not to be ended here. At the end is the place for an append
     /// to the service's own log, which keeps others from appending until the commit.
     ///
+    /// The session ends if nothing is said through `connection` for 5 seconds, as other instances wait
+    /// for this transaction: what computes for longer is to send a statement now and then.
+    ///
     /// An event that was parked and is retried comes alone, and out of order.
     ///
     /// # Errors

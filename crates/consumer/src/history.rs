@@ -6,7 +6,7 @@ use atlas_events::{Clock, Event, Timestamp, event::Payload};
 use tracing::warn;
 
 use crate::{
-    Backoff, ConsumerError, SourcedEvent,
+    Backoff, ConsumerError, LastEvent, SourcedEvent,
     cursor::Cursor,
     source::{Begin, Feed, LogState, Source, SourceFault, Subscription},
 };
@@ -26,6 +26,8 @@ pub struct HistoryReader {
     reader_name: String,
     log: LogState,
     cursor: Cursor,
+    /// The last event that was read.
+    last_event: Option<LastEvent>,
     feed: Option<Feed>,
     backoff: Backoff,
     clock: Clock,
@@ -51,6 +53,7 @@ impl HistoryReader {
             reader_name: reader_name.to_owned(),
             source,
             log,
+            last_event: None,
             feed: None,
             backoff,
             clock: Clock::system(),
@@ -97,6 +100,7 @@ impl HistoryReader {
         let feed = match &mut self.feed {
             Some(feed) => feed,
             None => {
+                self.verify().await?;
                 let subscription = Subscription {
                     begin: Begin::After(self.position()),
                     filter: self.source.filter.clone(),
@@ -110,6 +114,21 @@ impl HistoryReader {
             }
         };
         feed.next().await
+    }
+
+    /// What was read is what the log holds still.
+    async fn verify(&self) -> Result<(), SourceFault> {
+        let Some(last) = &self.last_event else {
+            return Ok(());
+        };
+        let log = self.source.origin.state().await?;
+        match self.source.contradiction(&log, last).await? {
+            None => Ok(()),
+            Some(reason) => Err(SourceFault::WentBack {
+                reason,
+                last_position: Some(log.last_position),
+            }),
+        }
     }
 
     /// Checks what arrived; what was stored since the reading began is left out.
@@ -130,6 +149,9 @@ impl HistoryReader {
                 let source = Arc::clone(&self.source.name);
                 events.push(SourcedEvent { source, event });
             }
+        }
+        if let Some(last) = events.last() {
+            self.last_event = Some(last.into());
         }
         Ok(events)
     }
@@ -157,6 +179,9 @@ async fn pause(
         SourceFault::Lost(reason) => reason,
         SourceFault::OutOfRange(reason) => return Err(ConsumerError::OutOfRange { name, reason }),
         SourceFault::Damaged(reason) => return Err(ConsumerError::Damaged { name, reason }),
+        SourceFault::WentBack { reason, .. } => {
+            return Err(ConsumerError::HistoryChanged { name, reason });
+        }
         SourceFault::OtherLog(reason) | SourceFault::Refused(reason) => {
             return Err(ConsumerError::Refused { name, reason });
         }

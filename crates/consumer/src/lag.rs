@@ -41,6 +41,8 @@ pub struct SourceLag {
     pub log_id: Option<Uuid>,
     /// Whether events are being received.
     pub connected: bool,
+    /// Why nothing more is consumed until an operator resets the checkpoint, if so.
+    pub stopped: Option<String>,
     /// Everything up to here was processed; `None` before the first commit after a seek.
     pub position: Option<u64>,
     /// The last position of the log, as last told.
@@ -69,6 +71,7 @@ pub(crate) struct SourceState {
     batch_events: Histogram,
     publish_to_processed: Histogram,
     is_connected: Gauge,
+    is_stopped: Gauge,
     lag_seconds: Gauge,
     lag_events: Gauge,
 }
@@ -77,6 +80,7 @@ pub(crate) struct SourceState {
 struct Known {
     log_id: Option<Uuid>,
     connected: bool,
+    stopped: Option<String>,
     position: Option<u64>,
     head: Option<Head>,
     /// Everything recorded up to then, by the server's clock, is processed.
@@ -118,6 +122,7 @@ impl SourceState {
             batch_events: histogram("batch_events"),
             publish_to_processed: histogram("publish_to_processed_seconds"),
             is_connected: gauge("source_connected"),
+            is_stopped: gauge("source_stopped"),
             lag_seconds: gauge("checkpoint_lag_seconds"),
             lag_events: gauge("checkpoint_lag_events"),
         }
@@ -125,6 +130,16 @@ impl SourceState {
 
     fn with<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
         change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Nothing more is consumed.
+    pub(crate) fn stopped(&self, reason: String) {
+        self.with(|known| known.stopped = Some(reason));
+        self.is_stopped.set(1.0);
     }
 
     pub(crate) fn connected(&self, log_id: Uuid) {
@@ -194,7 +209,9 @@ impl SourceState {
             known.position = position;
             known.complete_until = None;
             known.waits_since = None;
+            known.stopped = None;
         });
+        self.is_stopped.set(0.0);
     }
 
     fn head_is_old(&self, now: DateTime<Utc>) -> bool {
@@ -220,6 +237,7 @@ impl SourceState {
                 source: self.name.to_string(),
                 log_id: known.log_id,
                 connected: known.connected,
+                stopped: known.stopped.clone(),
                 position: known.position,
                 head_position,
                 lag_events,

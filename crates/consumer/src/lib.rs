@@ -36,6 +36,7 @@ mod retry;
 mod service;
 mod session;
 mod source;
+mod stop;
 mod telemetry;
 mod trace;
 mod turn;
@@ -43,7 +44,7 @@ mod worker;
 
 pub use admin::{AdminError, ConsumerAdmin, Reset, Retried};
 pub use backoff::Backoff;
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, LastEvent, Stop};
 pub use config::ConsumerConfig;
 pub use consumer::Consumer;
 pub use error::ConsumerError;

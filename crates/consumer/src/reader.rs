@@ -4,14 +4,15 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use atlas_events::{Clock, Event, Timestamp, event::Payload};
+use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    Backoff, ConsumerError, SourcedEvent, StartAt,
-    checkpoint::Checkpoint,
+    Backoff, ConsumerError, LastEvent, SourcedEvent, StartAt,
+    checkpoint::{Checkpoint, SeekLimit},
     cursor::Cursor,
     lag::SourceState,
     source::{Begin, Feed, LogState, Source, SourceFault, Subscription},
@@ -25,6 +26,10 @@ const FAILURES_BEFORE_RECONNECT: u32 = 3;
 /// Of a long outage every so many-th failure is told: with pauses of up to a second, about one a
 /// minute.
 const FAILURES_UNTOLD_MAX: u32 = 128;
+
+/// How much earlier than a time a reset to it begins, where it is not known what was processed: in
+/// another log than the one of the checkpoint.
+const SEEK_MARGIN: TimeDelta = TimeDelta::days(1);
 
 /// What a reader received, in order.
 #[derive(Debug)]
@@ -49,6 +54,8 @@ pub(crate) struct Reader {
     /// The log that the cursor belongs to.
     log_id: Option<Uuid>,
     cursor: Cursor,
+    /// The last event that was processed or received, at or before the cursor.
+    last_event: Option<LastEvent>,
     seek: Seek,
     output: mpsc::Sender<Result<Reading, ConsumerError>>,
 }
@@ -57,7 +64,8 @@ pub(crate) struct Reader {
 #[derive(Debug, Clone, Copy)]
 enum Seek {
     Beginning,
-    Time(chrono::DateTime<chrono::Utc>),
+    /// To a time; after a reset, with what had been processed before.
+    Time(DateTime<Utc>, Option<SeekLimit>),
     Live,
 }
 
@@ -96,17 +104,19 @@ impl Reader {
     ) -> (Self, Readings) {
         let (output, readings) = mpsc::channel(CHUNKS_WAITING_MAX);
         let seek = match (checkpoint, source.start_at) {
-            (Some(checkpoint), _) => checkpoint
-                .last_processed
-                .map_or(Seek::Beginning, Seek::Time),
+            (Some(checkpoint), _) => match checkpoint.last_processed {
+                Some(time) => Seek::Time(time, checkpoint.seek_limit),
+                None => Seek::Beginning,
+            },
             (None, StartAt::Beginning) => Seek::Beginning,
-            (None, StartAt::Time(time)) => Seek::Time(time),
+            (None, StartAt::Time(time)) => Seek::Time(time, None),
             (None, StartAt::Live) => Seek::Live,
         };
         let position = checkpoint.and_then(|checkpoint| checkpoint.position);
         let reader = Self {
             cursor: Cursor::new(&source.name, source.filter.is_unfiltered(), position),
             log_id: checkpoint.and_then(|checkpoint| checkpoint.log_id),
+            last_event: checkpoint.and_then(|checkpoint| checkpoint.last_event.clone()),
             source,
             service: settings.service,
             heartbeat_interval: settings.heartbeat_interval,
@@ -154,6 +164,7 @@ impl Reader {
         if log.limited {
             self.cursor.allow_gaps();
         }
+        self.check_history(log).await?;
         let mut feed = self.subscribe(log).await?;
         self.state.connected(log.log_id);
         info!(source = %self.source.name, log_id = %log.log_id, after = self.cursor.position(), "following");
@@ -161,6 +172,10 @@ impl Reader {
             let events = feed.next().await;
             let events = events.map_err(|fault| self.fault(fault, Some(log)))?;
             *failures = 0;
+            if let Some(limit) = self.passes_by(log, &events) {
+                feed = self.follow_after(log, limit).await?;
+                continue;
+            }
             let (reading, taken) = self.take(log.log_id, events);
             if let Some(reading) = reading {
                 let sent = self.output.send(Ok(reading)).await;
@@ -170,28 +185,33 @@ impl Reader {
         }
     }
 
-    async fn subscribe(&mut self, log: LogState) -> Result<Feed, Fault> {
+    /// The log is the one that was followed, and holds what was taken of it.
+    async fn check_history(&self, log: LogState) -> Result<(), Fault> {
         if let Some(expected) = self.log_id.filter(|expected| *expected != log.log_id) {
             return Err(self.other_log(expected, log.log_id).into());
         }
+        let Some(last) = &self.last_event else {
+            return Ok(());
+        };
+        let found = self.source.contradiction(&log, last).await;
+        let Some(reason) = found.map_err(|fault| self.fault(fault, Some(log)))? else {
+            return Ok(());
+        };
+        let name = self.source.name.to_string();
+        Err(Fault::Fatal(match self.cursor.position() {
+            Some(after) if after > log.last_position => ConsumerError::OutOfRange { name, reason },
+            _ => ConsumerError::HistoryChanged { name, reason },
+        }))
+    }
+
+    async fn subscribe(&mut self, log: LogState) -> Result<Feed, Fault> {
         let begin = match (self.cursor.position(), self.seek) {
             (Some(position), _) => Begin::After(position),
             (None, Seek::Beginning) => Begin::After(log.first_position.saturating_sub(1)),
-            (None, Seek::Time(time)) => Begin::Since(time),
+            (None, Seek::Time(time, limit)) => self.begin_at(log, time, limit).await?,
             (None, Seek::Live) => Begin::Live,
         };
-        let subscription = Subscription {
-            begin,
-            filter: self.source.filter.clone(),
-            log_id: log.log_id,
-            consumer: self.service.clone(),
-            heartbeat_interval: self.heartbeat_interval,
-        };
-        let feed = self
-            .source
-            .origin
-            .subscribe(subscription, &self.clock)
-            .await;
+        let feed = self.feed(log, begin).await;
         let feed = feed.map_err(|fault| self.fault(fault, Some(log)))?;
         if let Begin::After(position) = begin
             && self.cursor.position().is_none()
@@ -199,6 +219,73 @@ impl Reader {
             self.cursor.take_marker(position)?;
             self.log_id = Some(log.log_id);
         }
+        Ok(feed)
+    }
+
+    async fn feed(&self, log: LogState, begin: Begin) -> Result<Feed, SourceFault> {
+        let subscription = Subscription {
+            begin,
+            filter: self.source.filter.clone(),
+            log_id: log.log_id,
+            consumer: self.service.clone(),
+            heartbeat_interval: self.heartbeat_interval,
+        };
+        self.source
+            .origin
+            .subscribe(subscription, &self.clock)
+            .await
+    }
+
+    /// Where a reset to a time begins. In the log that was processed, [`Self::passes_by`] sees to it
+    /// that nothing is left out. In another one nobody knows what was processed: so it begins earlier
+    /// than was asked for, as events may be stored some time after they occurred.
+    async fn begin_at(
+        &self,
+        log: LogState,
+        time: DateTime<Utc>,
+        limit: Option<SeekLimit>,
+    ) -> Result<Begin, Fault> {
+        if limit.is_none_or(|limit| limit.log_id == Some(log.log_id)) {
+            return Ok(Begin::Since(time));
+        }
+        // The time itself has to be one that the log keeps.
+        let asked = self.feed(log, Begin::Since(time)).await;
+        asked.map_err(|fault| self.fault(fault, Some(log)))?;
+        let earlier = time.checked_sub_signed(SEEK_MARGIN).unwrap_or(time);
+        match self.feed(log, Begin::Since(earlier)).await {
+            Ok(_) => Ok(Begin::Since(earlier)),
+            Err(SourceFault::OutOfRange(_)) => Ok(Begin::After(log.first_position - 1)),
+            Err(fault) => Err(self.fault(fault, Some(log))),
+        }
+    }
+
+    /// Where to begin instead, if a reset to a time would leave out what was not processed: of events
+    /// stored late, those of earlier times may lie there.
+    fn passes_by(&self, log: LogState, arrived: &[Event]) -> Option<u64> {
+        let (None, Seek::Time(_, Some(limit))) = (self.cursor.position(), self.seek) else {
+            return None;
+        };
+        if limit.log_id != Some(log.log_id) {
+            return None;
+        }
+        let before = match arrived.first()? {
+            event if event.position > 0 => event.position - 1,
+            marker => told(marker.payload.as_ref())?.position,
+        };
+        // What retention has removed cannot be left out.
+        let limit = limit.position.max(log.first_position.saturating_sub(1));
+        (before > limit).then_some(limit)
+    }
+
+    async fn follow_after(&mut self, log: LogState, position: u64) -> Result<Feed, Fault> {
+        info!(
+            source = %self.source.name, position,
+            "going on where the last processing ended, which is before the time to seek"
+        );
+        let feed = self.feed(log, Begin::After(position)).await;
+        let feed = feed.map_err(|fault| self.fault(fault, Some(log)))?;
+        self.cursor.take_marker(position)?;
+        self.log_id = Some(log.log_id);
         Ok(feed)
     }
 
@@ -221,6 +308,18 @@ impl Reader {
             SourceFault::OutOfRange(reason) if seeks_beginning => return Fault::Lost(reason),
             // It was the right log a moment ago: the next look tells which it is now.
             SourceFault::OtherLog(reason) if log.is_some() => return Fault::Lost(reason),
+            // What was received is there still, for all that is known: the next look proves it.
+            SourceFault::WentBack {
+                reason,
+                last_position: Some(last),
+            } if self
+                .cursor
+                .position()
+                .is_none_or(|position| position <= last) =>
+            {
+                return Fault::Lost(reason);
+            }
+            SourceFault::WentBack { reason, .. } => ConsumerError::HistoryChanged { name, reason },
             SourceFault::OtherLog(reason) | SourceFault::Refused(reason) => {
                 ConsumerError::Refused { name, reason }
             }
@@ -250,6 +349,9 @@ impl Reader {
             return (None, taken);
         };
         self.log_id = Some(log_id);
+        if let Some((last, _)) = events.last() {
+            self.last_event = Some(last.into());
+        }
         let reading = Reading {
             log_id,
             events,
@@ -272,24 +374,36 @@ impl Reader {
 
     /// Markers of a newer contract are passed over.
     fn take_marker(&mut self, payload: Option<Payload>) -> Result<(), ConsumerError> {
-        let (position, head_position, server_time) = match payload {
-            Some(Payload::Heartbeat(marker)) => {
-                (marker.position, marker.head_position, marker.server_time)
-            }
-            Some(Payload::CaughtUp(marker)) => {
-                (marker.position, marker.position, marker.server_time)
-            }
-            Some(Payload::FellBehind(marker)) => {
-                (marker.position, marker.head_position, marker.server_time)
-            }
-            _ => return Ok(()),
+        let Some(told) = told(payload.as_ref()) else {
+            return Ok(());
         };
-        self.cursor.take_marker(position)?;
-        let server_time = server_time.and_then(Timestamp::to_utc);
+        self.cursor.take_marker(told.position)?;
         self.state
-            .saw_head(head_position, server_time, self.clock.now());
+            .saw_head(told.head_position, told.server_time, self.clock.now());
         Ok(())
     }
+}
+
+/// What a marker tells.
+struct Told {
+    position: u64,
+    head_position: u64,
+    server_time: Option<DateTime<Utc>>,
+}
+
+/// `None` for what is no marker that is known.
+fn told(payload: Option<&Payload>) -> Option<Told> {
+    let (position, head_position, server_time) = match payload? {
+        Payload::Heartbeat(marker) => (marker.position, marker.head_position, marker.server_time),
+        Payload::CaughtUp(marker) => (marker.position, marker.position, marker.server_time),
+        Payload::FellBehind(marker) => (marker.position, marker.head_position, marker.server_time),
+        _ => return None,
+    };
+    Some(Told {
+        position,
+        head_position,
+        server_time: server_time.and_then(Timestamp::to_utc),
+    })
 }
 
 /// Whether an event has what every log gives it, and what a database can store.

@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use crate::{
     Handler, SourcedEvent,
-    attempt::Failure,
+    attempt::{BEGIN, Failure},
     parking, turn,
     worker::{Halt, Worker},
 };
@@ -55,7 +55,7 @@ impl<H: Handler> Worker<H> {
     }
 
     async fn try_retry(&mut self, id: u64) -> Result<(), Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(BEGIN).await?;
         // Before the event is locked, as a batch has its turn before it parks.
         let turn = turn::take(&mut transaction, &self.config.service).await?;
         let Some(parked) = parking::lock_retrying(&mut transaction, id).await? else {

@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::{AdminError, Checkpoint, ConsumerAdmin, ParkedEvent, ParkedFilter, ParkedState, Reset};
 
@@ -152,12 +153,26 @@ fn target(target: Option<Target>) -> Result<Reset, Violation> {
         Some(Target::Time(at)) => Ok(Reset::Time(time("time", at)?)),
         Some(Target::Position(position)) => Ok(Reset::Position(position)),
         Some(Target::Beginning(true)) => Ok(Reset::Beginning),
+        Some(Target::ContinueIn(given)) => Ok(Reset::ContinueIn {
+            log_id: log_id("continue_in.log_id", &given.log_id)?,
+            common_position: given.common_position,
+        }),
+        Some(Target::LogPosition(given)) => Ok(Reset::PositionIn {
+            log_id: log_id("log_position.log_id", &given.log_id)?,
+            position: given.position,
+        }),
         Some(Target::Beginning(false)) => Err(Violation::new("beginning", "can only be true")),
         None => Err(Violation::new(
             "target",
-            "is required: one of time, position and beginning",
+            "is required: one of time, position, beginning, continue_in and log_position",
         )),
     }
+}
+
+fn log_id(field: &str, given: &str) -> Result<Uuid, Violation> {
+    given
+        .parse()
+        .map_err(|_| Violation::new(field, "is no UUID of a log"))
 }
 
 fn required_filter(given: Option<wire::ParkedEventFilter>) -> Result<ParkedFilter, Violation> {
@@ -225,7 +240,16 @@ fn parked_event(parked: ParkedEvent) -> wire::ParkedEvent {
 }
 
 fn checkpoint(service: &str, found: Checkpoint) -> wire::Checkpoint {
+    let (last_event_id, last_event_position) = found
+        .last_event
+        .map(|last| (last.event_id, last.position))
+        .unwrap_or_default();
+    let (stopped_reason, stopped_at) = found.stop.map(|stop| (stop.reason, stop.at)).unzip();
     wire::Checkpoint {
+        last_event_id,
+        last_event_position,
+        stopped_reason: stopped_reason.unwrap_or_default(),
+        stopped_at: stopped_at.map(Into::into),
         service: service.to_owned(),
         source: found.source,
         log_id: found.log_id.map(|id| id.to_string()).unwrap_or_default(),

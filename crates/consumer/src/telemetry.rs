@@ -69,6 +69,10 @@ fn describe_lag(prefix: &str) {
         format!("{prefix}_source_connected"),
         "Whether events are being received: 1 yes, 0 no, by source"
     );
+    describe_gauge!(
+        format!("{prefix}_source_stopped"),
+        "Whether consumption is stopped until an operator resets the checkpoint: 1 yes, 0 no, by source"
+    );
     describe_counter!(
         format!("{prefix}_source_reconnects_total"),
         "How many times a source was lost and asked again, by source"

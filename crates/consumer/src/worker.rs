@@ -12,13 +12,14 @@ use tracing::{debug, info, warn};
 
 use crate::{
     ConsumerConfig, ConsumerError, Handler, Source,
-    attempt::{Failure, Guarded},
+    attempt::{BEGIN, Failure, Guarded},
     batch::{Limits, Queue},
     checkpoint::{self, Checkpoint},
     lag::{ConsumerStatus, SourceState},
     parking,
     reader::{Reader, ReaderSettings},
     session::Session,
+    stop::{halt, stop_of, stopped},
     trace,
 };
 
@@ -138,6 +139,7 @@ impl<H: Handler> Worker<H> {
 
     async fn work(&mut self, sources: &[Source], status: &ConsumerStatus) -> Halt {
         let done = async {
+            self.refuse_stopped(sources, status).await?;
             self.prepare().await?;
             self.start(sources, status).await?;
             self.consume().await
@@ -160,10 +162,25 @@ impl<H: Handler> Worker<H> {
     }
 
     async fn try_to_prepare(&mut self) -> Result<(), Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(BEGIN).await?;
         let service = &self.config.service;
         self.guarded.prepare(&mut transaction, service).await?;
         transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Ends at once if this service has stopped before, also if that was in another process.
+    async fn refuse_stopped(
+        &self,
+        sources: &[Source],
+        status: &ConsumerStatus,
+    ) -> Result<(), Halt> {
+        let found = self.load_checkpoints().await?;
+        for (source, state) in sources.iter().zip(status.sources.iter()) {
+            if let Some(stopped) = stop_of(&found, source.name()) {
+                return Err(halt(state, stopped));
+            }
+        }
         Ok(())
     }
 
@@ -181,6 +198,9 @@ impl<H: Handler> Worker<H> {
         for (source, state) in sources.iter().zip(status.sources.iter()) {
             let mut checkpoints = checkpoints.iter();
             let checkpoint = checkpoints.find(|checkpoint| checkpoint.source == *source.name);
+            if let Some(stopped) = checkpoint.and_then(stopped) {
+                return Err(halt(state, stopped));
+            }
             let running = Running::start(
                 source.clone(),
                 Arc::clone(state),
@@ -196,6 +216,12 @@ impl<H: Handler> Worker<H> {
     async fn first_checkpoints(&self, sources: &[Source]) -> Result<Vec<Checkpoint>, sqlx::Error> {
         let service = &self.config.service;
         let mut transaction = self.pool.begin().await?;
+        let is_stopped = |found: &Checkpoint| found.stop.is_some();
+        let found = checkpoint::list(&mut *transaction, service).await?;
+        // A replay at each start must not end a stop.
+        if found.iter().any(is_stopped) {
+            return Ok(found);
+        }
         if let Some(months) = self.config.backfill_months {
             let since = checkpoint::months_before(self.config.clock.now(), months);
             info!(%since, "replaying");
@@ -242,8 +268,10 @@ impl<H: Handler> Worker<H> {
                 continue;
             };
             turn = index + 1;
-            if let Some(batch) = self.sources[index].queue.next(limits).await? {
-                self.process(index, batch).await?;
+            match self.sources[index].queue.next(limits).await {
+                Ok(Some(batch)) => self.process(index, batch).await?,
+                Ok(None) => {}
+                Err(error) => self.give_up(index, error).await?,
             }
         }
     }
@@ -251,7 +279,14 @@ impl<H: Handler> Worker<H> {
     /// Does what operators asked for in the database.
     async fn look_around(&mut self) -> Result<(), Halt> {
         match checkpoint::list(&self.pool, &self.config.service).await {
-            Ok(found) => self.follow_moves(&found),
+            Ok(found) => {
+                for source in &self.sources {
+                    if let Some(stopped) = stop_of(&found, source.name()) {
+                        return Err(halt(&source.state, stopped));
+                    }
+                }
+                self.follow_moves(&found);
+            }
             Err(reason) => {
                 warn!(%reason, "cannot read the checkpoints");
                 return Ok(());
@@ -300,11 +335,20 @@ impl<H: Handler> Worker<H> {
 
     /// Where the checkpoint of a source is, whatever time the database takes to tell.
     pub(crate) async fn load_checkpoint(&self, index: usize) -> Result<Option<Checkpoint>, Halt> {
-        let name = self.sources[index].name();
+        let source = &self.sources[index];
+        let found = self.load_checkpoints().await?;
+        let found = found.into_iter().find(|c| c.source == source.name());
+        match found.as_ref().and_then(stopped) {
+            Some(stopped) => Err(halt(&source.state, stopped)),
+            None => Ok(found),
+        }
+    }
+
+    async fn load_checkpoints(&self) -> Result<Vec<Checkpoint>, Halt> {
         let mut failures = 0;
         loop {
             match checkpoint::list(&self.pool, &self.config.service).await {
-                Ok(found) => return Ok(found.into_iter().find(|found| found.source == name)),
+                Ok(found) => return Ok(found),
                 Err(reason) => warn!(%reason, "cannot read the checkpoints; trying again"),
             }
             failures += 1;

@@ -81,6 +81,7 @@ fn consumer(reader: &mut Reader) -> ConsumptionConfig {
         credentials: credentials(reader),
         backfill_months: (months > 0).then(|| small(months)),
         batch_events_max: usize::try_from(events).unwrap_or(usize::MAX),
+        stopped_grace: reader.seconds("consumer.stopped_grace_seconds", 20, 0..=3_600),
     }
 }
 

@@ -53,6 +53,9 @@ pub struct ConsumptionConfig {
     pub backfill_months: Option<u32>,
     /// At most this many events in one transaction.
     pub batch_events_max: usize,
+    /// How long an engine that cannot consume any further goes on to answer, so that `/readyz`, the
+    /// metrics and the checkpoints tell why, before it ends with an error.
+    pub stopped_grace: Duration,
 }
 
 /// A log that is consumed.

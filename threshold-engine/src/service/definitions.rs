@@ -146,6 +146,8 @@ impl Definitions {
             return Ok(reloaded);
         }
         memory.changing();
+        // A new definition is played over all points of its series.
+        store::allow_silence(connection).await?;
         for ((kind, id), wanted) in put {
             let change = Change {
                 kind: *kind,

@@ -1,6 +1,6 @@
 //! The engine's history, played from the database.
 
-use std::{collections::BTreeSet, iter};
+use std::{collections::BTreeSet, iter, time::Duration};
 
 use futures::TryStreamExt;
 use sqlx::PgConnection;
@@ -15,6 +15,8 @@ use crate::{
 
 /// Points that are handed over at once to the thread that plays them.
 const CHUNK_POINTS: usize = 2_048;
+/// How often the session says something while the last points are played.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Chunks that may wait for it.
 const CHUNKS_WAITING_MAX: usize = 16;
 
@@ -51,10 +53,14 @@ pub(super) async fn played(connection: &mut PgConnection) -> Result<Played, sqlx
     let series: BTreeSet<&str> = definitions.flat_map(Definition::series).collect();
     let series: Vec<String> = series.into_iter().map(str::to_owned).collect();
     let (chunks, received) = mpsc::channel(CHUNKS_WAITING_MAX);
-    let playing = tokio::task::spawn_blocking(move || play(changes, received));
-    let sent = send(connection, &series, chunks).await;
-    let played = playing.await;
-    let points = sent?;
+    let mut playing = tokio::task::spawn_blocking(move || play(changes, received));
+    let points = send(connection, &series, chunks).await?;
+    let played = loop {
+        tokio::select! {
+            played = &mut playing => break played,
+            () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => store::keep_alive(connection).await?,
+        }
+    };
     let engine = played.map_err(|error| sqlx::Error::AnyDriverError(error.into()))?;
     Ok(Played {
         engine,

@@ -22,6 +22,9 @@ use crate::{
     store::{self, Head, Kind},
 };
 
+/// More points than these may take seconds to be played after the server has sent them.
+const POINTS_SILENT_MAX: i64 = 5_000;
+
 /// The engine, shared by the consumer, the reloading of definitions, and REST.
 ///
 /// Whoever changes it holds the lock of the head in the database first, and this one second.
@@ -112,6 +115,9 @@ impl Memory {
         if !store::leads_on(connection, known, self.changes).await? {
             return Ok(false);
         }
+        if head.last_sequence - known.last_sequence > POINTS_SILENT_MAX {
+            store::allow_silence(connection).await?;
+        }
         let mut points = pin!(store::points_after(connection, known.last_sequence));
         let mut count = 0;
         while let Some(point) = points.try_next().await? {
@@ -129,6 +135,7 @@ impl Memory {
         head: Head,
     ) -> Result<(), sqlx::Error> {
         let started = Instant::now();
+        store::allow_silence(connection).await?;
         let Played {
             engine,
             points,

@@ -46,6 +46,7 @@ pub struct Service {
     memory: SharedMemory,
     definitions: Definitions,
     reload_interval: Duration,
+    stopped_grace: Duration,
     metrics: Metrics,
     drain: Duration,
     /// Cancelled when the service is to end.
@@ -103,7 +104,8 @@ impl Service {
     ///
     /// # Errors
     /// [`ServeError::Ended`] if a part ended by itself, such as the consumer at a source that is
-    /// another log now; the others were then ended in order.
+    /// another log now; the others were then ended in order. After the consumer has ended they go on
+    /// for the configured time, not ready, so that they can be asked why.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
         let mut parts = Parts::new(self.stop.clone());
         let (listener, router) = self.rest;
@@ -117,7 +119,14 @@ impl Service {
         parts.spawn("gRPC", async move { Ok(grpc.await?) });
         parts.keep_up(self.metrics);
         let consuming = self.consumer.run(self.handler, self.stop.clone());
-        parts.spawn("consumer", async move { Ok(consuming.await?) });
+        let (grace, stop) = (self.stopped_grace, self.stop.clone());
+        parts.spawn("consumer", async move {
+            let consumed = consuming.await;
+            if consumed.is_err() {
+                stop.run_until_cancelled(tokio::time::sleep(grace)).await;
+            }
+            Ok(consumed?)
+        });
         let following = standby::follow(self.pool.clone(), self.memory, self.stop.clone());
         parts.spawn("standby", async move {
             following.await;

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use consumer::{
-    CheckpointsService, Consumer, ConsumerConfig, ConsumerError, ParkedEventsService, Source,
+    CheckpointsService, Consumer, ConsumerConfig, ConsumerError, ConsumerStatus,
+    ParkedEventsService, Source,
 };
 use event_stream::{MoreServices, StreamConfig};
 use service::telemetry::Metrics;
-use service::{Listeners, Security, rest::Operation};
+use service::{
+    Listeners, Security,
+    rest::{Obstacle, Operation},
+};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -99,6 +103,7 @@ impl Service {
             metrics_prefix: METRICS_PREFIX,
             security: security.clone(),
             stopping: stop.clone(),
+            obstacle: stopped(consumer.status()),
         };
         let streams = StreamConfig {
             metrics_prefix: METRICS_PREFIX.to_owned(),
@@ -122,11 +127,20 @@ impl Service {
             consumer,
             definitions,
             reload_interval: config.patterns.reload_interval,
+            stopped_grace: config.consumer.stopped_grace,
             metrics,
             drain: config.shutdown.drain,
             stop,
         })
     }
+}
+
+/// Why an engine that is up is not ready: it consumes nothing more of a source.
+fn stopped(status: ConsumerStatus) -> Obstacle {
+    Arc::new(move || {
+        let mut sources = status.sources().into_iter();
+        sources.find_map(|source| source.stopped)
+    })
 }
 
 /// What operators use over gRPC.

@@ -4,6 +4,7 @@
 mod changes;
 mod head;
 mod points;
+mod session;
 mod switches;
 
 use sqlx::{
@@ -14,6 +15,7 @@ use sqlx::{
 pub(crate) use changes::{Change, Kind, Put, changes, insert_change, running};
 pub(crate) use head::{Head, head, leads_on, lock_head, move_head};
 pub(crate) use points::{append_points, points_after, points_of, received_of};
+pub(crate) use session::{allow_silence, keep_alive};
 pub(crate) use switches::{Switch, insert_switch, last_switches, switches_of};
 
 static MIGRATOR: Migrator = Migrator {

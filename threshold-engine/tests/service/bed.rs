@@ -91,6 +91,7 @@ impl Bed {
             "events.poll_interval_milliseconds=100".to_owned(),
             format!("consumer.sources={SOURCE}={}", self.url),
             "consumer.batch_events_max=50".to_owned(),
+            "consumer.stopped_grace_seconds=3".to_owned(),
             format!("patterns.folder={}", self.folder.path().display()),
             "patterns.reload_interval_milliseconds=50".to_owned(),
             "shutdown.drain_seconds=5".to_owned(),

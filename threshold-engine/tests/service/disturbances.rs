@@ -18,7 +18,7 @@ use crate::{
     scenario::{Folder, Script},
 };
 
-const DISTURBED: &str = "disturbed";
+pub(crate) const DISTURBED: &str = "disturbed";
 const UNDISTURBED: &str = "undisturbed";
 const KILLS: usize = 60;
 /// Appends spread over each life, so that some are under way when it ends. Few: what was told is
@@ -27,7 +27,7 @@ const APPENDS_PER_LIFE: f64 = 10.0;
 const EVENTS_PER_APPEND: usize = 6;
 
 /// Runs an engine without disturbance over the whole log, and compares.
-async fn check_same(bed: &Bed) {
+pub(crate) async fn check_same(bed: &Bed) {
     let life = Life::start(bed.config(UNDISTURBED), bed.source(Form::Grpc)).await;
     let pool = bed.pool(UNDISTURBED).await;
     bed.caught_up(&pool).await;

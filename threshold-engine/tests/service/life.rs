@@ -109,6 +109,17 @@ impl Mortal {
         Self::Runtime(runtime)
     }
 
+    /// Sends a signal such as `STOP` to a process.
+    pub(crate) fn signal(&self, name: &str) {
+        let Self::Process(child) = self else {
+            panic!("only a process has signals of its own");
+        };
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
     pub(crate) fn kill(self) {
         match self {
             Self::Process(mut child) => {

@@ -8,8 +8,8 @@ use std::{
 
 use access::{CredentialFiles, Credentials, Secret};
 use atlas_events::{
-    Event, GetLogInfoRequest, SubscriptionRequest, event_log_client::EventLogClient,
-    event_stream_client::EventStreamClient,
+    Event, FindEventRequest, GetLogInfoRequest, SubscriptionRequest,
+    event_log_client::EventLogClient, event_stream_client::EventStreamClient,
 };
 use futures::FutureExt;
 use prost::Message;
@@ -20,8 +20,9 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
+use tonic_types::StatusExt;
 
-use super::{Begin, CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, LogState, SourceFault, Subscription};
+use super::{Begin, CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, Found, LogState, SourceFault, Subscription};
 use crate::ConsumerError;
 
 /// What a server may send before it is read. HTTP/2 here ends a connection on which many small
@@ -34,6 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Why a server ends the streams of a log that lost events. Other preconditions are about identity.
+const WENT_BACK: &str = "LOG_WENT_BACK";
 /// Silent for this many heartbeats, a stream is taken for dead; and never sooner than the minimum.
 const SILENT_HEARTBEATS: u32 = 3;
 const SILENCE_MIN: Duration = Duration::from_secs(5);
@@ -188,6 +191,28 @@ impl Grpc {
         })
     }
 
+    pub(crate) async fn find(&self, event_id: &str) -> Result<Found, SourceFault> {
+        let mut client = EventLogClient::new(self.channel()?);
+        let request = FindEventRequest {
+            event_id: event_id.to_owned(),
+        };
+        let asked = timeout(ANSWER_TIMEOUT, client.find_event(request)).await;
+        let status = match asked.map_err(|_| unanswered())? {
+            Ok(found) => {
+                let position = found.into_inner().event.map_or(0, |event| event.position);
+                return Ok(Found::At(position));
+            }
+            Err(status) => status,
+        };
+        match status.code() {
+            Code::NotFound => Ok(Found::Nowhere),
+            Code::Unimplemented | Code::InvalidArgument | Code::PermissionDenied => {
+                Ok(Found::Unknown(status.message().to_owned()))
+            }
+            _ => Err(status.into()),
+        }
+    }
+
     pub(crate) async fn subscribe(
         &self,
         subscription: Subscription,
@@ -226,17 +251,28 @@ async fn answer<T>(
 ) -> Result<T, SourceFault> {
     match timeout(ANSWER_TIMEOUT, call).await {
         Ok(answered) => Ok(answered?.into_inner()),
-        Err(_) => Err(SourceFault::Lost(format!(
-            "no answer in {ANSWER_TIMEOUT:?}"
-        ))),
+        Err(_) => Err(unanswered()),
     }
+}
+
+fn unanswered() -> SourceFault {
+    SourceFault::Lost(format!("no answer in {ANSWER_TIMEOUT:?}"))
 }
 
 impl From<Status> for SourceFault {
     fn from(status: Status) -> Self {
         let message = status.message().to_owned();
         match status.code() {
-            Code::FailedPrecondition => Self::OtherLog(message),
+            Code::FailedPrecondition => match status.get_details_error_info() {
+                Some(info) if info.reason == WENT_BACK => Self::WentBack {
+                    reason: message,
+                    last_position: info
+                        .metadata
+                        .get("last_position")
+                        .and_then(|n| n.parse().ok()),
+                },
+                _ => Self::OtherLog(message),
+            },
             Code::OutOfRange => Self::OutOfRange(message),
             Code::DataLoss => Self::Damaged(message),
             Code::InvalidArgument => Self::Refused(message),

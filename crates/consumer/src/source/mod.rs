@@ -3,6 +3,7 @@
 
 mod grpc;
 mod in_process;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,6 +11,7 @@ use access::CredentialFiles;
 use atlas_events::{Clock, Event, EventFilter};
 use chrono::{DateTime, Utc};
 use event_log::{EventLog, LogError};
+use ulid::Ulid;
 use uuid::Uuid;
 
 use self::{grpc::Grpc, in_process::InProcess};
@@ -137,6 +139,12 @@ pub(crate) enum SourceFault {
     OutOfRange(String),
     /// It is another log now.
     OtherLog(String),
+    /// The log went back to an earlier moment.
+    WentBack {
+        reason: String,
+        /// Where it ended then, if told.
+        last_position: Option<u64>,
+    },
     /// The log is damaged.
     Damaged(String),
     /// The request itself is wrong.
@@ -165,7 +173,30 @@ impl From<LogError> for SourceFault {
     }
 }
 
+/// Where a log has an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    At(u64),
+    Nowhere,
+    /// It cannot be asked.
+    Unknown(String),
+}
+
 impl Origin {
+    /// Where the log has an event.
+    pub(crate) async fn find(&self, event_id: &str) -> Result<Found, SourceFault> {
+        match self {
+            Self::Grpc(grpc) => grpc.find(event_id).await,
+            Self::InProcess(log) => {
+                let Ok(id) = Ulid::from_string(event_id) else {
+                    return Ok(Found::Unknown("its id is no ULID".to_owned()));
+                };
+                let found = log.find(id).await?;
+                Ok(found.map_or(Found::Nowhere, |event| Found::At(event.position)))
+            }
+        }
+    }
+
     /// Identity and bounds of the log.
     pub(crate) async fn state(&self) -> Result<LogState, SourceFault> {
         match self {

@@ -8,6 +8,7 @@
 
 mod common;
 mod handler;
+mod history_changed;
 mod operators;
 mod parked_over_grpc;
 mod promise_6_exactly_once;

@@ -173,7 +173,7 @@ async fn a_checkpoint_can_be_read_and_reset_over_grpc() {
     };
     let to = Some(Target::Position(20));
     let reset = client
-        .reset_checkpoint(request("collector", to))
+        .reset_checkpoint(request("collector", to.clone()))
         .await
         .unwrap();
     assert_eq!(reset.into_inner().checkpoints.len(), 1);

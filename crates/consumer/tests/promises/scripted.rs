@@ -17,10 +17,11 @@ use tonic::{
 
 type Events = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
 
-/// Answers every subscription with the same messages, and then with silence.
+/// Answers every subscription with the same messages, and then with a status or with silence.
 #[derive(Debug, Clone)]
 pub(crate) struct Scripted {
     pub(crate) messages: Vec<Event>,
+    pub(crate) end: Option<Status>,
 }
 
 impl Scripted {
@@ -47,7 +48,8 @@ impl EventStream for Scripted {
         _: Request<SubscriptionRequest>,
     ) -> Result<Response<Events>, Status> {
         let messages = self.messages.clone().into_iter().map(Ok);
-        let messages = stream::iter(messages).chain(stream::pending());
+        let end = self.end.clone().map(Err);
+        let messages = stream::iter(messages.chain(end)).chain(stream::pending());
         Ok(Response::new(Box::pin(messages)))
     }
 

@@ -165,7 +165,11 @@ fn heartbeat(position: u64) -> Event {
 /// Runs against a scripted stream; returns how the consumer ended and what it did before.
 async fn against(messages: Vec<Event>) -> (ConsumerError, Vec<u64>) {
     let bench = Bench::create(Form::Grpc).await;
-    let url = Scripted { messages }.serve().await;
+    let scripted = Scripted {
+        messages,
+        end: None,
+    };
+    let url = scripted.serve().await;
     let source = Source::grpc("collector", &url).unwrap();
     let run = Run::start(bench.open(vec![source]).await.unwrap(), &Faults::none());
     (ended(run).await, bench.effects().await)

@@ -62,13 +62,24 @@ async fn a_server_restored_to_an_earlier_time_deceives_nobody() {
     // are given once more.
     bench.append(100..110).await;
     bench.append(50..70).await;
+    // The first notices that the log is another one; the other has stopped before, and says so still.
+    let refused = bench.consume_up_to(&bench.effects, 70).await.unwrap_err();
+    assert!(
+        matches!(refused, ConsumerError::OtherLog { .. }),
+        "{refused}"
+    );
+    let refused = bench.consume_up_to(&elsewhere, 70).await.unwrap_err();
+    assert!(
+        matches!(refused, ConsumerError::Stopped { .. }),
+        "{refused}"
+    );
     for effects in [&bench.effects, &elsewhere] {
-        let refused = bench.consume_up_to(effects, 70).await.unwrap_err();
-        assert!(
-            matches!(refused, ConsumerError::OtherLog { .. }),
-            "{refused}"
-        );
-        effects.reset(Reset::Beginning).await;
+        effects
+            .reset(Reset::ContinueIn {
+                log_id: renewed.now,
+                common_position: 40,
+            })
+            .await;
         bench.consume_up_to(effects, 70).await.unwrap();
     }
     let restored: Vec<_> = (0..40).chain(100..110).chain(50..70).collect();

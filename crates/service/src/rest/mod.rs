@@ -22,7 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use document::{Always, Body, One, Parameters, of as problems};
 pub use failure::{rfc3339, too_old};
 pub use layers::limit_time;
-pub use operation::Operation;
+pub use operation::{Obstacle, Operation};
 pub use problem::{FieldError, PROBLEM_JSON, Problem, ProblemDetails, ProblemKind};
 
 /// The routes of a service with those that all have, their document, and everything around.

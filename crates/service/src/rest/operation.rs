@@ -1,6 +1,6 @@
 //! Is the process alive, can it serve, and what does it count?
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::header, response::IntoResponse};
 use serde::Serialize;
@@ -32,7 +32,12 @@ pub struct Operation {
     pub security: Security,
     /// Cancelled once the service is to end, which is when it stops to be ready.
     pub stopping: CancellationToken,
+    /// Why the service is not ready although its database is, if so.
+    pub obstacle: Obstacle,
 }
+
+/// Tells why a service cannot do its work; `None` if it can.
+pub type Obstacle = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl std::fmt::Debug for Operation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,7 +65,8 @@ pub(super) async fn live() -> Json<Health> {
 
 /// Can it serve?
 ///
-/// It can while its database tells where the log stands and it is not shutting down.
+/// It can while its database tells where the log stands, it is not shutting down, and nothing has
+/// stopped its work until an operator decides.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "getReadiness", tag = "operation", security(()),
     responses((status = 200, description = "It can serve", body = Health), Always)
@@ -71,6 +77,9 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
             ProblemKind::ShuttingDown,
             "the service is shutting down",
         ));
+    }
+    if let Some(reason) = (operation.obstacle)() {
+        return Err(Problem::new(ProblemKind::Stopped, reason));
     }
     match tokio::time::timeout(DATABASE_PATIENCE, operation.log.head()).await {
         Ok(head) => head?,

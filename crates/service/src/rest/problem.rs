@@ -61,6 +61,8 @@ pub enum ProblemKind {
     NotCollecting,
     /// Too much is waiting.
     Overloaded,
+    /// It does nothing more until an operator decides.
+    Stopped,
     /// The service is ending.
     ShuttingDown,
     /// The database failed.
@@ -101,6 +103,7 @@ impl ProblemKind {
             Self::SourceFailed => (S::BAD_GATEWAY, "source-failed", "The source failed"),
             Self::NotCollecting => (S::SERVICE_UNAVAILABLE, "not-collecting", "Not collecting"),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
+            Self::Stopped => (S::SERVICE_UNAVAILABLE, "stopped", "Stopped"),
             Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting-down", "Shutting down"),
             Self::DatabaseUnavailable => (
                 S::SERVICE_UNAVAILABLE,

@@ -1,11 +1,19 @@
 //! Where a service stands in its sources. All SQL on `checkpoint` is here, but for the move that a
-//! batch makes (`claim`).
+//! batch makes (`claim`). Moves that operators make are in `reset`, the persisted stop in `stop`.
+
+mod reset;
+mod stop;
+
+pub(crate) use self::{
+    reset::{continue_in, seek, set_position},
+    stop::record_stop,
+};
 
 use chrono::{DateTime, Months, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::database::{position, stored};
+use crate::{SourcedEvent, database::position};
 
 /// Where a service stands in one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +27,49 @@ pub struct Checkpoint {
     pub position: Option<u64>,
     /// When the last processed event occurred, or the time to seek.
     pub last_processed: Option<DateTime<Utc>>,
+    /// The last event that was processed, at or before `position`; `None` if that is not known.
+    pub last_event: Option<LastEvent>,
+    /// Why nothing more is consumed, if so.
+    pub stop: Option<Stop>,
+    /// While it seeks a time: what had been processed before.
+    pub(crate) seek_limit: Option<SeekLimit>,
     /// When it moved last.
     pub updated_at: DateTime<Utc>,
+}
+
+/// An event, and its position in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastEvent {
+    /// Its id.
+    pub event_id: String,
+    /// Its position.
+    pub position: u64,
+}
+
+impl From<&SourcedEvent> for LastEvent {
+    fn from(event: &SourcedEvent) -> Self {
+        Self {
+            event_id: event.event.event_id.clone(),
+            position: event.position(),
+        }
+    }
+}
+
+/// A service consumes nothing more of a source until an operator moves the checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: DateTime<Utc>,
+}
+
+/// Up to where everything had been processed when a service was sent to a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeekLimit {
+    /// `None`: a log whose history was found to have changed.
+    pub(crate) log_id: Option<Uuid>,
+    pub(crate) position: u64,
 }
 
 impl Checkpoint {
@@ -56,16 +105,33 @@ pub(crate) struct Row {
     pub(crate) position: Option<i64>,
     pub(crate) last_processed: Option<DateTime<Utc>>,
     pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) event_id: Option<String>,
+    pub(crate) event_position: Option<i64>,
+    pub(crate) stopped_reason: Option<String>,
+    pub(crate) stopped_at: Option<DateTime<Utc>>,
+    pub(crate) seek_log_id: Option<Uuid>,
+    pub(crate) seek_position: Option<i64>,
 }
 
 impl From<Row> for Checkpoint {
     fn from(row: Row) -> Self {
+        let last_event = |(event_id, at)| LastEvent {
+            event_id,
+            position: position(at),
+        };
+        let seek_limit = |at| SeekLimit {
+            log_id: row.seek_log_id,
+            position: position(at),
+        };
         Self {
             source: row.source,
             log_id: row.log_id,
             position: row.position.map(position),
             last_processed: row.last_processed,
             updated_at: row.updated_at,
+            last_event: row.event_id.zip(row.event_position).map(last_event),
+            stop: (row.stopped_reason.zip(row.stopped_at)).map(|(reason, at)| Stop { reason, at }),
+            seek_limit: row.seek_position.map(seek_limit),
         }
     }
 }
@@ -77,7 +143,8 @@ pub(crate) async fn list(
 ) -> Result<Vec<Checkpoint>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select source, log_id, position, last_processed, updated_at
+        "select source, log_id, position, last_processed, updated_at, event_id, event_position,
+                stopped_reason, stopped_at, seek_log_id, seek_position
          from checkpoint where service = $1 order by source",
         service,
     )
@@ -103,57 +170,6 @@ pub(crate) async fn insert(
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected() == 1)
-}
-
-/// Sends a service back to the first event that occurred at or after a time (`None`: to the first
-/// that the log keeps), in whatever log the source is then. Returns how many checkpoints there are.
-pub(crate) async fn seek(
-    connection: &mut PgConnection,
-    service: &str,
-    source: Option<&str>,
-    time: Option<DateTime<Utc>>,
-) -> Result<u64, sqlx::Error> {
-    let moved = sqlx::query!(
-        "update checkpoint
-         set log_id = null, position = null, last_processed = $3, updated_at = now()
-         where service = $1 and ($2::text is null or source = $2)",
-        service,
-        source,
-        time,
-    )
-    .execute(connection)
-    .await?;
-    Ok(moved.rows_affected())
-}
-
-/// Sends a service to a position. Returns how many checkpoints there are, and how many of them do
-/// not know which log that would be a position of; those are left.
-pub(crate) async fn set_position(
-    connection: &mut PgConnection,
-    service: &str,
-    source: Option<&str>,
-    to: u64,
-) -> Result<(u64, u64), sqlx::Error> {
-    let counts = sqlx::query!(
-        r#"with meant as (
-               select source, log_id from checkpoint
-               where service = $1 and ($2::text is null or source = $2)
-               for update
-           ), moved as (
-               update checkpoint set position = $3, updated_at = now()
-               from meant
-               where checkpoint.service = $1 and checkpoint.source = meant.source
-                   and meant.log_id is not null
-           )
-           select count(*) as "all!", count(*) filter (where log_id is null) as "without_log!"
-           from meant"#,
-        service,
-        source,
-        stored(to),
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok((position(counts.all), position(counts.without_log)))
 }
 
 /// The time some months ago, which calendars may not have.
