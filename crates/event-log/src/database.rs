@@ -1,4 +1,4 @@
-//! Connections, schema and edition of the database.
+//! Connections and schema of the database.
 
 use std::{str::FromStr, time::Duration};
 
@@ -9,7 +9,7 @@ use sqlx::{
     raw_sql,
 };
 
-use crate::{LogError, compression::Edition};
+use crate::LogError;
 
 /// Migrations of the log, applied in the schema that owns it.
 static MIGRATOR: Migrator = Migrator {
@@ -137,19 +137,4 @@ pub(crate) async fn schema(pool: &PgPool) -> Result<String, LogError> {
         .fetch_one(pool)
         .await?;
     Ok(schema)
-}
-
-/// Which TimescaleDB it is.
-///
-/// # Errors
-/// [`LogError::Database`].
-pub(crate) async fn edition(pool: &PgPool) -> Result<Edition, LogError> {
-    let edition = sqlx::query_as!(
-        Edition,
-        r#"select extversion as version, current_setting('timescaledb.license') as "license!"
-           from pg_extension where extname = 'timescaledb'"#
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(edition)
 }

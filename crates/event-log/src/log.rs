@@ -12,7 +12,7 @@ use tracing::{Instrument, warn};
 use crate::{
     Head, LogConfig, LogError, PendingAppend, Projection, Receipt, Renewed, Trimmed,
     appender::Appender,
-    compression, database,
+    database,
     group::Outcome,
     head::{self, TWIN_MARGIN},
     in_transaction::{self, CallersHead},
@@ -21,7 +21,7 @@ use crate::{
     read_ahead, retention,
     ring::Ring,
     segment::SegmentIndex,
-    storage,
+    storage::{Edition, Storage},
     tail::{Feeder, Handovers, InFlight},
     telemetry::{LogMetrics, Query},
     thread::StorageThread,
@@ -32,8 +32,6 @@ use crate::{
 
 /// Groups that may wait for the ring; what comes on top of them reaches it through the database.
 const COMMITS_QUEUED_MAX: usize = 16;
-/// How often sizes on disk are looked at.
-const STORAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A handle on an event log; clones are the same log.
 ///
@@ -86,12 +84,17 @@ impl EventLog {
         config: LogConfig,
         projection: Option<Arc<dyn Projection>>,
     ) -> Result<Self, LogError> {
+        let edition = Edition::read(&pool).await?;
         database::migrate(&pool).await?;
-        let edition = database::edition(&pool).await?;
-        compression::ensure(&pool, &edition).await;
-        let edition = edition.to_string();
         let head = head::read(&pool).await?;
         let metrics = LogMetrics::new(&database::schema(&pool).await?);
+        let storage = Storage {
+            pool: pool.clone(),
+            edition: edition.clone(),
+            compress_after: config.compress_after,
+            metrics: Arc::clone(&metrics),
+        };
+        let is_set_up = storage.set_up().await;
         metrics.saw_head(Some(&head));
         let channel = format!("event_log_{}", head.log_id.simple());
         let (queue, requests) = AppendQueue::new(&config, Arc::clone(&metrics));
@@ -131,7 +134,7 @@ impl EventLog {
             pool,
             config,
             log_id: head.log_id,
-            edition,
+            edition: edition.to_string(),
             channel,
             queue,
             handovers,
@@ -144,6 +147,7 @@ impl EventLog {
             tasks: TaskTracker::new(),
         }));
         log.start(appender, feeder);
+        log.watch(storage, is_set_up);
         Ok(log)
     }
 
@@ -171,21 +175,13 @@ impl EventLog {
                 .tasks
                 .spawn(async move { stop.run_until_cancelled(run).await });
         }
-        let (pool, metrics) = (self.0.pool.clone(), self.metrics());
-        let look = async move {
-            let mut timer = tokio::time::interval(STORAGE_INTERVAL);
-            loop {
-                timer.tick().await;
-                match storage::read(&pool).await {
-                    Ok(found) => metrics.saw_storage(&found),
-                    Err(error) => warn!(%error, "cannot tell what the log takes on disk"),
-                }
-            }
-        };
-        let stop = stop.clone();
-        self.0
-            .tasks
-            .spawn(async move { stop.run_until_cancelled(look).await });
+    }
+
+    fn watch(&self, storage: Storage, is_set_up: bool) {
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            stop.run_until_cancelled(storage.watch(is_set_up)).await;
+        });
         self.0.tasks.close();
     }
 

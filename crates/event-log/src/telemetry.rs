@@ -9,7 +9,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::{LogError, Receipt, storage::Storage};
+use crate::{LogError, Receipt, storage::Usage};
 
 /// A question to the database that readers wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,7 @@ struct StorageMetrics {
     database_bytes: Gauge,
     chunks: Gauge,
     compressed_chunks: Gauge,
+    set_up_failed: Gauge,
     jobs: Gauge,
     job_failures: Gauge,
     job_succeeded_at: Gauge,
@@ -117,6 +118,7 @@ impl LogMetrics {
                 database_bytes: gauge("event_log_database_size_bytes"),
                 chunks: gauge("event_log_chunks"),
                 compressed_chunks: gauge("event_log_compressed_chunks"),
+                set_up_failed: gauge("event_log_compression_setup_failed"),
                 jobs: gauge("event_log_compression_jobs"),
                 job_failures: gauge("event_log_compression_failures"),
                 job_succeeded_at: gauge("event_log_compression_last_success_timestamp_seconds"),
@@ -171,7 +173,7 @@ impl LogMetrics {
         }
     }
 
-    pub(crate) fn saw_storage(&self, found: &Storage) {
+    pub(crate) fn saw_storage(&self, found: &Usage) {
         let storage = &self.storage;
         storage.log_bytes.set(found.log_bytes as f64);
         storage.database_bytes.set(found.database_bytes as f64);
@@ -184,6 +186,12 @@ impl LogMetrics {
         if let Some(time) = found.compressed_at {
             storage.job_succeeded_at.set(seconds(time));
         }
+    }
+
+    /// Compression was set up, if there is any and it is wanted; or could not be.
+    pub(crate) fn compression_set_up(&self, succeeded: bool) {
+        let failed = if succeeded { 0.0 } else { 1.0 };
+        self.storage.set_up_failed.set(failed);
     }
 
     /// Retention ran, and dropped this many chunks; `None` if it failed.
@@ -346,6 +354,10 @@ fn describe_storage() {
     );
     describe_gauge!("event_log_chunks", "Chunks of the events");
     describe_gauge!("event_log_compressed_chunks", "Chunks that are compressed");
+    describe_gauge!(
+        "event_log_compression_setup_failed",
+        "Whether compression of old chunks could not be set up when last tried: 1 yes, 0 no"
+    );
     describe_gauge!(
         "event_log_compression_jobs",
         "Jobs of the database that compress chunks; none where its edition has no compression"

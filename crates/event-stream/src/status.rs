@@ -174,6 +174,7 @@ impl Refusal {
                 Self::new(Code::Unavailable, "NOT_STORED", message)
             }
             LogError::ExtensionMissing { .. }
+            | LogError::Unsupported { .. }
             | LogError::SchemaName(_)
             | LogError::Migration(_) => {
                 error!(%failure, doing, "the log is not usable");

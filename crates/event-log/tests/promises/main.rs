@@ -7,6 +7,7 @@
 mod common;
 mod proxy;
 
+mod compressed_chunks;
 mod dropped_begin;
 mod in_transactions;
 mod large_groups;

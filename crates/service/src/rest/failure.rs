@@ -67,6 +67,7 @@ impl From<LogError> for Problem {
             LogError::Database(source) => Self::from(source),
             failure @ (LogError::Hole { .. }
             | LogError::ExtensionMissing { .. }
+            | LogError::Unsupported { .. }
             | LogError::SchemaName(_)
             | LogError::Migration(_)) => {
                 error!(%failure, "the log is not usable");
