@@ -75,7 +75,7 @@ struct StorageMetrics {
     database_bytes: Gauge,
     chunks: Gauge,
     compressed_chunks: Gauge,
-    set_up_failed: Gauge,
+    compression_up: Gauge,
     jobs: Gauge,
     job_failures: Gauge,
     job_succeeded_at: Gauge,
@@ -118,7 +118,7 @@ impl LogMetrics {
                 database_bytes: gauge("event_log_database_size_bytes"),
                 chunks: gauge("event_log_chunks"),
                 compressed_chunks: gauge("event_log_compressed_chunks"),
-                set_up_failed: gauge("event_log_compression_setup_failed"),
+                compression_up: gauge("event_log_compression_up"),
                 jobs: gauge("event_log_compression_jobs"),
                 job_failures: gauge("event_log_compression_failures"),
                 job_succeeded_at: gauge("event_log_compression_last_success_timestamp_seconds"),
@@ -190,8 +190,8 @@ impl LogMetrics {
 
     /// Compression was set up, if there is any and it is wanted; or could not be.
     pub(crate) fn compression_set_up(&self, succeeded: bool) {
-        let failed = if succeeded { 0.0 } else { 1.0 };
-        self.storage.set_up_failed.set(failed);
+        let up = if succeeded { 1.0 } else { 0.0 };
+        self.storage.compression_up.set(up);
     }
 
     /// Retention ran, and dropped this many chunks; `None` if it failed.
@@ -355,8 +355,8 @@ fn describe_storage() {
     describe_gauge!("event_log_chunks", "Chunks of the events");
     describe_gauge!("event_log_compressed_chunks", "Chunks that are compressed");
     describe_gauge!(
-        "event_log_compression_setup_failed",
-        "Whether compression of old chunks could not be set up when last tried: 1 yes, 0 no"
+        "event_log_compression_up",
+        "Whether compression of old chunks is as the settings want it and the edition allows: 1 yes, 0 it could not be set up"
     );
     describe_gauge!(
         "event_log_compression_jobs",
