@@ -10,6 +10,9 @@ pub struct LogConfig {
     pub retention: Option<Duration>,
     /// How often retention looks for what may go.
     pub retention_interval: Duration,
+    /// Chunks are compressed once all of their events are older than this, where TimescaleDB has
+    /// compression. Late events are stored much more slowly into compressed chunks. `None`: never.
+    pub compress_after: Option<Duration>,
     /// At most this many bytes of the newest events are held in memory for readers.
     pub ring_bytes_max: usize,
     /// How often the database is asked for what a lost notification did not tell.
@@ -30,6 +33,7 @@ impl Default for LogConfig {
         Self {
             retention: Some(Duration::from_secs(730 * 24 * 3600)),
             retention_interval: Duration::from_secs(3600),
+            compress_after: Some(Duration::from_secs(90 * 24 * 3600)),
             ring_bytes_max: 64 * 1024 * 1024,
             poll_interval: Duration::from_secs(1),
             append_timeout: Duration::from_secs(8),

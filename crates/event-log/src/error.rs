@@ -13,6 +13,16 @@ pub enum LogError {
         /// What the database said.
         reason: String,
     },
+    /// The database server or its extension is of a release that the log does not work with.
+    #[error("{product} {found} is too old: {oldest} or later is needed")]
+    Unsupported {
+        /// PostgreSQL or TimescaleDB.
+        product: &'static str,
+        /// The release that was found.
+        found: String,
+        /// The oldest release that will do.
+        oldest: String,
+    },
     /// The name of a schema is not lower-case letters, digits and underscores.
     #[error("\"{0}\" is no name for a schema: use lower-case letters, digits and underscores")]
     SchemaName(String),
@@ -92,6 +102,7 @@ impl LogError {
             | Self::OutcomeUnknown(_) => true,
             Self::Database(error) => !is_data_error(error),
             Self::ExtensionMissing { .. }
+            | Self::Unsupported { .. }
             | Self::SchemaName(_)
             | Self::Session(_)
             | Self::Migration(_)

@@ -11,14 +11,13 @@
 //! transactions in `writer`, on a `thread` of their own where they are large, those of callers in `in_transaction` and
 //! `uncommitted`; what a page of stored events costs in `read` and `read_small`, what is
 //! read before it is asked for in `read_ahead`, which chunks a read touches in `segment`, memory in
-//! `ring`, what wakes readers in `tail`, metrics in `telemetry`.
+//! `ring`, what wakes readers in `tail`, edition, compression and sizes in `storage`, metrics in `telemetry`.
 
 mod ahead;
 mod append;
 mod append_small;
 mod appender;
 mod batch;
-mod compression;
 mod config;
 mod connections;
 mod database;

@@ -12,7 +12,6 @@ use tracing::{Instrument, warn};
 use crate::{
     Head, LogConfig, LogError, PendingAppend, Projection, Receipt, Renewed, Trimmed,
     appender::Appender,
-    compression,
     connections::{self, Readers},
     database,
     group::Outcome,
@@ -23,7 +22,7 @@ use crate::{
     read_ahead, retention,
     ring::Ring,
     segment::SegmentIndex,
-    storage,
+    storage::{Edition, Storage},
     tail::{Feeder, Handovers, InFlight},
     telemetry::{LogMetrics, Query},
     thread::StorageThread,
@@ -36,8 +35,6 @@ use crate::{
 const COMMITS_QUEUED_MAX: usize = 16;
 /// How long [`EventLog::append`] waits for room in the queue before it is refused.
 pub const APPEND_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(1);
-/// How often sizes on disk are looked at.
-const STORAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A handle on an event log; clones are the same log.
 ///
@@ -91,12 +88,17 @@ impl EventLog {
         config: LogConfig,
         projection: Option<Arc<dyn Projection>>,
     ) -> Result<Self, LogError> {
+        let edition = Edition::read(&pool).await?;
         database::migrate(&pool).await?;
-        let edition = database::edition(&pool).await?;
-        compression::ensure(&pool, &edition).await;
-        let edition = edition.to_string();
         let head = head::read(&pool).await?;
         let metrics = LogMetrics::new(&database::schema(&pool).await?);
+        let storage = Storage {
+            pool: pool.clone(),
+            edition: edition.clone(),
+            compress_after: config.compress_after,
+            metrics: Arc::clone(&metrics),
+        };
+        let is_set_up = storage.set_up().await;
         metrics.saw_head(Some(&head));
         let channel = format!("event_log_{}", head.log_id.simple());
         let (queue, requests) = AppendQueue::new(&config, Arc::clone(&metrics));
@@ -138,7 +140,7 @@ impl EventLog {
             pool,
             config,
             log_id: head.log_id,
-            edition,
+            edition: edition.to_string(),
             channel,
             queue,
             handovers,
@@ -151,6 +153,7 @@ impl EventLog {
             tasks: TaskTracker::new(),
         }));
         log.start(appender, feeder);
+        log.watch(storage, is_set_up);
         Ok(log)
     }
 
@@ -178,21 +181,13 @@ impl EventLog {
                 .tasks
                 .spawn(async move { stop.run_until_cancelled(run).await });
         }
-        let (pool, metrics) = (self.0.pool.clone(), self.metrics());
-        let look = async move {
-            let mut timer = tokio::time::interval(STORAGE_INTERVAL);
-            loop {
-                timer.tick().await;
-                match storage::read(&pool).await {
-                    Ok(found) => metrics.saw_storage(&found),
-                    Err(error) => warn!(%error, "cannot tell what the log takes on disk"),
-                }
-            }
-        };
-        let stop = stop.clone();
-        self.0
-            .tasks
-            .spawn(async move { stop.run_until_cancelled(look).await });
+    }
+
+    fn watch(&self, storage: Storage, is_set_up: bool) {
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            stop.run_until_cancelled(storage.watch(is_set_up)).await;
+        });
         self.0.tasks.close();
     }
 

@@ -9,7 +9,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::{LogError, Receipt, nodelay::CopyPath, storage::Storage};
+use crate::{LogError, Receipt, nodelay::CopyPath, storage::Usage};
 
 /// A question to the database that readers wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,7 @@ struct StorageMetrics {
     database_bytes: Gauge,
     chunks: Gauge,
     compressed_chunks: Gauge,
+    compression_up: Gauge,
     jobs: Gauge,
     job_failures: Gauge,
     job_succeeded_at: Gauge,
@@ -129,6 +130,7 @@ impl LogMetrics {
                 database_bytes: gauge("event_log_database_size_bytes"),
                 chunks: gauge("event_log_chunks"),
                 compressed_chunks: gauge("event_log_compressed_chunks"),
+                compression_up: gauge("event_log_compression_up"),
                 jobs: gauge("event_log_compression_jobs"),
                 job_failures: gauge("event_log_compression_failures"),
                 job_succeeded_at: gauge("event_log_compression_last_success_timestamp_seconds"),
@@ -192,7 +194,7 @@ impl LogMetrics {
         }
     }
 
-    pub(crate) fn saw_storage(&self, found: &Storage) {
+    pub(crate) fn saw_storage(&self, found: &Usage) {
         let storage = &self.storage;
         storage.log_bytes.set(found.log_bytes as f64);
         storage
@@ -208,6 +210,12 @@ impl LogMetrics {
         if let Some(time) = found.compressed_at {
             storage.job_succeeded_at.set(seconds(time));
         }
+    }
+
+    /// Compression was set up, if there is any and it is wanted; or could not be.
+    pub(crate) fn compression_set_up(&self, succeeded: bool) {
+        let up = if succeeded { 1.0 } else { 0.0 };
+        self.storage.compression_up.set(up);
     }
 
     /// Retention ran, and dropped this many chunks; `None` if it failed.
@@ -379,6 +387,10 @@ fn describe_storage() {
     );
     describe_gauge!("event_log_chunks", "Chunks of the events");
     describe_gauge!("event_log_compressed_chunks", "Chunks that are compressed");
+    describe_gauge!(
+        "event_log_compression_up",
+        "Whether compression of old chunks is as the settings want it and the edition allows: 1 yes, 0 it could not be set up"
+    );
     describe_gauge!(
         "event_log_compression_jobs",
         "Jobs of the database that compress chunks; none where its edition has no compression"

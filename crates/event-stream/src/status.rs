@@ -187,6 +187,7 @@ impl Refusal {
                 Self::new(Code::Unavailable, "NOT_STORED", message)
             }
             LogError::ExtensionMissing { .. }
+            | LogError::Unsupported { .. }
             | LogError::SchemaName(_)
             | LogError::Session(_)
             | LogError::Migration(_) => {

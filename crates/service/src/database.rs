@@ -58,10 +58,8 @@ pub async fn open_log(
     projection: Option<Arc<dyn Projection>>,
 ) -> Result<EventLog, StartError> {
     let log_config = LogConfig {
-        // The bounds of the setting keep the product within what a duration holds.
-        retention: config
-            .retention_days
-            .map(|days| DAY * u32::try_from(days).unwrap_or(u32::MAX)),
+        retention: config.retention_days.map(days),
+        compress_after: config.compress_after_days.map(days),
         ring_bytes_max: config.ring_bytes_max,
         poll_interval: config.poll_interval,
         queue_events_max: config.queue_events_max,
@@ -72,6 +70,11 @@ pub async fn open_log(
         .map_err(log_refused)?;
     info!(log_id = %log.log_id(), timescaledb = log.edition(), "log opened");
     Ok(log)
+}
+
+/// The bounds of the settings keep the product within what a duration holds.
+fn days(days: u64) -> Duration {
+    DAY * u32::try_from(days).unwrap_or(u32::MAX)
 }
 
 /// Gives the log of a service a new identity, after a restore; no process may have it open.

@@ -49,7 +49,7 @@ impl TestDatabase {
         database
     }
 
-    /// The URL of the database, with user and password.
+    /// The URL of the database, with user, and with the password if the server's URL has one.
     pub fn url(&self) -> String {
         self.options().to_url_lossy().to_string()
     }

@@ -160,6 +160,7 @@ impl From<LogError> for SourceFault {
             | LogError::BeyondHead { .. } => Self::OutOfRange(reason),
             LogError::Hole { .. } => Self::Damaged(reason),
             LogError::ExtensionMissing { .. }
+            | LogError::Unsupported { .. }
             | LogError::SchemaName(_)
             | LogError::Session(_)
             | LogError::Migration(_)

@@ -1,4 +1,4 @@
-//! Connections, schema and edition of the database.
+//! Connections and schema of the database.
 
 mod deadline;
 mod pool;
@@ -9,7 +9,7 @@ use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool, migrate::Migrator, postgres::PgConnectOptions,
 };
 
-use crate::{LogError, compression::Edition, connections};
+use crate::{LogError, connections};
 
 pub(crate) use deadline::Deadline;
 pub use pool::pool;
@@ -122,19 +122,4 @@ pub(crate) async fn schema(pool: &PgPool) -> Result<String, LogError> {
         .fetch_one(pool)
         .await?;
     Ok(schema)
-}
-
-/// Which TimescaleDB it is.
-///
-/// # Errors
-/// [`LogError::Database`].
-pub(crate) async fn edition(pool: &PgPool) -> Result<Edition, LogError> {
-    let edition = sqlx::query_as!(
-        Edition,
-        r#"select extversion as version, current_setting('timescaledb.license') as "license!"
-           from pg_extension where extname = 'timescaledb'"#
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(edition)
 }

@@ -7,6 +7,7 @@
 mod common;
 mod proxy;
 
+mod compressed_chunks;
 mod dropped_begin;
 mod fair_shares;
 mod in_transactions;

@@ -41,6 +41,9 @@ pub struct GrpcConfig {
 pub struct EventsConfig {
     /// Events are kept this many days; 0 (`None`) keeps all.
     pub retention_days: Option<u64>,
+    /// Chunks whose events are all older than this many days are compressed, where TimescaleDB can;
+    /// 0 (`None`) never. Events that are published so late are stored much more slowly.
+    pub compress_after_days: Option<u64>,
     /// At most this many bytes of the newest events are held in memory for readers.
     pub ring_bytes_max: usize,
     /// At most this many events may wait to be stored; who brings more waits for room, and is
@@ -117,6 +120,7 @@ impl EventsConfig {
     pub fn read(reader: &mut Reader, retention_days: u64) -> Self {
         reader.section::<Self>("events");
         let days = reader.number("events.retention_days", retention_days, 0..=DAYS_MAX);
+        let compressed = reader.number("events.compress_after_days", 90, 0..=DAYS_MAX);
         let bytes = reader.number(
             "events.ring_bytes_max",
             64 * MEBIBYTE,
@@ -126,6 +130,7 @@ impl EventsConfig {
         let key = "events.poll_interval_milliseconds";
         Self {
             retention_days: (days > 0).then_some(days),
+            compress_after_days: (compressed > 0).then_some(compressed),
             ring_bytes_max: size(bytes),
             queue_events_max: size(queued),
             poll_interval: reader.milliseconds(key, 1_000, 10..=60_000),

@@ -71,6 +71,7 @@ impl From<LogError> for Problem {
             LogError::Database(source) => Self::from(source),
             failure @ (LogError::Hole { .. }
             | LogError::ExtensionMissing { .. }
+            | LogError::Unsupported { .. }
             | LogError::SchemaName(_)
             | LogError::Session(_)
             | LogError::Migration(_)) => {
