@@ -1,0 +1,41 @@
+# shellcheck shell=bash
+# Upgrading without downtime, with the commands of docs/operations.md.
+
+UPGRADE_EVENTS=300
+
+# While both services are replaced somebody publishes one event after the other and somebody reads them: all are stored
+# and read, in order.
+topology_upgrade() {
+    local publisher reader before
+    before=$(container fred-collector)$(container threshold-engine)
+    atlas tail --type custom:Upgraded --from-beginning --count "$UPGRADE_EVENTS" --format json >"$WORK/read" 2>"$WORK/read.log" </dev/null &
+    reader=$!
+    upgrade_events | atlas publish --file - --batch 1 --attempts 20 --quiet 2>"$WORK/published.log" &
+    publisher=$!
+    upgrade_service fred-collector
+    upgrade_service threshold-engine
+    wait "$publisher" || fail "publishing failed: $(tail -n 3 "$WORK/published.log")"
+    wait "$reader" || fail "reading failed: $(tail -n 3 "$WORK/read.log")"
+    [[ $(container fred-collector)$(container threshold-engine) != "$before" ]] || fail "nothing was replaced"
+    python3 - "$WORK/read" "$UPGRADE_EVENTS" <<'PYTHON' || fail "what was read is not what was published"
+import json, sys
+read = [json.loads(line)["custom"]["data"]["number"] for line in open(sys.argv[1])]
+assert read == list(range(1, int(sys.argv[2]) + 1)), read
+PYTHON
+}
+
+# As long as replacing takes.
+upgrade_events() {
+    local number
+    for ((number = 1; number <= UPGRADE_EVENTS; number++)); do
+        printf '{"sourceService": "check", "custom": {"type": "Upgraded", "data": {"number": %d}}}\n' "$number"
+        sleep 0.1
+    done
+}
+
+# The new program is there, so the image is another one.
+upgrade_service() {
+    dc --profile upgrade up --detach --wait "$1-next" || fail "$1-next does not start"
+    dc up --detach --wait --no-deps --force-recreate "$1" || fail "$1 cannot be replaced"
+    dc --profile upgrade rm --stop --force "$1-next" >/dev/null
+}
