@@ -27,29 +27,27 @@ provider_start() {
     provider_explain
 }
 
-# provider_try WAY: whether it starts a database here. In a shell of its own, in which `die` and errors end only the try.
+# provider_try WAY: whether it starts a database here. A process of its own, so that whatever fails ends only the try.
 provider_try() {
-    local way=$1 status
     docker_discard
-    set +e
-    (
-        set -e
-        shopt -s inherit_errexit
-        # Written at the end, as what makes a way the instance's.
-        chosen=$("provider_of_$way")
-        provider_use "$chosen"
-        say "starting database instance '$INSTANCE' ($chosen)"
-        PROVIDER=$chosen runs up
-        printf '%s\n' "$chosen" >"$INSTANCE_DIR/provider"
-    )
-    status=$?
-    set -e
-    if ((status != 0)); then
-        say "   '$way' gives no database here (see above): trying the next way"
+    if "$REPO/scripts/db" try "$1"; then
+        provider_use "$(provider)"
+    else
+        say "   '$1' gives no database here (see above): trying the next way"
         docker_discard
         return 1
     fi
-    provider_use "$(provider)"
+}
+
+# Remembered at the end, as what works is the instance's.
+provider_attempt() {
+    local chosen
+    shopt -s inherit_errexit
+    chosen=$("provider_of_$1")
+    provider_use "$chosen"
+    say "starting database instance '$INSTANCE' ($chosen)"
+    PROVIDER=$chosen runs up
+    printf '%s\n' "$chosen" >"$INSTANCE_DIR/provider"
 }
 
 provider_may_docker() { docker_reachable; }

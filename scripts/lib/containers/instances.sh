@@ -44,7 +44,7 @@ instances_apart() {
 
 instances_restarted() {
     local mode
-    for mode in immediate fast smart immediate; do
+    for mode in immediate smart immediate; do
         db first restart -m "$mode" || db_fails "restart -m $mode failed"
         [[ $(db_sql first 'select number from mine') == 1 ]] || db_fails "nothing answers after restart -m $mode"
     done

@@ -90,7 +90,7 @@ topology() {
     stage "recreated services" topology_recreated
     stage "an outage of the database" topology_outage
     stage "an upgrade" topology_upgrade
-    stage "a key that is added later" topology_key
+    stage "secrets that change" topology_key
     stage "stops" topology_stops
 }
 
@@ -178,8 +178,13 @@ topology_key() {
     [[ ! -s $CLONE/secrets/fred_api_key ]] || fail "there is a key already"
     (cd "$CLONE" && FRED_API_KEY=0123456789abcdef0123456789abcdef scripts/secrets 2>>"$WORK/compose.log")
     [[ $(<"$CLONE/secrets/fred_api_key") == 0123456789abcdef0123456789abcdef ]] || fail "the key was not taken"
-    dc restart fred-collector
+    # And about a password that was lost while the volume was not.
+    rm -f "$CLONE/secrets/postgres_password"
+    (cd "$CLONE" && scripts/secrets 2>>"$WORK/compose.log")
+    sql "alter role atlas password '$(<"$CLONE/secrets/postgres_password")'" >/dev/null
+    dc restart fred-collector threshold-engine
     eventually 60 healthy fred-collector
+    eventually 60 healthy threshold-engine
     # There is nothing to reach outside: with a key it tries.
     eventually 60 collecting
     (cd "$CLONE" && FRED_API_KEY=fedcba9876543210fedcba9876543210 scripts/secrets 2>>"$WORK/compose.log")
