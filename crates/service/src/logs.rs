@@ -73,6 +73,9 @@ pub fn begin(config: &TelemetryConfig, program: &str) -> Result<Option<Traces>, 
         tracing::debug!(%error, "log lines are written by the process that this runs in");
         return Ok(None);
     }
+    for problem in &config.traces.ignored {
+        tracing::warn!("{problem}; ignored");
+    }
     Ok(traces)
 }
 
