@@ -64,6 +64,7 @@ async fn every_panel_shows_something_and_every_metric_is_described() {
     assert!(queries.len() > 80, "{}", queries.len());
     ask_all(&load, &prometheus, &queries).await;
     prometheus.evaluated_every_rule().await;
+    prometheus.knows_the_alertmanager().await;
 
     let mut metrics = scrape::Metrics::default();
     for target in load.targets().concat() {

@@ -15,6 +15,9 @@ use crate::{DEADLINE, repository};
 /// Long enough for a rate, as Grafana would choose it for a scrape interval of a second.
 const RATE_INTERVAL: &str = "60s";
 
+/// Nobody listens there.
+const ALERTMANAGER: &str = "127.0.0.1:9";
+
 pub(crate) struct Prometheus {
     child: Child,
     url: String,
@@ -44,6 +47,9 @@ impl Prometheus {
         fs::write(folder.join("prometheus.yaml"), config).unwrap();
         let rules = repository("prometheus/alerts.yaml");
         fs::copy(rules, folder.join("alerts.yaml")).unwrap();
+        fs::create_dir_all(folder.join("alertmanagers")).unwrap();
+        let alertmanager = format!("- targets: [\"{ALERTMANAGER}\"]\n");
+        fs::write(folder.join("alertmanagers/of-the-test.yaml"), alertmanager).unwrap();
         // Prometheus does not say which port it was given, so one is looked for beforehand.
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -94,6 +100,18 @@ impl Prometheus {
             .replace("$instance", ".*");
         let found = self.query(&query).await.unwrap();
         found.iter().any(|series| series["value"][1] != "NaN")
+    }
+
+    /// Waits until it sends alerts to the Alertmanager that a file in the folder names.
+    pub(crate) async fn knows_the_alertmanager(&self) {
+        let url = format!("{}/api/v1/alertmanagers", self.url);
+        eventually(DEADLINE, async || {
+            let answer = self.client.get(&url).send().await.unwrap();
+            let answer: Value = answer.json().await.unwrap();
+            let url = answer["data"]["activeAlertmanagers"][0]["url"].as_str();
+            url.is_some_and(|url| url.contains(ALERTMANAGER))
+        })
+        .await;
     }
 
     /// Waits until each rule was evaluated, and checks that none failed.

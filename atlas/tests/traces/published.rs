@@ -59,6 +59,7 @@ async fn a_publish_is_part_of_the_trace_that_asks_for_it() {
         &[
             ("TELEMETRY__TRACES_ENDPOINT", &receiver.endpoint()),
             // What nobody asks for is not recorded.
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
             ("OTEL_TRACES_SAMPLER_ARG", "0"),
         ],
     );

@@ -86,6 +86,9 @@ pub fn begin(config: &TelemetryConfig, program: &str) -> Result<Option<Traces>, 
         return Ok(None);
     }
     IN_JSON.store(config.format == LogFormat::Json, Ordering::Relaxed);
+    for problem in &config.traces.ignored {
+        tracing::warn!("{problem}; ignored");
+    }
     Ok(traces)
 }
 

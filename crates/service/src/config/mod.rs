@@ -29,4 +29,4 @@ pub use sections::{
 };
 pub use setting::{Setting, Shown};
 pub use settings::{Loaded, Settings, Sources};
-pub use traces::TracesConfig;
+pub use traces::{TracesConfig, TracesSampler};

@@ -195,7 +195,8 @@ impl Reader {
         Some(found)
     }
 
-    fn origin(&self, key: &str) -> Option<String> {
+    /// Where the value of a key came from: the file, a variable or a flag.
+    pub(super) fn origin(&self, key: &str) -> Option<String> {
         let value = self.lookup(key)?;
         let origin = value.origin().map(ToOwned::to_owned);
         origin.or_else(|| self.file.clone())

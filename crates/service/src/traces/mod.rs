@@ -53,7 +53,7 @@ impl Traces {
         let exporting = Exporting::begin(endpoint.clone(), resource.clone(), spans)?;
         let provider = SdkTracerProvider::builder()
             .with_span_processor(queue)
-            .with_sampler(CauseBased::new(config.sampling_ratio))
+            .with_sampler(CauseBased::new(config.sampler))
             .with_resource(resource)
             .build();
         Ok(Some(Self {
