@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use atlas_events::Clock;
 
+use crate::OnHistoryChange;
+
 /// How a log works.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
@@ -18,6 +20,10 @@ pub struct LogConfig {
     pub queue_events_max: usize,
     /// At most this many bytes of encoded events may wait to be stored; more are refused.
     pub queue_bytes_max: usize,
+    /// What to do once the database went back to an earlier state.
+    pub on_history_change: OnHistoryChange,
+    /// Without contact to the database for this long, streams end.
+    pub silence_max: Duration,
     /// The present.
     pub clock: Clock,
 }
@@ -31,6 +37,8 @@ impl Default for LogConfig {
             poll_interval: Duration::from_secs(1),
             queue_events_max: 50_000,
             queue_bytes_max: 64 * 1024 * 1024,
+            on_history_change: OnHistoryChange::default(),
+            silence_max: Duration::from_secs(10),
             clock: Clock::system(),
         }
     }

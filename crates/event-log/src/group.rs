@@ -148,6 +148,7 @@ fn copy_of(error: &LogError) -> LogError {
             index: *index,
             earliest: *earliest,
         },
+        LogError::Unverified(reason) => LogError::Unverified(*reason),
         other => LogError::Database(sqlx::Error::Protocol(other.to_string())),
     }
 }

@@ -27,13 +27,12 @@ impl LastHead {
 
     /// What is known behind an append under the lock.
     pub(crate) fn after(self, drafts: &[Draft], appended: &Appended) -> Self {
-        let found = appended.first_position - 1;
         match self {
-            Self::Known(left, mut ids) if left.last_position == found => {
+            Self::Known(left, mut ids) if left == appended.found => {
                 ids.add(drafts);
                 Self::Known(appended.left, ids)
             }
-            Self::Disturbed(left) | Self::Undisturbed(left) if left.last_position == found => {
+            Self::Disturbed(left) | Self::Undisturbed(left) if left == appended.found => {
                 Self::Undisturbed(appended.left)
             }
             _ => Self::Disturbed(appended.left),

@@ -51,10 +51,23 @@ impl RangeRead {
         while self.cursor < self.up_to {
             let positions = SCAN_POSITIONS_MAX.min(self.up_to - self.cursor);
             let Some(window) = segments.window(pool, self.cursor, positions).await? else {
-                break;
+                // What was there when the read began is no longer: removed, or never to be found.
+                let after = self.cursor;
+                let first_position = self.log.head().await?.first_position;
+                return Err(match first_position > after + 1 {
+                    true => LogError::Trimmed {
+                        after,
+                        first_position,
+                    },
+                    false => LogError::Hole { after },
+                });
             };
             let reading = read::page_between(pool, self.cursor, window, self.bounds, &self.filter);
             let page = self.log.metrics().timed(Query::Range, reading).await?;
+            self.log
+                .metrics()
+                .undeliverable
+                .increment(page.undeliverable);
             self.cursor = page.up_to;
             if page.delivery.is_some() {
                 return Ok(page.delivery);

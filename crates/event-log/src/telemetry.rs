@@ -37,7 +37,14 @@ impl Query {
 }
 
 /// Why a group was not stored, as a label.
-const FAILURES: [&str; 5] = ["overloaded", "too_old", "unknown", "closed", "database"];
+const FAILURES: [&str; 6] = [
+    "overloaded",
+    "too_old",
+    "unknown",
+    "closed",
+    "unverified",
+    "database",
+];
 
 /// The metrics of one log; made once, so that all are there, with 0, from the start.
 #[derive(Debug)]
@@ -51,6 +58,7 @@ pub(crate) struct LogMetrics {
     queries: [Histogram; Query::ALL.len()],
     pub(crate) ring_reads: Counter,
     pub(crate) database_reads: Counter,
+    pub(crate) undeliverable: Counter,
     readers: Gauge,
     readers_behind: Gauge,
     pub(crate) queue_events: Gauge,
@@ -62,6 +70,8 @@ pub(crate) struct LogMetrics {
     pub(crate) pool_max: Gauge,
     pub(crate) tail_position: Gauge,
     pub(crate) database_up: Gauge,
+    pub(crate) history_intact: Gauge,
+    pub(crate) durable: Gauge,
     latest_event: Gauge,
     storage: StorageMetrics,
     trims: [Counter; 2],
@@ -100,6 +110,7 @@ impl LogMetrics {
             }),
             ring_reads: counter("event_log_ring_reads_total"),
             database_reads: counter("event_log_database_reads_total"),
+            undeliverable: counter("event_log_undeliverable_events_total"),
             readers: gauge("event_log_readers"),
             readers_behind: gauge("event_log_readers_behind"),
             queue_events: gauge("event_log_queue_events"),
@@ -111,6 +122,8 @@ impl LogMetrics {
             pool_max: gauge("event_log_pool_connections_max"),
             tail_position: gauge("event_log_tail_position"),
             database_up: gauge("event_log_database_up"),
+            history_intact: gauge("event_log_history_intact"),
+            durable: gauge("event_log_durable"),
             latest_event: gauge("event_log_latest_event_timestamp_seconds"),
             storage: StorageMetrics {
                 log_bytes: gauge("event_log_size_bytes"),
@@ -144,6 +157,7 @@ impl LogMetrics {
             LogError::TooOld { .. } => "too_old",
             LogError::OutcomeUnknown(_) => "unknown",
             LogError::Closed => "closed",
+            LogError::Unverified(_) => "unverified",
             _ => "database",
         };
         let mut failures = FAILURES.iter().zip(&self.failures);
@@ -271,8 +285,21 @@ fn describe_appending() {
         "Events published again that the log held already"
     );
     describe_counter!(
+        "event_log_undeliverable_events_total",
+        "Stored events that clients could not decode, read from the database and replaced by an \
+         event that says so"
+    );
+    describe_counter!(
         "event_log_append_failures_total",
         "Groups that were not stored, by reason; with the reason unknown they may have been"
+    );
+    describe_gauge!(
+        "event_log_history_intact",
+        "Whether the log is the one that this process knows: 0 once it went back or was replaced"
+    );
+    describe_gauge!(
+        "event_log_durable",
+        "Whether the server keeps what it commits: 0 if fsync or full_page_writes is off"
     );
     describe_gauge!(
         "event_log_queue_events",

@@ -11,12 +11,14 @@ use tracing::{Instrument, debug, warn};
 use crate::{
     LogError, Projection,
     ahead::Ahead,
-    append::{self, Appended},
+    append::{self, Appended, Vouched},
     append_small,
     head::Standing,
+    history::History,
     known_ids::KnownIds,
     last_head::LastHead,
     nodelay::Doorway,
+    segment::SegmentIndex,
     telemetry::LogMetrics,
 };
 
@@ -37,6 +39,8 @@ pub(crate) struct Writer {
     options: PgConnectOptions,
     pub(crate) channel: String,
     pub(crate) projection: Option<Arc<dyn Projection>>,
+    pub(crate) history: Arc<History>,
+    segments: Arc<SegmentIndex>,
     metrics: Arc<LogMetrics>,
     /// Connections of its own, so that appending never waits for a reader to return one. This one is
     /// for few events.
@@ -54,12 +58,15 @@ impl Writer {
         options: PgConnectOptions,
         channel: String,
         projection: Option<Arc<dyn Projection>>,
+        (history, segments): (Arc<History>, Arc<SegmentIndex>),
         metrics: Arc<LogMetrics>,
     ) -> Self {
         Self {
             options,
             channel,
             projection,
+            history,
+            segments,
             metrics,
             direct: None,
             idle: Vec::new(),
@@ -106,8 +113,19 @@ impl Writer {
         let mut connection = self.begin().await?;
         let rows = (self.may_copy && drafts.len() >= COPY_EVENTS_MIN).then_some(rows);
         let projection = self.projection.as_deref();
-        let appended =
-            append::append(&mut connection, drafts, rows, &self.channel, projection).await?;
+        let vouched = Vouched {
+            history: &self.history,
+            segments: &self.segments,
+        };
+        let appended = append::append(
+            &mut connection,
+            drafts,
+            rows,
+            &self.channel,
+            projection,
+            vouched,
+        )
+        .await?;
         self.commit(&mut connection, appended.fresh.len()).await?;
         self.idle.push(connection);
         Ok(appended)

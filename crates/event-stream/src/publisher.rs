@@ -91,7 +91,7 @@ impl PublisherService {
             refusal
         })?;
         self.metrics.publish_seconds.record(taken_in.elapsed());
-        Ok(response(receipts))
+        Ok(response(receipts, self.log.log_id()))
     }
 
     fn check(&self, request: PublishRequest) -> Result<Vec<Draft>, Refusal> {

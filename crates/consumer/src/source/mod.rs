@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use access::CredentialFiles;
 use atlas_events::{Clock, Event, EventFilter};
 use chrono::{DateTime, Utc};
-use event_log::{EventLog, LogError};
+use event_log::{EventLog, LogError, Unverified};
 use uuid::Uuid;
 
 use self::{grpc::Grpc, in_process::InProcess};
@@ -150,6 +150,9 @@ impl From<LogError> for SourceFault {
             LogError::Trimmed { .. }
             | LogError::TrimmedTime { .. }
             | LogError::BeyondHead { .. } => Self::OutOfRange(reason),
+            LogError::Unverified(Unverified::WentBack { .. } | Unverified::Replaced { .. }) => {
+                Self::OtherLog(reason)
+            }
             LogError::Hole { .. } => Self::Damaged(reason),
             LogError::ExtensionMissing { .. }
             | LogError::SchemaName(_)
@@ -158,6 +161,9 @@ impl From<LogError> for SourceFault {
             | LogError::Overloaded
             | LogError::Closed
             | LogError::OutcomeUnknown(_)
+            | LogError::Unverified(
+                Unverified::OutOfContact { .. } | Unverified::NotDurable { .. },
+            )
             | LogError::Database(_) => Self::Lost(reason),
         }
     }

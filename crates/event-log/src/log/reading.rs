@@ -100,19 +100,13 @@ impl EventLog {
     }
 
     async fn cursor_at(&self, head: &Head, since: DateTime<Utc>) -> Result<u64, LogError> {
-        if let Some(kept_since) = head.dropped_before
-            && since < kept_since
-        {
-            let first_position = head.first_position;
-            return Err(LogError::TrimmedTime {
-                since,
-                kept_since,
-                first_position,
-            });
-        }
+        check_kept_since(head, since)?;
         let seeking =
             segment::cursor_at(&self.0.pool, since, head.first_position, head.last_position);
-        self.0.metrics.timed(Query::Seek, seeking).await
+        let cursor = self.0.metrics.timed(Query::Seek, seeking).await?;
+        // Retention may have removed what the seek was to find since the head was read.
+        check_kept_since(&self.head().await?, since)?;
+        Ok(cursor)
     }
 
     /// The stored event with an id; `None` if the log does not hold it.
@@ -124,7 +118,8 @@ impl EventLog {
         let Some(stored) = self.0.metrics.timed(Query::Find, finding).await? else {
             return Ok(None);
         };
-        let mut event = Event::decode(stored.encoded.as_slice())
+        let replacement = atlas_events::replacement(&stored.encoded);
+        let mut event = Event::decode(replacement.as_deref().unwrap_or(&stored.encoded))
             .map_err(|error| LogError::Database(sqlx::Error::Decode(error.into())))?;
         event.position = head::position(stored.position);
         event.recorded_at = Some(stored.recorded_at.into());
@@ -143,6 +138,18 @@ impl EventLog {
             return Ok(self.head().await?.latest_occurred_at);
         }
         latest::occurred_at(&self.0.pool, filter).await
+    }
+}
+
+/// Checks that retention has kept all events since a time.
+fn check_kept_since(head: &Head, since: DateTime<Utc>) -> Result<(), LogError> {
+    match head.dropped_before {
+        Some(kept_since) if since < kept_since => Err(LogError::TrimmedTime {
+            since,
+            kept_since,
+            first_position: head.first_position,
+        }),
+        _ => Ok(()),
     }
 }
 

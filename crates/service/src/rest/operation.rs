@@ -61,7 +61,8 @@ pub(super) async fn live() -> Json<Health> {
 
 /// Can it serve?
 ///
-/// It can while its database tells where the log stands and it is not shutting down.
+/// It can while its database tells where the log stands, the log is the one that it was, the database
+/// keeps what it commits, and the service is not shutting down.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "getReadiness", tag = "operation", security(()),
     responses((status = 200, description = "It can serve", body = Health), Always)
@@ -74,7 +75,7 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
         ));
     }
     match tokio::time::timeout(DATABASE_PATIENCE, operation.log.head()).await {
-        Ok(head) => head?,
+        Ok(head) => head.map(drop)?,
         Err(_) => {
             return Err(Problem::new(
                 ProblemKind::DatabaseUnavailable,
@@ -82,6 +83,7 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
             ));
         }
     };
+    operation.log.check_append()?;
     Ok(Json(Health { status: "ready" }))
 }
 
