@@ -64,6 +64,10 @@ impl Renderer {
                     marker.position
                 );
             }
+            Some(Payload::Undeliverable(stand_in)) => {
+                let what = format!("{}: {}", stand_in.event_type, stand_in.message);
+                ("undeliverable", String::new(), clean(&what))
+            }
             None => ("unknown", String::new(), "of a newer version".to_owned()),
         };
         let (position, about) = (event.position, clean(&about));

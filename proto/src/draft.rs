@@ -214,6 +214,7 @@ fn payload_json(payload: &Payload, bytes: usize) -> Result<String, Violation> {
         Payload::Heartbeat(message) => serde_json::to_writer(&mut json, message),
         Payload::CaughtUp(message) => serde_json::to_writer(&mut json, message),
         Payload::FellBehind(message) => serde_json::to_writer(&mut json, message),
+        Payload::Undeliverable(message) => serde_json::to_writer(&mut json, message),
     }
     .map_err(|error| Violation::new("payload", error))?;
     String::from_utf8(json).map_err(|error| Violation::new("payload", error))

@@ -28,7 +28,8 @@ enum Name {
 }
 
 impl EventType {
-    /// The type of a payload; `None` for the markers, which are never stored.
+    /// The type of a payload; `None` for what is never stored: markers, and the stand-in for an
+    /// event that cannot be delivered.
     pub fn of(payload: &Payload) -> Option<Self> {
         let name = match payload {
             Payload::SeriesCollected(_) => KNOWN_EVENT_TYPES[0],
@@ -36,12 +37,19 @@ impl EventType {
             Payload::ThresholdCrossed(_) => KNOWN_EVENT_TYPES[2],
             Payload::RegimeTransition(_) => KNOWN_EVENT_TYPES[3],
             Payload::Custom(custom) => {
-                let name = format!("{CUSTOM_PREFIX}{}", custom.r#type);
-                return Some(Self(Name::Other(name.into())));
+                return Some(Self::custom(&custom.r#type));
             }
-            Payload::Heartbeat(_) | Payload::CaughtUp(_) | Payload::FellBehind(_) => return None,
+            Payload::Heartbeat(_)
+            | Payload::CaughtUp(_)
+            | Payload::FellBehind(_)
+            | Payload::Undeliverable(_) => return None,
         };
         Some(Self(Name::Known(name)))
+    }
+
+    /// The type of custom events of a name, such as "OrderPlaced".
+    pub(crate) fn custom(name: &str) -> Self {
+        Self(Name::Other(format!("{CUSTOM_PREFIX}{name}").into()))
     }
 
     /// A type by the name it was stored under.

@@ -12,6 +12,7 @@ mod held;
 mod rules;
 mod text;
 mod timestamp;
+mod undeliverable;
 
 pub use clock::Clock;
 pub use decimal::parse_decimal;
@@ -19,8 +20,10 @@ pub use draft::{Acceptance, Draft, ID_TIME_TOLERANCE, parse_event_id};
 pub use event_type::{EventType, KNOWN_EVENT_TYPES};
 pub use filter::EventFilter;
 pub use generated::*;
+pub use rules::DATA_DEPTH_MAX;
 pub use text::{Violation, clip};
 pub use timestamp::Timestamp;
+pub use undeliverable::replacement;
 
 /// The contract as a serialised `google.protobuf.FileDescriptorSet`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] =

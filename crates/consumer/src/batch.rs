@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     ConsumerError, SourcedEvent,
     checkpoint::Advance,
-    parked::Parking,
+    parked::{Parking, UNDELIVERABLE},
     reader::{Reading, Readings},
 };
 
@@ -200,11 +200,23 @@ impl Queue {
                 to,
                 last_processed: last.map(SourcedEvent::occurred_at),
             },
+            parking: park_undeliverable(&mut events),
             events,
-            parking: Vec::new(),
             attempts: 0,
         })
     }
+}
+
+/// Takes out what stands in for events that could not be delivered: no handler can process them.
+fn park_undeliverable(events: &mut Vec<SourcedEvent>) -> Vec<Parking> {
+    let undeliverable = events.extract_if(.., |event| event.undeliverable().is_some());
+    let parking = undeliverable.map(|event| Parking {
+        reason: event.undeliverable().unwrap_or_default(),
+        event,
+        handler: UNDELIVERABLE.to_owned(),
+        attempts: 0,
+    });
+    parking.collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::{error::Error, sync::Arc};
 
-use atlas_events::{Event, EventType, Timestamp};
+use atlas_events::{Event, EventType, Timestamp, event::Payload};
 use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::PgConnection;
 
@@ -17,6 +17,16 @@ pub struct SourcedEvent {
 }
 
 impl SourcedEvent {
+    /// Why no handler can process it: it stands in for an event that could not be delivered.
+    pub(crate) fn undeliverable(&self) -> Option<String> {
+        match &self.event.payload {
+            Some(Payload::Undeliverable(stand_in)) => {
+                Some(format!("{}: {}", stand_in.reason, stand_in.message))
+            }
+            _ => None,
+        }
+    }
+
     /// Its position in the log of the source: 1, 2, 3, …
     pub fn position(&self) -> u64 {
         self.event.position
@@ -36,7 +46,16 @@ impl SourcedEvent {
 
     /// Name of its type, as filters spell it; `unknown` for one of a newer contract.
     pub(crate) fn event_type(&self) -> String {
-        let known = self.event.payload.as_ref().and_then(EventType::of);
+        let known = self
+            .event
+            .payload
+            .as_ref()
+            .and_then(|payload| match payload {
+                Payload::Undeliverable(stand_in) => {
+                    Some(EventType::from_stored(&stand_in.event_type))
+                }
+                payload => EventType::of(payload),
+            });
         known.map_or_else(|| "unknown".to_owned(), |known| known.as_str().to_owned())
     }
 }

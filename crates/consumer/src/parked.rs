@@ -114,6 +114,9 @@ impl ParkedFilter {
     }
 }
 
+/// The handler that is named where an event could not be delivered to any.
+pub(crate) const UNDELIVERABLE: &str = "delivery";
+
 /// An event on its way to being parked.
 #[derive(Debug, Clone)]
 pub(crate) struct Parking {

@@ -5,6 +5,7 @@ use tracing::{info, warn};
 use crate::{
     Handler, SourcedEvent,
     attempt::{BEGIN, Failure},
+    parked::UNDELIVERABLE,
     parking, turn,
     worker::{Halt, Worker},
 };
@@ -65,7 +66,14 @@ impl<H: Handler> Worker<H> {
             source: parked.source.into(),
             event: parked.event,
         };
-        let handled = self.guarded.handle(&mut transaction, turn, &[event]).await;
+        let handled = match event.undeliverable() {
+            Some(reason) => Err(Failure::Permanent {
+                position: None,
+                handler: Some(UNDELIVERABLE.to_owned()),
+                reason,
+            }),
+            None => self.guarded.handle(&mut transaction, turn, &[event]).await,
+        };
         if let Err(failure) = handled {
             let _ = transaction.rollback().await;
             return Err(failure);

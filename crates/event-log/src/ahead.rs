@@ -124,7 +124,7 @@ impl Ahead {
         if let Some(projection) = projection {
             projection.committed(drafts.len());
         }
-        let appended = Appended::all(drafts, self.recorded_at, self.to);
+        let appended = Appended::all(drafts, self.recorded_at, (self.from, self.to));
         Ok((appended, self.connection))
     }
 

@@ -11,8 +11,9 @@ use ulid::Ulid;
 use crate::{
     LogError,
     head::{self, LockedHead, Standing, position},
+    history::History,
     insert,
-    segment::{self, Bounds},
+    segment::{self, Bounds, SegmentIndex},
 };
 
 /// Ids closer than this are looked for at once: the length of a chunk, 7 days.
@@ -59,13 +60,19 @@ pub(crate) struct Appended {
     /// The position of the first of them.
     pub(crate) first_position: u64,
     pub(crate) recorded_at: DateTime<Utc>,
+    /// Where it found the head.
+    pub(crate) found: Standing,
     /// Where it left the head.
     pub(crate) left: Standing,
 }
 
 impl Appended {
     /// All of the drafts were new, and are where the head came to stand.
-    pub(crate) fn all(drafts: &[Draft], recorded_at: DateTime<Utc>, left: Standing) -> Self {
+    pub(crate) fn all(
+        drafts: &[Draft],
+        recorded_at: DateTime<Utc>,
+        (found, left): (Standing, Standing),
+    ) -> Self {
         let first_position = left.last_position + 1 - drafts.len() as u64;
         let receipts = (first_position..)
             .zip(drafts)
@@ -80,6 +87,7 @@ impl Appended {
             fresh: (0..drafts.len()).collect(),
             first_position,
             recorded_at,
+            found,
             left,
         }
     }
@@ -99,8 +107,14 @@ pub(crate) async fn append(
     rows: Option<&[&[u8]]>,
     channel: &str,
     projection: Option<&dyn Projection>,
+    vouched: Vouched<'_>,
 ) -> Result<Appended, LogError> {
+    let before = vouched.history.mark();
     let locked = head::lock(connection).await?;
+    vouched
+        .history
+        .verify(connection, vouched.segments, before, locked.standpoint())
+        .await?;
     refuse_dropped(&locked.standing, drafts)?;
     let known = find_stored(connection, drafts).await?;
     let mut appended = number(&locked, drafts, known);
@@ -125,6 +139,13 @@ pub(crate) async fn append(
     head::advance(connection, locked.standing.last_position, &left, channel).await?;
     appended.left = left;
     Ok(appended)
+}
+
+/// What a locked head is compared with before anything is appended behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vouched<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) segments: &'a SegmentIndex,
 }
 
 fn refuse_dropped(standing: &Standing, drafts: &[Draft]) -> Result<(), LogError> {
@@ -232,6 +253,7 @@ fn number(
         fresh,
         first_position,
         recorded_at: locked.now,
+        found: locked.standing,
         left: locked.standing,
     }
 }

@@ -45,6 +45,7 @@ pub(crate) async fn append(
                    segment_earliest = $3, segment_latest = $4
                where last_position = $5 and latest_recorded_at is not distinct from $6
                    and dropped_before is not distinct from $7
+                   and log_id = $20 and halted_after is null
                returning latest_recorded_at as recorded_at
            ), added as (
                insert into events (position, occurred_at, recorded_at, event_id, event_type,
@@ -83,6 +84,7 @@ pub(crate) async fn append(
         full_segment.map(stored),
         full_earliest,
         full_latest,
+        standing.log_id,
     )
     .fetch(connection);
     let recorded_at = match rows.try_next().await {
@@ -94,7 +96,7 @@ pub(crate) async fn append(
     // Only now, behind the last of its rows, does it commit.
     while rows.try_next().await.map_err(outcome_of_commit)?.is_some() {}
     left.latest_recorded_at = Some(recorded_at);
-    Ok(Some(Appended::all(drafts, recorded_at, left)))
+    Ok(Some(Appended::all(drafts, recorded_at, (*standing, left))))
 }
 
 /// The server says that it ended the session (SQLSTATE 57P01), perhaps long before it was used again.

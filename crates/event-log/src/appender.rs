@@ -55,6 +55,10 @@ impl Appender {
 
     /// Stores a group of a few events, if it is one.
     async fn store_few(&mut self, group: Group) -> Option<Group> {
+        if let Err(error) = self.writer.history.check_append() {
+            self.outcome.failed(group, error);
+            return None;
+        }
         let stored = self.writer.append_few(&group.drafts, group.deadline);
         match stored.instrument(group.span.clone()).await {
             Ok(Some(appended)) => {

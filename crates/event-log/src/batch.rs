@@ -10,6 +10,8 @@ use prost::{
     encoding::{message, uint64},
 };
 
+use crate::history::Mark;
+
 /// A frame is one byte (0: not compressed), four bytes of length (big end first), and the event.
 /// It is the framing of gRPC, so that a transport hands batches on as they are.
 const FRAME_HEADER_BYTES: usize = 5;
@@ -38,9 +40,21 @@ pub(crate) struct Batch {
     /// The series of each event, in order, each id with its separator behind it.
     series: String,
     recorded_at: DateTime<Utc>,
+    /// When the last event was stored.
+    last_recorded_at: DateTime<Utc>,
+    /// How many events stand in for one that cannot be delivered.
+    pub(crate) undeliverable: u64,
 }
 
 impl Batch {
+    /// Its last event.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            position: self.last_position(),
+            recorded_at: Some(self.last_recorded_at),
+        }
+    }
+
     pub(crate) fn first_position(&self) -> u64 {
         self.entries.first().map_or(0, |entry| entry.position)
     }
@@ -119,6 +133,7 @@ impl Batch {
 pub(crate) struct Frames {
     bytes: BytesMut,
     count: usize,
+    undeliverable: u64,
     first_recorded_at: Option<DateTime<Utc>>,
     /// `recorded_at` as it is encoded: a group of events was stored at one time.
     recorded_at: Option<(DateTime<Utc>, Vec<u8>)>,
@@ -126,8 +141,12 @@ pub(crate) struct Frames {
 
 impl Frames {
     /// Adds an event: what was stored, and behind it the fields that the log gave. Concatenated
-    /// protobuf messages are one message.
+    /// protobuf messages are one message. An event that clients could not decode, accepted by an
+    /// earlier version, is replaced by one that says so.
     pub(crate) fn push(&mut self, position: u64, recorded_at: DateTime<Utc>, encoded: &[u8]) {
+        let replacement = atlas_events::replacement(encoded);
+        self.undeliverable += u64::from(replacement.is_some());
+        let encoded = replacement.as_deref().unwrap_or(encoded);
         let stored_at = match self.recorded_at.take() {
             Some((at, stored_at)) if at == recorded_at => stored_at,
             _ => {
@@ -152,6 +171,11 @@ impl Frames {
         self.recorded_at = Some((recorded_at, stored_at));
         self.first_recorded_at.get_or_insert(recorded_at);
         self.count += 1;
+    }
+
+    /// How many of them stand in for an event that cannot be delivered.
+    pub(crate) fn undeliverable(&self) -> u64 {
+        self.undeliverable
     }
 
     /// Their length in bytes.
@@ -211,8 +235,11 @@ impl BatchBuilder {
     /// The batch; `None` if nothing was added.
     pub(crate) fn finish(self) -> Option<Batch> {
         let recorded_at = self.frames.first_recorded_at?;
+        let last_recorded_at = self.frames.recorded_at.as_ref()?.0;
         Some(Batch {
+            last_recorded_at,
             entries: self.entries,
+            undeliverable: self.frames.undeliverable,
             frames: self.frames.bytes.freeze(),
             series: self.series,
             recorded_at,

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use atlas_events::Clock;
 
+use crate::OnHistoryChange;
+
 /// How a log works.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
@@ -24,6 +26,10 @@ pub struct LogConfig {
     /// At most this many bytes of memory may be held by what waits to be stored, and as many again by
     /// calls that wait for room. Each open publish stream may hold one batch besides.
     pub queue_bytes_max: usize,
+    /// What to do once the database went back to an earlier state.
+    pub on_history_change: OnHistoryChange,
+    /// Without contact to the database for this long, streams end.
+    pub silence_max: Duration,
     /// The present.
     pub clock: Clock,
 }
@@ -39,6 +45,8 @@ impl Default for LogConfig {
             append_timeout: Duration::from_secs(8),
             queue_events_max: 50_000,
             queue_bytes_max: 128 * 1024 * 1024,
+            on_history_change: OnHistoryChange::default(),
+            silence_max: Duration::from_secs(10),
             clock: Clock::system(),
         }
     }

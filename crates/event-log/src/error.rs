@@ -87,6 +87,9 @@ pub enum LogError {
     /// the same ids again tells.
     #[error("the outcome of the commit is unknown: {0}")]
     OutcomeUnknown(#[source] sqlx::Error),
+    /// The process does not vouch for the log; if this was an append, nothing was stored.
+    #[error(transparent)]
+    Unverified(#[from] crate::Unverified),
     /// The database refused or failed; if this was an append, nothing was stored.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -101,6 +104,7 @@ impl LogError {
             | Self::Closed
             | Self::OutcomeUnknown(_) => true,
             Self::Database(error) => !is_data_error(error),
+            Self::Unverified(reason) => matches!(reason, crate::Unverified::OutOfContact { .. }),
             Self::ExtensionMissing { .. }
             | Self::Unsupported { .. }
             | Self::SchemaName(_)

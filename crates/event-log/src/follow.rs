@@ -72,11 +72,13 @@ impl Follower {
     ///
     /// # Errors
     /// [`LogError::Trimmed`] if retention has overtaken the reader, [`LogError::Database`] if the
-    /// database cannot be read, [`LogError::Closed`] on shutdown. The cursor stays valid.
+    /// database cannot be read, [`LogError::Unverified`] if the log went back, was replaced, or has
+    /// not been heard of for too long, [`LogError::Closed`] on shutdown. The cursor stays valid.
     pub async fn next(&mut self) -> Result<Followed, LogError> {
         loop {
             // A filter that wants little can go through all of the ring in one go.
             tokio::task::coop::consume_budget().await;
+            self.log.history().check()?;
             let cursor = self.position();
             match self.log.ring().after(cursor) {
                 Lookup::Batches(batches) => {
@@ -117,6 +119,7 @@ impl Follower {
         tokio::select! {
             _ = tail.wait_for(|tail| *tail > cursor) => Ok(()),
             () = self.log.closing() => Err(LogError::Closed),
+            () = self.log.history().unverified() => self.log.history().check(),
         }
     }
 

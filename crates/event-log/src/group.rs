@@ -182,6 +182,7 @@ fn copy_of(error: &LogError) -> LogError {
             earliest: *earliest,
         },
         LogError::PrecedingNotStored => LogError::PrecedingNotStored,
+        LogError::Unverified(reason) => LogError::Unverified(*reason),
         other => LogError::Database(sqlx::Error::Protocol(other.to_string())),
     }
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     LogError,
+    history::Standpoint,
     segment::{Bounds, SegmentWriter},
 };
 
@@ -32,11 +33,26 @@ pub struct Head {
     pub latest_recorded_at: Option<DateTime<Utc>>,
     /// Events older than this were removed by retention.
     pub dropped_before: Option<DateTime<Utc>>,
+    /// The log went back, and nothing is appended: the last position that was known then.
+    pub halted_after: Option<u64>,
+}
+
+impl Head {
+    pub(crate) fn standpoint(&self) -> Standpoint {
+        Standpoint {
+            log_id: self.log_id,
+            first_position: self.first_position,
+            last_position: self.last_position,
+            recorded_at: self.latest_recorded_at,
+            halted_after: self.halted_after,
+        }
+    }
 }
 
 /// All of the head that appending depends on, and that it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
+    pub(crate) log_id: Uuid,
     pub(crate) last_position: u64,
     pub(crate) latest_occurred_at: Option<DateTime<Utc>>,
     pub(crate) latest_recorded_at: Option<DateTime<Utc>>,
@@ -87,12 +103,25 @@ pub(crate) struct LockedHead {
     pub(crate) first_position: u64,
     /// The clock of the database, never behind that of an earlier append.
     pub(crate) now: DateTime<Utc>,
+    halted_after: Option<u64>,
+}
+
+impl LockedHead {
+    pub(crate) fn standpoint(&self) -> Standpoint {
+        Standpoint {
+            log_id: self.standing.log_id,
+            first_position: self.first_position,
+            last_position: self.standing.last_position,
+            recorded_at: self.standing.latest_recorded_at,
+            halted_after: self.halted_after,
+        }
+    }
 }
 
 pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, LogError> {
     let row = sqlx::query!(
-        r#"select first_position, last_position, latest_occurred_at, latest_recorded_at,
-                  segment_earliest, segment_latest, dropped_before,
+        r#"select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
+                  halted_after, segment_earliest, segment_latest, dropped_before,
                   greatest(clock_timestamp(), latest_recorded_at) as "now!"
            from log_head order by last_position desc limit 1 for update"#
     )
@@ -100,6 +129,7 @@ pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, Lo
     .await?;
     Ok(LockedHead {
         standing: Standing {
+            log_id: row.log_id,
             last_position: position(row.last_position),
             latest_occurred_at: row.latest_occurred_at,
             latest_recorded_at: row.latest_recorded_at,
@@ -111,13 +141,14 @@ pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, Lo
         },
         first_position: position(row.first_position),
         now: row.now,
+        halted_after: row.halted_after.map(position),
     })
 }
 
 pub(crate) async fn read(executor: impl PgExecutor<'_>) -> Result<Head, LogError> {
     let row = sqlx::query!(
         "select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
-                dropped_before
+                dropped_before, halted_after
          from log_head order by last_position desc limit 1"
     )
     .fetch_one(executor)
@@ -129,6 +160,7 @@ pub(crate) async fn read(executor: impl PgExecutor<'_>) -> Result<Head, LogError
         latest_occurred_at: row.latest_occurred_at,
         latest_recorded_at: row.latest_recorded_at,
         dropped_before: row.dropped_before,
+        halted_after: row.halted_after.map(position),
     })
 }
 
@@ -185,6 +217,7 @@ pub(crate) async fn advance_from(
                where log_head.last_position = locked.last_position and log_head.last_position = $6
                    and latest_recorded_at is not distinct from $7
                    and dropped_before is not distinct from $8
+                   and log_id = $11 and halted_after is null
                returning pg_notify($9, $10)
            )
            select count(*) as "moved!" from moved"#,
@@ -198,6 +231,7 @@ pub(crate) async fn advance_from(
         from.dropped_before,
         channel,
         to.last_position.to_string(),
+        from.log_id,
     )
     .fetch_one(connection)
     .await?;
@@ -234,12 +268,12 @@ pub struct Renewed {
     pub now: Uuid,
 }
 
-/// Gives the log a new identity.
+/// Gives the log a new identity, and lets appends go on if it was halted.
 pub(crate) async fn renew(executor: impl PgExecutor<'_>) -> Result<Renewed, LogError> {
     let renewed = sqlx::query_as!(
         Renewed,
         "with old as (select log_id from log_head for update)
-         update log_head set log_id = gen_random_uuid() from old
+         update log_head set log_id = gen_random_uuid(), halted_after = null from old
          returning old.log_id as before, log_head.log_id as now"
     )
     .fetch_one(executor)

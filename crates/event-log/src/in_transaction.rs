@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use crate::{
     LogError, Projection,
-    append::{self, Appended},
+    append::{self, Appended, Vouched},
     append_small,
     known_ids::KnownIds,
     last_head::LastHead,
@@ -40,7 +40,9 @@ pub(crate) async fn append(
     head: &mut LastHead,
     channel: &str,
     projection: Option<&dyn Projection>,
+    vouched: Vouched<'_>,
 ) -> Result<Appended, LogError> {
+    vouched.history.check_append()?;
     if let Some(appended) = append_few(connection, drafts, head, channel).await? {
         if let Some(projection) = projection {
             let numbered: Vec<_> = (appended.first_position..).zip(drafts).collect();
@@ -48,7 +50,7 @@ pub(crate) async fn append(
         }
         return Ok(appended);
     }
-    let appended = append::append(connection, drafts, None, channel, projection).await?;
+    let appended = append::append(connection, drafts, None, channel, projection, vouched).await?;
     *head = mem::take(head).after(drafts, &appended);
     Ok(appended)
 }

@@ -28,19 +28,17 @@ impl LastHead {
 
     /// What is known behind an append under the lock.
     pub(crate) fn after(self, drafts: &[Draft], appended: &Appended) -> Self {
-        let found = appended.first_position - 1;
         match self {
             Self::Known(left, ids)
-                if left.last_position == found
-                    && ids.are_spent(appended.left.latest_recorded_at) =>
+                if left == appended.found && ids.are_spent(appended.left.latest_recorded_at) =>
             {
                 Self::Undisturbed(appended.left)
             }
-            Self::Known(left, mut ids) if left.last_position == found => {
+            Self::Known(left, mut ids) if left == appended.found => {
                 ids.add(drafts, appended.left.latest_recorded_at);
                 Self::Known(appended.left, ids)
             }
-            Self::Disturbed(left) | Self::Undisturbed(left) if left.last_position == found => {
+            Self::Disturbed(left) | Self::Undisturbed(left) if left == appended.found => {
                 Self::Undisturbed(appended.left)
             }
             _ => Self::Disturbed(appended.left),

@@ -5,17 +5,23 @@ use std::{fmt, sync::Arc};
 use atlas_events::{Acceptance, Draft};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, warn};
+use uuid::Uuid;
 
 use crate::{
     Head, LogConfig, LogError, PendingAppend, Projection, Receipt, Renewed, Trimmed,
+    append::Vouched,
     appender::Appender,
     connections::{self, Readers},
     database,
     group::Outcome,
     head::{self, TWIN_MARGIN},
+    history::{self, History, Mark, Server},
     in_transaction::{self, CallersHead},
     last_head::LastHead,
     queue::{AppendQueue, Sequence},
@@ -46,7 +52,7 @@ pub struct EventLog(Arc<Inner>);
 struct Inner {
     pool: PgPool,
     config: LogConfig,
-    log_id: uuid::Uuid,
+    log_id: Uuid,
     edition: String,
     channel: String,
     queue: AppendQueue,
@@ -55,6 +61,7 @@ struct Inner {
     ring: Arc<Ring>,
     segments: Arc<SegmentIndex>,
     readers: Readers,
+    history: Arc<History>,
     read_ahead: Arc<Semaphore>,
     projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
@@ -104,7 +111,10 @@ impl EventLog {
         let (queue, requests) = AppendQueue::new(&config, Arc::clone(&metrics));
         let (commits, committed) = mpsc::channel(COMMITS_QUEUED_MAX);
         let in_flight = Arc::new(InFlight::default());
-        let handovers = Handovers::new(Arc::clone(&in_flight), commits);
+        let history = History::new(&head, Arc::clone(&metrics));
+        history.saw_server(Server::read(&pool).await?);
+        let handovers = Handovers::new(Arc::clone(&in_flight), commits, Arc::clone(&history));
+        let segments = Arc::new(SegmentIndex::default());
         let ring = Arc::new(Ring::new(head.last_position, config.ring_bytes_max));
         let appender = Appender {
             requests,
@@ -113,6 +123,7 @@ impl EventLog {
                 pool.connect_options().as_ref().clone(),
                 channel.clone(),
                 projection.clone(),
+                (Arc::clone(&history), Arc::clone(&segments)),
                 Arc::clone(&metrics),
             ),
             thread: storage_thread(),
@@ -121,7 +132,6 @@ impl EventLog {
                 metrics: Arc::clone(&metrics),
             },
         };
-        let segments = Arc::new(SegmentIndex::default());
         let feeder = Feeder {
             pool: connections::of_feeder(pool.connect_options().as_ref().clone()),
             channel: channel.clone(),
@@ -131,6 +141,10 @@ impl EventLog {
             poll_interval: config.poll_interval,
             commits: committed,
             announced: head.last_position,
+            tail: Mark::of_head(&head),
+            history: Arc::clone(&history),
+            rule: config.on_history_change,
+            server_read_at: Some(Instant::now()),
             metrics: Arc::clone(&metrics),
         };
         let readers = Readers::of(pool.clone());
@@ -147,6 +161,7 @@ impl EventLog {
             callers_head: CallersHead::default(),
             ring,
             segments,
+            history,
             projection,
             metrics,
             stop: CancellationToken::new(),
@@ -161,6 +176,12 @@ impl EventLog {
         let stop = &self.0.stop;
         self.0.tasks.spawn(appender.run(stop.clone()));
         self.0.tasks.spawn(feeder.run(stop.clone()));
+        let contact =
+            history::watch_contact(Arc::clone(&self.0.history), self.0.config.silence_max);
+        let until = stop.clone();
+        self.0
+            .tasks
+            .spawn(async move { until.run_until_cancelled(contact).await });
         if let Some(retention) = self.0.config.retention {
             // The task holds the pool and not the log, which would then never be dropped.
             let (pool, config) = (self.0.pool.clone(), self.0.config.clone());
@@ -210,6 +231,10 @@ impl EventLog {
         &self.0.ring
     }
 
+    pub(crate) fn history(&self) -> &History {
+        &self.0.history
+    }
+
     pub(crate) fn segments(&self) -> &SegmentIndex {
         &self.0.segments
     }
@@ -244,7 +269,7 @@ impl EventLog {
     }
 
     /// Identity of the log; cursors belong to it.
-    pub fn log_id(&self) -> uuid::Uuid {
+    pub fn log_id(&self) -> Uuid {
         self.0.log_id
     }
 
@@ -253,13 +278,39 @@ impl EventLog {
         &self.0.edition
     }
 
-    /// Where the log stands, read from the database.
+    /// Where the log stands, read from the database and compared with what this process knows.
     ///
     /// # Errors
-    /// [`LogError::Database`].
+    /// [`LogError::Unverified`] if the log went back or was replaced, or [`LogError::Database`].
     pub async fn head(&self) -> Result<Head, LogError> {
-        let reading = head::read(&self.0.pool);
-        self.0.metrics.timed(Query::Head, reading).await
+        let history = &self.0.history;
+        let before = history.mark();
+        let mut connection = self.0.pool.acquire().await?;
+        let reading = head::read(&mut *connection);
+        let head = self.0.metrics.timed(Query::Head, reading).await?;
+        history
+            .verify(&mut connection, &self.0.segments, before, head.standpoint())
+            .await?;
+        Ok(head)
+    }
+
+    /// The last position, if this process has heard of its database within the last seconds and
+    /// vouches for the log.
+    pub fn verified_head(&self) -> Option<u64> {
+        self.0.history.is_fresh().then(|| self.tail_position())
+    }
+
+    /// Whether events may be appended, as far as is known without asking the database.
+    ///
+    /// # Errors
+    /// [`LogError::Unverified`].
+    pub fn check_append(&self) -> Result<(), LogError> {
+        self.0.history.check_append()
+    }
+
+    /// Resolves once the log was given a new identity: it is to be opened again.
+    pub async fn replaced(&self) -> Uuid {
+        self.0.history.replaced().await
     }
 
     /// The last position that has reached this process, without asking the database.
@@ -270,7 +321,8 @@ impl EventLog {
     /// Gives the log of a schema a new identity, after it was restored to a state from which events
     /// are missing that readers may have seen: their positions will be given again, to other events.
     /// Cursors of the log are refused from then on, so that nobody resumes where it means something
-    /// else. No process may have the log open meanwhile.
+    /// else. Processes that have it open notice within their poll interval and have to open it again
+    /// ([`EventLog::replaced`]); a log that was halted is no longer.
     ///
     /// # Errors
     /// [`LogError::Migration`] or [`LogError::Database`].
@@ -346,11 +398,21 @@ impl EventLog {
         // From here on, as the commit may be announced before its caller hears of it.
         let handover = self.0.handovers.begin();
         let mut head = self.0.callers_head.take();
-        let appended =
-            in_transaction::append(connection, &drafts, &mut head, &self.0.channel, projection)
-                .instrument(span.clone())
-                .await
-                .inspect_err(|error| trace_context::failed(&span, error))?;
+        let vouched = Vouched {
+            history: &self.0.history,
+            segments: &self.0.segments,
+        };
+        let appended = in_transaction::append(
+            connection,
+            &drafts,
+            &mut head,
+            &self.0.channel,
+            projection,
+            vouched,
+        )
+        .instrument(span.clone())
+        .await
+        .inspect_err(|error| trace_context::failed(&span, error))?;
         trace::appended(&span, appended.positions());
         Ok(Uncommitted::new(
             self.clone(),

@@ -91,10 +91,14 @@ impl Pages {
         connection: &mut PgConnection,
         after: u64,
         small_positions: u64,
-        on_page: impl FnMut(Page) -> ControlFlow<()>,
+        mut on_page: impl FnMut(Page) -> ControlFlow<()>,
     ) -> Result<(), LogError> {
         let metrics = self.log.metrics();
         metrics.database_reads.increment(1);
+        let on_page = |page: Page| {
+            metrics.undeliverable.increment(page.undeliverable);
+            on_page(page)
+        };
         let reading = self.read_any_size(connection, after, small_positions, on_page);
         metrics.timed(Query::Page, reading).await
     }

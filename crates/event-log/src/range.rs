@@ -54,17 +54,35 @@ impl RangeRead {
             let connection = reader.ask()?;
             let window = segments.window(&mut *connection, self.cursor, positions);
             let Some(window) = window.await? else {
-                break;
+                reader.answered();
+                return Err(self.removed().await);
             };
             let reading =
                 read::page_between(connection, self.cursor, window, self.bounds, &self.filter);
             let page = self.log.metrics().timed(Query::Range, reading).await?;
             reader.answered();
+            self.log
+                .metrics()
+                .undeliverable
+                .increment(page.undeliverable);
             self.cursor = page.up_to;
             if page.delivery.is_some() {
                 return Ok(page.delivery);
             }
         }
         Ok(None)
+    }
+
+    /// Why nothing is found behind the cursor, although there was something when the read began.
+    async fn removed(&self) -> LogError {
+        let after = self.cursor;
+        match self.log.head().await {
+            Ok(head) if head.first_position > after + 1 => LogError::Trimmed {
+                after,
+                first_position: head.first_position,
+            },
+            Ok(_) => LogError::Hole { after },
+            Err(error) => error,
+        }
     }
 }

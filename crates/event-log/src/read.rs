@@ -4,9 +4,10 @@ use atlas_events::{EventFilter, EventType};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use crate::{
-    LogError,
+    LogError, Unverified,
     batch::{BATCH_BYTES_MAX, Batch, BatchBuilder, Delivery, Frames},
     head::{self, position, stored},
+    history::Mark,
     segment::{Bounds, Window},
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct Page {
     pub(crate) up_to: u64,
     /// The length of the largest of them.
     pub(crate) event_bytes_max: usize,
+    /// How many of them stand in for one that cannot be delivered.
+    pub(crate) undeliverable: u64,
 }
 
 struct StoredEvent {
@@ -73,6 +76,7 @@ pub(crate) async fn page_between(
             delivery: None,
             up_to: window.up_to,
             event_bytes_max: 0,
+            undeliverable: 0,
         });
     };
     let rows = select(&mut *connection, after, Window { bounds, ..window }, filter).await?;
@@ -145,21 +149,27 @@ fn into_page(rows: &[StoredEvent], up_to: u64) -> Page {
         frames.push(position(row.position), row.recorded_at, &row.encoded);
     }
     Page {
+        undeliverable: frames.undeliverable(),
         delivery: frames.into_delivery(up_to),
         up_to,
         event_bytes_max: rows.iter().map(|row| row.encoded.len()).max().unwrap_or(0),
     }
 }
 
-/// Reads the events after a cursor within a window for all readers, whatever they want of them.
+/// Reads the events behind a mark within a window for all readers, whatever they want of them. The
+/// window begins with the event at the mark, which is read too and compared; `is_trimmed`: retention
+/// has removed it, and the window begins behind it.
 ///
 /// # Errors
-/// As [`page`].
+/// As [`page`], and [`LogError::Unverified`] if another event is at the mark.
 pub(crate) async fn batch(
     pool: &PgPool,
-    after: u64,
+    mark: Mark,
+    is_trimmed: bool,
     window: Window,
 ) -> Result<Option<Batch>, LogError> {
+    let is_compared = mark.position > 0 && !is_trimmed;
+    let after = mark.position - u64::from(is_compared);
     let rows = sqlx::query!(
         r#"select position, recorded_at, event_type, source_service, series_ids, encoded
            from (
@@ -182,6 +192,16 @@ pub(crate) async fn batch(
     )
     .fetch_all(pool)
     .await?;
+    let at_mark = rows
+        .first()
+        .filter(|row| position(row.position) == mark.position);
+    if is_compared && at_mark.map(|row| row.recorded_at) != mark.recorded_at {
+        check_kept(pool, after).await?;
+        return Err(LogError::Unverified(Unverified::WentBack {
+            position: mark.position,
+            last_position: rows.last().map_or(after, |row| position(row.position)),
+        }));
+    }
     let places = rows.iter().map(|row| (row.position, row.encoded.len()));
     let up_to = considered_up_to(places.clone(), window);
     if !is_gapless(after, up_to, places.map(|(position, _)| position)) {
@@ -189,7 +209,7 @@ pub(crate) async fn batch(
         return Err(LogError::Hole { after });
     }
     let mut builder = BatchBuilder::default();
-    for row in rows {
+    for row in rows.into_iter().skip(usize::from(is_compared)) {
         builder.push(
             position(row.position),
             row.recorded_at,

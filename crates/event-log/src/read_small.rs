@@ -71,11 +71,13 @@ fn hand_over(
     up_to: u64,
     on_page: &mut impl FnMut(Page) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
+    let undeliverable = frames.undeliverable();
     match std::mem::take(frames).into_delivery(up_to) {
         Some(delivery) => on_page(Page {
             delivery: Some(delivery),
             up_to,
             event_bytes_max: SMALL_BYTES_MAX,
+            undeliverable,
         }),
         None => ControlFlow::Continue(()),
     }

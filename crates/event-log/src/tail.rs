@@ -12,19 +12,26 @@ use std::{
 use atlas_events::Draft;
 use chrono::{DateTime, Utc};
 use sqlx::{PgPool, postgres::PgListener};
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
-    LogError,
+    LogError, OnHistoryChange,
     batch::Batch,
     head,
+    history::{History, Mark, Server},
     read::{self, PAGE_EVENTS_MAX},
     ring::Ring,
     segment::SegmentIndex,
     telemetry::LogMetrics,
 };
+
+/// How often the server is asked how it is set.
+const SERVER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the appender tells of a group once its transaction has ended; nothing if it failed.
 #[derive(Debug, Default)]
@@ -35,6 +42,17 @@ pub(crate) struct LocalCommit {
     /// The position of the first of them.
     pub(crate) first_position: u64,
     pub(crate) recorded_at: DateTime<Utc>,
+}
+
+impl LocalCommit {
+    /// The last event that was stored; `None` if none was.
+    fn mark(&self) -> Option<Mark> {
+        let stored = self.fresh.len() as u64;
+        (stored > 0).then(|| Mark {
+            position: self.first_position + stored - 1,
+            recorded_at: Some(self.recorded_at),
+        })
+    }
 }
 
 /// Groups that the appender has begun and the feeder has not seen the end of. While there are any,
@@ -61,11 +79,20 @@ impl InFlight {
 pub(crate) struct Handovers {
     in_flight: Arc<InFlight>,
     commits: mpsc::Sender<LocalCommit>,
+    history: Arc<History>,
 }
 
 impl Handovers {
-    pub(crate) fn new(in_flight: Arc<InFlight>, commits: mpsc::Sender<LocalCommit>) -> Self {
-        Self { in_flight, commits }
+    pub(crate) fn new(
+        in_flight: Arc<InFlight>,
+        commits: mpsc::Sender<LocalCommit>,
+        history: Arc<History>,
+    ) -> Self {
+        Self {
+            in_flight,
+            commits,
+            history,
+        }
     }
 
     /// For one transaction, before it can be announced.
@@ -87,6 +114,9 @@ pub(crate) struct Handover {
 
 impl Handover {
     pub(crate) fn tell(mut self, commit: LocalCommit) {
+        if let Some(mark) = commit.mark() {
+            self.to.history.advance(mark);
+        }
         self.commit = commit;
     }
 }
@@ -111,6 +141,12 @@ pub(crate) struct Feeder {
     pub(crate) commits: mpsc::Receiver<LocalCommit>,
     /// The greatest position that a notification told of.
     pub(crate) announced: u64,
+    /// The last event that the ring was given.
+    pub(crate) tail: Mark,
+    pub(crate) history: Arc<History>,
+    pub(crate) rule: OnHistoryChange,
+    /// When the server was last asked how it is set.
+    pub(crate) server_read_at: Option<Instant>,
     pub(crate) metrics: Arc<LogMetrics>,
 }
 
@@ -129,13 +165,17 @@ impl Feeder {
                 }
                 announced = next_notification(&mut listener) => match announced {
                     Some(position) => self.announced = self.announced.max(position),
-                    None => self.catch_up_or_warn().await,
+                    // Perhaps another server answers from now on.
+                    None => {
+                        self.server_read_at = None;
+                        self.look().await;
+                    }
                 },
                 _ = poll.tick() => {
                     if listener.is_none() {
                         listener = self.listen().await;
                     }
-                    self.catch_up_or_warn().await;
+                    self.look().await;
                 }
             }
             if self.announced > self.ring.tail() && !self.in_flight.any() {
@@ -156,7 +196,27 @@ impl Feeder {
             .ok()
     }
 
-    async fn take(&self, commit: LocalCommit) {
+    /// Looks at the database although nothing was announced.
+    async fn look(&mut self) {
+        if self
+            .server_read_at
+            .is_none_or(|at| at.elapsed() >= SERVER_INTERVAL)
+        {
+            match Server::read(&self.pool).await {
+                Ok(server) => {
+                    self.history.saw_server(server);
+                    self.server_read_at = Some(Instant::now());
+                }
+                Err(error) => debug!(%error, "cannot ask the server how it is set"),
+            }
+        }
+        self.catch_up_or_warn().await;
+        if let Err(error) = self.history.enforce(&self.pool, self.rule).await {
+            warn!(%error, "cannot write down that the log went back; trying again");
+        }
+    }
+
+    async fn take(&mut self, commit: LocalCommit) {
         if commit.fresh.is_empty() && self.announced > self.ring.tail() {
             // The appender stored nothing new, so that what was announced is another's.
             self.catch_up_or_warn().await;
@@ -171,39 +231,57 @@ impl Feeder {
             if batch.first_position() > self.ring.tail() + 1 {
                 self.catch_up_or_warn().await;
             }
-            let last_position = batch.last_position();
-            if !self.ring.push(batch) && last_position > self.ring.tail() {
+            let mark = batch.mark();
+            if self.ring.push(batch) {
+                self.tail = mark;
+            } else if mark.position > self.ring.tail() {
                 self.catch_up_or_warn().await;
             }
         }
     }
 
-    async fn catch_up_or_warn(&self) {
-        if let Err(error) = self.catch_up().await {
-            warn!(%error, "cannot read the newest events; trying again shortly");
+    async fn catch_up_or_warn(&mut self) {
+        match self.catch_up().await {
+            Ok(()) => {}
+            // Told once, by whoever noticed.
+            Err(LogError::Unverified(_)) => {}
+            Err(error) => warn!(%error, "cannot read the newest events; trying again shortly"),
         }
     }
 
     /// Reads what other processes appended.
-    async fn catch_up(&self) -> Result<(), LogError> {
+    async fn catch_up(&mut self) -> Result<(), LogError> {
+        let before = self.history.mark();
         let head = head::read(&self.pool).await;
         self.metrics.saw_head(head.as_ref().ok());
-        let last_position = head?.last_position;
-        while self.ring.tail() < last_position {
-            let after = self.ring.tail();
+        let head = head?;
+        self.history.compare(before, head.standpoint())?;
+        while self.tail.position < head.last_position {
+            let is_trimmed = self.tail.position < head.first_position;
+            let after = self.tail.position.saturating_sub(u64::from(!is_trimmed));
             let window = self
                 .segments
                 .window(&self.pool, after, PAGE_EVENTS_MAX)
                 .await?;
             let Some(window) = window else { return Ok(()) };
-            let batch = read::batch(&self.pool, after, window).await;
-            if matches!(batch, Err(LogError::Hole { .. } | LogError::Trimmed { .. })) {
+            let batch = match read::batch(&self.pool, self.tail, is_trimmed, window).await {
                 // The followers that come to this place are to be told, not to wait for ever.
-                self.ring.restart(last_position);
-            }
-            if !batch?.is_some_and(|batch| self.ring.push(batch)) {
+                Err(error @ (LogError::Hole { .. } | LogError::Trimmed { .. })) => {
+                    self.ring.restart(head.last_position);
+                    self.tail = Mark::of_head(&head);
+                    return Err(error);
+                }
+                Err(LogError::Unverified(change)) => return Err(self.history.change(change)),
+                batch => batch?,
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            self.metrics.undeliverable.increment(batch.undeliverable);
+            let mark = batch.mark();
+            if !self.ring.push(batch) {
                 return Ok(());
             }
+            self.tail = mark;
+            self.history.advance(mark);
         }
         Ok(())
     }

@@ -37,12 +37,13 @@ impl Query {
 }
 
 /// Why a group was not stored, as a label.
-const FAILURES: [&str; 6] = [
+const FAILURES: [&str; 7] = [
     "overloaded",
     "preceding",
     "too_old",
     "unknown",
     "closed",
+    "unverified",
     "database",
 ];
 
@@ -58,6 +59,7 @@ pub(crate) struct LogMetrics {
     queries: [Histogram; Query::ALL.len()],
     pub(crate) ring_reads: Counter,
     pub(crate) database_reads: Counter,
+    pub(crate) undeliverable: Counter,
     readers: Gauge,
     readers_behind: Gauge,
     copy_paths: [Gauge; CopyPath::ALL.len()],
@@ -70,6 +72,8 @@ pub(crate) struct LogMetrics {
     pub(crate) pool_max: Gauge,
     pub(crate) tail_position: Gauge,
     pub(crate) database_up: Gauge,
+    pub(crate) history_intact: Gauge,
+    pub(crate) durable: Gauge,
     latest_event: Gauge,
     storage: StorageMetrics,
     trims: [Counter; 2],
@@ -110,6 +114,7 @@ impl LogMetrics {
             }),
             ring_reads: counter("event_log_ring_reads_total"),
             database_reads: counter("event_log_database_reads_total"),
+            undeliverable: counter("event_log_undeliverable_events_total"),
             readers: gauge("event_log_readers"),
             readers_behind: gauge("event_log_readers_behind"),
             copy_paths: CopyPath::ALL.map(|(_, path)| {
@@ -124,6 +129,8 @@ impl LogMetrics {
             pool_max: gauge("event_log_pool_connections_max"),
             tail_position: gauge("event_log_tail_position"),
             database_up: gauge("event_log_database_up"),
+            history_intact: gauge("event_log_history_intact"),
+            durable: gauge("event_log_durable"),
             latest_event: gauge("event_log_latest_event_timestamp_seconds"),
             storage: StorageMetrics {
                 log_bytes: gauge("event_log_size_bytes"),
@@ -167,6 +174,7 @@ impl LogMetrics {
             LogError::TooOld { .. } => "too_old",
             LogError::OutcomeUnknown(_) => "unknown",
             LogError::Closed => "closed",
+            LogError::Unverified(_) => "unverified",
             _ => "database",
         };
         let mut failures = FAILURES.iter().zip(&self.failures);
@@ -303,12 +311,25 @@ fn describe_appending() {
         "Events published again that the log held already"
     );
     describe_counter!(
+        "event_log_undeliverable_events_total",
+        "Stored events that clients could not decode, read from the database and replaced by an \
+         event that says so"
+    );
+    describe_counter!(
         "event_log_append_failures_total",
         "Groups that were not stored, by reason; with the reason unknown they may have been"
     );
     describe_gauge!(
         "event_log_copy_path",
         "Which connections large groups are stored on, 1 for the one that is used: TCP behind an abstract_socket or a socket_file, the database_socket, or none, which is slower"
+    );
+    describe_gauge!(
+        "event_log_history_intact",
+        "Whether the log is the one that this process knows: 0 once it went back or was replaced"
+    );
+    describe_gauge!(
+        "event_log_durable",
+        "Whether the server keeps what it commits: 0 if fsync or full_page_writes is off"
     );
     describe_gauge!(
         "event_log_queue_events",

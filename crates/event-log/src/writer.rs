@@ -11,13 +11,15 @@ use tracing::{Instrument, debug};
 use crate::{
     LogError, Projection,
     ahead::Ahead,
-    append::{self, Appended},
+    append::{self, Appended, Vouched},
     append_small,
     database::{self, Deadline},
     head::Standing,
+    history::History,
     known_ids::KnownIds,
     last_head::LastHead,
     nodelay::{CopyPath, Doorway},
+    segment::SegmentIndex,
     telemetry::LogMetrics,
 };
 
@@ -40,6 +42,8 @@ pub(crate) struct Writer {
     options: PgConnectOptions,
     pub(crate) channel: String,
     pub(crate) projection: Option<Arc<dyn Projection>>,
+    pub(crate) history: Arc<History>,
+    segments: Arc<SegmentIndex>,
     metrics: Arc<LogMetrics>,
     /// Connections of its own, so that appending never waits for a reader to return one. This one is
     /// for few events.
@@ -57,12 +61,15 @@ impl Writer {
         options: PgConnectOptions,
         channel: String,
         projection: Option<Arc<dyn Projection>>,
+        (history, segments): (Arc<History>, Arc<SegmentIndex>),
         metrics: Arc<LogMetrics>,
     ) -> Self {
         Self {
             options,
             channel,
             projection,
+            history,
+            segments,
             metrics,
             direct: None,
             idle: Vec::new(),
@@ -115,7 +122,13 @@ impl Writer {
         let mut connection = deadline.bound(self.begin()).await?;
         let rows = (self.may_copy && drafts.len() >= COPY_EVENTS_MIN).then_some(rows);
         let projection = self.projection.as_deref();
-        let appending = append::append(&mut connection, drafts, rows, &self.channel, projection);
+        let vouched = Vouched {
+            history: &self.history,
+            segments: &self.segments,
+        };
+        let channel = self.channel.as_str();
+        let appending =
+            append::append(&mut connection, drafts, rows, channel, projection, vouched);
         let appended = deadline.bound(appending).await?;
         let events = appended.fresh.len();
         self.commit(&mut connection, events, deadline).await?;

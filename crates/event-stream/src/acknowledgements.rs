@@ -191,7 +191,7 @@ where
 }
 
 /// The answer to a batch that is durable.
-pub(crate) fn response(receipts: Vec<Receipt>) -> PublishResponse {
+pub(crate) fn response(receipts: Vec<Receipt>, log_id: Uuid) -> PublishResponse {
     let receipts = receipts.into_iter().map(|receipt| PublishReceipt {
         event_id: receipt.event_id.to_string(),
         position: receipt.position,
@@ -200,5 +200,6 @@ pub(crate) fn response(receipts: Vec<Receipt>) -> PublishResponse {
     });
     PublishResponse {
         receipts: receipts.collect(),
+        log_id: log_id.to_string(),
     }
 }

@@ -102,7 +102,7 @@ impl PublisherService {
     ) -> Result<PublishResponse, Refusal> {
         let receipts = stored.map_err(|failure| self.not_stored(failure, span))?;
         self.metrics.publish_seconds.record(taken_in.elapsed());
-        Ok(response(receipts))
+        Ok(response(receipts, self.log.log_id()))
     }
 
     fn not_stored(&self, failure: LogError, span: &Span) -> Refusal {

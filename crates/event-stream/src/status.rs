@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use access::Denied;
 use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation, clip};
-use event_log::LogError;
+use event_log::{LogError, Unverified};
 use http::Response;
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -166,6 +166,7 @@ impl Refusal {
                 "SHUTTING_DOWN",
                 "the server is shutting down",
             ),
+            LogError::Unverified(reason) => Self::unverified(reason),
             LogError::OutcomeUnknown(source) => {
                 warn!(%source, doing, "the outcome of a commit is unknown");
                 let message = "the connection to the database was lost during the commit; publish \
@@ -193,6 +194,28 @@ impl Refusal {
             | LogError::Migration(_) => {
                 error!(%failure, doing, "the log is not usable");
                 Self::new(Code::Internal, "INTERNAL", "the log is not usable")
+            }
+        }
+    }
+
+    /// What the log is not vouched for. Nothing was stored.
+    fn unverified(reason: Unverified) -> Self {
+        let message = reason.to_string();
+        match reason {
+            Unverified::WentBack {
+                position,
+                last_position,
+            } => Self::new(Code::FailedPrecondition, "LOG_WENT_BACK", message)
+                .with("known_position", position)
+                .with("last_position", last_position),
+            Unverified::Replaced { log_id } => {
+                Self::new(Code::FailedPrecondition, "LOG_REPLACED", message).with("log_id", log_id)
+            }
+            Unverified::NotDurable { setting } => {
+                Self::new(Code::FailedPrecondition, "NOT_DURABLE", message).with("setting", setting)
+            }
+            Unverified::OutOfContact { .. } => {
+                Self::new(Code::Unavailable, "DATABASE_UNAVAILABLE", message)
             }
         }
     }

@@ -145,16 +145,17 @@ impl Subscription {
                 Ok(self.marker(Payload::CaughtUp(CaughtUp {
                     position,
                     server_time,
+                    log_id: self.log_id(),
                 })))
             }
             Ok(Followed::FellBehind) => {
                 self.live = false;
                 let (position, server_time) = (self.position(), self.now());
-                let head_position = self.server.log.tail_position();
                 let marker = FellBehind {
                     position,
-                    head_position,
+                    head_position: self.server.log.verified_head().unwrap_or_default(),
                     server_time,
+                    log_id: self.log_id(),
                 };
                 Ok(self.marker(Payload::FellBehind(marker)))
             }
@@ -169,8 +170,9 @@ impl Subscription {
     fn beat(&self) -> Bytes {
         let heartbeat = Heartbeat {
             position: self.position(),
-            head_position: self.server.log.tail_position().max(self.position()),
+            head_position: self.server.log.verified_head().unwrap_or_default(),
             server_time: self.now(),
+            log_id: self.log_id(),
         };
         frames::framed(&Event {
             payload: Some(Payload::Heartbeat(heartbeat)),
@@ -188,6 +190,10 @@ impl Subscription {
 
     fn position(&self) -> u64 {
         self.cursor.load(Ordering::Acquire)
+    }
+
+    fn log_id(&self) -> String {
+        self.server.log.log_id().to_string()
     }
 
     fn now(&self) -> Option<atlas_events::Timestamp> {

@@ -80,6 +80,10 @@ impl Parts {
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             ended = self.next() => Err(ended),
+            log_id = log.replaced() => Err(PartEnded {
+                part: "the log",
+                reason: format!("it was given the identity {log_id}; start again to serve it"),
+            }),
         };
         info!(drain_seconds = drain.as_secs(), "ending");
         self.stop.cancel();

@@ -94,6 +94,7 @@ impl InProcess {
                     return Ok(vec![marker(Payload::CaughtUp(CaughtUp {
                         position: self.position(),
                         server_time: Some(self.clock.now().into()),
+                        log_id: self.log.log_id().to_string(),
                     }))]);
                 }
                 Followed::FellBehind => {}
@@ -111,8 +112,9 @@ impl InProcess {
         let position = self.position();
         marker(Payload::Heartbeat(Heartbeat {
             position,
-            head_position: self.log.tail_position().max(position),
+            head_position: self.log.verified_head().unwrap_or_default(),
             server_time: Some(self.clock.now().into()),
+            log_id: self.log.log_id().to_string(),
         }))
     }
 }

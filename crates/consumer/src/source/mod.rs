@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use access::CredentialFiles;
 use atlas_events::{Clock, Event, EventFilter};
 use chrono::{DateTime, Utc};
-use event_log::{EventLog, LogError};
+use event_log::{EventLog, LogError, Unverified};
 use ulid::Ulid;
 use uuid::Uuid;
 
@@ -158,6 +158,9 @@ impl From<LogError> for SourceFault {
             LogError::Trimmed { .. }
             | LogError::TrimmedTime { .. }
             | LogError::BeyondHead { .. } => Self::OutOfRange(reason),
+            LogError::Unverified(Unverified::WentBack { .. } | Unverified::Replaced { .. }) => {
+                Self::OtherLog(reason)
+            }
             LogError::Hole { .. } => Self::Damaged(reason),
             LogError::ExtensionMissing { .. }
             | LogError::Unsupported { .. }
@@ -169,6 +172,9 @@ impl From<LogError> for SourceFault {
             | LogError::PrecedingNotStored
             | LogError::Closed
             | LogError::OutcomeUnknown(_)
+            | LogError::Unverified(
+                Unverified::OutOfContact { .. } | Unverified::NotDurable { .. },
+            )
             | LogError::Database(_) => Self::Lost(reason),
         }
     }

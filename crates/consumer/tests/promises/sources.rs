@@ -155,6 +155,7 @@ fn heartbeat(position: u64) -> Event {
         position,
         head_position: position,
         server_time: None,
+        log_id: String::new(),
     };
     Event {
         payload: Some(Payload::Heartbeat(heartbeat)),

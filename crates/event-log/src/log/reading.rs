@@ -100,22 +100,18 @@ impl EventLog {
     }
 
     async fn cursor_at(&self, head: &Head, since: DateTime<Utc>) -> Result<u64, LogError> {
-        if let Some(kept_since) = head.dropped_before
-            && since < kept_since
-        {
-            let first_position = head.first_position;
-            return Err(LogError::TrimmedTime {
-                since,
-                kept_since,
-                first_position,
-            });
-        }
-        let mut reader = self.readers().connect().await?;
-        let (first, last) = (head.first_position, head.last_position);
-        let seeking = segment::cursor_at(reader.ask()?, since, first, last);
-        let found = self.0.metrics.timed(Query::Seek, seeking).await?;
-        reader.answered();
-        Ok(found)
+        check_kept_since(head, since)?;
+        let cursor = {
+            let mut reader = self.readers().connect().await?;
+            let (first, last) = (head.first_position, head.last_position);
+            let seeking = segment::cursor_at(reader.ask()?, since, first, last);
+            let found = self.0.metrics.timed(Query::Seek, seeking).await?;
+            reader.answered();
+            found
+        };
+        // Retention may have removed what the seek was to find since the head was read.
+        check_kept_since(&self.head().await?, since)?;
+        Ok(cursor)
     }
 
     /// The stored event with an id; `None` if the log does not hold it.
@@ -130,7 +126,8 @@ impl EventLog {
         let Some(stored) = found else {
             return Ok(None);
         };
-        let mut event = Event::decode(stored.encoded.as_slice())
+        let replacement = atlas_events::replacement(&stored.encoded);
+        let mut event = Event::decode(replacement.as_deref().unwrap_or(&stored.encoded))
             .map_err(|error| LogError::Database(sqlx::Error::Decode(error.into())))?;
         event.position = head::position(stored.position);
         event.recorded_at = Some(stored.recorded_at.into());
@@ -152,6 +149,18 @@ impl EventLog {
         let latest = latest::occurred_at(reader.ask()?, filter).await?;
         reader.answered();
         Ok(latest)
+    }
+}
+
+/// Checks that retention has kept all events since a time.
+fn check_kept_since(head: &Head, since: DateTime<Utc>) -> Result<(), LogError> {
+    match head.dropped_before {
+        Some(kept_since) if since < kept_since => Err(LogError::TrimmedTime {
+            since,
+            kept_since,
+            first_position: head.first_position,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -29,15 +29,17 @@ async fn an_idle_stream_beats_with_position_and_time() {
     let caught_up = CaughtUp {
         position: 3,
         server_time,
+        log_id: client.log_info().await.log_id,
     };
     let beat = Heartbeat {
         position: 3,
         head_position: 3,
         server_time,
+        log_id: caught_up.log_id.clone(),
     };
     for payload in [
         Payload::CaughtUp(caught_up),
-        Payload::Heartbeat(beat),
+        Payload::Heartbeat(beat.clone()),
         Payload::Heartbeat(beat),
     ] {
         let marker = Event {

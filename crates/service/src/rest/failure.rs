@@ -3,7 +3,7 @@
 
 use atlas_events::Violation;
 use chrono::{DateTime, SecondsFormat, Utc};
-use event_log::LogError;
+use event_log::{LogError, Unverified};
 use tracing::{error, warn};
 
 use super::problem::{Problem, ProblemKind};
@@ -67,6 +67,15 @@ impl From<LogError> for Problem {
                     "the connection to the database was lost during the commit; publish again with \
                      the same event ids to find out",
                 )
+            }
+            LogError::Unverified(reason) => {
+                let kind = match reason {
+                    Unverified::OutOfContact { .. } => ProblemKind::DatabaseUnavailable,
+                    Unverified::WentBack { .. }
+                    | Unverified::Replaced { .. }
+                    | Unverified::NotDurable { .. } => ProblemKind::LogUnverified,
+                };
+                Self::new(kind, reason.to_string())
             }
             LogError::Database(source) => Self::from(source),
             failure @ (LogError::Hole { .. }

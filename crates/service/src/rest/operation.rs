@@ -65,8 +65,9 @@ pub(super) async fn live() -> Json<Health> {
 
 /// Can it serve?
 ///
-/// It can while its database tells where the log stands, it is not shutting down, and nothing has
-/// stopped its work until an operator decides.
+/// It can while its database tells where the log stands, the log is the one that it was, the database
+/// keeps what it commits, the service is not shutting down, and nothing has stopped its work until an
+/// operator decides.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "getReadiness", tag = "operation", security(()),
     responses((status = 200, description = "It can serve", body = Health), Always)
@@ -82,7 +83,7 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
         return Err(Problem::new(ProblemKind::Stopped, reason));
     }
     match tokio::time::timeout(DATABASE_PATIENCE, operation.log.head()).await {
-        Ok(head) => head?,
+        Ok(head) => head.map(drop)?,
         Err(_) => {
             return Err(Problem::new(
                 ProblemKind::DatabaseUnavailable,
@@ -90,6 +91,7 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
             ));
         }
     };
+    operation.log.check_append()?;
     Ok(Json(Health { status: "ready" }))
 }
 

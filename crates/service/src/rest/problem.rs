@@ -67,6 +67,8 @@ pub enum ProblemKind {
     ShuttingDown,
     /// The database failed.
     DatabaseUnavailable,
+    /// The log is not the one that it was, or may lose what it stores.
+    LogUnverified,
     /// What was to be stored may have been.
     OutcomeUnknown,
     /// The request took too long.
@@ -110,6 +112,7 @@ impl ProblemKind {
                 "database-unavailable",
                 "Database unavailable",
             ),
+            Self::LogUnverified => (S::SERVICE_UNAVAILABLE, "log-unverified", "Log not verified"),
             Self::OutcomeUnknown => (S::SERVICE_UNAVAILABLE, "outcome-unknown", "Outcome unknown"),
             Self::TimedOut => (S::GATEWAY_TIMEOUT, "timed-out", "Timed out"),
         }
