@@ -65,7 +65,10 @@ fn payload(payload: &Payload) -> usize {
         Payload::ThresholdCrossed(event) => threshold_crossed(event),
         Payload::RegimeTransition(event) => regime_transition(event),
         Payload::Custom(event) => text(&event.r#type) + event.data.as_ref().map_or(0, fields),
-        Payload::Heartbeat(_) | Payload::CaughtUp(_) | Payload::FellBehind(_) => 0,
+        Payload::Heartbeat(_)
+        | Payload::CaughtUp(_)
+        | Payload::FellBehind(_)
+        | Payload::Undeliverable(_) => 0,
     }
 }
 

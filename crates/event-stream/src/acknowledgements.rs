@@ -191,7 +191,7 @@ where
 }
 
 /// The answer to a batch that is durable.
-pub(crate) fn response(receipts: Vec<Receipt>, log_id: Uuid) -> PublishResponse {
+pub(crate) fn response(receipts: Vec<Receipt>, log_id: uuid::Uuid) -> PublishResponse {
     let receipts = receipts.into_iter().map(|receipt| PublishReceipt {
         event_id: receipt.event_id.to_string(),
         position: receipt.position,

@@ -121,10 +121,6 @@ impl History {
         Arc::new(history)
     }
 
-    pub(crate) fn log_id(&self) -> Uuid {
-        self.log_id
-    }
-
     /// The newest event that this process has seen in the database.
     pub(crate) fn mark(&self) -> Mark {
         *lock(&self.mark)
