@@ -19,14 +19,14 @@ use crate::{LogError, database};
 
 /// Connections of the feeder.
 const FEEDER_CONNECTIONS: u32 = 2;
-/// Fewer than these in the pool cannot be shared.
+/// Of fewer than these in the pool none is left to the feeder.
 const POOLED_MIN: u32 = 2;
 
 /// How many connections the pool may have of all that are configured.
 pub(crate) fn pooled(connections_max: u32) -> u32 {
     connections_max
         .saturating_sub(FEEDER_CONNECTIONS)
-        .max(POOLED_MIN)
+        .max(POOLED_MIN.min(connections_max))
 }
 
 /// The connections of the feeder, made as a pool would: by these options.

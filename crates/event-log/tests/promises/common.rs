@@ -125,7 +125,7 @@ impl TestLog {
 }
 
 pub(crate) async fn pool(url: &str, schema: &str) -> PgPool {
-    event_log::connect(url, schema, 5).await.unwrap()
+    event_log::connect(url, schema, 8).await.unwrap()
 }
 
 pub(crate) async fn open(
