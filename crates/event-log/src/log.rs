@@ -17,6 +17,7 @@ use crate::{
     head::{self, TWIN_MARGIN},
     in_transaction::{self, CallersHead},
     last_head::LastHead,
+    latest::LatestTimes,
     queue::AppendQueue,
     read_ahead, retention,
     ring::Ring,
@@ -54,6 +55,7 @@ struct Inner {
     ring: Arc<Ring>,
     segments: Arc<SegmentIndex>,
     read_ahead: Arc<Semaphore>,
+    latest: LatestTimes,
     projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
     stop: CancellationToken,
@@ -128,6 +130,7 @@ impl EventLog {
         };
         let log = Self(Arc::new(Inner {
             read_ahead: read_ahead::places(pool.options().get_max_connections()),
+            latest: LatestTimes::default(),
             pool,
             config,
             log_id: head.log_id,

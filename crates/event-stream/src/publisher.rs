@@ -28,7 +28,8 @@ use tracing::Span;
 
 use crate::{
     acknowledgements::{Acknowledgements, response},
-    guard::{self, Leave},
+    guard::{self, Bounds, Leave},
+    stalled::{Cut, Lifetime},
     status::{Refusal, refusal_of_unreadable, unreadable},
     telemetry::StreamMetrics,
     trace::{self, Tracing},
@@ -153,7 +154,13 @@ impl EventPublisher for PublisherService {
         let stop = self.stop.clone();
         let cause = trace::cause_of(request.metadata());
         let access = guard::access(request.extensions());
-        let Leave { place, ended } = Leave::of(access.clone()).map_err(Refusal::into_status)?;
+        let bounds = Bounds {
+            cut: Cut::of(request.extensions()),
+            stop: stop.clone(),
+            lifetime: Lifetime::Unbounded,
+        };
+        let leave = Leave::of(access.clone(), bounds).map_err(Refusal::into_status)?;
+        let Leave { place, ended } = leave;
         let has_ended = CancellationToken::new();
         let ended = {
             let has_ended = has_ended.clone();

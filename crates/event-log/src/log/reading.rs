@@ -6,7 +6,7 @@ use prost::Message;
 use ulid::Ulid;
 
 use crate::{
-    EventLog, Follower, Head, LogError, RangeRead, find, head, latest, segment, telemetry::Query,
+    EventLog, Follower, Head, LogError, RangeRead, find, head, segment, telemetry::Query,
 };
 
 impl EventLog {
@@ -131,7 +131,8 @@ impl EventLog {
         Ok(Some(event))
     }
 
-    /// The latest `occurred_at` of the events that a filter wants; `None` if there are none.
+    /// The latest `occurred_at` of the events that a filter wants; `None` if there are none. With a
+    /// filter it is that of the newest 65,536 positions, and up to a second old.
     ///
     /// # Errors
     /// [`LogError::Database`].
@@ -142,7 +143,7 @@ impl EventLog {
         if filter.is_unfiltered() {
             return Ok(self.head().await?.latest_occurred_at);
         }
-        latest::occurred_at(&self.0.pool, filter).await
+        self.0.latest.of(self, filter.clone()).await
     }
 }
 
