@@ -115,7 +115,7 @@ mod tests {
 
     /// A log with few connections that holds an event of a series and then others.
     async fn log_in(database: &TestDatabase) -> (EventLog, sqlx::PgPool) {
-        let pool = connect(&database.url(), "log", 4).await.unwrap();
+        let pool = connect(&database.url(), "log", 6).await.unwrap();
         let config = LogConfig {
             retention: None,
             ..LogConfig::default()
