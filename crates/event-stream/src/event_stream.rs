@@ -27,7 +27,7 @@ use crate::{
     frames::{self, Frame},
     guard::{self, Bounds, Leave},
     request::{Range, Start, Subscribe},
-    stalled::{Cut, Lifetime},
+    stalled::{Cut, Lifetime, READING_GRACE},
     status::Refusal,
     subscription::{Subscription, lifetime_on},
     telemetry::StreamMetrics,
@@ -130,6 +130,7 @@ async fn subscribe(
         cut,
         stop: server.stop.clone(),
         lifetime: lifetime.map_or(Lifetime::Unbounded, Lifetime::InAll),
+        grace: READING_GRACE,
     };
     let leave = Leave::of(access, bounds)?;
     let follower = follow(&server.log, request.start, filter).await?;
@@ -194,6 +195,7 @@ async fn begin_range(
         cut,
         stop: server.stop.clone(),
         lifetime: server.stream_age_max.map_or(Lifetime::Unbounded, without_step),
+        grace: READING_GRACE,
     };
     let leave = Leave::of(access, bounds)?;
     let read = server

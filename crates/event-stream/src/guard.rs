@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use access::{Access, AuditLog, Caller, Denied, Gate, Peer, Scope, StreamPlace};
@@ -114,13 +115,15 @@ pub(crate) struct Bounds {
     pub(crate) stop: CancellationToken,
     /// How long the stream may live, if that is bounded.
     pub(crate) lifetime: Lifetime,
+    /// How long it may take to end once it has to.
+    pub(crate) grace: Duration,
 }
 
 impl Leave {
     pub(crate) fn of(access: Access, bounds: Bounds) -> Result<Self, Refusal> {
         let place = access.open_stream().map_err(Refusal::denied)?;
         let (stop, lifetime, access_ended) = (bounds.stop, bounds.lifetime, ended(access.clone()));
-        let watch = bounds.cut.unless_ended(async move {
+        let watch = bounds.cut.unless_ended(bounds.grace, async move {
             tokio::select! {
                 () = stop.cancelled() => "SHUTTING_DOWN",
                 () = access_ended => "TOKEN_ENDED",

@@ -29,7 +29,7 @@ use tracing::Span;
 use crate::{
     acknowledgements::{Acknowledgements, response},
     guard::{self, Bounds, Leave},
-    stalled::{Cut, Lifetime},
+    stalled::{Cut, Lifetime, PUBLISHING_GRACE},
     status::{Refusal, refusal_of_unreadable, unreadable},
     telemetry::StreamMetrics,
     trace::{self, Tracing},
@@ -158,6 +158,7 @@ impl EventPublisher for PublisherService {
             cut: Cut::of(request.extensions()),
             stop: stop.clone(),
             lifetime: Lifetime::Unbounded,
+            grace: PUBLISHING_GRACE,
         };
         let leave = Leave::of(access.clone(), bounds).map_err(Refusal::into_status)?;
         let Leave { place, ended } = leave;

@@ -26,8 +26,10 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 use tonic::transport::server::Connected;
 use tracing::warn;
 
-/// A stream that has to end is given so long to do it by itself.
-const GRACE: Duration = Duration::from_secs(5);
+/// A stream of events that has to end is given so long to do it by itself.
+pub(crate) const READING_GRACE: Duration = Duration::from_secs(5);
+/// The same for a stream of publishes, which first answers what it has read.
+pub(crate) const PUBLISHING_GRACE: Duration = Duration::from_secs(15);
 
 /// Ends a connection.
 #[derive(Debug, Clone, Default)]
@@ -43,13 +45,14 @@ impl Cut {
     /// within a grace.
     pub(crate) fn unless_ended(
         self,
+        grace: Duration,
         over: impl Future<Output = &'static str> + Send + 'static,
     ) -> DropGuard {
         let ended = CancellationToken::new();
         let until = ended.clone();
         tokio::spawn(until.run_until_cancelled_owned(async move {
             let reason = over.await;
-            sleep(GRACE).await;
+            sleep(grace).await;
             warn!(reason, "a client does not read its stream; ending its connection");
             self.0.cancel();
         }));
