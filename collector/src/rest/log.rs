@@ -20,7 +20,8 @@ pub(super) struct LogInfo {
     first_position: u64,
     /// The last position; 0 if nothing was ever stored.
     last_position: u64,
-    /// The greatest `occurredAt` ever stored.
+    /// The greatest `occurredAt` ever stored. For a limited caller the greatest of its own among the
+    /// newest 65,536 positions, up to a second old; `null` if none of these are its own.
     latest_occurred_at: Option<DateTime<Utc>>,
     /// When the event at `last_position` was stored.
     latest_recorded_at: Option<DateTime<Utc>>,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use access::Scope;
 use atlas_events::{Event, SubscriptionRequest, TimeRangeRequest, event::Payload};
 use chrono::{TimeDelta, Utc};
+use reqwest::Method;
 use serde_json::{Value, json};
 use test_support::{Folder, TestDatabase, custom_event, series_event};
 use tonic::Code;
@@ -310,5 +311,85 @@ async fn sources_and_event_types_are_limits_too() {
     let rest = Rest::of(&collector).with_token(&of_source);
     let observed = rest.get("/v1/series/NORTH/observations").await;
     observed.denied(403, "UNLIMITED_ONLY");
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn limits_to_event_types_and_sources_bind_the_registry_of_series_too() {
+    let folder = Folder::create();
+    let scopes = [Scope::Read, Scope::Admin];
+    let (of_type, mut orders) = token("orders", &scopes);
+    orders.event_types = only(&["custom:OrderPlaced"]);
+    let (of_source, mut shop) = token("shop", &scopes);
+    shop.sources = only(&["Shop"]);
+    let (of_collections, mut collections) = token("collections", &scopes);
+    collections.event_types = only(&["SeriesCollectedEvent"]);
+    collections.sources = only(&["FredCollector"]);
+    let file = write_tokens(&folder, &[&orders, &shop, &collections]);
+    let database = TestDatabase::create().await;
+    let settings = [("auth.tokens_file", &*file), ("fred.series", "NORTH")];
+    let collector = Collector::start(&database, &settings).await;
+    let rest = Rest::of(&collector);
+    let schedule = json!({"schedule": "35 12 * * 4"});
+    let calls = [
+        (Method::GET, "/v1/series/NORTH", Value::Null),
+        (Method::POST, "/v1/series", json!({"id": "SOUTH"})),
+        (Method::PATCH, "/v1/series/NORTH", schedule),
+        (Method::POST, "/v1/series/NORTH/pause", Value::Null),
+        (Method::POST, "/v1/series/NORTH/resume", Value::Null),
+        (Method::POST, "/v1/series/NORTH/collect", Value::Null),
+        (Method::POST, "/v1/series/NORTH/backfill", json!({"from": "all"})),
+        (Method::DELETE, "/v1/series/NORTH", Value::Null),
+    ];
+    for token in [&of_type, &of_source] {
+        let rest = rest.with_token(token);
+        let listed = rest.get("/v1/series").await.ok();
+        assert_eq!(listed["series"], json!([]));
+        for (method, path, body) in &calls {
+            let answer = rest.try_send(method.clone(), path, Some(body)).await;
+            answer.unwrap().denied(403, "NOT_GRANTED");
+        }
+    }
+    let rest = rest.with_token(&of_collections);
+    let listed = rest.get("/v1/series").await.ok();
+    assert_eq!(list(&listed["series"], "id"), ["NORTH"]);
+    rest.get("/v1/series/NORTH").await.ok();
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_events_hold_no_more_than_is_granted_however_it_is_asked() {
+    let folder = Folder::create();
+    let (of_type, mut orders) = token("orders", &BOTH);
+    orders.event_types = only(&["custom:OrderPlaced", "custom:OrderShipped"]);
+    let (of_all, all) = token("all", &BOTH);
+    let file = write_tokens(&folder, &[&orders, &all]);
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database, &[("auth.tokens_file", &file)]).await;
+    let everybody = Client::of(&collector).await.with_token(&of_all);
+    let mut own = custom_event(1);
+    if let Some(Payload::Custom(custom)) = &mut own.payload {
+        custom.r#type = "OrderPlaced".to_owned();
+    }
+    let events = vec![own.clone(), custom_event(2), north(3)];
+    everybody.publish(events).await.unwrap();
+    let rest = Rest::of(&collector).with_token(&of_type);
+    for times in [1, 500, 501, 1_000] {
+        let query = vec!["event_type=CustomEvent"; times].join("&");
+        let page = rest.get(&format!("/v1/events?{query}")).await.ok();
+        assert_eq!(list(&page["events"], "eventId"), [own.event_id.clone()], "{times}");
+    }
+    // An id of which the library reads as many bits as it has, and a character that is not text.
+    let beyond = format!("8{}", &own.event_id[1..]);
+    for path in [
+        format!("/v1/events/{beyond}"),
+        "/v1/events?event_type=custom:A%00".to_owned(),
+        "/v1/events?series_id=A%00".to_owned(),
+        "/v1/series/A%00".to_owned(),
+        "/v1/series/NORTH/observations?from=-5000-01-01".to_owned(),
+    ] {
+        let answer = rest.with_token(&of_all).get(&path).await;
+        assert_eq!(answer.status.as_u16(), 400, "{path}: {answer:?}");
+    }
     collector.stop().await;
 }

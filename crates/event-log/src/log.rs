@@ -24,6 +24,7 @@ use crate::{
     history::{self, History, Mark, Server},
     in_transaction::{self, CallersHead},
     last_head::LastHead,
+    latest::LatestTimes,
     queue::{AppendQueue, Sequence},
     read_ahead, retention,
     ring::Ring,
@@ -63,6 +64,7 @@ struct Inner {
     readers: Readers,
     history: Arc<History>,
     read_ahead: Arc<Semaphore>,
+    latest: LatestTimes,
     projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
     stop: CancellationToken,
@@ -151,6 +153,7 @@ impl EventLog {
         let log = Self(Arc::new(Inner {
             read_ahead: read_ahead::places(readers.places_max()),
             readers,
+            latest: LatestTimes::default(),
             pool,
             config,
             log_id: head.log_id,

@@ -269,7 +269,9 @@ mod tests {
 
     fn lags(consumers: &Consumers, tail: u64) -> HashMap<String, Lag> {
         let mut lags = HashMap::new();
-        consumers.each(tail, |name, lag, _| drop(lags.insert(name.to_owned(), lag)));
+        consumers.each(tail, |name, lag, _| {
+            lags.insert(name.to_owned(), lag);
+        });
         lags
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,7 +15,7 @@ use atlas_events::{
     Clock, EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation,
 };
 use event_log::{EventLog, Follower, RangeRead};
-use futures::{Stream, future::BoxFuture, stream};
+use futures::{Stream, StreamExt, future::BoxFuture, stream};
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, body::Body, server::NamedService};
@@ -22,10 +25,11 @@ use tower::Service;
 use crate::{
     consumers::{Admission, Consumers},
     frames::{self, Frame},
-    guard::{self, Leave},
+    guard::{self, Bounds, Leave},
     request::{Range, Start, Subscribe},
+    stalled::{Cut, Lifetime, READING_GRACE},
     status::Refusal,
-    subscription::Subscription,
+    subscription::{Subscription, lifetime_on},
     telemetry::StreamMetrics,
     trace::{Delivering, Tracing},
 };
@@ -71,11 +75,12 @@ impl Service<Request<Body>> for EventStreamService {
 
 async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Status> {
     let access = guard::access(request.extensions());
+    let cut = Cut::of(request.extensions());
     match request.uri().path() {
         "/atlas.events.EventStream/SubscribeToEvents" => {
             let request: SubscriptionRequest = frames::read_message(request).await?;
             let metrics = Arc::clone(&server.metrics);
-            let subscription = subscribe(server, access, request)
+            let subscription = subscribe(server, (access, cut), request)
                 .await
                 .map_err(|refusal| {
                     metrics.refused("SubscribeToEvents", refusal.reason());
@@ -85,11 +90,11 @@ async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<B
         }
         "/atlas.events.EventStream/GetEventsSince" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
-            range(server, access, "GetEventsSince", Range::since(request)).await
+            range(server, (access, cut), "GetEventsSince", Range::since(request)).await
         }
         "/atlas.events.EventStream/GetEventsBetween" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
-            range(server, access, "GetEventsBetween", Range::between(request)).await
+            range(server, (access, cut), "GetEventsBetween", Range::between(request)).await
         }
         "/atlas.events.EventStream/GetLatestEventTime" => {
             let answer = tower::service_fn(move |_: tonic::Request<()>| {
@@ -109,7 +114,7 @@ async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<B
 
 async fn subscribe(
     server: Arc<Server>,
-    access: Access,
+    (access, cut): (Access, Cut),
     request: SubscriptionRequest,
 ) -> Result<Subscription, Refusal> {
     let request = Subscribe::try_from(request).map_err(Refusal::invalid)?;
@@ -120,14 +125,21 @@ async fn subscribe(
         return Err(refusal.at("log_id").with("log_id", log_id));
     }
     let filter = access.narrow(request.filter).map_err(Refusal::denied)?;
-    let leave = Leave::of(access)?;
+    let lifetime = lifetime_on(&server);
+    let bounds = Bounds {
+        cut,
+        stop: server.stop.clone(),
+        lifetime: lifetime.map_or(Lifetime::Unbounded, Lifetime::InAll),
+        grace: READING_GRACE,
+    };
+    let leave = Leave::of(access, bounds)?;
     let follower = follow(&server.log, request.start, filter).await?;
     let admission = admit(&server, &request.consumer, follower.cursor())?;
     Ok(Subscription::new(
         server,
         follower,
         request.heartbeat_interval,
-        (admission, leave),
+        (admission, leave, lifetime),
         Delivering::to(request.consumer),
     ))
 }
@@ -151,29 +163,41 @@ fn admit(server: &Server, consumer: &str, cursor: Arc<AtomicU64>) -> Result<Admi
 
 async fn range(
     server: Arc<Server>,
-    access: Access,
+    caller: (Access, Cut),
     method: &'static str,
     range: Result<Range, Violation>,
 ) -> Result<Response<Body>, Status> {
-    let begun = begin_range(&server, access, range)
+    let steps = Arc::<AtomicU64>::default();
+    let begun = begin_range(&server, caller, Arc::clone(&steps), range)
         .await
         .map_err(|refusal| {
             server.metrics.refused(method, refusal.reason());
             refusal.into_status()
         });
     let (read, held) = begun?;
-    let frames = range_frames(server, read, held);
+    let frames = range_frames(server, read, held).inspect(move |_| {
+        steps.fetch_add(1, Ordering::Relaxed);
+    });
     Ok(frames::response(frames))
 }
 
 async fn begin_range(
     server: &Server,
-    access: Access,
+    (access, cut): (Access, Cut),
+    steps: Arc<AtomicU64>,
     range: Result<Range, Violation>,
 ) -> Result<(RangeRead, (Admission, Leave)), Refusal> {
     let range = range.map_err(Refusal::invalid)?;
     let filter = access.narrow(range.filter).map_err(Refusal::denied)?;
-    let leave = Leave::of(access)?;
+    // A range may be long; what it may not be is left unread.
+    let without_step = |age| Lifetime::WithoutStep(age, steps);
+    let bounds = Bounds {
+        cut,
+        stop: server.stop.clone(),
+        lifetime: server.stream_age_max.map_or(Lifetime::Unbounded, without_step),
+        grace: READING_GRACE,
+    };
+    let leave = Leave::of(access, bounds)?;
     let read = server
         .log
         .read_between(range.since, range.before, filter)
@@ -225,7 +249,7 @@ async fn latest_event_time(server: &Server, access: &Access) -> Result<Timestamp
         .map_err(|failure| Refusal::from_read(failure, "reading the latest time").into_status())?;
     latest.map(Timestamp::from).ok_or_else(|| {
         let message = match access.is_limited() {
-            true => "the log holds no events of yours yet",
+            true => "the newest 65,536 events of the log hold none of yours",
             false => "the log holds no events yet",
         };
         Refusal::new(Code::NotFound, "LOG_EMPTY", message).into_status()

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use access::{Access, AuditLog, Caller, Denied, Gate, Peer, Scope, StreamPlace};
@@ -16,10 +17,14 @@ use futures::{
 };
 use http::{Extensions, Request, Response, header::AUTHORIZATION};
 use metrics::counter;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tower::{Layer, Service};
 
-use crate::status::Refusal;
+use crate::{
+    stalled::{Cut, Lifetime},
+    status::Refusal,
+};
 
 /// Who may make a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,20 +95,55 @@ pub(crate) type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a client needs to have a stream open.
 pub(crate) struct Leave {
-    /// Its place among the streams of the client.
-    pub(crate) place: StreamPlace,
+    /// Its place among the streams of the client, held until the stream has ended.
+    pub(crate) place: Place,
     /// When the client loses its access.
     pub(crate) ended: Ended,
 }
 
+/// A place among the streams of a client, and the watch over the stream that has it.
+pub(crate) struct Place {
+    _place: StreamPlace,
+    _watch: DropGuard,
+}
+
+/// What ends a stream, whether or not its client reads it.
+pub(crate) struct Bounds {
+    /// Ends the connection of a client that does not read.
+    pub(crate) cut: Cut,
+    /// The server stops.
+    pub(crate) stop: CancellationToken,
+    /// How long the stream may live, if that is bounded.
+    pub(crate) lifetime: Lifetime,
+    /// How long it may take to end once it has to.
+    pub(crate) grace: Duration,
+}
+
 impl Leave {
-    pub(crate) fn of(access: Access) -> Result<Self, Refusal> {
+    pub(crate) fn of(access: Access, bounds: Bounds) -> Result<Self, Refusal> {
         let place = access.open_stream().map_err(Refusal::denied)?;
-        let ended: Ended = match access.may_end() {
-            true => Box::pin(access.ended()),
-            false => Box::pin(std::future::pending()),
-        };
-        Ok(Self { place, ended })
+        let (stop, lifetime, access_ended) = (bounds.stop, bounds.lifetime, ended(access.clone()));
+        let watch = bounds.cut.unless_ended(bounds.grace, async move {
+            tokio::select! {
+                () = stop.cancelled() => "SHUTTING_DOWN",
+                () = access_ended => "TOKEN_ENDED",
+                () = lifetime.over() => "STREAM_AGE",
+            }
+        });
+        Ok(Self {
+            place: Place {
+                _place: place,
+                _watch: watch,
+            },
+            ended: ended(access),
+        })
+    }
+}
+
+fn ended(access: Access) -> Ended {
+    match access.may_end() {
+        true => Box::pin(access.ended()),
+        false => Box::pin(std::future::pending()),
     }
 }
 

@@ -16,6 +16,7 @@ mod publisher;
 mod reflection;
 mod request;
 mod serve;
+mod stalled;
 mod status;
 mod subscription;
 mod telemetry;

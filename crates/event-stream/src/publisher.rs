@@ -28,7 +28,8 @@ use tracing::{Instrument, Span};
 
 use crate::{
     acknowledgements::{Acknowledgements, response},
-    guard::{self, Leave},
+    guard::{self, Bounds, Leave},
+    stalled::{Cut, Lifetime, PUBLISHING_GRACE},
     status::{Refusal, refusal_of_unreadable, unreadable},
     telemetry::StreamMetrics,
     trace::{self, Tracing},
@@ -185,7 +186,14 @@ impl EventPublisher for PublisherService {
         let stop = self.stop.clone();
         let cause = trace::cause_of(request.metadata());
         let access = guard::access(request.extensions());
-        let Leave { place, ended } = Leave::of(access.clone()).map_err(Refusal::into_status)?;
+        let bounds = Bounds {
+            cut: Cut::of(request.extensions()),
+            stop: stop.clone(),
+            lifetime: Lifetime::Unbounded,
+            grace: PUBLISHING_GRACE,
+        };
+        let leave = Leave::of(access.clone(), bounds).map_err(Refusal::into_status)?;
+        let Leave { place, ended } = leave;
         let has_ended = CancellationToken::new();
         let ended = {
             let has_ended = has_ended.clone();

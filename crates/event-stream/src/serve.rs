@@ -2,7 +2,7 @@ use std::{convert::Infallible, io, sync::Arc};
 
 use atlas_events::event_log_server::EventLogServer;
 use event_log::EventLog;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -19,7 +19,7 @@ use tonic::{
     },
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use crate::{
     StreamConfig,
@@ -29,6 +29,7 @@ use crate::{
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
     reflection::{Described, Reflection},
+    stalled::{Connection, ConnectionInfo},
     status::in_our_words,
     telemetry::StreamMetrics,
     trace::Tracing,
@@ -204,6 +205,7 @@ where
         .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
         .http2_keepalive_interval(Some(keepalive_interval))
         .http2_keepalive_timeout(Some(keepalive_timeout))
+        .layer(MapRequestLayer::new(tell_connection::<C::ConnectInfo>))
         .layer(guard)
         .layer(MapResponseLayer::new(in_our_words))
         .add_routes(more.routes)
@@ -213,13 +215,28 @@ where
         .add_service(EventStreamService(server))
         .add_service(publisher)
         .add_service(EventLogServer::new(LogInfoService(log)))
-        .serve_with_incoming_shutdown(incoming, shutdown.cancelled());
+        .serve_with_incoming_shutdown(
+            incoming.map(|accepted| accepted.map(Connection::new)),
+            shutdown.cancelled(),
+        );
     tokio::pin!(serving);
     tokio::select! {
         served = &mut serving => return Ok(served?),
         _ = async { tokio::join!(sampling, ending_watches) } => {}
     }
     Ok(serving.await?)
+}
+
+/// Hands on with a request what its connection tells, and how to end it.
+fn tell_connection<I: Clone + Send + Sync + 'static>(
+    mut request: http::Request<Body>,
+) -> http::Request<Body> {
+    let extensions = request.extensions_mut();
+    if let Some(connection) = extensions.remove::<ConnectionInfo<I>>() {
+        extensions.insert(connection.inner);
+        extensions.insert(connection.cut);
+    }
+    request
 }
 
 /// Tells those who watch the health of services that these stop, and ends their streams, which

@@ -58,7 +58,7 @@ impl Subscription {
         server: Arc<Server>,
         follower: Follower,
         heartbeat_interval: Option<Duration>,
-        (admission, leave): (Admission, Leave),
+        (admission, leave, lifetime): (Admission, Leave, Option<Duration>),
         delivering: Delivering,
     ) -> Self {
         let heartbeat = heartbeat_interval.map(|every| {
@@ -68,10 +68,7 @@ impl Subscription {
         });
         let cursor = follower.cursor();
         let next = Some(next_of(follower));
-        let age_out = server.stream_age_max.map(|age| {
-            let lifetime = lifetime(age, rand::random());
-            Box::pin(tokio::time::sleep(lifetime))
-        });
+        let age_out = lifetime.map(|lifetime| Box::pin(tokio::time::sleep(lifetime)));
         Self {
             server,
             next,
@@ -235,6 +232,12 @@ async fn aged_out(age_out: &mut Option<Pin<Box<Sleep>>>) {
         Some(sleep) => sleep.await,
         None => std::future::pending().await,
     }
+}
+
+/// How long a stream of a server lives; `None`: for ever.
+pub(crate) fn lifetime_on(server: &Server) -> Option<Duration> {
+    let age = server.stream_age_max?;
+    Some(lifetime(age, rand::random()))
 }
 
 /// How long a stream lives: a tenth more or less than the configured age; `chance` is uniform in 0

@@ -112,7 +112,7 @@ pub fn describe_metrics(prefix: &str) {
     );
     describe_gauge!(
         format!("{prefix}_consumer_lag_events"),
-        "Events stored that a named consumer has not been sent; for a day also of one that is gone"
+        "Events stored that a named consumer has not been sent; for 15 minutes also of one that is gone"
     );
     describe_gauge!(
         format!("{prefix}_consumer_lag_seconds"),

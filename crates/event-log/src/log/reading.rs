@@ -6,7 +6,7 @@ use prost::Message;
 use ulid::Ulid;
 
 use crate::{
-    EventLog, Follower, Head, LogError, RangeRead, find, head, latest, segment, telemetry::Query,
+    EventLog, Follower, Head, LogError, RangeRead, find, head, segment, telemetry::Query,
 };
 
 impl EventLog {
@@ -134,7 +134,8 @@ impl EventLog {
         Ok(Some(event))
     }
 
-    /// The latest `occurred_at` of the events that a filter wants; `None` if there are none.
+    /// The latest `occurred_at` of the events that a filter wants; `None` if there are none. With a
+    /// filter it is that of the newest 65,536 positions, and up to a second old.
     ///
     /// # Errors
     /// [`LogError::Database`].
@@ -145,10 +146,7 @@ impl EventLog {
         if filter.is_unfiltered() {
             return Ok(self.head().await?.latest_occurred_at);
         }
-        let mut reader = self.readers().connect().await?;
-        let latest = latest::occurred_at(reader.ask()?, filter).await?;
-        reader.answered();
-        Ok(latest)
+        self.0.latest.of(self, filter.clone()).await
     }
 }
 

@@ -23,4 +23,5 @@ mod several_servers;
 mod shutdown;
 mod slow_reader;
 mod small_frames;
+mod stalled;
 mod unreadable;
