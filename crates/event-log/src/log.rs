@@ -1,4 +1,5 @@
 mod reading;
+mod tasks;
 
 use std::{fmt, sync::Arc};
 
@@ -6,9 +7,10 @@ use atlas_events::{Acceptance, Draft};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
 
+use self::tasks::Tasks;
 use crate::{
     Head, LogConfig, LogError, PendingAppend, Projection, Receipt, Renewed, Trimmed,
     appender::Appender,
@@ -32,6 +34,9 @@ use crate::{
 
 /// Groups that may wait for the ring; what comes on top of them reaches it through the database.
 const COMMITS_QUEUED_MAX: usize = 16;
+/// What is done beside the log is given up after so long, and done again later: each of its
+/// statements takes a minute at the most.
+const UPKEEP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
 /// How often sizes on disk are looked at.
 const STORAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -57,7 +62,7 @@ struct Inner {
     projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Drop for Inner {
@@ -141,7 +146,7 @@ impl EventLog {
             projection,
             metrics,
             stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
         }));
         log.start(appender, feeder);
         Ok(log)
@@ -149,8 +154,9 @@ impl EventLog {
 
     fn start(&self, appender: Appender, feeder: Feeder) {
         let stop = &self.0.stop;
-        self.0.tasks.spawn(appender.run(stop.clone()));
-        self.0.tasks.spawn(feeder.run(stop.clone()));
+        let tasks = &self.0.tasks;
+        tasks.spawn("appender", appender.run(stop.clone()));
+        tasks.spawn("feeder", feeder.run(stop.clone()));
         if let Some(retention) = self.0.config.retention {
             // The task holds the pool and not the log, which would then never be dropped.
             let (pool, config) = (self.0.pool.clone(), self.0.config.clone());
@@ -160,40 +166,40 @@ impl EventLog {
                 loop {
                     timer.tick().await;
                     let now = config.clock.now();
-                    let trimmed = retention::trim(&pool, now - as_delta(retention)).await;
+                    let trimming = retention::trim(&pool, now - as_delta(retention));
+                    let trimmed = database::within(UPKEEP_TIMEOUT, trimming).await;
                     metrics.trimmed(trimmed.as_ref().ok().map(|trimmed| trimmed.chunks), now);
                     if let Err(error) = trimmed {
                         warn!(%error, "retention could not run; trying again later");
                     }
                 }
             };
-            self.0
-                .tasks
-                .spawn(async move { stop.run_until_cancelled(run).await });
+            tasks.spawn("retention", async move {
+                stop.run_until_cancelled(run).await;
+            });
         }
         let (pool, metrics) = (self.0.pool.clone(), self.metrics());
         let look = async move {
             let mut timer = tokio::time::interval(STORAGE_INTERVAL);
             loop {
                 timer.tick().await;
-                match storage::read(&pool).await {
+                match database::within(UPKEEP_TIMEOUT, storage::read(&pool)).await {
                     Ok(found) => metrics.saw_storage(&found),
                     Err(error) => warn!(%error, "cannot tell what the log takes on disk"),
                 }
             }
         };
         let stop = stop.clone();
-        self.0
-            .tasks
-            .spawn(async move { stop.run_until_cancelled(look).await });
-        self.0.tasks.close();
+        tasks.spawn("storage", async move {
+            stop.run_until_cancelled(look).await;
+        });
     }
 
     /// Ends the log's tasks once everything queued has been stored and answered. Followers end with
     /// [`LogError::Closed`].
     pub async fn close(&self) {
         self.0.stop.cancel();
-        self.0.tasks.wait().await;
+        self.0.tasks.ended().await;
     }
 
     pub(crate) async fn closing(&self) {

@@ -11,6 +11,7 @@ mod dropped_begin;
 mod in_transactions;
 mod large_groups;
 mod page_cost;
+mod panics;
 mod prepared_ahead;
 mod promise_10_retention;
 mod promise_1_durable;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use documented::{Documented, DocumentedFields};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -17,6 +19,8 @@ pub struct DatabaseConfig {
     pub schema: String,
     /// At most this many pooled connections; a few more are held outside the pool.
     pub connections_max: u32,
+    /// A start waits this long for a database that cannot be reached or is starting.
+    pub wait: Duration,
 }
 
 impl DatabaseConfig {
@@ -32,6 +36,7 @@ impl DatabaseConfig {
             url: SecretString::from(url),
             schema,
             connections_max: small(reader.number("database.connections_max", 16, 4..=1_000)),
+            wait: reader.seconds("database.wait_seconds", 30, 0..=3_600),
         }
     }
 }

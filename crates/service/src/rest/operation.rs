@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use event_log::EventLog;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use crate::Security;
 
@@ -71,6 +72,13 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
         return Err(Problem::new(
             ProblemKind::ShuttingDown,
             "the service is shutting down",
+        ));
+    }
+    if let Some(task) = operation.log.failure() {
+        error!(task, "not ready: a task of the log panicked");
+        return Err(Problem::new(
+            ProblemKind::Internal,
+            "the log does not work any more; the process has to be started again",
         ));
     }
     match tokio::time::timeout(DATABASE_PATIENCE, operation.log.head()).await {
