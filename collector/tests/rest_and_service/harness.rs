@@ -29,6 +29,7 @@ pub(crate) fn config(database_url: &str, settings: &[String]) -> Config {
         "fred.request_interval_milliseconds=0",
         "fred.attempts_max=1",
         "shutdown.drain_seconds=5",
+        "database.wait_seconds=0",
     ];
     let all = fixed
         .iter()

@@ -45,10 +45,7 @@ impl Appender {
                 continue;
             };
             if let Some(group) = self.store_few(group).await {
-                match self.store_on_thread(group, stop.clone()).await {
-                    Some(appender) => self = appender,
-                    None => return,
-                }
+                self = self.store_on_thread(group, stop.clone()).await;
             }
         }
     }
@@ -75,16 +72,18 @@ impl Appender {
         }
     }
 
-    /// `None` if it panicked there.
-    async fn store_on_thread(mut self, group: Group, stop: CancellationToken) -> Option<Self> {
+    async fn store_on_thread(mut self, group: Group, stop: CancellationToken) -> Self {
         let thread = self.thread.clone();
         let storing = async move {
             self.store_many(group, &stop).await;
             self
         };
         match thread {
-            Some(thread) => thread.run(storing).await.ok(),
-            None => Some(storing.await),
+            Some(thread) => match thread.run(storing).await {
+                Ok(appender) => appender,
+                Err(error) => ended_by(error).await,
+            },
+            None => storing.await,
         }
     }
 
@@ -168,8 +167,7 @@ impl Appender {
                     self.writer.unfinished(None);
                     self.outcome.failed(*group, error);
                 }
-                // Nobody waits for it any more.
-                Err(_panicked) => self.writer.unfinished(None),
+                Err(error) => ended_by(error).await,
             }
             next = pipeline.ended().await;
         }
@@ -209,6 +207,15 @@ impl Appender {
         for batch in group.split(&handovers) {
             Box::pin(self.store_alone(batch)).await;
         }
+    }
+}
+
+/// A panic is one of the appender, wherever it was: what it leaves behind is not to be trusted, and
+/// its process is to hear of it. Tasks are cancelled only along with their runtime.
+async fn ended_by<T>(error: JoinError) -> T {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_cancelled) => std::future::pending().await,
     }
 }
 

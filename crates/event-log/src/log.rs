@@ -1,4 +1,5 @@
 mod reading;
+mod tasks;
 
 use std::{fmt, sync::Arc};
 
@@ -9,10 +10,11 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::Instant,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
 use uuid::Uuid;
 
+use self::tasks::Tasks;
 use crate::{
     Head, LogConfig, LogError, PendingAppend, Projection, Receipt, Renewed, Trimmed,
     append::Vouched,
@@ -42,6 +44,9 @@ use crate::{
 const COMMITS_QUEUED_MAX: usize = 16;
 /// How long [`EventLog::append`] waits for room in the queue before it is refused.
 pub const APPEND_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+/// What is done beside the log is given up after so long, and done again later: each of its
+/// statements takes a minute at the most.
+pub(crate) const UPKEEP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// A handle on an event log; clones are the same log.
 ///
@@ -68,7 +73,7 @@ struct Inner {
     projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Drop for Inner {
@@ -168,7 +173,7 @@ impl EventLog {
             projection,
             metrics,
             stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
         }));
         log.start(appender, feeder);
         log.watch(storage, is_set_up);
@@ -177,14 +182,15 @@ impl EventLog {
 
     fn start(&self, appender: Appender, feeder: Feeder) {
         let stop = &self.0.stop;
-        self.0.tasks.spawn(appender.run(stop.clone()));
-        self.0.tasks.spawn(feeder.run(stop.clone()));
+        let tasks = &self.0.tasks;
+        tasks.spawn("appender", appender.run(stop.clone()));
+        tasks.spawn("feeder", feeder.run(stop.clone()));
         let contact =
             history::watch_contact(Arc::clone(&self.0.history), self.0.config.silence_max);
         let until = stop.clone();
-        self.0
-            .tasks
-            .spawn(async move { until.run_until_cancelled(contact).await });
+        tasks.spawn("contact watch", async move {
+            until.run_until_cancelled(contact).await;
+        });
         if let Some(retention) = self.0.config.retention {
             // The task holds the pool and not the log, which would then never be dropped.
             let (pool, config) = (self.0.pool.clone(), self.0.config.clone());
@@ -194,32 +200,32 @@ impl EventLog {
                 loop {
                     timer.tick().await;
                     let now = config.clock.now();
-                    let trimmed = retention::trim(&pool, now - as_delta(retention)).await;
+                    let trimming = retention::trim(&pool, now - as_delta(retention));
+                    let trimmed = database::within(UPKEEP_TIMEOUT, trimming).await;
                     metrics.trimmed(trimmed.as_ref().ok().map(|trimmed| trimmed.chunks), now);
                     if let Err(error) = trimmed {
                         warn!(%error, "retention could not run; trying again later");
                     }
                 }
             };
-            self.0
-                .tasks
-                .spawn(async move { stop.run_until_cancelled(run).await });
+            tasks.spawn("retention", async move {
+                stop.run_until_cancelled(run).await;
+            });
         }
     }
 
     fn watch(&self, storage: Storage, is_set_up: bool) {
         let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
+        self.0.tasks.spawn("storage", async move {
             stop.run_until_cancelled(storage.watch(is_set_up)).await;
         });
-        self.0.tasks.close();
     }
 
     /// Ends the log's tasks once everything queued has been stored and answered. Followers end with
     /// [`LogError::Closed`].
     pub async fn close(&self) {
         self.0.stop.cancel();
-        self.0.tasks.wait().await;
+        self.0.tasks.ended().await;
     }
 
     pub(crate) async fn closing(&self) {

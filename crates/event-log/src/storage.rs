@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tracing::{info, warn};
 
 pub(crate) use self::{edition::Edition, usage::Usage};
-use crate::telemetry::LogMetrics;
+use crate::{database, log::UPKEEP_TIMEOUT, telemetry::LogMetrics};
 
 /// How often sizes on disk are looked at, and how often what failed is tried again.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -45,7 +45,7 @@ impl Storage {
         let mut timer = tokio::time::interval(INTERVAL);
         loop {
             timer.tick().await;
-            match usage::read(&self.pool).await {
+            match database::within(UPKEEP_TIMEOUT, usage::read(&self.pool)).await {
                 Ok(found) => self.metrics.saw_storage(&found),
                 Err(error) => warn!(%error, "cannot tell what the log takes on disk"),
             }

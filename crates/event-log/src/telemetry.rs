@@ -2,14 +2,17 @@
 //!
 //! Nothing here is recorded for each event: what is counted is counted for a group or a page.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
 };
 
-use crate::{LogError, Receipt, nodelay::CopyPath, storage::Usage};
+use crate::{LogError, Receipt, database, nodelay::CopyPath, storage::Usage};
 
 /// A question to the database that readers wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,9 @@ impl Query {
         (Self::Find, "find"),
     ];
 }
+
+/// A database that has not answered a reader by then is not heard of any more.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a group was not stored, as a label.
 const FAILURES: [&str; 7] = [
@@ -183,10 +189,14 @@ impl LogMetrics {
         }
     }
 
-    /// Awaits a question to the database, and how long it took.
-    pub(crate) async fn timed<T>(&self, query: Query, asking: impl Future<Output = T>) -> T {
+    /// Awaits a question to the database, but not for ever, and how long it took.
+    pub(crate) async fn timed<T>(
+        &self,
+        query: Query,
+        asking: impl Future<Output = Result<T, LogError>>,
+    ) -> Result<T, LogError> {
         let started = Instant::now();
-        let answer = asking.await;
+        let answer = database::within(READ_TIMEOUT, asking).await;
         let mut queries = Query::ALL.iter().zip(&self.queries);
         if let Some((_, seconds)) = queries.find(|((label, _), _)| *label == query) {
             seconds.record(started.elapsed());

@@ -7,6 +7,7 @@
 
 mod acknowledgements;
 mod config;
+mod connections;
 mod consumers;
 mod event_stream;
 mod frames;

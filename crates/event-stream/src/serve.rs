@@ -1,11 +1,12 @@
-use std::{convert::Infallible, io, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use atlas_events::event_log_server::EventLogServer;
 use event_log::EventLog;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -20,9 +21,11 @@ use tonic::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::{MapRequestLayer, MapResponseLayer};
+use tracing::warn;
 
 use crate::{
     StreamConfig,
+    connections::{Counted, Cuttable, UnderWay},
     consumers::Consumers,
     event_stream::{EventStreamService, Server},
     guard::Guard,
@@ -47,6 +50,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 const FULL_STREAMS: u32 = 20;
 const _: () =
     assert!(FULL_STREAMS * (STREAM_WINDOW_BYTES / 64) * (256 - 64) < CONNECTION_WINDOW_BYTES / 2);
+/// Once a server ends, its streams do at once; a client that has not taken their end after this time
+/// is cut off, unless a call of its is still to be answered.
+const STALLED_GRACE: Duration = Duration::from_secs(2);
 /// Streams on one connection.
 const CONCURRENT_STREAMS_MAX: u32 = 1_024;
 
@@ -102,7 +108,7 @@ impl MoreServices {
 ///
 /// On `shutdown` no new call is accepted, streams end with `UNAVAILABLE` and the position to resume
 /// after, and the future resolves once all connections are closed. A client that does not take its
-/// last bytes can delay that, so the caller bounds its patience.
+/// last bytes is cut off after two seconds, or once what is being published has been answered.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -197,6 +203,9 @@ where
         }
         false => (None, None),
     };
+    let (under_way, cut) = (UnderWay::new(), CancellationToken::new());
+    let cutting = cut.clone();
+    let incoming = incoming.map_ok(move |connection| Cuttable::new(connection, cutting.clone()));
     let ending_watches = end_watches(health, &served, &shutdown);
     let (keepalive_interval, keepalive_timeout) = config.keepalive;
     let serving = Transport::builder()
@@ -213,7 +222,10 @@ where
         .add_optional_service(v1)
         .add_optional_service(v1alpha)
         .add_service(EventStreamService(server))
-        .add_service(publisher)
+        .add_service(Counted {
+            service: publisher,
+            under_way: under_way.clone(),
+        })
         .add_service(EventLogServer::new(LogInfoService(log)))
         .serve_with_incoming_shutdown(
             incoming.map(|accepted| accepted.map(Connection::new)),
@@ -223,6 +235,16 @@ where
     tokio::select! {
         served = &mut serving => return Ok(served?),
         _ = async { tokio::join!(sampling, ending_watches) } => {}
+    }
+    if let Ok(served) = timeout(STALLED_GRACE, &mut serving).await {
+        return Ok(served?);
+    }
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        () = under_way.none() => {
+            warn!("cutting off clients that do not take the end of their streams");
+            cut.cancel();
+        }
     }
     Ok(serving.await?)
 }

@@ -84,6 +84,10 @@ impl Parts {
                 part: "the log",
                 reason: format!("it was given the identity {log_id}; start again to serve it"),
             }),
+            task = log.failed() => Err(PartEnded {
+                part: "the event log",
+                reason: format!("its {task} panicked"),
+            }),
         };
         info!(drain_seconds = drain.as_secs(), "ending");
         self.stop.cancel();
@@ -139,4 +143,52 @@ async fn keep_up(metrics: Metrics, stop: CancellationToken) -> Outcome {
     };
     stop.run_until_cancelled(upkeep).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use atlas_events::Draft;
+    use event_log::{LogConfig, Projection};
+    use futures::future::BoxFuture;
+    use sqlx::PgConnection;
+    use test_support::{TestDatabase, drafts};
+
+    use super::*;
+
+    struct Panicking;
+
+    impl Projection for Panicking {
+        fn apply<'a>(
+            &'a self,
+            _connection: &'a mut PgConnection,
+            _events: &'a [(u64, &'a Draft)],
+        ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+            Box::pin(async { panic!("as a test wants it") })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_log_ends_the_service() {
+        let database = TestDatabase::create().await;
+        let pool = event_log::connect(&database.url(), "log", 4).await.unwrap();
+        let projection = Some(Arc::new(Panicking) as Arc<dyn Projection>);
+        let log = EventLog::open(pool.clone(), LogConfig::default(), projection);
+        let log = log.await.unwrap();
+        let stop = CancellationToken::new();
+        let mut parts = Parts::new(stop.clone());
+        parts.spawn("patience", async move {
+            stop.cancelled().await;
+            Ok(())
+        });
+        log.append(drafts(0..1)).await.unwrap_err();
+        let running = parts.run(CancellationToken::new(), Duration::from_secs(1), log, pool);
+        let ended = timeout(Duration::from_secs(30), running).await.unwrap();
+        let told = ended.unwrap_err().to_string();
+        assert!(
+            told.contains("event log ended: its appender panicked"),
+            "{told}"
+        );
+    }
 }

@@ -14,6 +14,7 @@ mod in_transactions;
 mod large_groups;
 mod old_snapshot;
 mod page_cost;
+mod panics;
 mod prepared_ahead;
 mod promise_10_retention;
 mod promise_1_durable;

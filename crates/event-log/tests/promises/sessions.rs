@@ -1,7 +1,15 @@
 //! What a session has does not depend on what lies between it and the server.
 
-use event_log::EventLog;
+use std::{str::FromStr, sync::Arc};
+
+use event_log::{EventLog, LogError};
+use sqlx::postgres::PgConnectOptions;
 use test_support::drafts;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, OnceCell, OwnedMutexGuard},
+};
 
 use crate::{
     common::{SCHEMA, TestLog, pool},
@@ -60,4 +68,90 @@ async fn a_session_whose_schema_is_gone_is_refused() {
             .map(|_| ());
     }
     assert!(first.is_err());
+}
+
+/// As PgBouncer does with `pool_mode = transaction`.
+#[tokio::test]
+async fn a_pooler_that_shares_sessions_among_clients_is_refused() {
+    let test = TestLog::create().await;
+    let url = shared_session(&test.database.url()).await;
+    let refused = event_log::connect(&url, SCHEMA, 5).await.unwrap_err();
+    assert!(matches!(refused, LogError::Session(_)), "{refused}");
+    assert!(
+        refused.to_string().contains("pool_mode = session"),
+        "{refused}"
+    );
+}
+
+/// A pooler with one session, which each transaction of any client has for itself.
+async fn shared_session(url: &str) -> String {
+    let options = PgConnectOptions::from_str(url).unwrap();
+    let server = (options.get_host().to_owned(), options.get_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let shared = Arc::new(OnceCell::new());
+        while let Ok((client, _)) = listener.accept().await {
+            let session = TcpStream::connect(server.clone()).await.unwrap();
+            // Clients end when they like.
+            tokio::spawn(pool_transactions(client, session, Arc::clone(&shared)));
+        }
+    });
+    let (rest, database) = url.split('?').next().unwrap().rsplit_once('/').unwrap();
+    let (user, _) = rest.rsplit_once('@').unwrap();
+    format!("{user}@{address}/{database}?sslmode=disable")
+}
+
+async fn pool_transactions(
+    mut client: TcpStream,
+    mut session: TcpStream,
+    shared: Arc<OnceCell<Arc<Mutex<TcpStream>>>>,
+) -> std::io::Result<()> {
+    // Everybody logs in to a session of his own, of which only the first is used.
+    let (mut request, mut answer) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut request) => session.write_all(&request[..read?]).await?,
+            read = session.read(&mut answer) => {
+                let sent = &answer[..read?];
+                client.write_all(sent).await?;
+                if ready(sent).is_some() {
+                    break;
+                }
+            }
+        }
+    }
+    let shared = shared
+        .get_or_init(|| async { Arc::new(Mutex::new(session)) })
+        .await;
+    let mut held = None;
+    loop {
+        let read = client.read(&mut request).await?;
+        if read == 0 || request[0] == b'X' {
+            return Ok(());
+        }
+        let mut session: OwnedMutexGuard<TcpStream> = match held.take() {
+            Some(session) => session,
+            None => Arc::clone(shared).lock_owned().await,
+        };
+        session.write_all(&request[..read]).await?;
+        loop {
+            let read = session.read(&mut answer).await?;
+            client.write_all(&answer[..read]).await?;
+            match ready(&answer[..read]) {
+                Some(b'I') => break,
+                Some(_) => {
+                    held = Some(session);
+                    break;
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// The state of a session that is ready for the next query.
+fn ready(sent: &[u8]) -> Option<u8> {
+    let (state, before) = sent.split_last()?;
+    before.ends_with(b"Z\0\0\0\x05").then_some(*state)
 }

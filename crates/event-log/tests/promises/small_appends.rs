@@ -2,13 +2,13 @@
 //! same, and whoever else appends meanwhile is not overlooked.
 
 use atlas_events::Draft;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, Receipt};
 use sqlx::Connection;
 use test_support::{custom_event, draft};
 
 use crate::{
-    common::{TestLog, execute},
+    common::{TestLog, draft_at, execute},
     large_groups::{of_every_kind, rows},
 };
 
@@ -137,4 +137,48 @@ async fn a_session_that_the_server_ended_is_replaced() {
     .await;
     let receipt = append_one(&log, 3).await;
     assert_eq!((receipt.position, receipt.duplicate), (4, false));
+}
+
+/// One whose clock is ahead stores ids that are greater than all that others will make for an hour.
+#[tokio::test]
+async fn a_publisher_whose_clock_is_ahead_does_not_slow_the_others() {
+    let test = TestLog::create().await;
+    let now = Utc::now();
+    let at = |n: u64, minutes: i64| vec![draft_at(n, now + TimeDelta::minutes(minutes))];
+    test.open().await.append(at(0, 59)).await.unwrap();
+    // Another process, that has to read which ids are stored.
+    let log = test.open().await;
+    for n in 1..4 {
+        log.append(at(n, 0)).await.unwrap();
+    }
+    let mut connection = test.connection().await;
+    execute(
+        &mut connection,
+        "create table statements (statement text not null);
+         create function note_statement() returns trigger language plpgsql as $$
+         begin
+             insert into statements values (current_query());
+             return null;
+         end $$;
+         create trigger noted after update on log_head
+             for each statement execute function note_statement();",
+    )
+    .await;
+    for n in 4..24 {
+        let minutes = if n % 5 == 0 { 59 } else { 0 };
+        log.append(at(n, minutes)).await.unwrap();
+    }
+    let alone: (i64, i64) = sqlx::query_as(
+        "select count(*), count(*) filter (where statement like '%insert into events%')
+         from statements",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(alone, (20, 20));
+    // They are known all the same.
+    for (n, minutes, position) in [(0, 59, 1), (5, 59, 6), (6, 0, 7)] {
+        let again = log.append(at(n, minutes)).await.unwrap();
+        assert_eq!((again[0].position, again[0].duplicate), (position, true));
+    }
 }

@@ -192,3 +192,36 @@ async fn a_stream_that_has_reached_its_age_ends_with_the_position_to_resume_afte
     assert!(found == published);
     server.stop().await;
 }
+
+/// A client that takes nothing any more does not keep the others waiting, nor the process.
+#[tokio::test]
+async fn a_stalled_reader_is_cut_off_after_a_short_time() {
+    let database = TestDatabase::create().await;
+    let server = Server::start(&database).await;
+    let mut client = server.client().await;
+    client.publish_megabytes().await;
+    let mut stalled = client.subscribe(after(0)).await;
+    read(&mut stalled, 1).await;
+    let mut idle = server.client().await.subscribe(after(0)).await;
+    read(&mut idle, 1).await;
+    let begun = Instant::now();
+    server.begin_shutdown();
+    server.stopped().await;
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    // What lies in between was sent before; then it is over.
+    let status = loop {
+        if let Err(status) = next(&mut stalled).await {
+            break status;
+        }
+    };
+    assert!(
+        [
+            Code::Unavailable,
+            Code::Unknown,
+            Code::Internal,
+            Code::Cancelled
+        ]
+        .contains(&status.code()),
+        "{status:?}"
+    );
+}

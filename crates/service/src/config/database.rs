@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use documented::{Documented, DocumentedFields};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -18,6 +20,8 @@ pub struct DatabaseConfig {
     /// At most this many connections, besides a few for storing events. Two follow what other
     /// processes append; of the others half at the most read stored events for clients.
     pub connections_max: u32,
+    /// A start waits this long for a database that cannot be reached or is starting.
+    pub wait: Duration,
 }
 
 impl DatabaseConfig {
@@ -33,6 +37,7 @@ impl DatabaseConfig {
             url: SecretString::from(url),
             schema,
             connections_max: small(reader.number("database.connections_max", 16, 4..=1_000)),
+            wait: reader.seconds("database.wait_seconds", 30, 0..=3_600),
         }
     }
 }

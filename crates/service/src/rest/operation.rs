@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use event_log::EventLog;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use crate::{Security, telemetry::Metrics};
 
@@ -81,6 +82,13 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
     }
     if let Some(reason) = (operation.obstacle)() {
         return Err(Problem::new(ProblemKind::Stopped, reason));
+    }
+    if let Some(task) = operation.log.failure() {
+        error!(task, "not ready: a task of the log panicked");
+        return Err(Problem::new(
+            ProblemKind::Internal,
+            "the log does not work any more; the process has to be started again",
+        ));
     }
     match tokio::time::timeout(DATABASE_PATIENCE, operation.log.head()).await {
         Ok(head) => head.map(drop)?,
