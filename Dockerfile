@@ -7,6 +7,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --package collector --package threshold-engine --package atlas \
     && install --strip -D --target-directory=/out target/release/collector target/release/threshold-engine target/release/atlas
+# Whoever cloned this under a strict umask: the programs run as a user of their own.
+RUN cp -r threshold-engine/patterns /out/patterns && chmod -R u=rwX,go=rX /out/patterns
 
 # The C library and certificates of authorities, and nothing else: no shell, no package manager. User 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
@@ -16,15 +18,15 @@ FROM runtime AS collector
 COPY --from=build /out/collector /usr/local/bin/collector
 # REST and gRPC
 EXPOSE 5000 5001
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["collector", "health"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 CMD ["collector", "health"]
 ENTRYPOINT ["collector"]
 
 FROM runtime AS threshold-engine
 COPY --from=build /out/threshold-engine /usr/local/bin/threshold-engine
-COPY threshold-engine/patterns /etc/atlas/patterns
+COPY --from=build /out/patterns /etc/atlas/patterns
 # REST and gRPC
 EXPOSE 5100 5101
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["threshold-engine", "health"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 CMD ["threshold-engine", "health"]
 ENTRYPOINT ["threshold-engine"]
 
 FROM runtime AS atlas

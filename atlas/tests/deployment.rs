@@ -129,7 +129,8 @@ fn every_secret_is_a_file_that_the_script_makes() {
         let file = secret["file"].as_str().unwrap();
         assert!(file.ends_with(&format!("/{name}")), "{file}");
         assert!(
-            script.contains(&format!("put {name} ")),
+            script.contains(&format!("\nput {name} "))
+                || script.contains(&format!("\nkey {name} ")),
             "scripts/secrets makes no {name}"
         );
     }
@@ -153,6 +154,48 @@ fn every_secret_is_a_file_that_the_script_makes() {
                 "{name} is given no {secret}"
             );
         }
+    }
+}
+
+/// A folder that `scripts/secrets` fills.
+fn make_secrets(folder: &Path, key: Option<&str>) {
+    let mut script = Command::new(format!("{ROOT}/scripts/secrets"));
+    script.arg(folder).env_remove("FRED_API_KEY");
+    if let Some(key) = key {
+        script.env("FRED_API_KEY", key);
+    }
+    let made = script.output().unwrap();
+    let errors = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "scripts/secrets: {errors}");
+}
+
+#[test]
+fn a_key_can_be_added_and_changed_after_a_run_without_one() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("secrets_of_keys");
+    let _ = std::fs::remove_dir_all(&folder);
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    make_secrets(&folder, None);
+    assert_eq!(read("fred_api_key"), "");
+    let password = read("postgres_password");
+    make_secrets(&folder, Some("first"));
+    assert_eq!(read("fred_api_key"), "first");
+    make_secrets(&folder, None);
+    assert_eq!(read("fred_api_key"), "first");
+    make_secrets(&folder, Some("second"));
+    assert_eq!(read("fred_api_key"), "second");
+    assert_eq!(read("postgres_password"), password);
+}
+
+/// Docker refuses a service that may use more processors than there are, and one that is asked
+/// more often while it starts, before version 25.
+#[test]
+fn every_engine_from_one_processor_on_takes_the_file() {
+    for (name, service) in COMPOSE["services"].as_object().unwrap() {
+        let limit = &service["deploy"]["resources"]["limits"]["cpus"];
+        let processors = limit.as_f64().or_else(|| limit.as_str()?.parse().ok());
+        assert!(processors.unwrap_or(0.0) <= 1.0, "{name}: {limit}");
+        let asked = &service["healthcheck"]["start_interval"];
+        assert!(asked.is_null(), "{name}: start_interval {asked}");
     }
 }
 
@@ -245,11 +288,7 @@ impl Substitution {
         let url = Url::parse(&database.url()).unwrap();
         let folder = format!("secrets_{}", url.path().trim_start_matches('/'));
         let secrets = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
-        let made = Command::new(format!("{ROOT}/scripts/secrets"))
-            .arg(&secrets)
-            .env_remove("FRED_API_KEY")
-            .status();
-        assert!(made.unwrap().success());
+        make_secrets(&secrets, None);
         let password = secrets.join("postgres_password");
         std::fs::remove_file(&password).unwrap();
         std::fs::write(&password, url.password().unwrap()).unwrap();
