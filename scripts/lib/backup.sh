@@ -108,7 +108,7 @@ restore_sql() {
 
 # These commands work on the server's files; in a container they are run by hand (docs/operations.md). Code 3 tells that.
 backup_require_instance() {
-    provider_use "$(provider)" || die "there is no instance '$INSTANCE' (scripts/db up)"
+    provider_require
     if [[ $(provider) == docker ]]; then
         say "error: instance '$INSTANCE' runs in Docker: docs/operations.md has the commands for that"
         exit 3
