@@ -132,7 +132,6 @@ fn registry_of(collector: &collecting::Service) -> Option<Registry> {
 }
 
 fn announce(collector: &collecting::Service, engine: &evaluating::Service) -> std::io::Result<()> {
-    let mut output = std::io::stdout();
     let (rest, grpc) = collector
         .security()
         .urls(collector.rest_address(), collector.grpc_address());
@@ -140,17 +139,15 @@ fn announce(collector: &collecting::Service, engine: &evaluating::Service) -> st
         true => "",
         false => "; not collecting, since FRED_API_KEY is not set",
     };
-    writeln!(
-        output,
+    service::announce(&format!(
         "collector is ready: REST {rest}, gRPC {grpc}{collecting}"
-    )?;
+    ))?;
     let (rest, grpc) = engine
         .security()
         .urls(engine.rest_address(), engine.grpc_address());
-    writeln!(
-        output,
+    service::announce(&format!(
         "threshold engine is ready: REST {rest}, gRPC {grpc}"
-    )
+    ))
 }
 
 #[cfg(test)]

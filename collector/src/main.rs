@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use ::service::{EXIT_CONFIG, Signals, fail, renew_log_id, tell_health};
+use ::service::{EXIT_CONFIG, Signals, announce, fail, renew_log_id, tell_health};
 use clap::Parser;
 use collector::{
     config::{self, Command, Config, Flags, Loaded},
@@ -65,10 +65,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
         true => "",
         false => "; not collecting, since FRED_API_KEY is not set",
     };
-    writeln!(
-        std::io::stdout(),
+    announce(&format!(
         "collector is ready: REST {rest}, gRPC {grpc}{collecting}"
-    )?;
+    ))?;
     let shutdown = CancellationToken::new();
     let running = service.run(shutdown.clone());
     match signals.end(running, &shutdown).await {

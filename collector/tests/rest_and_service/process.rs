@@ -92,6 +92,52 @@ fn what_keeps_it_from_starting_ends_it_with_code_1_and_one_line() {
     assert!(told.contains("cannot be reached"), "{told}");
 }
 
+/// Whoever collects the lines of a service expects nothing else among them.
+#[tokio::test]
+async fn where_the_log_is_json_every_line_is() {
+    let json = ("TELEMETRY__FORMAT", "json");
+    let free = ["--rest", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
+    let (code, printed, told) = run(&free, &[("DATABASE_URL", "postgres://127.0.0.1:1/x"), json]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""), "{told}");
+    assert!(told.contains("cannot be reached"), "{told}");
+    assert_lines_are_json(told.lines());
+
+    let database = TestDatabase::create().await;
+    let environment = [("DATABASE_URL", database.url()), (json.0, json.1.into())];
+    let mut child = program(
+        &free,
+        &environment.each_ref().map(|(n, v)| (*n, v.as_str())),
+    )
+    .spawn()
+    .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut told = Vec::new();
+    for line in lines {
+        let line = line.unwrap();
+        if line.contains("collector is ready: REST http://127.0.0.1:") {
+            signal(&child, "TERM");
+        }
+        told.push(line);
+    }
+    let mut printed = String::new();
+    let mut output = child.stdout.take().unwrap();
+    output.read_to_string(&mut printed).unwrap();
+    assert!(child.wait().unwrap().success(), "{told:?}");
+    assert_eq!(printed, "");
+    assert!(
+        told.iter().any(|line| line.contains("is ready")),
+        "{told:?}"
+    );
+    assert_lines_are_json(told.iter().map(String::as_str));
+}
+
+fn assert_lines_are_json<'a>(lines: impl Iterator<Item = &'a str>) {
+    for line in lines {
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
+        assert!(parsed.is_ok_and(|value| value.is_object()), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn it_tells_its_addresses_and_ends_when_asked_to() {
     let database = TestDatabase::create().await;

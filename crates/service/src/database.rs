@@ -136,7 +136,10 @@ fn describe(error: &sqlx::Error) -> (String, &'static str) {
 /// What to do about an SQLSTATE.
 fn advice(code: &str) -> &'static str {
     match code {
-        "28P01" | "28000" => "check user and password of DATABASE_URL",
+        "28P01" | "28000" => {
+            "check user and password (database.url, database.password_file: --print-config tells \
+             what holds); a server keeps the password that its data was made with"
+        }
         "3D000" => "create the database, or name another one in DATABASE_URL",
         "42501" => "grant the user what is missing, or let a user who may create it",
         "53300" => "raise max_connections of the server, or lower database.connections_max",

@@ -1,6 +1,10 @@
 //! Log lines, and the trace that each belongs to.
 
-use std::{fmt, io::IsTerminal};
+use std::{
+    fmt,
+    io::IsTerminal,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use opentelemetry::{Context, trace::TraceContextExt};
 use tracing::{Event, Level, Subscriber};
@@ -17,6 +21,14 @@ use crate::{
     config::{LogFormat, TelemetryConfig},
     traces::{Traces, TracesError},
 };
+
+/// Whether log lines are JSON; set once they are written.
+static IN_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether everything that the process writes is to be JSON, one object for each line.
+pub(crate) fn are_json() -> bool {
+    IN_JSON.load(Ordering::Relaxed)
+}
 
 /// Has log lines written to standard error, and spans exported, until what is returned is dropped.
 /// No effect if the process does that already.
@@ -73,6 +85,7 @@ pub fn begin(config: &TelemetryConfig, program: &str) -> Result<Option<Traces>, 
         tracing::debug!(%error, "log lines are written by the process that this runs in");
         return Ok(None);
     }
+    IN_JSON.store(config.format == LogFormat::Json, Ordering::Relaxed);
     Ok(traces)
 }
 

@@ -1,13 +1,20 @@
 //! What the program of a service does besides running it.
 
-use std::{error::Error, io::Write, net::SocketAddr, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, Write},
+    net::SocketAddr,
+    process::ExitCode,
+};
 
 use event_log::Renewed;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{StartError, ask_readiness, config::DatabaseConfig, renew_log, security::TlsFiles};
+use crate::{
+    StartError, ask_readiness, config::DatabaseConfig, logs, renew_log, security::TlsFiles,
+};
 
 /// The exit code for a configuration that is not valid, as for flags that are not.
 pub const EXIT_CONFIG: u8 = 2;
@@ -19,11 +26,28 @@ pub fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Says why a program ends, in one line where that is possible. If even that cannot be written, the
-/// code tells.
+/// Says why a program ends, in one line where that is possible; as a line of the log where that is
+/// JSON. If even that cannot be written, the code tells.
 pub fn fail(program: &str, error: &dyn Error, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{program}: {error}");
+    if logs::are_json() {
+        tracing::error!("{program}: {error}");
+    } else {
+        let _ = writeln!(io::stderr(), "{program}: {error}");
+    }
     ExitCode::from(code)
+}
+
+/// Says that a program is ready, in one line on standard output. Where the log is JSON the line is
+/// one of the log, since whoever collects both expects nothing else.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn announce(line: &str) -> io::Result<()> {
+    if logs::are_json() {
+        tracing::info!("{line}");
+        return Ok(());
+    }
+    writeln!(io::stdout(), "{line}")
 }
 
 /// Says how the service is that runs with a configuration.

@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use service::{EXIT_CONFIG, Signals, fail, renew_log_id, tell_health};
+use service::{EXIT_CONFIG, Signals, announce, fail, renew_log_id, tell_health};
 use tokio_util::sync::CancellationToken;
 
 use super::{Listeners, Service, keep_metrics};
@@ -73,10 +73,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let (rest, grpc) = service
         .security()
         .urls(service.rest_address(), service.grpc_address());
-    writeln!(
-        std::io::stdout(),
+    announce(&format!(
         "threshold engine is ready: REST {rest}, gRPC {grpc}"
-    )?;
+    ))?;
     let shutdown = CancellationToken::new();
     let running = service.run(shutdown.clone());
     match signals.end(running, &shutdown).await {
