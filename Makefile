@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo test verify unit fmt coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline docs setup
+.PHONY: help demo test containers containers-quick verify unit fmt coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline docs setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,13 +11,20 @@ help: ## this list
 demo: ## collect real series into TimescaleDB and stream them
 	@scripts/demo
 
-test: verify unit ## all that CI checks: lints, contract, licences, SQL, tests
+test: verify containers-quick unit ## all that CI checks: lints, contract, licences, SQL, containers, tests
 
 verify: ## every check but the tests
 	@scripts/verify
 
 unit: ## the tests alone
 	@scripts/test
+
+containers: ## build the Dockerfile, run docker-compose.yaml and break it
+	@scripts/containers full
+
+containers-quick: ## the same with the programs that the tests compile, on an engine of its own
+	@scripts/test compile
+	@scripts/containers quick
 
 fmt: ## format the Rust sources
 	@cargo fmt --all
