@@ -81,10 +81,7 @@ fn the_configuration_is_printed_without_secrets() {
 fn what_keeps_it_from_starting_ends_it_with_code_1_and_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let environment = [
-        ("DATABASE_URL", "postgres://127.0.0.1:1/x"),
-        ("DATABASE__WAIT_SECONDS", "0"),
-    ];
+    let environment = [("DATABASE_URL", "postgres://127.0.0.1:1/x")];
     let (code, _, told) = run(&["--rest", &address], &environment);
     assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");
     assert!(told.starts_with("collector: cannot listen at"), "{told}");
@@ -107,9 +104,12 @@ async fn where_the_log_is_json_every_line_is() {
 
     let database = TestDatabase::create().await;
     let environment = [("DATABASE_URL", database.url()), (json.0, json.1.into())];
-    let mut child = program(&free, &environment.each_ref().map(|(n, v)| (*n, v.as_str())))
-        .spawn()
-        .unwrap();
+    let mut child = program(
+        &free,
+        &environment.each_ref().map(|(n, v)| (*n, v.as_str())),
+    )
+    .spawn()
+    .unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut told = Vec::new();
     for line in lines {
@@ -124,7 +124,10 @@ async fn where_the_log_is_json_every_line_is() {
     output.read_to_string(&mut printed).unwrap();
     assert!(child.wait().unwrap().success(), "{told:?}");
     assert_eq!(printed, "");
-    assert!(told.iter().any(|line| line.contains("is ready")), "{told:?}");
+    assert!(
+        told.iter().any(|line| line.contains("is ready")),
+        "{told:?}"
+    );
     assert_lines_are_json(told.iter().map(String::as_str));
 }
 

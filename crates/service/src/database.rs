@@ -192,8 +192,8 @@ fn describe(error: &sqlx::Error) -> (String, &'static str) {
 fn advice(code: &str) -> &'static str {
     match code {
         "28P01" | "28000" => {
-            "check database.url, database.password and database.password_file (--print-config tells \
-             which hold); a server keeps the password that its data was made with"
+            "check user and password (database.url, database.password_file: --print-config tells \
+             what holds); a server keeps the password that its data was made with"
         }
         "3D000" => "create the database, or name another one in DATABASE_URL",
         "42501" => "grant the user what is missing, or let a user who may create it",

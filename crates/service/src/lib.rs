@@ -24,7 +24,5 @@ pub use error::{PartEnded, StartError};
 pub use health::ask_readiness;
 pub use listeners::{Addresses, Listeners};
 pub use parts::{Outcome, Parts};
-pub use process::{
-    EXIT_CONFIG, Signals, announce, environment, fail, renew_log_id, tell_health,
-};
+pub use process::{EXIT_CONFIG, Signals, announce, environment, fail, renew_log_id, tell_health};
 pub use security::{Incoming, Security};

@@ -111,13 +111,19 @@ inside() { if [[ ${ENGINE_PID:-} ]]; then nsenter --target "$ENGINE_PID" --net -
 
 # Nothing of it stays: its first process takes all others and their mounts with it.
 engine_stop() {
-    if [[ ${ENGINE_PID:-} ]]; then kill -KILL "$ENGINE_PID" 2>/dev/null || true; fi
+    local first=${ENGINE_PID:-}
     if [[ ${ENGINE_UNSHARE:-} ]]; then
-        kill -KILL "$ENGINE_UNSHARE" 2>/dev/null || true
+        # `unshare` ends once the first process has, and that once all others have.
+        [[ $first ]] || first=$(pgrep --parent "$ENGINE_UNSHARE" || true)
+        kill -KILL "${first:-$ENGINE_UNSHARE}" 2>/dev/null || true
         wait "$ENGINE_UNSHARE" 2>/dev/null || true
     fi
     if [[ ${ENGINE_CGROUP:-} ]]; then
-        find /sys/fs/cgroup -depth -type d -path "*$ENGINE_CGROUP*" -exec rmdir {} + 2>/dev/null || true
+        for _ in {1..50}; do
+            find /sys/fs/cgroup -depth -type d -path "*$ENGINE_CGROUP*" -exec rmdir {} + 2>/dev/null || true
+            [[ $(find /sys/fs/cgroup -type d -path "*$ENGINE_CGROUP" -print -quit) ]] || break
+            sleep 0.1
+        done
     fi
     [[ ! ${ENGINE_SOCKETS:-} ]] || rm -rf --one-file-system "$ENGINE_SOCKETS"
     [[ ! ${ENGINE:-} ]] || rm -rf --one-file-system "$ENGINE"
