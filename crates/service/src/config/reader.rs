@@ -104,7 +104,7 @@ impl Reader {
             key,
             form: form.into(),
             default: default.map(|value| value.to_string()),
-            value: value.map(|value| value.to_string()),
+            value: value.map(|value| masked(&value.to_string())),
             origin: self.origin(key),
             meaning: self.meaning(key),
         };
@@ -118,7 +118,7 @@ impl Reader {
     pub fn show(&mut self, key: &'static str, value: impl Into<Toml>) {
         let value: Toml = value.into();
         if let Some(setting) = self.setting(key) {
-            setting.value = Some(value.to_string());
+            setting.value = Some(masked(&value.to_string()));
         }
     }
 
@@ -240,6 +240,36 @@ fn flatten(
             }
         }
         _ => unknown.push((path.to_owned(), origin)),
+    }
+}
+
+/// A value with `***` for what is a password in an address.
+fn masked(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
+    // What is in a query is nobody's to know either; that of a database is masked where it is read.
+    let is_database = scheme.ends_with("postgres") || scheme.ends_with("postgresql");
+    let rest = match rest.split_once('?') {
+        Some((place, query)) if !is_database => {
+            let quote = if query.ends_with('"') { "\"" } else { "" };
+            format!("{place}?***{quote}")
+        }
+        _ => rest.to_owned(),
+    };
+    // The last "@": one in a password need not be escaped to be there.
+    match rest.rsplit_once('@') {
+        Some((credentials, place)) => {
+            let user = credentials
+                .split_once(':')
+                .map(|(user, _)| format!("{user}:***"));
+            let user = match is_database {
+                true => user.unwrap_or_else(|| credentials.to_owned()),
+                false => user.unwrap_or_else(|| "***".to_owned()),
+            };
+            format!("{scheme}://{user}@{place}")
+        }
+        None => format!("{scheme}://{rest}"),
     }
 }
 

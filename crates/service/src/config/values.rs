@@ -50,7 +50,10 @@ impl Reader {
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, meant)) => *meant,
             None => {
-                self.refuse(key, format!("\"{text}\" is not known; known are {listed}"));
+                self.refuse(
+                    key,
+                    format!("{} not known; known are {listed}", repeated(&text)),
+                );
                 default
             }
         }
@@ -91,7 +94,10 @@ impl Reader {
         text.parse().unwrap_or_else(|_| {
             self.refuse(
                 key,
-                format!("\"{text}\" is not an IP address and a port, such as {default}"),
+                format!(
+                    "{} not an IP address and a port, such as {default}",
+                    repeated(&text)
+                ),
             );
             default
         })
@@ -128,7 +134,7 @@ impl Reader {
             number.filter(|n| bounds.contains(n)).unwrap_or_else(|| {
                 self.refuse(
                     key,
-                    format!("{shown} is not a number from {least} to {most}"),
+                    format!("{} not a number from {least} to {most}", repeated(&shown)),
                 );
                 default
             })
@@ -162,7 +168,10 @@ impl Reader {
             let number = number.filter(|number| bounds.contains(number));
             if number.is_none() {
                 let (least, most) = bounds.clone().into_inner();
-                let problem = format!("{shown} is not a whole number from {least} to {most}");
+                let problem = format!(
+                    "{} not a whole number from {least} to {most}",
+                    repeated(&shown)
+                );
                 self.refuse(key, problem);
             }
             number
@@ -189,6 +198,21 @@ impl Reader {
         bounds: RangeInclusive<u64>,
     ) -> Duration {
         Duration::from_secs(self.number(key, default, bounds))
+    }
+}
+
+/// What was given, with a verb, where it is a number, a word or an address that somebody mistyped;
+/// what is longer, or looks random, may be a password or token in the wrong place.
+fn repeated(text: &str) -> String {
+    let is_number = text.parse::<f64>().is_ok() && text.len() <= 20;
+    let is_word = text.len() <= 12 && text.chars().all(|c| c.is_ascii_alphabetic());
+    let is_address = text.len() <= 30
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | ':'));
+    match is_number || is_word || is_address {
+        true => format!("\"{text}\" is"),
+        false => "is".to_owned(),
     }
 }
 

@@ -8,10 +8,13 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::problem::{Problem, ProblemKind};
+
+/// The years of dates and times.
+const YEARS: std::ops::RangeInclusive<i32> = 1..=9_999;
 
 /// The parameters of a query; repeated ones are lists.
 #[derive(Debug)]
@@ -25,6 +28,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
+        if query.contains("%00") {
+            return Err(holds_nul("query"));
+        }
         let deserializer = serde_html_form::Deserializer::from_bytes(query.as_bytes());
         serde_path_to_error::deserialize(deserializer)
             .map(Self)
@@ -62,6 +68,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(id)) if id.contains('\0') => Err(holds_nul("path")),
             Ok(Path(id)) => Ok(Self(id)),
             Err(rejection) => Err(Problem::field(
                 ProblemKind::InvalidRequest,
@@ -70,6 +77,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
             )),
         }
     }
+}
+
+/// Nothing that is stored holds one.
+fn holds_nul(field: &str) -> Problem {
+    Problem::field(ProblemKind::InvalidRequest, field, "holds a NUL character")
 }
 
 /// A body in JSON.
@@ -181,6 +193,7 @@ pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTim
     optional(deserializer, |text| {
         let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
         time.ok()
+            .filter(|time| YEARS.contains(&time.year()))
             .or_else(|| Some(parse_date(text)?.and_hms_opt(0, 0, 0)?.and_utc()))
             .ok_or("is neither a time such as 2024-05-01T12:00:00Z nor a date such as 2024-05-01")
     })
@@ -217,5 +230,6 @@ fn optional<'de, D: Deserializer<'de>, T, E: fmt::Display>(
 }
 
 fn parse_date(text: &str) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    date.filter(|date| YEARS.contains(&date.year()))
 }
