@@ -125,10 +125,23 @@ impl Reader {
     /// Notes a problem with a value that was read by other means.
     pub fn refuse(&mut self, key: impl Into<String>, problem: impl fmt::Display) {
         let problem = Problem::new(key, problem);
+        let problem = self.without_secret(problem);
         // A file is named where it is the only one; its values need no further word.
         let origin = self.lookup(&problem.key).and_then(Value::origin);
         let origin = origin.map(ToOwned::to_owned);
         self.problems.push(Problem { origin, ..problem });
+    }
+
+    /// Takes out of a problem what was given, if it may be a password or token in the wrong place.
+    fn without_secret(&self, mut problem: Problem) -> Problem {
+        let given = match self.lookup(&problem.key).map(|value| &value.kind) {
+            Some(ValueKind::String(text)) => text.as_str(),
+            _ => return problem,
+        };
+        if !given.is_empty() && !is_harmless(given) {
+            problem.problem = problem.problem.replace(given, "***");
+        }
+        problem
     }
 
     /// Whether a key was refused.
@@ -243,6 +256,20 @@ fn flatten(
     }
 }
 
+/// Whether a text is a number, an address of numbers, or a few short words: no token, and no key.
+fn is_harmless(text: &str) -> bool {
+    let is_number = text.len() <= 20 && text.parse::<f64>().is_ok();
+    let is_address = text.len() <= 40
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | ':' | '[' | ']'));
+    let is_words = text.len() <= 24
+        && text
+            .split([' ', '_', '-'])
+            .all(|word| word.len() <= 12 && word.chars().all(|c| c.is_ascii_alphabetic()));
+    is_number || is_address || is_words
+}
+
 /// A value with `***` for what is a password in an address.
 fn masked(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else {
@@ -289,4 +316,52 @@ fn sentence(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(letters).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_addresses_are_masked() {
+        for (value, expected) in [
+            ("\"http://host:1/x\"", "\"http://host:1/x\""),
+            ("\"http://user:pass@host\"", "\"http://user:***@host\""),
+            (
+                "\"http://user:p/a@s?s@host/x\"",
+                "\"http://user:***@host/x\"",
+            ),
+            ("\"https://token@host\"", "\"https://***@host\""),
+            ("\"https://host/x?api_key=k3y\"", "\"https://host/x?***\""),
+            (
+                "\"postgres://atlas@db/atlas?sslmode=x\"",
+                "\"postgres://atlas@db/atlas?sslmode=x\"",
+            ),
+            ("5", "5"),
+        ] {
+            assert_eq!(masked(value), expected);
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_token_is_not_harmless() {
+        for harmless in [
+            "xml",
+            "soon",
+            "Not A Name",
+            "70000",
+            "-0.5",
+            "127.0.0.1:80",
+            "trace_id",
+        ] {
+            assert!(is_harmless(harmless), "{harmless}");
+        }
+        for other in [
+            "0123456789abcdef0123456789abcdef",
+            "hunter2",
+            "correcthorsebattery",
+        ] {
+            assert!(!is_harmless(other), "{other}");
+        }
+    }
 }

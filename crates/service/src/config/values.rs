@@ -50,10 +50,7 @@ impl Reader {
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, meant)) => *meant,
             None => {
-                self.refuse(
-                    key,
-                    format!("{} not known; known are {listed}", repeated(&text)),
-                );
+                self.refuse(key, format!("\"{text}\" is not known; known are {listed}"));
                 default
             }
         }
@@ -94,10 +91,7 @@ impl Reader {
         text.parse().unwrap_or_else(|_| {
             self.refuse(
                 key,
-                format!(
-                    "{} not an IP address and a port, such as {default}",
-                    repeated(&text)
-                ),
+                format!("\"{text}\" is not an IP address and a port, such as {default}"),
             );
             default
         })
@@ -134,7 +128,7 @@ impl Reader {
             number.filter(|n| bounds.contains(n)).unwrap_or_else(|| {
                 self.refuse(
                     key,
-                    format!("{} not a number from {least} to {most}", repeated(&shown)),
+                    format!("{shown} is not a number from {least} to {most}"),
                 );
                 default
             })
@@ -168,10 +162,7 @@ impl Reader {
             let number = number.filter(|number| bounds.contains(number));
             if number.is_none() {
                 let (least, most) = bounds.clone().into_inner();
-                let problem = format!(
-                    "{} not a whole number from {least} to {most}",
-                    repeated(&shown)
-                );
+                let problem = format!("{shown} is not a whole number from {least} to {most}");
                 self.refuse(key, problem);
             }
             number
@@ -198,21 +189,6 @@ impl Reader {
         bounds: RangeInclusive<u64>,
     ) -> Duration {
         Duration::from_secs(self.number(key, default, bounds))
-    }
-}
-
-/// What was given, with a verb, where it is a number, a word or an address that somebody mistyped;
-/// what is longer, or looks random, may be a password or token in the wrong place.
-fn repeated(text: &str) -> String {
-    let is_number = text.parse::<f64>().is_ok() && text.len() <= 20;
-    let is_word = text.len() <= 12 && text.chars().all(|c| c.is_ascii_alphabetic());
-    let is_address = text.len() <= 30
-        && text
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, '.' | ':'));
-    match is_number || is_word || is_address {
-        true => format!("\"{text}\" is"),
-        false => "is".to_owned(),
     }
 }
 
