@@ -19,8 +19,8 @@ impl Output {
 
     /// One line of JSON.
     pub(crate) fn json(&mut self, message: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.0, message)?;
-        self.0.write_all(b"\n")
+        let json = serde_json::to_string(message)?;
+        writeln!(self.0, "{}", service::visible_json(&json))
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {

@@ -215,8 +215,8 @@ pub(crate) fn time(at: Option<Timestamp>) -> String {
 
 /// One line of bounded length, whatever a publisher wrote: nothing in it controls a terminal.
 fn clean(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { ' ' } else { c };
-    let mut cleaned: String = text.chars().take(TEXT_CHARS_MAX).map(visible).collect();
+    let mut cleaned: String = text.chars().take(TEXT_CHARS_MAX).collect();
+    cleaned = service::visible(&cleaned).into_owned();
     if text.chars().nth(TEXT_CHARS_MAX).is_some() {
         cleaned.push('…');
     }
@@ -271,9 +271,9 @@ mod tests {
 
     #[test]
     fn a_line_stays_a_line() {
-        let hostile = format!("a\n\x1b[31m{}", "x".repeat(1_000));
+        let hostile = format!("a\n\x1b[31m\u{202e}\u{2028}{}", "x".repeat(1_000));
         let cleaned = clean(&hostile);
-        assert!(!cleaned.contains(char::is_control));
+        assert!(cleaned.starts_with("a  [31m  x"), "{cleaned}");
         assert_eq!(cleaned.chars().count(), TEXT_CHARS_MAX + 1);
     }
 

@@ -4,6 +4,7 @@ use std::{
     fs::OpenOptions,
     io::Write,
     num::NonZeroU32,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -53,6 +54,9 @@ pub(crate) struct NewToken {
     /// Append the entry to this file, and print the token alone
     #[arg(long, value_name = "FILE")]
     append: Option<PathBuf>,
+    /// Write the token to this new file, which only its owner can read, and do not print it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn run(command: &TokenCommand, output: &mut Output) -> Result<(), Failure> {
@@ -62,21 +66,39 @@ pub(crate) fn run(command: &TokenCommand, output: &mut Output) -> Result<(), Fai
     let entry = access::render(&options.entry(&secret)?);
     // Checked as a server would.
     access::parse(&entry).map_err(|error| Failure::Usage(error.to_string()))?;
-    match &options.append {
-        Some(file) => {
+    // First, so that no entry is added for a token that nobody has.
+    if let Some(file) = &options.out {
+        write_secret(file, &secret)?;
+    }
+    let shown = options.out.is_none().then(|| secret.expose());
+    match (&options.append, shown) {
+        (Some(file), shown) => {
             append(file, &entry)?;
-            output.line(secret.expose())?;
+            if let Some(secret) = shown {
+                output.line(secret)?;
+            }
         }
-        None => {
-            output.line(format_args!(
-                "# The token, shown this once: {}",
-                secret.expose()
-            ))?;
+        (None, shown) => {
+            if let Some(secret) = shown {
+                output.line(format_args!("# The token, shown this once: {secret}"))?;
+            }
             output.line("# For the file that auth.tokens_file names:")?;
             output.line(entry.trim_end())?;
         }
     }
     Ok(())
+}
+
+/// Writes a token to a file that is not there yet, for its owner alone from the first moment on.
+fn write_secret(file: &Path, secret: &Secret) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| Failure::Input(format!("{}: {error}", file.display()));
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file);
+    let mut opened = opened.map_err(wrong)?;
+    writeln!(opened, "{}", secret.expose()).map_err(wrong)
 }
 
 impl NewToken {

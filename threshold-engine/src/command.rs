@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::{backtest::BacktestOptions, checkpoint::CheckpointOptions};
+use service::visible;
+
 use crate::check::check;
 use crate::config::Flags;
 use crate::library::Library;
@@ -70,7 +72,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn run_check(folder: &Path, output: &mut impl Write) -> anyhow::Result<bool> {
     let (library, mistakes) = Library::load(folder);
     for mistake in &mistakes {
-        writeln!(output, "{mistake}")?;
+        writeln!(output, "{}", visible(&mistake.to_string()))?;
     }
     let results = check(&library);
     let mut failed = 0;
@@ -78,7 +80,8 @@ fn run_check(folder: &Path, output: &mut impl Write) -> anyhow::Result<bool> {
         if let Some(failure) = &result.failure {
             failed += 1;
             let (file, line) = (result.file.display(), result.line);
-            writeln!(output, "{file}:{line}: {}: {failure}", result.case)?;
+            let told = format!("{file}:{line}: {}: {failure}", result.case);
+            writeln!(output, "{}", visible(&told))?;
         }
     }
     writeln!(

@@ -6,10 +6,10 @@ mod fields;
 mod place;
 mod version;
 
-pub(crate) use case::RawCase;
 pub use case::{ExpectedSeries, SeriesText, TestCase};
+pub(crate) use case::{RawCase, cases};
 pub use fields::Severity;
-pub(crate) use fields::{RawInput, check_id, inputs_of};
+pub(crate) use fields::{RawInput, check_id, check_labels, check_name, inputs_of};
 pub use place::LoadError;
 pub(crate) use place::{File, Refusal};
 pub(crate) use version::version_of;

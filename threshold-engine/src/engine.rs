@@ -9,6 +9,7 @@ use crate::pattern::Pattern;
 use crate::regime::World;
 use crate::regime::{Regime, RegimeRun};
 use crate::series::{Point, SeriesStore};
+use crate::work::{Work, WorkSpent};
 
 /// All patterns and regimes at work on one sequence of points.
 ///
@@ -96,6 +97,30 @@ impl Engine {
             self.apply(point, &mut dropped);
             dropped.clear();
         }
+    }
+
+    /// As [`Engine::rebuild`], with a bound on the work; to be dropped if that was reached.
+    ///
+    /// # Errors
+    /// [`WorkSpent`].
+    pub fn rebuild_within<'a>(
+        &mut self,
+        points: impl IntoIterator<Item = &'a Point>,
+        work: &Work,
+    ) -> Result<(), WorkSpent> {
+        for run in &mut self.patterns {
+            run.limit(work.clone());
+        }
+        let mut dropped = Vec::new();
+        for point in points {
+            self.apply(point, &mut dropped);
+            dropped.clear();
+            work.spend(1);
+            if work.is_spent() {
+                return Err(WorkSpent);
+            }
+        }
+        Ok(())
     }
 
     /// The series of a definition that are not held yet, whose points [`Engine::load`] is to be given

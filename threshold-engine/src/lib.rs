@@ -25,7 +25,9 @@ pub mod series;
 pub mod service;
 pub mod status;
 mod store;
+mod work;
 
 pub use emission::Emission;
 pub use engine::Engine;
 pub use handler::SERVICE;
+pub use work::{Work, WorkSpent};

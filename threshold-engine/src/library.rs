@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +12,11 @@ use crate::pattern::Pattern;
 use crate::regime::Regime;
 
 /// At most this many bytes in one file.
-const FILE_BYTES_MAX: u64 = 256 * 1024;
+pub(crate) const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// At most this many files in one tree.
 const FILES_MAX: usize = 2_000;
+/// At most this many entries of any kind in one tree.
+const ENTRIES_MAX: usize = 20_000;
 /// At most this many folders inside one another.
 const DEPTH_MAX: usize = 8;
 
@@ -31,15 +34,7 @@ impl Library {
     /// Reads a tree. What is in order is in the library, what is not among the mistakes, by file; of
     /// two definitions with one id the file that comes first by its path counts.
     pub fn load(folder: &Path) -> (Self, Vec<LoadError>) {
-        let mut mistakes = Vec::new();
-        let mut files = Vec::new();
-        find_files(folder, 0, &mut files, &mut mistakes);
-        files.sort_unstable();
-        if files.len() > FILES_MAX {
-            let reason = format!("more than {FILES_MAX} files");
-            mistakes.push(mistake(folder, 0, reason));
-            files.truncate(FILES_MAX);
-        }
+        let (files, mut mistakes) = definition_files(folder);
         let mut library = Self::default();
         for file in files {
             if let Err(error) = library.read(folder, &file) {
@@ -60,7 +55,7 @@ impl Library {
             let reason = format!("{size} bytes, which is more than {FILE_BYTES_MAX}");
             return Err(mistake(shown, 0, reason));
         }
-        let text = fs::read_to_string(file).map_err(unreadable)?;
+        let text = read_text(file, FILE_BYTES_MAX).map_err(unreadable)?;
         if text.lines().any(|line| line.trim() == "[[states]]") {
             self.regimes.push(Arc::new(Regime::read(shown, &text)?));
         } else {
@@ -189,33 +184,89 @@ fn mistake(file: &Path, line: usize, reason: impl Into<String>) -> LoadError {
     }
 }
 
-fn find_files(
-    folder: &Path,
-    depth: usize,
-    files: &mut Vec<PathBuf>,
-    mistakes: &mut Vec<LoadError>,
-) {
-    if depth > DEPTH_MAX {
-        let reason = format!("more than {DEPTH_MAX} folders inside one another");
-        mistakes.push(mistake(folder, 0, reason));
-        return;
+/// The text of a plain file of at most so many bytes. Others, such as pipes, which would keep
+/// whoever opens them waiting, are refused.
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("is no file of text"));
     }
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            mistakes.push(mistake(folder, 0, error.to_string()));
+    let mut text = String::new();
+    let read = fs::File::open(path)?
+        .take(bytes_max + 1)
+        .read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {
+        return Ok(text);
+    }
+    Err(io::Error::other(format!("has more than {bytes_max} bytes")))
+}
+
+/// The files of a tree that are definitions, by path, and what of the tree cannot be read. Links to
+/// folders are not followed, so that none leads back or out; what is no plain file is not opened.
+pub(crate) fn definition_files(folder: &Path) -> (Vec<PathBuf>, Vec<LoadError>) {
+    let mut tree = Tree::default();
+    tree.read(folder, 0);
+    tree.files.sort_unstable();
+    if tree.files.len() > FILES_MAX || tree.entries > ENTRIES_MAX {
+        let reason = format!("more than {FILES_MAX} files, or {ENTRIES_MAX} entries");
+        tree.mistakes.push(mistake(folder, 0, reason));
+        tree.files.truncate(FILES_MAX);
+    }
+    (tree.files, tree.mistakes)
+}
+
+#[derive(Default)]
+struct Tree {
+    files: Vec<PathBuf>,
+    entries: usize,
+    mistakes: Vec<LoadError>,
+}
+
+impl Tree {
+    fn read(&mut self, folder: &Path, depth: usize) {
+        if depth > DEPTH_MAX {
+            let reason = format!("more than {DEPTH_MAX} folders inside one another");
+            self.mistakes.push(mistake(folder, 0, reason));
             return;
         }
-    };
-    for entry in entries.filter_map(Result::ok) {
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.mistakes.push(mistake(folder, 0, error.to_string()));
+                return;
+            }
+        };
+        for entry in entries.filter_map(Result::ok) {
+            self.entries += 1;
+            if self.entries > ENTRIES_MAX || self.files.len() > FILES_MAX {
+                return;
+            }
+            if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+                self.take(&entry, depth);
+            }
         }
-        if path.is_dir() {
-            find_files(&path, depth + 1, files, mistakes);
-        } else if path.extension().is_some_and(|e| e == "toml") && files.len() <= FILES_MAX {
-            files.push(path);
+    }
+
+    fn take(&mut self, entry: &fs::DirEntry, depth: usize) {
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder {
+            self.read(&path, depth + 1);
+            return;
+        }
+        // What a link leads to.
+        let kind = fs::metadata(&path).map(|metadata| metadata.file_type());
+        if kind.as_ref().is_ok_and(|kind| kind.is_dir()) {
+            let reason = "is a link to a folder, which is not followed";
+            self.mistakes.push(mistake(&path, 0, reason));
+        } else if path.extension().is_some_and(|e| e == "toml") {
+            match kind {
+                Ok(kind) if !kind.is_file() => {
+                    let reason = "is no file of text, but a pipe, socket or device";
+                    self.mistakes.push(mistake(&path, 0, reason));
+                }
+                Ok(_) | Err(_) => self.files.push(path),
+            }
         }
     }
 }

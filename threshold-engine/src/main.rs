@@ -1,14 +1,21 @@
 //! `threshold-engine`: checks definitions and plays them against history.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use service::visible;
 use threshold_engine::command::{self, Arguments};
 
 /// With that of the C library, allocating was a third of what a publish costs the server.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> anyhow::Result<ExitCode> {
-    command::run(Arguments::parse())
+fn main() -> ExitCode {
+    command::run(Arguments::parse()).unwrap_or_else(|error| {
+        // Names of files and what they hold are in it.
+        let told = format!("{error:#}");
+        let _ = writeln!(io::stderr(), "Error: {}", visible(&told));
+        ExitCode::FAILURE
+    })
 }

@@ -265,3 +265,46 @@ fn mistakes_of_regimes_are_told_too() {
         assert_eq!(error.line, line, "{error}");
     }
 }
+
+/// Links that lead back or out, pipes and devices neither keep the reader waiting nor are read.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_of_text_is_told_and_left_alone() {
+    use std::os::unix::fs::symlink;
+
+    let folder = std::env::temp_dir().join(format!("atlas-links-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("patterns/stress/vix-above-30.toml");
+    symlink(shipped, folder.join("linked.toml")).expect("links can be made");
+    for (name, to) in [
+        ("self", "."),
+        ("self-again", "."),
+        ("root", "/"),
+        ("zero.toml", "/dev/zero"),
+    ] {
+        symlink(to, folder.join(name)).expect("links can be made");
+    }
+    let pipe = folder.join("pipe.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("pipes can be made").success());
+    fs::rename(&pipe, folder.join("pipe.csv")).expect("it has a name");
+    let wanted = std::collections::BTreeSet::new();
+    let refused = threshold_engine::backtest::read_folder(&folder, &wanted);
+    let refused = refused
+        .expect_err("a pipe holds no observations")
+        .to_string();
+    fs::rename(folder.join("pipe.csv"), &pipe).expect("it has a name");
+
+    let (library, mistakes) = Library::load(&folder);
+    fs::remove_dir_all(&folder).expect("the folder can be removed");
+    assert!(refused.contains("no file of text"), "{refused}");
+    assert_eq!(library.patterns.len(), 1, "that behind a link to a file");
+    let told = |reason: &str| {
+        mistakes
+            .iter()
+            .filter(|m| m.reason.contains(reason))
+            .count()
+    };
+    assert_eq!(told("link to a folder"), 3, "{mistakes:?}");
+    assert_eq!(told("pipe, socket or device"), 2, "{mistakes:?}");
+}

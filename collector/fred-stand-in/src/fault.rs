@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 /// What happens to a request instead of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Fault {
@@ -32,6 +32,15 @@ pub enum Fault {
     MalformedJson,
     /// 200, and the connection is closed after half of the announced body.
     CutMidBody,
+    /// An answer of one's own, as JSON, to the next request of a path.
+    Answer {
+        /// The path after `/fred/`, such as `series/observations`.
+        path: String,
+        /// The status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
 }
 
 /// Faults that wait for requests.
@@ -62,14 +71,18 @@ impl FaultPlan {
     }
 
     /// The fault that a request for this series meets: the one that was planned first of those that fit.
-    pub(crate) fn take(&mut self, series_id: Option<&str>) -> Option<Fault> {
+    pub(crate) fn take(&mut self, path: &str, series_id: Option<&str>) -> Option<Fault> {
         self.entries.retain(|entry| entry.times_left > 0);
         let fits = |entry: &&mut Entry| {
-            entry.series_id.is_none() || entry.series_id.as_deref() == series_id
+            let is_of_path = match &entry.fault {
+                Fault::Answer { path: of, .. } => path.strip_prefix("/fred/") == Some(of),
+                _ => true,
+            };
+            is_of_path && (entry.series_id.is_none() || entry.series_id.as_deref() == series_id)
         };
         let entry = self.entries.iter_mut().find(fits)?;
         entry.times_left -= 1;
-        Some(entry.fault)
+        Some(entry.fault.clone())
     }
 }
 
@@ -82,9 +95,20 @@ mod tests {
         let mut plan = FaultPlan::default();
         plan.add(1, Fault::Xml, Some("GDPC1".to_owned()));
         plan.add(2, Fault::HtmlPage, None);
-        assert_eq!(plan.take(Some("UNRATE")), Some(Fault::HtmlPage));
-        assert_eq!(plan.take(Some("GDPC1")), Some(Fault::Xml));
-        assert_eq!(plan.take(None), Some(Fault::HtmlPage));
-        assert_eq!(plan.take(Some("GDPC1")), None);
+        let answer = Fault::Answer {
+            path: "series".to_owned(),
+            status: 200,
+            body: "{}".to_owned(),
+        };
+        plan.add(1, answer.clone(), None);
+        let observations = "/fred/series/observations";
+        assert_eq!(
+            plan.take(observations, Some("UNRATE")),
+            Some(Fault::HtmlPage)
+        );
+        assert_eq!(plan.take(observations, Some("GDPC1")), Some(Fault::Xml));
+        assert_eq!(plan.take(observations, None), Some(Fault::HtmlPage));
+        assert_eq!(plan.take(observations, Some("GDPC1")), None);
+        assert_eq!(plan.take("/fred/series", Some("GDPC1")), Some(answer));
     }
 }

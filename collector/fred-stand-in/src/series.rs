@@ -40,6 +40,8 @@ pub struct Series {
     info: SeriesInfo,
     /// By observation date; the vintages of a date in the order in which they became known, never empty.
     observations: BTreeMap<NaiveDate, Vec<Vintage>>,
+    /// From which day on the series begins no earlier than with which date.
+    begins: Vec<(NaiveDate, NaiveDate)>,
 }
 
 /// A value of an observation, from the day on which it became known until the next one did.
@@ -83,6 +85,7 @@ impl Series {
         Self {
             info,
             observations: BTreeMap::new(),
+            begins: Vec::new(),
         }
     }
 
@@ -102,6 +105,22 @@ impl Series {
 
     pub(crate) fn info(&self) -> &SeriesInfo {
         &self.info
+    }
+
+    pub(crate) fn describe(&mut self, info: SeriesInfo) {
+        self.info = info;
+    }
+
+    /// From a day on the series begins no earlier than with `first`.
+    pub(crate) fn begin_at(&mut self, first: NaiveDate, from: NaiveDate) {
+        self.begins.push((from, first));
+    }
+
+    /// The day from which on a date is not a part of the series any more.
+    fn gone_from(&self, date: NaiveDate, today: NaiveDate) -> Option<NaiveDate> {
+        let begins = self.begins.iter();
+        let gone = begins.filter(|(from, first)| date < *first && *from <= today);
+        gone.map(|(from, _)| *from).min()
     }
 
     /// Makes a value known since a day, replacing one known since the very same day.
@@ -162,7 +181,14 @@ impl Series {
     pub(crate) fn known_in(&self, period: Period, today: NaiveDate) -> Vec<Observation> {
         let mut known = Vec::new();
         for (date, vintages) in &self.observations {
+            let gone_from = self.gone_from(*date, today);
             for mut observation in in_force(*date, vintages, today) {
+                if let Some(gone_from) = gone_from {
+                    if observation.in_force.start >= gone_from {
+                        continue;
+                    }
+                    observation.in_force.end = observation.in_force.end.min(day_before(gone_from));
+                }
                 if observation.in_force.meets(period) {
                     observation.in_force = observation.in_force.clipped_to(period);
                     known.push(observation);

@@ -68,7 +68,7 @@ fn reply(
     }
     let fault = state
         .faults
-        .take(parameters.get("series_id").map(String::as_str));
+        .take(path, parameters.get("series_id").map(String::as_str));
     let answer = |format| match crate::routes::answer(state, path, &Parameters(parameters)) {
         Ok(answer) => answered(&answer, format),
         Err(refusal) => refused(&refusal, format),
@@ -104,6 +104,10 @@ fn faulty(fault: Fault, format: Format, answer: impl Fn(Format) -> Reply) -> Rep
             cut: true,
             ..answer(format)
         },
+        Fault::Answer { status, body, .. } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            written(status, JSON, Ok(body))
+        }
     }
 }
 

@@ -19,7 +19,9 @@ use crate::recorder::Recorder;
 use crate::schedule::hold_back;
 use crate::series::Period;
 use crate::state::State;
-use crate::{Fault, RateLimit, Release, RequestRecord, Series, StandInError, admin, server};
+use crate::{
+    Fault, RateLimit, Release, RequestRecord, Series, SeriesInfo, StandInError, admin, server,
+};
 
 /// A stand-in for FRED that is not running yet.
 #[derive(Debug)]
@@ -285,6 +287,23 @@ impl StandInHandle {
     /// [`StandInError::UnknownSeries`], [`StandInError::InvalidValue`].
     pub fn release(&self, series_id: &str, release: Release) -> Result<Release, StandInError> {
         self.shared.state().release(series_id, release)
+    }
+
+    /// Has the series described otherwise from now on.
+    ///
+    /// # Errors
+    /// [`StandInError::UnknownSeries`].
+    pub fn describe(&self, info: SeriesInfo) -> Result<(), StandInError> {
+        self.shared.state().describe(info)
+    }
+
+    /// Has the series begin with `first` from today on, as when a licence allows fewer years: what it had of earlier
+    /// dates was known until yesterday.
+    ///
+    /// # Errors
+    /// [`StandInError::UnknownSeries`].
+    pub fn begin_at(&self, series_id: &str, first: NaiveDate) -> Result<(), StandInError> {
+        self.shared.state().begin_at(series_id, first)
     }
 
     /// Moves today by one day and releases the next observation that is held back, with the revision of the series'

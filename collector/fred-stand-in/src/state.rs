@@ -10,7 +10,7 @@ use crate::fault::FaultPlan;
 use crate::rate_limit::RateLimiter;
 use crate::recorder::Recorder;
 use crate::schedule::Step;
-use crate::{Fault, Release, RequestRecord, Series, StandInError};
+use crate::{Fault, Release, RequestRecord, Series, SeriesInfo, StandInError};
 
 pub(crate) struct State {
     pub(crate) series: BTreeMap<String, Series>,
@@ -34,15 +34,32 @@ impl State {
         release: Release,
     ) -> Result<Release, StandInError> {
         let today = self.today();
-        let series = self
-            .series
-            .get_mut(series_id)
-            .ok_or_else(|| StandInError::UnknownSeries {
-                series_id: series_id.to_owned(),
-            })?;
+        let series = self.of(series_id)?;
         let known_since = release.realtime_start.unwrap_or(today);
         series.publish(release.date, known_since, &release.value)?;
         Ok(release.known_since(known_since))
+    }
+
+    pub(crate) fn describe(&mut self, info: SeriesInfo) -> Result<(), StandInError> {
+        self.of(&info.id.clone())?.describe(info);
+        Ok(())
+    }
+
+    pub(crate) fn begin_at(
+        &mut self,
+        series_id: &str,
+        first: NaiveDate,
+    ) -> Result<(), StandInError> {
+        let today = self.today();
+        self.of(series_id)?.begin_at(first, today);
+        Ok(())
+    }
+
+    fn of(&mut self, series_id: &str) -> Result<&mut Series, StandInError> {
+        let series = self.series.get_mut(series_id);
+        series.ok_or_else(|| StandInError::UnknownSeries {
+            series_id: series_id.to_owned(),
+        })
     }
 
     /// Moves today by one day and releases what is next; `None` when nothing is held back any more.

@@ -1,6 +1,9 @@
+use std::panic::AssertUnwindSafe;
+
 use atlas_events::Clock;
 use chrono::{DateTime, SubsecRound, Utc};
 use event_log::{EventLog, LogError};
+use futures::FutureExt;
 use metrics::counter;
 use sqlx::PgPool;
 use trace_context::TARGET;
@@ -8,7 +11,7 @@ use tracing::{Instrument, debug, field::Empty, info, info_span};
 
 use super::{failure, fetch};
 use crate::{
-    fred::{FredClient, FredError, FredFailure},
+    fred::{FredClient, FredFailure},
     series::store,
 };
 
@@ -51,10 +54,13 @@ pub enum CollectError {
     /// Other collectors were faster, again and again.
     #[error("other collectors are collecting the series \"{0}\" at present")]
     Busy(String),
-    /// The log refused or failed.
+    /// The collector made a mistake; that is recorded as an event.
+    #[error("the collection panicked")]
+    Panicked,
+    /// The log refused or failed; that is recorded as an event if the database can.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The database failed.
+    /// The database failed; that is recorded as an event if it can.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -99,20 +105,18 @@ impl SeriesCollector {
 
     async fn collect_and_tell(&self, series_id: &str) -> Result<Collected, CollectError> {
         let asked_at = self.now();
-        match self.try_collect(series_id).await {
+        // What a panic leaves behind is dropped with the transaction.
+        let collecting = AssertUnwindSafe(self.try_collect(series_id)).catch_unwind();
+        let outcome = collecting.await.unwrap_or(Err(CollectError::Panicked));
+        match outcome.map_err(failure::sorted) {
             Ok(collected) => {
                 tell(&collected);
                 Ok(collected)
             }
-            Err(CollectError::Source(FredFailure {
-                error: FredError::Pace(error),
-                ..
-            })) => Err(CollectError::Database(error)),
-            Err(CollectError::Source(failure)) => {
-                failure::record(self, series_id, &failure, asked_at).await?;
-                Err(CollectError::Source(failure))
+            Err(error) => {
+                failure::record(self, series_id, &error, asked_at).await?;
+                Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -127,9 +131,9 @@ impl SeriesCollector {
                 .await?
                 .ok_or_else(|| CollectError::NotFound(series_id.to_owned()))?;
             let asked_at = self.now();
-            let metadata = match before.title {
-                Some(_) => None,
-                None => Some(self.fred.series(series_id).await?),
+            let metadata = match before.needs_metadata(asked_at) {
+                true => Some(self.fred.series(series_id).await?),
+                false => None,
             };
             let fetched = fetch::fetch(&self.fred, &before, asked_at).await?;
             let stored = self.commit(&before, metadata, fetched, asked_at).await?;

@@ -4,14 +4,15 @@ use std::ops::RangeInclusive;
 
 use atlas_events::{Draft, Event, SeriesCollectedEvent, event::Payload};
 use chrono::{DateTime, Utc};
-use event_log::{LogError, Receipt, Uncommitted};
+use event_log::{Receipt, Uncommitted};
 use metrics::counter;
 use sqlx::PgConnection;
 use trace_context::TraceContext;
-use tracing::{Instrument, info};
+use tracing::{Instrument, info, warn};
 
 use super::{
     CollectError, Collected, SOURCE_SERVICE, SeriesCollector,
+    failure::unusable,
     fetch::Fetched,
     known::Known,
     news::{News, midnight, news},
@@ -60,6 +61,10 @@ impl SeriesCollector {
             };
             let part = &news[stored..news.len().min(stored + COMMIT_POINTS_MAX)];
             let is_last = stored + part.len() == news.len();
+            if is_last {
+                self.keep_metadata(&mut transaction, &row, metadata.as_ref(), asked_at)
+                    .await?;
+            }
             let schedule = with_frequency(row, metadata.as_ref()).schedule();
             let next_collection_at = schedule.next_after(self.now());
             if is_last {
@@ -100,6 +105,35 @@ impl SeriesCollector {
             }
             info!(series_id, stored, of = news.len(), "storing data points");
         }
+    }
+
+    /// Records that the source describes a series otherwise than before, if it does.
+    async fn keep_metadata(
+        &self,
+        connection: &mut PgConnection,
+        row: &SeriesRow,
+        metadata: Option<&FredSeries>,
+        asked_at: DateTime<Utc>,
+    ) -> Result<(), CollectError> {
+        let Some(metadata) = metadata.filter(|metadata| row.is_described_otherwise(metadata))
+        else {
+            return Ok(());
+        };
+        store::keep_metadata(connection, &row.series_id, asked_at).await?;
+        warn!(
+            series_id = row.series_id,
+            title_before = row.title,
+            title = metadata.title,
+            units_before = row.units,
+            units = metadata.units,
+            frequency_before = row.frequency,
+            frequency = metadata.frequency,
+            seasonal_adjustment_before = row.seasonal_adjustment,
+            seasonal_adjustment = metadata.seasonal_adjustment,
+            "the source describes the series otherwise than before"
+        );
+        counter!("fredcollector_metadata_changes_total", "source" => "fred").increment(1);
+        Ok(())
     }
 
     /// Appends the events of one transaction.
@@ -147,10 +181,9 @@ pub(super) fn draft(
         payload: Some(payload),
         ..Event::default()
     };
-    // What the source gives was checked when it was decoded; a rule broken here is a mistake of ours
-    // that must not be stored.
-    Draft::new(event, acceptance)
-        .map_err(|violation| LogError::Database(sqlx::Error::Encode(violation.into())).into())
+    // What the source gives was checked when it was decoded; should it break a rule of the contract
+    // all the same, it is as unusable.
+    Draft::new(event, acceptance).map_err(|violation| unusable(violation.to_string()))
 }
 
 /// What is new, given what is stored at this moment.

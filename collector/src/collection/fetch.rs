@@ -1,16 +1,17 @@
 //! Asking FRED for everything that became known since a day.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use tracing::info;
+use tracing::{info, warn};
 
+use super::days::Days as KnownDays;
 use crate::{
-    fred::{FredClient, FredError, FredFailure, FredObservation, ObservationsQuery},
+    fred::{
+        FIRST_REALTIME_DAY, FredClient, FredError, FredFailure, FredObservation, LAST_REALTIME_DAY,
+        ObservationsQuery,
+    },
     series::SeriesRow,
 };
 
-/// Where FRED's real-time calendar begins and ends.
-const FIRST_REALTIME_DAY: NaiveDate = NaiveDate::from_ymd_opt(1776, 7, 4).unwrap();
-const LAST_REALTIME_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).unwrap();
 /// FRED refuses more than 2,000 vintage dates in one request. One fewer, as another may come up
 /// before the last request is made.
 const WINDOW_VINTAGES_MAX: usize = 1_999;
@@ -33,24 +34,35 @@ pub(super) async fn fetch(
     series: &SeriesRow,
     now: DateTime<Utc>,
 ) -> Result<Fetched, FredFailure> {
-    let fetched = match fetch_vintages(fred, series, now).await {
+    let today = now.date_naive();
+    let cursor = series.vintage_cursor.filter(|cursor| *cursor <= today);
+    if cursor != series.vintage_cursor {
+        let series_id = &series.series_id;
+        warn!(
+            series_id,
+            "the cursor of the series lies in the future; everything is asked for again"
+        );
+    }
+    let fetched = match fetch_vintages(fred, series, cursor, today).await {
         Err(failure) if failure.error.is_unarchived() => fetch_today(fred, series).await?,
         fetched => fetched?,
     };
     Ok(Fetched {
         rows: joined(fetched.rows)?,
-        cursor: fetched.cursor.max(series.vintage_cursor),
+        // What FRED dates a day ahead of our clock is asked for again, until that day has come.
+        cursor: fetched.cursor.max(cursor).map(|cursor| cursor.min(today)),
     })
 }
 
 async fn fetch_vintages(
     fred: &FredClient,
     series: &SeriesRow,
-    now: DateTime<Utc>,
+    cursor: Option<NaiveDate>,
+    today: NaiveDate,
 ) -> Result<Fetched, FredFailure> {
-    let since = series.vintage_cursor.unwrap_or(FIRST_REALTIME_DAY);
+    let since = cursor.unwrap_or(FIRST_REALTIME_DAY);
     // There is at most one vintage a day, so that a recent cursor needs no look at them.
-    let days = (now.date_naive() - since).num_days();
+    let days = (today - since).num_days();
     let vintages = if usize::try_from(days + 2).is_ok_and(|days| days <= WINDOW_VINTAGES_MAX) {
         Vec::new()
     } else {
@@ -65,7 +77,7 @@ async fn fetch_vintages(
             let error = FredError::TooLarge { limit };
             return Err(FredFailure { error, attempts: 1 });
         }
-        if series.vintage_cursor.is_none() {
+        if cursor.is_none() {
             let (window, windows) = (index + 1, windows.len());
             let rows = rows.len();
             info!(
@@ -114,38 +126,46 @@ fn windows(since: NaiveDate, vintages: &[NaiveDate]) -> Vec<(NaiveDate, NaiveDat
 
 /// Rows by date and day, with those joined that a window cut in two, and with a row without value
 /// from the day on which a date ceased to be part of the series.
+///
+/// A date that is gone while none before it is there was not withdrawn: the series begins later
+/// than it did, as when a licence allows fewer years. What was known of it stays known.
 fn joined(mut rows: Vec<FredObservation>) -> Result<Vec<FredObservation>, FredFailure> {
     rows.sort_unstable_by_key(|row| (row.date, row.realtime_start));
     let mut joined: Vec<FredObservation> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let Some(last) = joined.last_mut() else {
-            joined.push(row);
-            continue;
-        };
-        if last.date == row.date {
+    // On which days any of the earlier dates had a value.
+    let mut earlier = KnownDays::default();
+    for of_date in rows.chunk_by(|a, b| a.date == b.date) {
+        let first = joined.len();
+        for row in of_date {
+            let Some(last) = joined[first..].last() else {
+                joined.push(row.clone());
+                continue;
+            };
             if row.realtime_start <= last.realtime_end {
-                return Err(overlap(&row));
+                return Err(overlap(row));
             }
             let follows = row.realtime_start == last.realtime_end + Days::new(1);
             if follows && row.value == last.value {
-                last.realtime_end = row.realtime_end;
+                if let Some(last) = joined.last_mut() {
+                    last.realtime_end = row.realtime_end;
+                }
                 continue;
             }
             if !follows {
                 let gap = gap_after(last, row.realtime_start - Days::new(1));
-                joined.push(gap);
+                joined.extend(earlier.contain(gap.realtime_start).then_some(gap));
             }
-        } else if last.realtime_end < LAST_REALTIME_DAY {
-            let gap = gap_after(last, LAST_REALTIME_DAY);
-            joined.push(gap);
+            joined.push(row.clone());
         }
-        joined.push(row);
-    }
-    if let Some(last) = joined.last()
-        && last.realtime_end < LAST_REALTIME_DAY
-    {
-        let gap = gap_after(last, LAST_REALTIME_DAY);
-        joined.push(gap);
+        if let Some(last) = joined[first..].last()
+            && last.realtime_end < LAST_REALTIME_DAY
+        {
+            let gap = gap_after(last, LAST_REALTIME_DAY);
+            joined.extend(earlier.contain(gap.realtime_start).then_some(gap));
+        }
+        for row in joined[first..].iter().filter(|row| row.value.is_some()) {
+            earlier.add(row.realtime_start, row.realtime_end);
+        }
     }
     Ok(joined)
 }
@@ -220,6 +240,7 @@ mod tests {
     #[test]
     fn a_date_that_left_the_series_is_a_row_without_value() {
         let rows = vec![
+            row("2019-12-01", "2020-01-01", "9999-12-31", "0"),
             row("2020-01-01", "2020-02-01", "2020-02-10", "1"),
             row("2020-01-01", "2020-03-01", "2020-03-10", "2"),
             row("2020-02-01", "2020-03-01", "2020-03-05", "3"),
@@ -234,6 +255,25 @@ mod tests {
                 &row("2020-02-01", "2020-03-06", "9999-12-31", "."),
             ]
         );
+    }
+
+    #[test]
+    fn a_series_that_begins_later_than_it_did_has_withdrawn_nothing() {
+        let rows = vec![
+            // A licence that allows less from March on, and still less from April on.
+            row("2020-01-01", "2020-02-01", "2020-02-29", "1"),
+            row("2020-01-02", "2020-02-01", "2020-03-31", "2"),
+            // This one comes back.
+            row("2020-01-03", "2020-02-01", "2020-03-31", "3"),
+            row("2020-01-03", "2020-05-01", "9999-12-31", "3"),
+            row("2020-01-04", "2020-02-01", "9999-12-31", "4"),
+            // This one was withdrawn: there is an earlier one.
+            row("2020-01-05", "2020-02-01", "2020-03-31", "5"),
+        ];
+        let found = joined(rows.clone()).unwrap();
+        let gaps: Vec<_> = found.iter().filter(|row| row.value.is_none()).collect();
+        assert_eq!(gaps, [&row("2020-01-05", "2020-04-01", "9999-12-31", ".")]);
+        assert_eq!(found.len(), rows.len() + 1);
     }
 
     #[test]

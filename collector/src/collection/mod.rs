@@ -6,6 +6,7 @@
 
 mod collector;
 mod commit;
+mod days;
 mod failure;
 mod fetch;
 mod known;

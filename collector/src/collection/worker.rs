@@ -6,7 +6,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 use ulid::Ulid;
 
 use super::{CollectError, Collected};
@@ -161,8 +161,9 @@ impl CollectionWorker {
 }
 
 impl Running {
-    /// Takes note of the end of a collection. False if it failed in a way that is not recorded, so
-    /// that its claim stays until it expires: trying again at once would likely fail again.
+    /// Takes note of the end of a collection. False if it may have failed in a way that is not
+    /// recorded, so that its claim stays until it expires: trying again at once would likely fail
+    /// again.
     fn ended(
         &mut self,
         ended: Result<(Id, Result<Collected, CollectError>), tokio::task::JoinError>,
@@ -174,8 +175,9 @@ impl Running {
         let series_id = self.series_ids.remove(&id).unwrap_or_default();
         match outcome {
             Some(Ok(_) | Err(CollectError::Source(_) | CollectError::NotFound(_))) => true,
+            // The collector has logged it.
             Some(Err(error)) => {
-                warn!(series_id, %error, "collection broke off; it is made again");
+                debug!(series_id, %error, "collection broke off");
                 false
             }
             None => {

@@ -117,7 +117,7 @@ pub(crate) fn refusal(
             FredError::KeyRefused { message }
         }
         StatusCode::BAD_REQUEST => FredError::BadRequest { message },
-        _ => FredError::Http { status },
+        _ => FredError::Http { status, message },
     }
 }
 
@@ -209,7 +209,14 @@ mod tests {
         check_refusal(400, &json("Variable limit"), "BAD_REQUEST", "limit");
         check_refusal(400, r#"{"code":400,"message":"No"}"#, "BAD_REQUEST", "No");
         check_refusal(404, "Not Found", "HTTP_404", "404");
-        check_refusal(403, "<html><title>No</title>", "HTTP_403", "403");
+        check_refusal(
+            404,
+            &json("Not Found.  No such path."),
+            "HTTP_404",
+            ": Not Found.  No such",
+        );
+        check_refusal(404, "", "HTTP_404", "404 Not Found");
+        check_refusal(403, "<html><title>No</title>", "HTTP_403", "HTML page (No)");
         check_refusal(503, "<html>", "HTTP_503", "503");
     }
 

@@ -23,6 +23,7 @@ use super::{
     circuit::Circuit,
     pace::{Pace, Turn},
     redact::redacted,
+    validate,
 };
 
 /// More rows than this are not taken in one call; GDP with all its vintages has some 20,000.
@@ -51,6 +52,7 @@ struct Inner {
     config: FredConfig,
     pace: Pace,
     circuit: Circuit,
+    clock: Clock,
 }
 
 impl fmt::Debug for FredClient {
@@ -81,12 +83,17 @@ impl FredClient {
                 message: describe(&error.without_url()),
             })?;
         let pace = Pace::new(pool, &config.api_key, config.request_interval);
-        let circuit = Circuit::new(config.circuit_failures_max, config.circuit_cool_down, clock);
+        let circuit = Circuit::new(
+            config.circuit_failures_max,
+            config.circuit_cool_down,
+            clock.clone(),
+        );
         Ok(Self(Arc::new(Inner {
             http,
             config,
             pace,
             circuit,
+            clock,
         })))
     }
 
@@ -96,6 +103,7 @@ impl FredClient {
     /// Every [`FredError`].
     pub async fn series(&self, series_id: &str) -> Result<FredSeries, FredFailure> {
         let SeriesAnswer { seriess: [series] } = self.call("series", series_id, &[]).await?;
+        validate::check_series(&series).map_err(once)?;
         Ok(series)
     }
 
@@ -120,14 +128,11 @@ impl FredClient {
         }
         let page_rows = self.0.config.observations_page_rows;
         let turn = |answer: ObservationsAnswer| (answer.count, answer.observations);
-        self.pages(
-            "series/observations",
-            &query.series_id,
-            parameters,
-            page_rows,
-            turn,
-        )
-        .await
+        let path = "series/observations";
+        let pages = self.pages(path, &query.series_id, parameters, page_rows, turn);
+        let rows = pages.await?;
+        validate::check_observations(&rows, self.today()).map_err(once)?;
+        Ok(rows)
     }
 
     /// The days from `realtime_start` on, until today, on which anything of a series became known
@@ -143,14 +148,16 @@ impl FredClient {
         let parameters = vec![("realtime_start", realtime_start.to_string())];
         let page_rows = self.0.config.vintage_dates_page_rows;
         let turn = |answer: VintageDatesAnswer| (answer.count, answer.vintage_dates);
-        self.pages(
-            "series/vintagedates",
-            series_id,
-            parameters,
-            page_rows,
-            turn,
-        )
-        .await
+        let path = "series/vintagedates";
+        let pages = self.pages(path, series_id, parameters, page_rows, turn);
+        let days = pages.await?;
+        validate::check_vintage_dates(&days, self.today()).map_err(once)?;
+        Ok(days)
+    }
+
+    /// The day in UTC, where days begin earlier than at FRED.
+    fn today(&self) -> NaiveDate {
+        self.0.clock.now().date_naive()
     }
 
     /// Whether FRED is asked at present.

@@ -33,10 +33,12 @@ pub enum FredError {
         retry_after: Option<Duration>,
     },
     /// Any other status than success.
-    #[error("FRED answered {status}")]
+    #[error("FRED answered {status}{}{message}", if message.is_empty() { "" } else { ": " })]
     Http {
         /// The status.
         status: StatusCode,
+        /// FRED's words; may be empty.
+        message: String,
     },
     /// No answer in time.
     #[error("FRED did not answer within {} s", timeout.as_secs_f32())]
@@ -81,7 +83,7 @@ impl FredError {
             Self::KeyRefused { .. } => "KEY_REFUSED".into(),
             Self::BadRequest { .. } => "BAD_REQUEST".into(),
             Self::RateLimited { .. } => "RATE_LIMITED".into(),
-            Self::Http { status } => format!("HTTP_{}", status.as_u16()),
+            Self::Http { status, .. } => format!("HTTP_{}", status.as_u16()),
             Self::Timeout { .. } => "TIMEOUT".into(),
             Self::Connection { .. } => "CONNECTION".into(),
             Self::Malformed { .. } => "MALFORMED_RESPONSE".into(),
@@ -95,7 +97,7 @@ impl FredError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::RateLimited { .. } | Self::Timeout { .. } | Self::Connection { .. } => true,
-            Self::Http { status } => {
+            Self::Http { status, .. } => {
                 status.is_server_error()
                     || matches!(*status, StatusCode::REQUEST_TIMEOUT | StatusCode::LOCKED)
             }

@@ -11,9 +11,11 @@ mod config;
 mod error;
 mod pace;
 mod redact;
+mod validate;
 
 pub use answer::{FredObservation, FredSeries};
 pub use circuit::CircuitState;
 pub use client::{FredClient, ObservationsQuery};
 pub use config::FredConfig;
 pub use error::{FredError, FredFailure};
+pub(crate) use validate::{FIRST_REALTIME_DAY, LAST_REALTIME_DAY};

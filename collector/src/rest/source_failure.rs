@@ -19,6 +19,7 @@ impl From<SeriesError> for Problem {
             SeriesError::NotFound(_) => Self::field(ProblemKind::NotFound, "id", told),
             SeriesError::Busy(_) => Self::new(ProblemKind::Conflict, told),
             SeriesError::Source(failure) => failure.into(),
+            SeriesError::Panicked => Self::new(ProblemKind::Internal, told),
             SeriesError::Log(error) => error.into(),
             SeriesError::Database(error) => error.into(),
         }

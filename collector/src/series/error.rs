@@ -24,6 +24,9 @@ pub enum SeriesError {
     /// Other collectors collected the series at the same time, again and again. Nothing was lost.
     #[error("other collectors are collecting the series \"{0}\" at present")]
     Busy(String),
+    /// The collector made a mistake, which is recorded as a failure of the collection.
+    #[error("the collection failed for a mistake of the collector")]
+    Panicked,
     /// The log refused or failed.
     #[error(transparent)]
     Log(#[from] event_log::LogError),
@@ -38,6 +41,7 @@ impl From<CollectError> for SeriesError {
             CollectError::Source(failure) => Self::Source(failure),
             CollectError::NotFound(id) => Self::NotFound(id),
             CollectError::Busy(id) => Self::Busy(id),
+            CollectError::Panicked => Self::Panicked,
             CollectError::Log(error) => Self::Log(error),
             CollectError::Database(error) => Self::Database(error),
         }

@@ -1,6 +1,11 @@
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::Schedule;
+use crate::fred::FredSeries;
+
+/// A source is asked what it says about a series once it is so old: with each day's first
+/// collection.
+const METADATA_AGE_MAX: TimeDelta = TimeDelta::hours(20);
 
 /// A series that is collected.
 #[derive(Debug, Clone)]
@@ -73,9 +78,29 @@ pub(crate) struct SeriesRow {
     pub(crate) last_error_code: Option<String>,
     pub(crate) last_error_message: Option<String>,
     pub(crate) next_collection_at: DateTime<Utc>,
+    pub(crate) metadata_asked_at: Option<DateTime<Utc>>,
 }
 
 impl SeriesRow {
+    /// Whether the source is to be asked what it says about the series, as it may have changed
+    /// since.
+    pub(crate) fn needs_metadata(&self, now: DateTime<Utc>) -> bool {
+        self.title.is_none()
+            || self
+                .metadata_asked_at
+                .is_none_or(|asked_at| now - asked_at >= METADATA_AGE_MAX)
+    }
+
+    /// Whether the source describes the series otherwise than it did.
+    pub(crate) fn is_described_otherwise(&self, metadata: &FredSeries) -> bool {
+        let differs = |before: &Option<String>, now: &str| before.as_deref() != Some(now);
+        self.title.is_some()
+            && (differs(&self.title, &metadata.title)
+                || differs(&self.units, &metadata.units)
+                || differs(&self.frequency, &metadata.frequency)
+                || differs(&self.seasonal_adjustment, &metadata.seasonal_adjustment))
+    }
+
     /// The schedule that was set, or the one that suits the frequency. A stored text that is no
     /// schedule (written by hand) counts as none.
     pub(crate) fn schedule(&self) -> Schedule {

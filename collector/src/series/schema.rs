@@ -3,7 +3,7 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
-/// Migrations of what the collector keeps beside its log.
+/// Migrations of what the collector keeps beside its log: series, pace and observations.
 static MIGRATOR: Migrator = Migrator {
     table_name: std::borrow::Cow::Borrowed("collector_migrations"),
     ..sqlx::migrate!("../migrations/collector")

@@ -13,7 +13,8 @@ pub(crate) async fn list(pool: &PgPool) -> Result<Vec<SeriesRow>, sqlx::Error> {
         SeriesRow,
         "select series_id, source, title, units, frequency, seasonal_adjustment, schedule, paused,
                 backfill_from, vintage_cursor, version, added_at, last_attempt_at, last_success_at,
-                consecutive_failures, last_error_code, last_error_message, next_collection_at
+                consecutive_failures, last_error_code, last_error_message, next_collection_at,
+                metadata_asked_at
          from series order by series_id"
     )
     .fetch_all(pool)
@@ -28,7 +29,8 @@ pub(crate) async fn get(
         SeriesRow,
         "select series_id, source, title, units, frequency, seasonal_adjustment, schedule, paused,
                 backfill_from, vintage_cursor, version, added_at, last_attempt_at, last_success_at,
-                consecutive_failures, last_error_code, last_error_message, next_collection_at
+                consecutive_failures, last_error_code, last_error_message, next_collection_at,
+                metadata_asked_at
          from series where series_id = $1",
         series_id,
     )
@@ -45,7 +47,8 @@ pub(crate) async fn lock(
         SeriesRow,
         "select series_id, source, title, units, frequency, seasonal_adjustment, schedule, paused,
                 backfill_from, vintage_cursor, version, added_at, last_attempt_at, last_success_at,
-                consecutive_failures, last_error_code, last_error_message, next_collection_at
+                consecutive_failures, last_error_code, last_error_message, next_collection_at,
+                metadata_asked_at
          from series where series_id = $1 for update",
         series_id,
     )
@@ -67,8 +70,9 @@ pub(crate) struct Addition<'a> {
 pub(crate) async fn insert(pool: &PgPool, added: &Addition<'_>) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "insert into series (series_id, title, units, frequency, seasonal_adjustment, schedule,
-                             backfill_from, added_at, next_collection_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+                             backfill_from, added_at, next_collection_at, metadata_asked_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz, $8,
+                 case when $2::text is null then null else $8::timestamptz end)
          on conflict do nothing",
         added.series_id,
         added.metadata.map(|m| m.title.as_str()),
@@ -199,6 +203,7 @@ pub(crate) async fn succeed(
          set title = coalesce($2, title), units = coalesce($3, units),
              frequency = coalesce($4, frequency),
              seasonal_adjustment = coalesce($5, seasonal_adjustment),
+             metadata_asked_at = case when $2::text is null then metadata_asked_at else $7::timestamptz end,
              vintage_cursor = $6, version = version + 1, last_attempt_at = $7, last_success_at = $7,
              consecutive_failures = 0, last_error_code = null, last_error_message = null,
              next_collection_at = $8, claimed_by = null, claimed_until = null
@@ -211,6 +216,26 @@ pub(crate) async fn succeed(
         success.vintage_cursor,
         success.asked_at,
         success.next_collection_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps what the source has said about a series until now, when it says something else.
+pub(crate) async fn keep_metadata(
+    connection: &mut PgConnection,
+    series_id: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into series_metadata_changes
+             (series_id, changed_at, title, units, frequency, seasonal_adjustment)
+         select series_id, $2, title, units, frequency, seasonal_adjustment
+         from series where series_id = $1
+         on conflict do nothing",
+        series_id,
+        now,
     )
     .execute(connection)
     .await?;

@@ -37,6 +37,10 @@ fn sources() {
         "fredcollector_data_points_total",
         "Values stored that were new or revised, by source"
     );
+    describe_counter!(
+        "fredcollector_metadata_changes_total",
+        "How often a source described a series otherwise than before: title, units, frequency"
+    );
     describe_gauge!(
         "fredcollector_source_series",
         "Series of a source: active or paused; of the active ones those whose last collection \

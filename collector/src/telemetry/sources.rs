@@ -30,6 +30,7 @@ pub(crate) fn prepare(source: &'static str) {
             .increment(0);
     }
     counter!("fredcollector_data_points_total", "source" => source).increment(0);
+    counter!("fredcollector_metadata_changes_total", "source" => source).increment(0);
     gauge!("fredcollector_source_circuit_state", "source" => source).set(0.0);
     let _ = histogram!("fredcollector_source_request_seconds", "source" => source);
     let _ = histogram!("fredcollector_source_pacing_wait_seconds", "source" => source);

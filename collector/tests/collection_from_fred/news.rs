@@ -205,3 +205,30 @@ async fn only_the_past_two_years_are_collected_unless_told_otherwise() {
     let dates: Vec<_> = told.iter().map(|(_, date, _)| *date).collect();
     assert_eq!(dates, [months_ago(23), months_ago(1)]);
 }
+
+#[tokio::test]
+async fn a_licence_that_allows_fewer_years_withdraws_nothing() {
+    let known = day("2020-02-05");
+    let series = ["2018-01-01", "2019-01-01", "2020-01-01"]
+        .iter()
+        .try_fold(own_series(), |series, date| {
+            series.with_value(day(date), known, "1")
+        });
+    let (bed, process) = Bed::with(series.unwrap()).await;
+    process.registry.collect_now("OWN").await.unwrap();
+
+    // The window narrows, and narrows again while it moves on with each release.
+    bed.fred.begin_at("OWN", day("2019-01-01")).unwrap();
+    let release = Release::new(day("2021-01-01"), "2");
+    bed.fred.release("OWN", release).unwrap();
+    let collected = process.registry.collect_now("OWN").await.unwrap();
+    assert_eq!(collected.data_points, 1, "the release");
+    bed.fred.begin_at("OWN", day("2021-01-01")).unwrap();
+    let collected = process.registry.collect_now("OWN").await.unwrap();
+    assert_eq!(collected.data_points, 0);
+
+    let kept = process.observations.range("OWN", None, None, None, 10);
+    let dates: Vec<_> = kept.await.unwrap().iter().map(|kept| kept.date).collect();
+    let expected = ["2018-01-01", "2019-01-01", "2020-01-01", "2021-01-01"];
+    assert_eq!(dates, expected.map(day));
+}

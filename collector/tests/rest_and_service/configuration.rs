@@ -232,6 +232,34 @@ fn secrets_are_in_no_output() {
 }
 
 #[test]
+fn mistakes_repeat_no_secret() {
+    for line in [
+        "password = hunter2",
+        "password = \"hunter2",
+        "url = \"postgres://atlas:hunter2@db\" x",
+    ] {
+        let path = file("unquoted", &format!("[database]\n{line}\n"));
+        let told = problems(&["--config", &path], &[]).concat();
+        assert!(told.contains("not valid TOML at line 2"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let token = "atlas-7Yk2pQ9wLr5tXz8vBn3mHs6dFg1jKc4e";
+    for key in [
+        "TELEMETRY__FORMAT",
+        "TELEMETRY__FILTER",
+        "REST__ADDRESS",
+        "GRPC__PORT",
+        "DATABASE__SCHEMA",
+        "FRED_API_BASE_URL",
+        "FRED__BACKFILL",
+        "TELEMETRY__TRACES_SAMPLING_RATIO",
+    ] {
+        let told = problems(&[], &[(key, token)]).concat();
+        assert!(!told.contains(token), "{key}: {told}");
+    }
+}
+
+#[test]
 fn secrets_come_from_files() {
     let key = file("key", "k3y\n");
     let url = file("url", &format!("{URL}\r\n"));

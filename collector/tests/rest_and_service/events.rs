@@ -214,3 +214,23 @@ async fn the_log_tells_what_it_is() {
     assert_eq!(log["latest_recorded_at"], event["recordedAt"]);
     collector.stop().await;
 }
+
+/// What no database can look up is the client's mistake, and no reason to try again.
+#[tokio::test]
+async fn nul_characters_and_dates_out_of_range_are_refused() {
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database).await;
+    for path in [
+        "/v1/series/UN%00RATE",
+        "/v1/series/UN%00RATE/observations",
+        "/v1/series/UNRATE/observations?from=%2B12024-01-01",
+        "/v1/series/UNRATE/observations?from=-4800-01-01",
+        "/v1/series/UNRATE/observations?as_of=%2B200000-01-01",
+        "/v1/events?type=%00",
+        "/v1/events?since=%2B262142-12-31",
+    ] {
+        let answer = collector.get(path).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+    }
+    collector.stop().await;
+}

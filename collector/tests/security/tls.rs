@@ -145,6 +145,9 @@ fn certificates_that_cannot_be_used_stop_the_start_and_are_named() {
         "tls.client_ca",
         "holds no certificate in PEM",
     );
+    // Who has its key could make clients of their own.
+    let leaf = authority.client("grafana").certificate;
+    check("leaf.ca", &leaf, "tls.client_ca", "no authority's");
     let nowhere = folder.file("nowhere.pem");
     let settings = [("tls.certificate", &*nowhere), ("tls.key", &*key)];
     check_refused(&settings, "tls.certificate", "cannot be read");

@@ -15,6 +15,8 @@ mod span;
 
 pub use context::TraceContext;
 pub use pace::Pace;
-pub use span::{TARGET, commit, count, failed, is_asked_for, is_on, is_recorded, link, set_parent};
+pub use span::{
+    TARGET, commit, count, failed, is_asked_for, is_on, is_recorded, link, set_parent, turn_on,
+};
 #[doc(hidden)]
 pub use tracing;

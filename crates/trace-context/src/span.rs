@@ -1,10 +1,13 @@
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use opentelemetry::{
     Context,
     trace::{Status, TraceContextExt},
 };
-use tracing::{Level, Span, span_enabled};
+use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{Pace, TraceContext};
@@ -15,9 +18,18 @@ pub const TARGET: &str = "atlas::trace";
 /// One span names at most this many contexts; who handles a batch of thousands links to the first.
 const LINKS_MAX: usize = 64;
 
-/// Whether spans are exported at all.
+/// Whether this process exports spans.
+static ON: AtomicBool = AtomicBool::new(false);
+
+/// Says that this process exports spans from now on.
+pub fn turn_on() {
+    ON.store(true, Ordering::Relaxed);
+}
+
+/// Whether spans are exported at all. A flag of our own: asking `tracing` (`span_enabled!`) disturbs
+/// the filters of the thread.
 pub fn is_on() -> bool {
-    span_enabled!(target: TARGET, Level::INFO)
+    ON.load(Ordering::Relaxed)
 }
 
 /// Whether the span under way is recorded.

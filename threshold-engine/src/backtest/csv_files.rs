@@ -7,7 +7,11 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use rust_decimal::Decimal;
 use ulid::Ulid;
 
+use crate::library::read_text;
 use crate::series::{Cause, Point};
+
+/// At most this many bytes in one file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Why a file of observations cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +58,7 @@ pub fn read_folder(folder: &Path, wanted: &BTreeSet<String>) -> Result<Vec<Point
     paths.sort_unstable();
     let mut points = Vec::new();
     for path in paths {
-        let text = fs::read_to_string(&path).map_err(|error| io(&path, error))?;
+        let text = read_text(&path, FILE_BYTES_MAX).map_err(|error| io(&path, error))?;
         read_file(&path, &text, wanted, &mut points)?;
     }
     Ok(points)

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::play::{BacktestResult, ToldCrossing, ToldTransition};
 use super::report::html;
+use service::cell;
 
 /// Why results could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ fn write_crossings(result: &BacktestResult, path: &Path) -> Result<(), WriteErro
 fn crossing_record(crossing: &ToldCrossing) -> [String; 9] {
     let shown = |number: Option<rust_decimal::Decimal>| number.map(|n| n.to_string());
     [
-        crossing.pattern.clone(),
+        cell(&crossing.pattern).into_owned(),
         crossing.date.to_string(),
         crossing.told_at.to_rfc3339(),
         crossing.direction.name().into(),
@@ -62,7 +63,7 @@ fn crossing_record(crossing: &ToldCrossing) -> [String; 9] {
         crossing.stands.to_string(),
         shown(crossing.value).unwrap_or_default(),
         shown(crossing.threshold).unwrap_or_default(),
-        crossing.message.clone(),
+        cell(&crossing.message).into_owned(),
     ]
 }
 
@@ -73,7 +74,7 @@ fn write_spells(result: &BacktestResult, path: &Path) -> Result<(), WriteError> 
         for spell in &pattern.spells {
             let cleared = spell.cleared.map(|date| date.to_string());
             writer.write_record([
-                &pattern.id,
+                &*cell(&pattern.id),
                 &spell.entered.to_string(),
                 &cleared.unwrap_or_default(),
             ])?;
@@ -105,14 +106,14 @@ fn write_transitions(result: &BacktestResult, path: &Path) -> Result<(), WriteEr
 
 fn transition_record(transition: &ToldTransition) -> [String; 9] {
     [
-        transition.model.clone(),
+        cell(&transition.model).into_owned(),
         transition.since.to_string(),
         transition.told_at.to_rfc3339(),
-        transition.from.clone(),
-        transition.to.clone(),
+        cell(&transition.from).into_owned(),
+        cell(&transition.to).into_owned(),
         transition.stands.to_string(),
         transition.revised.to_string(),
         transition.score.map(|s| s.to_string()).unwrap_or_default(),
-        transition.triggers.join(" "),
+        cell(&transition.triggers.join(" ")).into_owned(),
     ]
 }

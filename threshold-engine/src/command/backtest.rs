@@ -10,6 +10,7 @@ use clap::{ArgGroup, Args};
 use consumer::Source;
 use event_log::{EventLog, LogConfig};
 use indicatif::{ProgressBar, ProgressStyle};
+use service::visible;
 
 use crate::backtest::{self, AsKnown, BacktestResult, StoredPoints};
 use crate::library::Library;
@@ -61,7 +62,7 @@ pub(super) struct BacktestOptions {
 pub(super) fn run(options: &BacktestOptions, output: &mut impl Write) -> anyhow::Result<bool> {
     let (library, mistakes) = Library::load(&options.patterns);
     for mistake in &mistakes {
-        writeln!(output, "{mistake}")?;
+        writeln!(output, "{}", visible(&mistake.to_string()))?;
     }
     let points = points(options, &library.series(), output)?;
     let bar = bar("points")?;
@@ -109,10 +110,8 @@ fn points(
     let stored = read_stored(options, wanted)?;
     for unreadable in &stored.unreadable {
         let (position, reason) = (unreadable.position, &unreadable.reason);
-        writeln!(
-            output,
-            "left out: the event at position {position}: {reason}"
-        )?;
+        let told = format!("left out: the event at position {position}: {reason}");
+        writeln!(output, "{}", visible(&told))?;
     }
     Ok(stored.points)
 }
@@ -165,7 +164,8 @@ async fn open_log(database_url: &str, schema: &str) -> anyhow::Result<EventLog> 
 fn print_result(result: &BacktestResult, output: &mut impl Write) -> io::Result<()> {
     for crossing in result.patterns.iter().flat_map(|p| &p.crossings) {
         let (date, pattern) = (crossing.date, &crossing.pattern);
-        writeln!(output, "{date} {pattern}: {}", crossing.message)?;
+        let told = format!("{date} {pattern}: {}", crossing.message);
+        writeln!(output, "{}", visible(&told))?;
     }
     for transition in result.regimes.iter().flat_map(|r| &r.transitions) {
         let fell = if transition.stands {
@@ -173,11 +173,12 @@ fn print_result(result: &BacktestResult, output: &mut impl Write) -> io::Result<
         } else {
             " did not happen after all"
         };
-        writeln!(
-            output,
-            "{} {}: {} to {}{fell}",
-            transition.since, transition.model, transition.from, transition.to
-        )?;
+        let (since, model) = (transition.since, &transition.model);
+        let told = format!(
+            "{since} {model}: {} to {}{fell}",
+            transition.from, transition.to
+        );
+        writeln!(output, "{}", visible(&told))?;
     }
     let silent = result.patterns.iter().filter(|p| p.crossings.is_empty());
     writeln!(

@@ -10,6 +10,14 @@ use crate::calendar::Span;
 
 /// At most this many values of one series in one test.
 const VALUES_MAX: usize = 5_000;
+/// At most this many tests in one definition.
+const CASES_MAX: usize = 100;
+/// At most this many values in all tests of one definition.
+const VALUES_OF_ALL_MAX: usize = 200_000;
+/// At most this many series in one test.
+const SERIES_MAX: usize = 64;
+/// At most this many lines in what a test expects.
+const EXPECTED_MAX: usize = 1_000;
 
 /// A test that stands in a definition's file.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,10 +61,42 @@ pub struct SeriesText {
     values: String,
 }
 
+/// Reads all tests of a definition.
+pub(crate) fn cases(raw: Vec<RawCase>, file: File<'_>) -> Result<Vec<TestCase>, Refusal> {
+    let mut cases = Vec::new();
+    let mut values = 0;
+    for case in raw {
+        let place = Spanned::new(case.name.span(), ());
+        if cases.len() == CASES_MAX {
+            let reason = format!("a definition has at most {CASES_MAX} tests");
+            return Err(Refusal::at(&place, reason));
+        }
+        let case = case.case(file)?;
+        let series = case.series.iter();
+        values += series
+            .map(|series| series.observations.len())
+            .sum::<usize>();
+        if values > VALUES_OF_ALL_MAX {
+            let reason = format!("its tests have more than {VALUES_OF_ALL_MAX} values");
+            return Err(Refusal::at(&place, reason));
+        }
+        cases.push(case);
+    }
+    Ok(cases)
+}
+
 impl RawCase {
-    pub(crate) fn case(self, file: File<'_>) -> Result<TestCase, Refusal> {
+    fn case(self, file: File<'_>) -> Result<TestCase, Refusal> {
         let line = file.line(self.name.span().start);
         let mut series = Vec::new();
+        if self.series.len() > SERIES_MAX {
+            let reason = format!("a test has at most {SERIES_MAX} series");
+            return Err(Refusal::at(&self.name, reason));
+        }
+        if self.expect.get_ref().len() > EXPECTED_MAX {
+            let reason = format!("a test expects at most {EXPECTED_MAX} lines");
+            return Err(Refusal::at(&self.expect, reason));
+        }
         for (name, text) in self.series {
             match text.get_ref().observations() {
                 Ok(observations) => series.push(ExpectedSeries { name, observations }),
@@ -102,8 +142,9 @@ impl SeriesText {
                         .ok_or_else(|| format!("{word:?} is no value such as 3.5, 3.5*12 or ."))?,
                 ),
             };
+            let left = VALUES_MAX - index as usize;
             let times = times
-                .filter(|times| index as usize + times <= VALUES_MAX)
+                .filter(|times| *times <= left)
                 .ok_or_else(|| format!("{word:?}: a series has at most {VALUES_MAX} values"))?;
             for _ in 0..times {
                 let date = self.every.times(index).after(from);

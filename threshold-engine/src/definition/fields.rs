@@ -9,6 +9,11 @@ use crate::expression::{Input, InputNames};
 
 /// At most this many inputs in one definition.
 const INPUTS_MAX: usize = 32;
+/// At most this many characters in a name, as in the contract.
+const NAME_CHARS_MAX: usize = 100;
+/// At most this many labels, and characters in the value of one.
+const LABELS_MAX: usize = 50;
+const LABEL_CHARS_MAX: usize = 1_000;
 /// At most this many characters in a series id, as in the contract.
 const SERIES_ID_CHARS_MAX: usize = atlas_events::SERIES_ID_CHARS_MAX;
 
@@ -52,6 +57,41 @@ pub(crate) fn check_id(id: &Spanned<String>) -> Result<(), Refusal> {
     if !(1..=100).contains(&text.len()) || !text.bytes().all(known) {
         let reason = format!("id {text:?} is not 1 to 100 letters, digits, \"-\", \"_\" or \".\"");
         return Err(Refusal::at(id, reason));
+    }
+    Ok(())
+}
+
+/// Checks the name of a definition, which its events carry: 1 to 100 characters on one line.
+pub(crate) fn check_name(name: &Spanned<String>) -> Result<(), Refusal> {
+    let chars = name.get_ref().chars();
+    if chars.clone().any(char::is_control) || !(1..=NAME_CHARS_MAX).contains(&chars.count()) {
+        let reason = format!("a name has 1 to {NAME_CHARS_MAX} characters, on one line");
+        return Err(Refusal::at(name, reason));
+    }
+    Ok(())
+}
+
+/// Checks the labels of a definition, which its events carry.
+pub(crate) fn check_labels(
+    id: &Spanned<String>,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), Refusal> {
+    if labels.len() > LABELS_MAX {
+        let reason = format!("more than {LABELS_MAX} labels");
+        return Err(Refusal::at(id, reason));
+    }
+    for (key, value) in labels {
+        let key_chars = key.chars().count();
+        let is_good = (1..=NAME_CHARS_MAX).contains(&key_chars)
+            && value.chars().count() <= LABEL_CHARS_MAX
+            && !key.chars().chain(value.chars()).any(char::is_control);
+        if !is_good {
+            let reason = format!(
+                "a label is 1 to {NAME_CHARS_MAX} characters, and its value at most \
+                 {LABEL_CHARS_MAX}, on one line"
+            );
+            return Err(Refusal::at(id, reason));
+        }
     }
     Ok(())
 }

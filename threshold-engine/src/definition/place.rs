@@ -6,6 +6,9 @@ use toml::Spanned;
 
 use crate::expression::CompileError;
 
+/// At most this many bytes in one definition.
+pub(crate) const TEXT_BYTES_MAX: usize = 256 * 1024;
+
 /// A mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
@@ -54,6 +57,12 @@ pub(crate) struct File<'a> {
 
 impl File<'_> {
     pub(crate) fn parse<T: DeserializeOwned>(self) -> Result<T, Refusal> {
+        if self.text.len() > TEXT_BYTES_MAX {
+            return Err(Refusal {
+                offset: 0,
+                reason: format!("longer than {TEXT_BYTES_MAX} bytes"),
+            });
+        }
         toml::from_str(self.text).map_err(|error| Refusal {
             offset: error.span().map_or(0, |span| span.start),
             reason: error.message().lines().collect::<Vec<_>>().join(", "),

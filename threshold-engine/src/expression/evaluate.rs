@@ -11,6 +11,7 @@ use crate::series::{Observation, SeriesStore, last_at};
 impl Graph {
     /// What a node is at a date.
     pub fn evaluate(&self, index: NodeIndex, date: NaiveDate, view: View<'_>) -> Value {
+        self.work.spend(1);
         let node = self.program.node(index);
         if !node.op.is_windowed() {
             return self.evaluate_op(node, date, view);

@@ -9,6 +9,10 @@ use super::rolling::RollingSpec;
 use super::value::{Reason, Value};
 use crate::calendar::{Span, Window};
 use crate::series::{Change, Edit, Observations, SeriesIndex, SeriesStore, last_at};
+use crate::work::Work;
+
+/// So many values are moved aside for another one in the time of a step.
+const MOVED_IN_A_STEP: usize = 128;
 
 /// What expressions are evaluated over.
 #[derive(Clone, Copy)]
@@ -63,6 +67,7 @@ pub struct Graph {
     pub(super) columns: Vec<Option<Column>>,
     /// For each node, where the latest change may have altered it.
     altered: Vec<Option<DateRange>>,
+    pub(super) work: Work,
 }
 
 impl Graph {
@@ -78,9 +83,25 @@ impl Graph {
             series,
             columns,
             altered,
+            work: Work::default(),
         };
         graph.fill(store);
         graph
+    }
+
+    /// Bounds what is evaluated from now on.
+    pub(crate) fn limit(&mut self, work: Work) {
+        self.work = work;
+    }
+
+    /// Counts work that is done beside it.
+    pub(crate) fn spend(&self, steps: usize) {
+        self.work.spend(steps);
+    }
+
+    /// Whether its bound is reached.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.work.is_spent()
     }
 
     /// The compiled expressions.
@@ -212,7 +233,13 @@ impl Graph {
         };
         let present = self.has_date_of(node.inputs, change.date, store);
         let last_before = column.dates.last().copied();
+        let (held, is_last) = (column.dates.len(), last_before < Some(change.date));
         column.sync(change.date, present);
+        self.work.hold(column.dates.len().saturating_sub(held));
+        if !is_last {
+            // Later ones move.
+            self.work.spend(held / MOVED_IN_A_STEP);
+        }
         let dates = &column.dates;
         let reach = self.reach(node, dates, range, change);
         let from = dates.partition_point(|d| *d < range.first);
@@ -289,8 +316,13 @@ impl Graph {
             }
             for index in entries {
                 values[index] = rolling.step(axis, &spec, index);
+                self.work.spend(rolling.cost(&spec));
+                if self.work.is_spent() {
+                    return;
+                }
             }
         } else if let (Some(spec), Some(axis)) = (past_spec(node), self.axis_below(node, store)) {
+            self.work.spend(entries.len());
             for index in entries {
                 values[index] = spec.value(axis, index);
             }
@@ -298,6 +330,10 @@ impl Graph {
             let view = View::of(store);
             for index in entries {
                 values[index] = self.evaluate_op(node, dates[index], view);
+                self.work.spend(1);
+                if self.work.is_spent() {
+                    return;
+                }
             }
         }
     }

@@ -90,6 +90,8 @@ pub(crate) struct Rolling {
     held: usize,
     /// Indices of candidates for the lowest or highest value, best first.
     extremes: VecDeque<usize>,
+    /// How many values the last step took in or left out.
+    moved: usize,
 }
 
 impl Rolling {
@@ -106,6 +108,7 @@ impl Rolling {
         if !follows {
             self.restart(extent.start);
         }
+        self.moved = extent.end.saturating_sub(self.end) + extent.start.saturating_sub(self.start);
         while self.end < extent.end {
             self.include(axis, spec.statistic);
         }
@@ -114,6 +117,21 @@ impl Rolling {
         }
         self.at = Some(current);
         self.result(axis, spec, current, extent)
+    }
+
+    /// What the last step has cost, in steps of work.
+    pub(crate) fn cost(&self, spec: &RollingSpec) -> usize {
+        let looked_at = match spec.statistic {
+            Statistic::StandardDeviation | Statistic::ZScore | Statistic::Percentile => {
+                self.end - self.start
+            }
+            Statistic::Mean
+            | Statistic::Sum
+            | Statistic::Lowest
+            | Statistic::Highest
+            | Statistic::Sustained => 0,
+        };
+        1 + self.moved + looked_at
     }
 
     fn restart(&mut self, start: usize) {

@@ -12,6 +12,7 @@ use crate::emission::{Emission, crossing_id};
 use crate::expression::{DateRange, Graph, View};
 use crate::pattern::{Facts, Pattern};
 use crate::series::{Cause, Change, SeriesIndex, SeriesStore};
+use crate::work::Work;
 
 /// One evaluated date of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +80,11 @@ impl PatternRun {
     /// Of another version of the same pattern: where both told the same, revisions name its events.
     pub fn take_over_from(&mut self, before: &Self) {
         self.told.adopt(&before.told);
+    }
+
+    /// Bounds what is evaluated from now on.
+    pub(crate) fn limit(&mut self, work: Work) {
+        self.graph.limit(work);
     }
 
     /// The definition.
@@ -279,6 +285,10 @@ impl PatternRun {
         let first = self.steps.partition_point(|step| step.date < range.first);
         let mut before = self.state_before(first);
         for index in first..self.steps.len() {
+            if self.graph.is_spent() {
+                break;
+            }
+            self.graph.spend(1);
             let old = self.steps[index];
             let signals = if range.holds(old.date) {
                 self.signals(old.date, store)

@@ -11,7 +11,8 @@ use super::Pattern;
 use super::template::Template;
 use crate::calendar::{Span, Window};
 use crate::definition::{
-    File, LoadError, RawCase, RawInput, Refusal, Severity, check_id, inputs_of, version_of,
+    File, LoadError, RawCase, RawInput, Refusal, Severity, cases, check_id, check_labels,
+    check_name, inputs_of, version_of,
 };
 use crate::expression::{Compiler, Input, Scope};
 use crate::machine::Rule;
@@ -20,7 +21,7 @@ use crate::machine::Rule;
 #[serde(deny_unknown_fields)]
 struct RawPattern {
     id: Spanned<String>,
-    name: String,
+    name: Spanned<String>,
     description: Spanned<String>,
     severity: Severity,
     #[serde(default)]
@@ -70,6 +71,8 @@ impl Pattern {
 
 fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
     check_id(&raw.id)?;
+    check_name(&raw.name)?;
+    check_labels(&raw.id, &raw.labels)?;
     if raw.description.get_ref().trim().is_empty() {
         return Err(Refusal::at(
             &raw.description,
@@ -100,11 +103,11 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
     let lines =
         std::iter::once(raw.id.span().start).chain(raw.inputs.keys().map(|k| k.span().start));
     let lines = lines.map(|offset| file.line(offset)).collect();
-    let tests = raw.tests.into_iter().map(|case| case.case(file));
+    let tests = cases(raw.tests, file)?;
     Ok(Pattern {
-        tests: tests.collect::<Result<_, _>>()?,
+        tests,
         id: raw.id.into_inner(),
-        name: raw.name,
+        name: raw.name.into_inner(),
         description: raw.description.into_inner().trim().to_owned(),
         severity: raw.severity,
         labels: raw.labels,
@@ -154,7 +157,7 @@ fn rule_of(raw: &RawPattern) -> Result<Rule, Refusal> {
 fn version(raw: &RawPattern, inputs: &[Input], rule: Rule) -> Result<String, Refusal> {
     let identity = Identity {
         id: raw.id.get_ref(),
-        name: &raw.name,
+        name: raw.name.get_ref(),
         description: raw.description.get_ref().trim(),
         severity: raw.severity,
         labels: &raw.labels,

@@ -11,19 +11,21 @@ use toml::Spanned;
 use super::{Regime, RegimeState};
 use crate::calendar::Span;
 use crate::definition::{
-    File, LoadError, RawCase, RawInput, Refusal, check_id, inputs_of, version_of,
+    File, LoadError, RawCase, RawInput, Refusal, cases, check_id, check_name, inputs_of, version_of,
 };
 use crate::expression::{Compiler, Input, NodeIndex, Scope};
 use crate::pattern::normalised;
 
 /// At most this many states in one model.
 const STATES_MAX: usize = 32;
+/// At most this many signals of one state.
+const SIGNALS_MAX: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRegime {
     id: Spanned<String>,
-    name: String,
+    name: Spanned<String>,
     description: Spanned<String>,
     initial: Spanned<String>,
     #[serde(default)]
@@ -85,6 +87,7 @@ impl Regime {
 
 fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
     check_id(&raw.id)?;
+    check_name(&raw.name)?;
     let initial = check_states(&raw)?;
     let inputs = inputs_of(&raw.inputs)?;
     let version = version(&raw, &inputs)?;
@@ -104,11 +107,11 @@ fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
     let lines =
         std::iter::once(raw.id.span().start).chain(raw.inputs.keys().map(|k| k.span().start));
     let lines = lines.map(|offset| file.line(offset)).collect();
-    let tests = raw.tests.into_iter().map(|case| case.case(file));
+    let tests = cases(raw.tests, file)?;
     Ok(Regime {
-        tests: tests.collect::<Result<_, _>>()?,
+        tests,
         id: raw.id.into_inner(),
-        name: raw.name,
+        name: raw.name.into_inner(),
         description: raw.description.into_inner().trim().to_owned(),
         version,
         patterns: patterns_of(&states, &program),
@@ -130,6 +133,10 @@ fn check_states(raw: &RawRegime) -> Result<usize, Refusal> {
         check_id(&state.id)?;
         if raw.states[..index].iter().any(|s| s.id == state.id) {
             let reason = format!("state {} stands twice", state.id.get_ref());
+            return Err(Refusal::at(&state.id, reason));
+        }
+        if state.signals.len() > SIGNALS_MAX {
+            let reason = format!("more than {SIGNALS_MAX} signals");
             return Err(Refusal::at(&state.id, reason));
         }
         if state.signals.is_empty() != state.enter_at.is_none() {
@@ -211,7 +218,7 @@ fn version(raw: &RawRegime, inputs: &[Input]) -> Result<String, Refusal> {
     }
     let identity = Identity {
         id: raw.id.get_ref(),
-        name: &raw.name,
+        name: raw.name.get_ref(),
         description: raw.description.get_ref().trim(),
         initial: raw.initial.get_ref(),
         inputs,

@@ -12,12 +12,13 @@ mod pattern_view;
 mod patterns;
 mod regimes;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use consumer::{ConsumerAdmin, ConsumerStatus};
 use service::rest::{Operation, limit_time};
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::service::{Definitions, SharedMemory};
@@ -30,6 +31,13 @@ pub(crate) struct App {
     pub(crate) definitions: Definitions,
     pub(crate) admin: ConsumerAdmin,
     pub(crate) status: ConsumerStatus,
+    /// Whoever evaluates a pattern takes one.
+    pub(crate) evaluations: Arc<Semaphore>,
+}
+
+/// As many as there may be evaluations at a time.
+pub(crate) fn evaluations() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(evaluate::EVALUATIONS_MAX))
 }
 
 /// All routes. A request that takes longer than `request_timeout` is answered 504.

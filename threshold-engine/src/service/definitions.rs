@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     definition::LoadError,
-    library::Library,
+    library::{FILE_BYTES_MAX, Library, read_text},
     pattern::Pattern,
     store::{self, Change, Kind, Put},
 };
@@ -329,7 +329,7 @@ fn content(
     version: String,
     mistakes: &mut Vec<LoadError>,
 ) -> Option<Put> {
-    let read = std::fs::read_to_string(folder.join(file));
+    let read = read_text(&folder.join(file), FILE_BYTES_MAX);
     let refused = |error: std::io::Error| LoadError {
         file: file.clone(),
         line: 0,

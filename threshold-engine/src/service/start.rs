@@ -96,6 +96,7 @@ impl Service {
             definitions: definitions.clone(),
             admin: consumer.admin(),
             status: consumer.status(),
+            evaluations: rest::evaluations(),
         };
         let operation = Operation {
             log: log.clone(),

@@ -4,6 +4,7 @@ use std::{
     collections::hash_map::DefaultHasher,
     fs,
     hash::{Hash, Hasher},
+    io::Read,
     path::Path,
     time::Duration,
 };
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::definitions::Definitions;
+use crate::library::{FILE_BYTES_MAX, definition_files};
 
 /// Reloads definitions whenever their files have changed, until `stop`.
 pub(crate) async fn watch(definitions: Definitions, interval: Duration, stop: CancellationToken) {
@@ -49,30 +51,24 @@ async fn fingerprint(definitions: &Definitions) -> u64 {
     let folder = definitions.folder().to_path_buf();
     let hashing = tokio::task::spawn_blocking(move || {
         let mut hasher = DefaultHasher::new();
-        hash_folder(&folder, 0, &mut hasher);
+        hash_folder(&folder, &mut hasher);
         hasher.finish()
     });
     hashing.await.unwrap_or_default()
 }
 
 /// Names and contents: two writes in short succession may leave size and time of change as they were.
-fn hash_folder(folder: &Path, depth: usize, hasher: &mut DefaultHasher) {
-    const DEPTH_MAX: usize = 8;
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    let mut paths: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
-    paths.sort_unstable();
-    for path in paths {
+fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) {
+    let (files, mistakes) = definition_files(folder);
+    for path in files {
         path.hash(hasher);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() && depth < DEPTH_MAX => {
-                hash_folder(&path, depth + 1, hasher);
-            }
-            Ok(metadata) if metadata.is_file() && path.extension().is_some_and(|e| e == "toml") => {
-                fs::read(&path).ok().hash(hasher);
-            }
-            Ok(_) | Err(_) => {}
-        }
+        let file = fs::File::open(&path).map(|file| file.take(FILE_BYTES_MAX + 1));
+        let mut bytes = Vec::new();
+        let read = file.and_then(|mut file| file.read_to_end(&mut bytes));
+        read.is_ok().hash(hasher);
+        bytes.hash(hasher);
+    }
+    for mistake in mistakes {
+        mistake.to_string().hash(hasher);
     }
 }

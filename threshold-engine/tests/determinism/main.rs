@@ -7,3 +7,4 @@
 mod definitions;
 mod properties;
 mod told;
+mod work;

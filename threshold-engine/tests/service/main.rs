@@ -11,6 +11,7 @@ mod bed;
 mod configuration;
 mod definitions;
 mod disturbances;
+mod evaluate;
 mod frozen;
 mod life;
 mod rest;

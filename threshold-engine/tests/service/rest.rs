@@ -14,15 +14,15 @@ use crate::{
 const ENGINE: &str = "threshold_engine";
 
 /// An engine that has processed some events.
-struct Asked {
+pub(crate) struct Asked {
     bed: Bed,
-    life: Life,
+    pub(crate) life: Life,
     pool: PgPool,
     script: Script,
 }
 
 impl Asked {
-    async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let bed = Bed::create(Folder::with_definitions()).await;
         let mut script = Script::new(8);
         bed.log.append(script.drafts(400)).await.unwrap();
@@ -37,7 +37,12 @@ impl Asked {
         }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
         let url = format!("{}{path}", self.life.rest);
         let mut request = reqwest::Client::new()
             .request(method, url)
@@ -61,7 +66,7 @@ impl Asked {
         body
     }
 
-    async fn post(&self, path: &str, body: Value) -> Value {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
         let (status, body) = self.ask(Method::POST, path, Some(body)).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         body

@@ -80,12 +80,28 @@ fn read_file(path: &Path) -> Result<File<config::FileSourceString, FileFormat>, 
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Problem::new(&name, format!("cannot be read: {error}")))?;
+    if let Err(error) = text.parse::<toml::Table>() {
+        let place = place(&text, error.span().map_or(0, |span| span.start));
+        return Err(Problem::new(&name, format!("is not valid TOML at {place}")));
+    }
     let file = File::from_str(&text, FileFormat::Toml);
-    config::Config::builder()
-        .add_source(file.clone())
-        .build()
-        .map_err(|error| Problem::new(&name, format!("is not valid TOML: {error}")))?;
+    let read = config::Config::builder().add_source(file.clone()).build();
+    read.map_err(|_| Problem::new(&name, "cannot be taken as settings"))?;
     Ok(file)
+}
+
+/// Where something is in a file. The text there is not repeated: it may hold a password.
+fn place(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
+    format!("line {line}, column {column}")
 }
 
 /// An empty variable counts as none, as compose files pass it for one that is not set.

@@ -104,7 +104,7 @@ impl Reader {
             key,
             form: form.into(),
             default: default.map(|value| value.to_string()),
-            value: value.map(|value| value.to_string()),
+            value: value.map(|value| masked(&value.to_string())),
             origin: self.origin(key),
             meaning: self.meaning(key),
         };
@@ -118,17 +118,30 @@ impl Reader {
     pub fn show(&mut self, key: &'static str, value: impl Into<Toml>) {
         let value: Toml = value.into();
         if let Some(setting) = self.setting(key) {
-            setting.value = Some(value.to_string());
+            setting.value = Some(masked(&value.to_string()));
         }
     }
 
     /// Notes a problem with a value that was read by other means.
     pub fn refuse(&mut self, key: impl Into<String>, problem: impl fmt::Display) {
         let problem = Problem::new(key, problem);
+        let problem = self.without_secret(problem);
         // A file is named where it is the only one; its values need no further word.
         let origin = self.lookup(&problem.key).and_then(Value::origin);
         let origin = origin.map(ToOwned::to_owned);
         self.problems.push(Problem { origin, ..problem });
+    }
+
+    /// Takes out of a problem what was given, if it may be a password or token in the wrong place.
+    fn without_secret(&self, mut problem: Problem) -> Problem {
+        let given = match self.lookup(&problem.key).map(|value| &value.kind) {
+            Some(ValueKind::String(text)) => text.as_str(),
+            _ => return problem,
+        };
+        if !given.is_empty() && !is_harmless(given) {
+            problem.problem = problem.problem.replace(given, "***");
+        }
+        problem
     }
 
     /// Whether a key was refused.
@@ -243,6 +256,50 @@ fn flatten(
     }
 }
 
+/// Whether a text is a number, an address of numbers, or a few short words: no token, and no key.
+fn is_harmless(text: &str) -> bool {
+    let is_number = text.len() <= 20 && text.parse::<f64>().is_ok();
+    let is_address = text.len() <= 40
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | ':' | '[' | ']'));
+    let is_words = text.len() <= 24
+        && text
+            .split([' ', '_', '-'])
+            .all(|word| word.len() <= 12 && word.chars().all(|c| c.is_ascii_alphabetic()));
+    is_number || is_address || is_words
+}
+
+/// A value with `***` for what is a password in an address.
+fn masked(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
+    // What is in a query is nobody's to know either; that of a database is masked where it is read.
+    let is_database = scheme.ends_with("postgres") || scheme.ends_with("postgresql");
+    let rest = match rest.split_once('?') {
+        Some((place, query)) if !is_database => {
+            let quote = if query.ends_with('"') { "\"" } else { "" };
+            format!("{place}?***{quote}")
+        }
+        _ => rest.to_owned(),
+    };
+    // The last "@": one in a password need not be escaped to be there.
+    match rest.rsplit_once('@') {
+        Some((credentials, place)) => {
+            let user = credentials
+                .split_once(':')
+                .map(|(user, _)| format!("{user}:***"));
+            let user = match is_database {
+                true => user.unwrap_or_else(|| credentials.to_owned()),
+                false => user.unwrap_or_else(|| "***".to_owned()),
+            };
+            format!("{scheme}://{user}@{place}")
+        }
+        None => format!("{scheme}://{rest}"),
+    }
+}
+
 /// A comment on one line, in the words of those who write files and not Rust.
 fn one_line(comment: &str) -> String {
     let words: Vec<_> = comment.split_whitespace().collect();
@@ -259,4 +316,52 @@ fn sentence(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(letters).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_addresses_are_masked() {
+        for (value, expected) in [
+            ("\"http://host:1/x\"", "\"http://host:1/x\""),
+            ("\"http://user:pass@host\"", "\"http://user:***@host\""),
+            (
+                "\"http://user:p/a@s?s@host/x\"",
+                "\"http://user:***@host/x\"",
+            ),
+            ("\"https://token@host\"", "\"https://***@host\""),
+            ("\"https://host/x?api_key=k3y\"", "\"https://host/x?***\""),
+            (
+                "\"postgres://atlas@db/atlas?sslmode=x\"",
+                "\"postgres://atlas@db/atlas?sslmode=x\"",
+            ),
+            ("5", "5"),
+        ] {
+            assert_eq!(masked(value), expected);
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_token_is_not_harmless() {
+        for harmless in [
+            "xml",
+            "soon",
+            "Not A Name",
+            "70000",
+            "-0.5",
+            "127.0.0.1:80",
+            "trace_id",
+        ] {
+            assert!(is_harmless(harmless), "{harmless}");
+        }
+        for other in [
+            "0123456789abcdef0123456789abcdef",
+            "hunter2",
+            "correcthorsebattery",
+        ] {
+            assert!(!is_harmless(other), "{other}");
+        }
+    }
 }

@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::problem::{Problem, ProblemKind};
 
+/// The years of dates and times.
+const YEARS: std::ops::RangeInclusive<i32> = 1..=9_999;
+
 /// The parameters of a query; repeated ones are lists.
 #[derive(Debug)]
 pub struct Query<T>(
@@ -25,6 +28,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
+        if query.contains("%00") {
+            return Err(holds_nul("query"));
+        }
         let deserializer = serde_html_form::Deserializer::from_bytes(query.as_bytes());
         serde_path_to_error::deserialize(deserializer)
             .map(Self)
@@ -74,6 +80,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         }
         Ok(Self(id))
     }
+}
+
+/// Nothing that is stored holds one.
+fn holds_nul(field: &str) -> Problem {
+    Problem::field(ProblemKind::InvalidRequest, field, "holds a NUL character")
 }
 
 /// A body in JSON.
@@ -185,6 +196,7 @@ pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTim
     optional(deserializer, |text| {
         let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
         time.ok()
+            .filter(|time| YEARS.contains(&time.year()))
             .or_else(|| Some(parse_date(text)?.and_hms_opt(0, 0, 0)?.and_utc()))
             .ok_or("is neither a time such as 2024-05-01T12:00:00Z nor a date such as 2024-05-01")
     })
@@ -222,6 +234,6 @@ fn optional<'de, D: Deserializer<'de>, T, E: fmt::Display>(
 
 /// Years that the contract knows; the database does not know all that can be written.
 fn parse_date(text: &str) -> Option<NaiveDate> {
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    (1..=9_999).contains(&date.year()).then_some(date)
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    date.filter(|date| YEARS.contains(&date.year()))
 }

@@ -4,6 +4,7 @@
 use atlas_events::Violation;
 use chrono::{DateTime, SecondsFormat, Utc};
 use event_log::{LogError, Unverified};
+use sqlx::error::DatabaseError;
 use tracing::{error, warn};
 
 use super::problem::{Problem, ProblemKind};
@@ -94,6 +95,12 @@ impl From<LogError> for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(source: sqlx::Error) -> Self {
         warn!(%source, "the database failed");
+        let state = source.as_database_error().and_then(DatabaseError::code);
+        // Class 22: the value that was asked for is none that it can hold.
+        if state.is_some_and(|state| state.starts_with("22")) {
+            let problem = "holds a value that cannot be looked up or stored";
+            return Self::field(ProblemKind::InvalidRequest, "request", problem);
+        }
         Self::new(
             ProblemKind::DatabaseUnavailable,
             "the database failed; nothing was stored, try again",

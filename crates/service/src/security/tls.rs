@@ -179,10 +179,30 @@ fn authorities(place: &(&'static str, PathBuf), pem: &[u8]) -> Result<RootCertSt
     let mut roots = RootCertStore::empty();
     for certificate in certificates(place, pem)? {
         check_times(place, &certificate)?;
+        if !is_authority(&certificate) {
+            let problem = "holds a certificate that is no authority's: its basic constraints do not \
+                           say CA, or its key is not for signing certificates";
+            return Err(wrong(place, problem));
+        }
         let added = roots.add(certificate);
         added.map_err(|error| wrong(place, format!("is no authority: {error}")))?;
     }
     Ok(roots)
+}
+
+/// Whether a certificate may vouch for others. The library takes any as an anchor of trust, with
+/// which whoever holds the key of a server or client could let others in.
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, read)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let is_ca = read
+        .basic_constraints()
+        .is_ok_and(|basic| basic.is_some_and(|b| b.value.ca));
+    let signs = read
+        .key_usage()
+        .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
+    is_ca && signs
 }
 
 /// That a certificate is valid now; gives when it expires.
