@@ -1,7 +1,7 @@
 //! The collector and the threshold engine in one process: the engine reads the collector's log
 //! without a network between them, through the same code as over gRPC.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use collector::{config as collector_config, service as collecting};
 use futures::FutureExt;

@@ -12,6 +12,7 @@ use std::{
 
 use atlas_events::EventFilter;
 use chrono::{DateTime, Utc};
+use sqlx::Connection;
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::{EventLog, LogError, head::stored, read::SCAN_POSITIONS_MAX, segment::Window};
@@ -64,7 +65,8 @@ async fn newest(
 ) -> Result<Option<DateTime<Utc>>, LogError> {
     let head = log.head().await?;
     let after = head.last_position.saturating_sub(positions);
-    let mut transaction = log.pool().begin().await?;
+    let mut reader = log.readers().connect().await?;
+    let mut transaction = reader.ask()?.begin().await?;
     sqlx::query("set local statement_timeout = '2s'")
         .execute(&mut *transaction)
         .await?;
@@ -74,6 +76,7 @@ async fn newest(
     };
     let latest = within(&mut transaction, after, window, filter).await?;
     transaction.rollback().await?;
+    reader.answered();
     Ok(latest)
 }
 
