@@ -158,8 +158,9 @@ mod tests {
             .execute(&mut holder)
             .await
             .unwrap();
+        let filter = of_north();
         for _ in 0..20 {
-            let asking = log.latest_occurred_at(&of_north());
+            let asking = log.latest_occurred_at(&filter);
             assert!(timeout(Duration::from_millis(20), asking).await.is_err());
         }
         let mut acquired = Vec::new();
@@ -168,7 +169,7 @@ mod tests {
             acquired.push(acquiring.unwrap().unwrap());
         }
         // The one that runs ends by itself, and with an error.
-        let asked = log.latest_occurred_at(&of_north()).await;
+        let asked = log.latest_occurred_at(&filter).await;
         assert!(matches!(asked, Err(LogError::Database(_))), "{asked:?}");
     }
 }
