@@ -290,7 +290,7 @@ async fn a_silent_connection_leaves_its_place_in_the_pool() {
 #[tokio::test]
 async fn a_process_that_stops_while_it_holds_the_head_keeps_others_waiting_for_seconds_only() {
     let test = TestLog::create().await;
-    let log = test.open().await;
+    let log = test.open_with(LogConfig::default()).await;
     append_one(&log, 0).await;
     let mut stopped = test.connection().await;
     execute(&mut stopped, "begin; select from log_head for update").await;
@@ -304,7 +304,7 @@ async fn a_process_that_stops_while_it_holds_the_head_keeps_others_waiting_for_s
 #[tokio::test]
 async fn a_process_that_stops_in_the_middle_of_its_rows_is_ended_by_those_who_wait() {
     let test = TestLog::create().await;
-    let log = test.open().await;
+    let log = test.open_with(LogConfig::default()).await;
     append_one(&log, 0).await;
     let mut stopped = test.connection().await;
     execute(&mut stopped, "begin; select from log_head for update").await;
