@@ -49,7 +49,7 @@ impl TestLog {
     fn patient_url(&self) -> String {
         let url = self.database.url();
         let separator = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{separator}options=-c%20idle_in_transaction_session_timeout=60s")
+        format!("{url}{separator}options=-c%20idle_in_transaction_session_timeout=120s")
     }
 
     /// A connection of a caller that appends within transactions of its own.
@@ -133,7 +133,7 @@ impl TestLog {
 /// For appends that a test holds up.
 fn patient() -> LogConfig {
     LogConfig {
-        append_timeout: DEADLINE,
+        append_timeout: 4 * DEADLINE,
         ..LogConfig::default()
     }
 }
