@@ -1,4 +1,4 @@
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
 use atlas_events::event_log_server::EventLogServer;
 use event_log::EventLog;
@@ -236,17 +236,26 @@ where
         served = &mut serving => return Ok(served?),
         _ = async { tokio::join!(sampling, ending_watches) } => {}
     }
+    Ok(end(serving, &under_way, &cut).await?)
+}
+
+/// Waits until all connections are closed, and cuts those whose clients keep them open.
+async fn end<S: Future>(
+    mut serving: Pin<&mut S>,
+    under_way: &UnderWay,
+    cut: &CancellationToken,
+) -> S::Output {
     if let Ok(served) = timeout(STALLED_GRACE, &mut serving).await {
-        return Ok(served?);
+        return served;
     }
     tokio::select! {
-        served = &mut serving => return Ok(served?),
+        served = &mut serving => return served,
         () = under_way.none() => {
             warn!("cutting off clients that do not take the end of their streams");
             cut.cancel();
         }
     }
-    Ok(serving.await?)
+    serving.await
 }
 
 /// Hands on with a request what its connection tells, and how to end it.

@@ -231,8 +231,9 @@ mod tests {
     async fn a_database_that_is_not_there_yet_is_waited_for() {
         let database = TestDatabase::create().await;
         let server = PgConnectOptions::from_str(&database.url()).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = address.local_addr().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
         let mut url = Url::parse(&database.url()).unwrap();
         url.set_port(Some(address.port())).unwrap();
         url.set_host(Some("127.0.0.1")).unwrap();

@@ -41,7 +41,8 @@ pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<Pg
         .await;
     ignore_race(created)?;
     session::settle(&mut connection, &options).await?;
-    session::refuse_shared(&mut connection, &options).await?;
+    let looking = session::refuse_shared(&mut connection, &options);
+    within(session::CONNECT_TIMEOUT, looking).await?;
     connection.close().await?;
     Ok(pool(options, connections::pooled(connections_max)))
 }

@@ -57,7 +57,8 @@ pub enum SessionProblem {
 }
 
 /// How connections of an owner of a log are made: `schema` comes first in the search path, so that
-/// the same statements serve every log of a database.
+/// the same statements serve every log of a database. Settings in the options of the URL win over
+/// those that sessions have otherwise.
 ///
 /// # Errors
 /// [`LogError::SchemaName`], or [`LogError::Database`] for a URL that cannot be read.
@@ -66,10 +67,15 @@ pub fn connect_options(url: &str, schema: &str) -> Result<PgConnectOptions, LogE
     if schema.is_empty() || schema.len() > 63 || !schema.chars().all(lower) {
         return Err(LogError::SchemaName(schema.to_owned()));
     }
+    let options = PgConnectOptions::from_str(url)?;
+    let given: Vec<String> = settings(&options)
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let is_ours = |(name, _): &(&str, &str)| !given.iter().any(|given| given == name);
     let search_path = [("search_path", format!("{schema},public"))];
-    Ok(PgConnectOptions::from_str(url)?
+    Ok(options
+        .options(SETTINGS.into_iter().filter(is_ours))
         .options(search_path)
-        .options(SETTINGS)
         .application_name(&format!("atlas {schema}")))
 }
 
@@ -135,11 +141,11 @@ pub(super) async fn refuse_shared(
     for _ in 0..3 {
         let before = backend(first, "").await?;
         let beside = backend(&mut second, "begin;").await?;
-        let after = backend(first, "").await?;
-        raw_sql("rollback").execute(&mut second).await?;
-        if beside == before || before != after {
+        // First, for where there is but one session the first client would wait for the second.
+        if beside == before || backend(first, "").await? != before {
             return Err(LogError::Session(SessionProblem::Shared));
         }
+        raw_sql("rollback").execute(&mut second).await?;
     }
     second.close().await?;
     Ok(())

@@ -31,19 +31,25 @@ impl TestLog {
     }
 
     pub(crate) async fn open(&self) -> EventLog {
-        self.open_with(LogConfig::default()).await
+        self.open_with(patient()).await
     }
 
     pub(crate) async fn open_with(&self, config: LogConfig) -> EventLog {
-        open(&self.database.url(), SCHEMA, config, None).await
+        open(&self.patient_url(), SCHEMA, config, None).await
     }
 
     pub(crate) async fn open_projecting(
         &self,
         projection: std::sync::Arc<dyn Projection>,
     ) -> EventLog {
-        let config = LogConfig::default();
-        open(&self.database.url(), SCHEMA, config, Some(projection)).await
+        open(&self.patient_url(), SCHEMA, patient(), Some(projection)).await
+    }
+
+    /// For sessions that a test holds up in the middle of a transaction.
+    fn patient_url(&self) -> String {
+        let url = self.database.url();
+        let separator = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{separator}options=-c%20idle_in_transaction_session_timeout=120s")
     }
 
     /// A connection of a caller that appends within transactions of its own.
@@ -121,6 +127,14 @@ impl TestLog {
     pub(crate) async fn until_prepared(&self, groups: i64) {
         self.until_in(groups, "idle in transaction", "copy events")
             .await;
+    }
+}
+
+/// For appends that a test holds up.
+fn patient() -> LogConfig {
+    LogConfig {
+        append_timeout: 4 * DEADLINE,
+        ..LogConfig::default()
     }
 }
 
