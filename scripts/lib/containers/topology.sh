@@ -63,7 +63,7 @@ healthy() { [[ $(inspect "$1" '{{.State.Health.Status}}') == healthy ]]; }
 
 # atlas ARGUMENT...: the command line in a container of its own beside the services.
 atlas() {
-    docker run --rm --interactive --network "${PROJECT}_default" --env ATLAS_SERVER="${SERVER:-http://fred-collector:5001}" \
+    docker run --rm ${NAME:+--name "$NAME"} --interactive --network "${PROJECT}_default" --env ATLAS_SERVER="${SERVER:-http://fred-collector:5001}" \
         "$PROJECT/atlas" "$@"
 }
 
@@ -213,6 +213,7 @@ topology_stops() {
 }
 
 topology_end() {
+    docker rm --force "$PROJECT-reader" >/dev/null 2>&1 || true
     [[ ! ${CLONE:-} || ! -d $CLONE ]] || timeout 60 docker compose --project-name "$PROJECT" \
         --file "$CLONE/docker-compose.yaml" --profile upgrade down --volumes --timeout 5 >/dev/null 2>&1 || true
     # On the machine's engine; one of our own ends with all that it has.

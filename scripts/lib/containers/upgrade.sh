@@ -6,7 +6,7 @@
 topology_upgrade() {
     local publisher reader before
     before=$(container fred-collector)$(container threshold-engine)
-    atlas tail --type custom:Upgraded --from-beginning --format json >"$WORK/read" 2>"$WORK/read.log" </dev/null &
+    NAME=$PROJECT-reader atlas tail --type custom:Upgraded --from-beginning --format json >"$WORK/read" 2>"$WORK/read.log" </dev/null &
     reader=$!
     upgrade_events | atlas publish --file - --batch 1 --attempts 20 --quiet 2>"$WORK/published.log" &
     publisher=$!
@@ -16,7 +16,7 @@ topology_upgrade() {
     wait "$publisher" || fail "publishing failed: $(tail -n 3 "$WORK/published.log")"
     eventually 60 all_read
     kill -0 "$reader" || fail "the reader ended: $(tail -n 3 "$WORK/read.log")"
-    kill "$reader"
+    docker rm --force "$PROJECT-reader" >/dev/null
     wait "$reader" || true
     [[ $(container fred-collector)$(container threshold-engine) != "$before" ]] || fail "nothing was replaced"
     python3 - "$WORK/read" "$(<"$WORK/sent")" <<'PYTHON' || fail "what was read is not what was published"
