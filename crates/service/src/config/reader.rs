@@ -256,7 +256,8 @@ fn flatten(
     }
 }
 
-/// Whether a text is a number, an address of numbers, or a few short words: no token, and no key.
+/// Whether a text is a number, an address of numbers, a path, or a few short words: no token, and no
+/// key.
 fn is_harmless(text: &str) -> bool {
     let is_number = text.len() <= 20 && text.parse::<f64>().is_ok();
     let is_address = text.len() <= 40
@@ -267,7 +268,8 @@ fn is_harmless(text: &str) -> bool {
         && text
             .split([' ', '_', '-'])
             .all(|word| word.len() <= 12 && word.chars().all(|c| c.is_ascii_alphabetic()));
-    is_number || is_address || is_words
+    let is_path = text.starts_with('/') && text.split('/').all(|name| name.len() <= 30);
+    is_number || is_address || is_words || is_path
 }
 
 /// A value with `***` for what is a password in an address.
@@ -275,29 +277,27 @@ fn masked(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else {
         return value.to_owned();
     };
-    // What is in a query is nobody's to know either; that of a database is masked where it is read.
     let is_database = scheme.ends_with("postgres") || scheme.ends_with("postgresql");
-    let rest = match rest.split_once('?') {
-        Some((place, query)) if !is_database => {
-            let quote = if query.ends_with('"') { "\"" } else { "" };
-            format!("{place}?***{quote}")
-        }
-        _ => rest.to_owned(),
-    };
     // The last "@": one in a password need not be escaped to be there.
-    match rest.rsplit_once('@') {
-        Some((credentials, place)) => {
-            let user = credentials
-                .split_once(':')
-                .map(|(user, _)| format!("{user}:***"));
-            let user = match is_database {
-                true => user.unwrap_or_else(|| credentials.to_owned()),
-                false => user.unwrap_or_else(|| "***".to_owned()),
-            };
-            format!("{scheme}://{user}@{place}")
+    let (credentials, place) = match rest.rsplit_once('@') {
+        Some((credentials, place)) => (Some(credentials), place),
+        None => (None, rest),
+    };
+    let user = match credentials.map(|credentials| (credentials, credentials.split_once(':'))) {
+        None => String::new(),
+        Some((_, Some((user, _)))) => format!("{user}:***@"),
+        Some((user, None)) if is_database => format!("{user}@"),
+        Some((_, None)) => "***@".to_owned(),
+    };
+    // What is in a query is nobody's to know either; that of a database is masked where it is read.
+    let place = match place.split_once('?') {
+        Some((before, query)) if !is_database => {
+            let quote = if query.ends_with('"') { "\"" } else { "" };
+            format!("{before}?***{quote}")
         }
-        None => format!("{scheme}://{rest}"),
-    }
+        _ => place.to_owned(),
+    };
+    format!("{scheme}://{user}{place}")
 }
 
 /// A comment on one line, in the words of those who write files and not Rust.
@@ -352,7 +352,7 @@ mod tests {
             "70000",
             "-0.5",
             "127.0.0.1:80",
-            "trace_id",
+            "/run/secrets/key",
         ] {
             assert!(is_harmless(harmless), "{harmless}");
         }
