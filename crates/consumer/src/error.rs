@@ -28,8 +28,8 @@ pub enum ConsumerError {
     /// nothing there.
     #[error(
         "source \"{name}\" was replaced: the checkpoint belongs to the log {expected}, but the \
-         source is the log {found}; to go on with that one, reset the checkpoint to a time or to the \
-         beginning"
+         source is the log {found}; to go on with that one, reset the checkpoint to a position that \
+         both have in common, or to the beginning"
     )]
     OtherLog {
         /// The source.

@@ -160,7 +160,7 @@ impl Reader {
 
     async fn follow(&mut self, failures: &mut u32) -> Result<Infallible, Fault> {
         let log = self.source.origin.state().await;
-        let log = log.map_err(|fault| self.fault(fault, None))?;
+        let log = log.map_err(|fault| self.fault(fault))?;
         if log.limited {
             self.cursor.allow_gaps();
         }
@@ -170,7 +170,7 @@ impl Reader {
         info!(source = %self.source.name, log_id = %log.log_id, after = self.cursor.position(), "following");
         loop {
             let events = feed.next().await;
-            let events = events.map_err(|fault| self.fault(fault, Some(log)))?;
+            let events = events.map_err(|fault| self.fault(fault))?;
             *failures = 0;
             if let Some(limit) = self.passes_by(log, &events) {
                 feed = self.follow_after(log, limit).await?;
@@ -194,7 +194,7 @@ impl Reader {
             return Ok(());
         };
         let found = self.source.contradiction(&log, last).await;
-        let Some(reason) = found.map_err(|fault| self.fault(fault, Some(log)))? else {
+        let Some(reason) = found.map_err(|fault| self.fault(fault))? else {
             return Ok(());
         };
         let name = self.source.name.to_string();
@@ -212,7 +212,7 @@ impl Reader {
             (None, Seek::Live) => Begin::Live,
         };
         let feed = self.feed(log, begin).await;
-        let feed = feed.map_err(|fault| self.fault(fault, Some(log)))?;
+        let feed = feed.map_err(|fault| self.fault(fault))?;
         if let Begin::After(position) = begin
             && self.cursor.position().is_none()
         {
@@ -250,12 +250,12 @@ impl Reader {
         }
         // The time itself has to be one that the log keeps.
         let asked = self.feed(log, Begin::Since(time)).await;
-        asked.map_err(|fault| self.fault(fault, Some(log)))?;
+        asked.map_err(|fault| self.fault(fault))?;
         let earlier = time.checked_sub_signed(SEEK_MARGIN).unwrap_or(time);
         match self.feed(log, Begin::Since(earlier)).await {
             Ok(_) => Ok(Begin::Since(earlier)),
             Err(SourceFault::OutOfRange(_)) => Ok(Begin::After(log.first_position - 1)),
-            Err(fault) => Err(self.fault(fault, Some(log))),
+            Err(fault) => Err(self.fault(fault)),
         }
     }
 
@@ -283,7 +283,7 @@ impl Reader {
             "going on where the last processing ended, which is before the time to seek"
         );
         let feed = self.feed(log, Begin::After(position)).await;
-        let feed = feed.map_err(|fault| self.fault(fault, Some(log)))?;
+        let feed = feed.map_err(|fault| self.fault(fault))?;
         self.cursor.take_marker(position)?;
         self.log_id = Some(log.log_id);
         Ok(feed)
@@ -299,15 +299,15 @@ impl Reader {
 
     /// Whether a fault passes. Without a cursor there is nothing that another log, or one whose
     /// beginning was removed meanwhile, could contradict.
-    fn fault(&self, fault: SourceFault, log: Option<LogState>) -> Fault {
+    fn fault(&self, fault: SourceFault) -> Fault {
         let name = self.source.name.to_string();
         let seeks_beginning =
             self.cursor.position().is_none() && matches!(self.seek, Seek::Beginning);
         Fault::Fatal(match fault {
             SourceFault::Lost(reason) => return Fault::Lost(reason),
             SourceFault::OutOfRange(reason) if seeks_beginning => return Fault::Lost(reason),
-            // It was the right log a moment ago: the next look tells which it is now.
-            SourceFault::OtherLog(reason) if log.is_some() => return Fault::Lost(reason),
+            // The next look tells which log it is now.
+            SourceFault::OtherLog(reason) => return Fault::Lost(reason),
             // What was received is there still, for all that is known: the next look proves it.
             SourceFault::WentBack {
                 reason,
@@ -320,9 +320,7 @@ impl Reader {
                 return Fault::Lost(reason);
             }
             SourceFault::WentBack { reason, .. } => ConsumerError::HistoryChanged { name, reason },
-            SourceFault::OtherLog(reason) | SourceFault::Refused(reason) => {
-                ConsumerError::Refused { name, reason }
-            }
+            SourceFault::Refused(reason) => ConsumerError::Refused { name, reason },
             SourceFault::OutOfRange(reason) => ConsumerError::OutOfRange { name, reason },
             SourceFault::Damaged(reason) => ConsumerError::Damaged { name, reason },
         })

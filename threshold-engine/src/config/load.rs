@@ -76,12 +76,13 @@ fn consumer(reader: &mut Reader) -> ConsumptionConfig {
     reader.also(months_key, &["EVENTCONSUMER__BACKFILLMONTHS"]);
     let months = reader.number(months_key, 0, 0..=MONTHS_MAX);
     let events = reader.number("consumer.batch_events_max", 2_000, 1..=100_000);
+    let stopped_grace = reader.seconds("consumer.stopped_grace_seconds", 20, 0..=3_600);
     ConsumptionConfig {
         sources,
         credentials: credentials(reader),
         backfill_months: (months > 0).then(|| small(months)),
         batch_events_max: usize::try_from(events).unwrap_or(usize::MAX),
-        stopped_grace: reader.seconds("consumer.stopped_grace_seconds", 20, 0..=3_600),
+        stopped_grace,
     }
 }
 

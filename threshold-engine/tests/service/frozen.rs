@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::PgConnection;
-use test_support::until_waiting;
+use sqlx::{PgConnection, PgPool};
+use test_support::eventually;
 use tokio::time::timeout;
 
 use crate::{
-    bed::{Bed, DEADLINE},
+    bed::{Bed, DEADLINE, position},
     disturbances::{DISTURBED, check_same},
     life::Mortal,
     scenario::{Folder, Script},
@@ -18,17 +18,51 @@ use crate::{
 const BOUND: Duration = Duration::from_secs(10);
 const ROUNDS: usize = 3;
 
+/// A process that ends with the test, also if that fails.
+struct Ended(Option<Mortal>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(engine) = self.0.take() {
+            engine.kill();
+        }
+    }
+}
+
+/// Whether an engine waits until another one has ended its turn.
+async fn waits_for_turn(connection: &mut PgConnection) -> bool {
+    let waiting = sqlx::query_scalar(
+        "select exists (
+             select from pg_stat_activity
+             where wait_event_type = 'Lock' and datname = current_database()
+                 and query like '%insert into handler_turn%' and query not like '%pg_stat_activity%'
+         )",
+    );
+    waiting.fetch_one(connection).await.unwrap()
+}
+
 /// Appends until one engine waits for the other: whichever is frozen then either holds the turn, or
-/// gets it without knowing.
-async fn until_both_work(bed: &Bed, script: &mut Script, connection: &mut PgConnection) {
+/// gets it without knowing. Little is left to do then.
+async fn until_both_work(
+    bed: &Bed,
+    pool: &PgPool,
+    script: &mut Script,
+    connection: &mut PgConnection,
+) {
     let appending = async {
         loop {
-            bed.log.append(script.drafts(5)).await.unwrap();
+            let last = bed.log.append(script.drafts(5)).await.unwrap()[4].position;
+            let near = async || {
+                position(pool)
+                    .await
+                    .is_some_and(|at| at + 100 > last.cast_signed())
+            };
+            eventually(DEADLINE, near).await;
         }
     };
     tokio::select! {
         () = appending => {}
-        () = until_waiting(DEADLINE, connection, 1) => {}
+        () = eventually(DEADLINE, async || waits_for_turn(connection).await) => {}
     }
 }
 
@@ -38,10 +72,10 @@ async fn one_to_stand_by_takes_over_from_a_frozen_engine_within_ten_seconds() {
     let mut script = Script::new(61);
     let mut connection = bed.database.connection().await;
     let pool = bed.pool(DISTURBED).await;
-    let engines = [(); 2].map(|()| Mortal::process(&bed, DISTURBED));
+    let engines = [(); 2].map(|()| Ended(Some(Mortal::process(&bed, DISTURBED))));
     for round in 0..ROUNDS {
-        until_both_work(&bed, &mut script, &mut connection).await;
-        let frozen = &engines[round % 2];
+        until_both_work(&bed, &pool, &mut script, &mut connection).await;
+        let frozen = &engines[round % 2].0.as_ref().unwrap();
         frozen.signal("STOP");
         let began = Instant::now();
         bed.log.append(script.drafts(40)).await.unwrap();
@@ -53,10 +87,6 @@ async fn one_to_stand_by_takes_over_from_a_frozen_engine_within_ten_seconds() {
     }
     bed.log.append(script.drafts(100)).await.unwrap();
     bed.caught_up(&pool).await;
-    for engine in engines {
-        tokio::task::spawn_blocking(move || engine.kill())
-            .await
-            .unwrap();
-    }
+    tokio::task::spawn_blocking(|| drop(engines)).await.unwrap();
     check_same(&bed).await;
 }

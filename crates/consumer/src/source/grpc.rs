@@ -35,8 +35,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Why a server ends the streams of a log that lost events. Other preconditions are about identity.
+/// Why a server ends the streams of a log that lost events.
 const WENT_BACK: &str = "LOG_WENT_BACK";
+/// What a server says while its database may lose what it commits.
+const NOT_DURABLE: &str = "NOT_DURABLE";
 /// Silent for this many heartbeats, a stream is taken for dead; and never sooner than the minimum.
 const SILENT_HEARTBEATS: u32 = 3;
 const SILENCE_MIN: Duration = Duration::from_secs(5);
@@ -271,6 +273,7 @@ impl From<Status> for SourceFault {
                         .get("last_position")
                         .and_then(|n| n.parse().ok()),
                 },
+                Some(info) if info.reason == NOT_DURABLE => Self::Lost(message),
                 _ => Self::OtherLog(message),
             },
             Code::OutOfRange => Self::OutOfRange(message),
