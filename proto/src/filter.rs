@@ -259,7 +259,13 @@ mod tests {
 
     #[test]
     fn a_filter_holds_no_name_that_no_event_can_have() {
-        for name in ["custom:", "custom:A\0", "custom:9", "custom:A B", "custom:\u{202e}A"] {
+        for name in [
+            "custom:",
+            "custom:A\0",
+            "custom:9",
+            "custom:A B",
+            "custom:\u{202e}A",
+        ] {
             let violation = filter(&[name], &[]).unwrap_err();
             assert_eq!(violation.field, "event_types[0]", "{name:?}");
         }

@@ -338,7 +338,11 @@ async fn limits_to_event_types_and_sources_bind_the_registry_of_series_too() {
         (Method::POST, "/v1/series/NORTH/pause", Value::Null),
         (Method::POST, "/v1/series/NORTH/resume", Value::Null),
         (Method::POST, "/v1/series/NORTH/collect", Value::Null),
-        (Method::POST, "/v1/series/NORTH/backfill", json!({"from": "all"})),
+        (
+            Method::POST,
+            "/v1/series/NORTH/backfill",
+            json!({"from": "all"}),
+        ),
         (Method::DELETE, "/v1/series/NORTH", Value::Null),
     ];
     for token in [&of_type, &of_source] {
@@ -377,7 +381,11 @@ async fn pages_of_events_hold_no_more_than_is_granted_however_it_is_asked() {
     for times in [1, 500, 501, 1_000] {
         let query = vec!["event_type=CustomEvent"; times].join("&");
         let page = rest.get(&format!("/v1/events?{query}")).await.ok();
-        assert_eq!(list(&page["events"], "eventId"), [own.event_id.clone()], "{times}");
+        assert_eq!(
+            list(&page["events"], "eventId"),
+            [own.event_id.clone()],
+            "{times}"
+        );
     }
     // An id of which the library reads as many bits as it has, and a character that is not text.
     let beyond = format!("8{}", &own.event_id[1..]);

@@ -176,12 +176,7 @@ impl Access {
         };
         entry.check_series(id, || field.to_owned())?;
         entry.check_type(event_type, String::new)?;
-        check(
-            entry.sources.as_deref(),
-            source,
-            Kind::Source,
-            String::new,
-        )
+        check(entry.sources.as_deref(), source, Kind::Source, String::new)
     }
 
     /// Whether it extends to what was made of events of a type that are about these series;
@@ -329,7 +324,10 @@ fn narrow_types(granted: &[String], wanted: Option<&[String]>) -> Result<Vec<Str
     for (index, name) in wanted.unwrap_or(granted).iter().enumerate() {
         // All custom types: of these, those that are granted.
         let own: Vec<&String> = match name == CUSTOM && !all_custom {
-            true => granted.iter().filter(|name| name.starts_with(CUSTOM_PREFIX)).collect(),
+            true => granted
+                .iter()
+                .filter(|name| name.starts_with(CUSTOM_PREFIX))
+                .collect(),
             false => Vec::from_iter(grants_type(granted, name).then_some(name)),
         };
         if own.is_empty() {

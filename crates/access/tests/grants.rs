@@ -78,12 +78,20 @@ fn open() -> Access {
 fn who_was_not_asked_may_do_nothing() {
     let nothing = Access::nothing();
     let north = series_event(1, "NORTH", "2024-05-01", "1");
-    assert!(Scope::ALL.iter().all(|scope| nothing.require(*scope).is_err()));
+    assert!(
+        Scope::ALL
+            .iter()
+            .all(|scope| nothing.require(*scope).is_err())
+    );
     assert!(nothing.is_limited());
     assert!(nothing.require_unlimited().is_err());
     assert!(nothing.narrow(EventFilter::default()).is_err());
     assert!(!nothing.sees(&north));
-    assert!(nothing.check_derived("SeriesCollectedEvent", ["NORTH"], "id").is_err());
+    assert!(
+        nothing
+            .check_derived("SeriesCollectedEvent", ["NORTH"], "id")
+            .is_err()
+    );
     let collected = ("SeriesCollectedEvent", "test");
     assert!(nothing.check_collected(collected, "NORTH", "id").is_err());
     assert!(nothing.publish(&[draft(north)], |_| String::new()).is_err());
@@ -100,7 +108,10 @@ fn a_series_is_managed_by_whoever_may_see_its_collection() {
     let collected = ("SeriesCollectedEvent", "FredCollector");
     let may = |entry: Entry| Access::of_entry(entry).check_collected(collected, "NORTH", "id");
     assert!(may(entry()).is_ok());
-    for (limit, allowed) in [("custom:OrderPlaced", false), ("SeriesCollectedEvent", true)] {
+    for (limit, allowed) in [
+        ("custom:OrderPlaced", false),
+        ("SeriesCollectedEvent", true),
+    ] {
         let limited = Entry {
             event_types: only(&[limit]),
             ..entry()
@@ -120,7 +131,11 @@ fn a_series_is_managed_by_whoever_may_see_its_collection() {
 fn a_wish_that_grows_when_it_is_narrowed_gets_no_more_than_is_granted() {
     // The narrowed list would have more entries than a filter may have.
     let wish = ["CustomEvent"; 501];
-    check_types(&["custom:A", "custom:B"], &wish, Ok(&["custom:A", "custom:B"]));
+    check_types(
+        &["custom:A", "custom:B"],
+        &wish,
+        Ok(&["custom:A", "custom:B"]),
+    );
     // An entry that no file holds: nothing is granted, which is not everything.
     check_types(&[], &["CustomEvent"], Err("event_types[0]"));
     check_types(&[], &[], Err(""));
@@ -153,12 +168,17 @@ fn wish_of(all: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static s
 /// An event: of a source, of a type, and about series.
 fn event() -> impl Strategy<Value = (&'static str, &'static str, Vec<&'static str>)> {
     let kinds = ["SeriesCollectedEvent", "custom:A", "custom:B", "custom:C"];
-    (select(&SOURCES[..]), select(kinds.to_vec()), vec(select(&SERIES[..]), 0..3))
+    (
+        select(&SOURCES[..]),
+        select(kinds.to_vec()),
+        vec(select(&SERIES[..]), 0..3),
+    )
 }
 
 fn names(list: &[&str], kind: &str) -> bool {
     let is_custom = kind.starts_with("custom:");
-    list.iter().any(|name| *name == kind || (*name == "CustomEvent" && is_custom))
+    list.iter()
+        .any(|name| *name == kind || (*name == "CustomEvent" && is_custom))
 }
 
 proptest! {

@@ -337,7 +337,7 @@ impl Reader {
         let mut arrived = arrived.into_iter();
         let taken = arrived.try_for_each(|event| {
             if event.position == 0 {
-                return self.take_marker(event.payload);
+                return self.take_marker(log_id, event.payload);
             }
             events.push(self.take_event(event)?);
             Ok(())
@@ -371,19 +371,27 @@ impl Reader {
     }
 
     /// Markers of a newer contract are passed over.
-    fn take_marker(&mut self, payload: Option<Payload>) -> Result<(), ConsumerError> {
+    fn take_marker(&mut self, log_id: Uuid, payload: Option<Payload>) -> Result<(), ConsumerError> {
         let Some(told) = told(payload.as_ref()) else {
             return Ok(());
         };
+        if let Some(found) = told.log_id.filter(|found| *found != log_id) {
+            return Err(self.other_log(log_id, found));
+        }
         self.cursor.take_marker(told.position)?;
-        self.state
-            .saw_head(told.head_position, told.server_time, self.clock.now());
+        // 0 where the server cannot say: what is known stays.
+        if told.head_position > 0 || told.position == 0 {
+            self.state
+                .saw_head(told.head_position, told.server_time, self.clock.now());
+        }
         Ok(())
     }
 }
 
 /// What a marker tells.
 struct Told {
+    /// `None`: by a server that does not tell it yet.
+    log_id: Option<Uuid>,
     position: u64,
     head_position: u64,
     server_time: Option<DateTime<Utc>>,
@@ -391,13 +399,14 @@ struct Told {
 
 /// `None` for what is no marker that is known.
 fn told(payload: Option<&Payload>) -> Option<Told> {
-    let (position, head_position, server_time) = match payload? {
-        Payload::Heartbeat(marker) => (marker.position, marker.head_position, marker.server_time),
-        Payload::CaughtUp(marker) => (marker.position, marker.position, marker.server_time),
-        Payload::FellBehind(marker) => (marker.position, marker.head_position, marker.server_time),
+    let (log_id, position, head_position, server_time) = match payload? {
+        Payload::Heartbeat(m) => (&m.log_id, m.position, m.head_position, m.server_time),
+        Payload::CaughtUp(m) => (&m.log_id, m.position, m.position, m.server_time),
+        Payload::FellBehind(m) => (&m.log_id, m.position, m.head_position, m.server_time),
         _ => return None,
     };
     Some(Told {
+        log_id: log_id.parse().ok(),
         position,
         head_position,
         server_time: server_time.and_then(Timestamp::to_utc),

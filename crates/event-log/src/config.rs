@@ -29,7 +29,7 @@ pub struct LogConfig {
     /// What to do once the database went back to an earlier state.
     pub on_history_change: OnHistoryChange,
     /// Without contact to the database for this long, streams end.
-    pub silence_max: Duration,
+    pub contact_age_max: Duration,
     /// The present.
     pub clock: Clock,
 }
@@ -46,7 +46,7 @@ impl Default for LogConfig {
             queue_events_max: 50_000,
             queue_bytes_max: 128 * 1024 * 1024,
             on_history_change: OnHistoryChange::default(),
-            silence_max: Duration::from_secs(10),
+            contact_age_max: Duration::from_secs(10),
             clock: Clock::system(),
         }
     }

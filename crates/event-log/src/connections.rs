@@ -9,9 +9,7 @@
 use std::sync::Arc;
 
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::PgConnectOptions,
+    Connection, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

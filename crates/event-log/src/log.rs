@@ -184,9 +184,12 @@ impl EventLog {
         let stop = &self.0.stop;
         let tasks = &self.0.tasks;
         tasks.spawn("appender", appender.run(stop.clone()));
+        let contact = history::watch_contact(
+            Arc::clone(&self.0.history),
+            feeder.pool.clone(),
+            self.0.config.contact_age_max,
+        );
         tasks.spawn("feeder", feeder.run(stop.clone()));
-        let contact =
-            history::watch_contact(Arc::clone(&self.0.history), self.0.config.silence_max);
         let until = stop.clone();
         tasks.spawn("contact watch", async move {
             until.run_until_cancelled(contact).await;
@@ -309,11 +312,12 @@ impl EventLog {
         self.0.history.is_fresh().then(|| self.tail_position())
     }
 
-    /// Whether events may be appended, as far as is known without asking the database.
+    /// Whether events may be read and appended, as far as is known without asking the database.
     ///
     /// # Errors
     /// [`LogError::Unverified`].
-    pub fn check_append(&self) -> Result<(), LogError> {
+    pub fn verified(&self) -> Result<(), LogError> {
+        self.0.history.check()?;
         self.0.history.check_append()
     }
 

@@ -127,8 +127,7 @@ impl Writer {
             segments: &self.segments,
         };
         let channel = self.channel.as_str();
-        let appending =
-            append::append(&mut connection, drafts, rows, channel, projection, vouched);
+        let appending = append::append(&mut connection, drafts, rows, channel, projection, vouched);
         let appended = deadline.bound(appending).await?;
         let events = appended.fresh.len();
         self.commit(&mut connection, events, deadline).await?;

@@ -80,21 +80,34 @@ async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<B
         "/atlas.events.EventStream/SubscribeToEvents" => {
             let request: SubscriptionRequest = frames::read_message(request).await?;
             let metrics = Arc::clone(&server.metrics);
-            let subscription = subscribe(server, (access, cut), request)
-                .await
-                .map_err(|refusal| {
-                    metrics.refused("SubscribeToEvents", refusal.reason());
-                    refusal.into_status()
-                })?;
+            let subscription =
+                subscribe(server, (access, cut), request)
+                    .await
+                    .map_err(|refusal| {
+                        metrics.refused("SubscribeToEvents", refusal.reason());
+                        refusal.into_status()
+                    })?;
             Ok(frames::response(subscription.into_frames()))
         }
         "/atlas.events.EventStream/GetEventsSince" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
-            range(server, (access, cut), "GetEventsSince", Range::since(request)).await
+            range(
+                server,
+                (access, cut),
+                "GetEventsSince",
+                Range::since(request),
+            )
+            .await
         }
         "/atlas.events.EventStream/GetEventsBetween" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
-            range(server, (access, cut), "GetEventsBetween", Range::between(request)).await
+            range(
+                server,
+                (access, cut),
+                "GetEventsBetween",
+                Range::between(request),
+            )
+            .await
         }
         "/atlas.events.EventStream/GetLatestEventTime" => {
             let answer = tower::service_fn(move |_: tonic::Request<()>| {
@@ -194,7 +207,9 @@ async fn begin_range(
     let bounds = Bounds {
         cut,
         stop: server.stop.clone(),
-        lifetime: server.stream_age_max.map_or(Lifetime::Unbounded, without_step),
+        lifetime: server
+            .stream_age_max
+            .map_or(Lifetime::Unbounded, without_step),
         grace: READING_GRACE,
     };
     let leave = Leave::of(access, bounds)?;

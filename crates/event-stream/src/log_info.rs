@@ -49,8 +49,8 @@ impl event_log_server::EventLog for LogInfoService {
     ) -> Result<Response<FindEventResponse>, Status> {
         let access = guard::access(request.extensions());
         let text = request.into_inner().event_id;
-        let event_id = parse_event_id(&text)
-            .map_err(|violation| Refusal::invalid(violation).into_status())?;
+        let event_id =
+            parse_event_id(&text).map_err(|violation| Refusal::invalid(violation).into_status())?;
         let found = self.0.find(event_id).await.map_err(|failure| {
             Refusal::from_read(failure, "finding an event by its id").into_status()
         })?;

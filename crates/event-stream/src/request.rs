@@ -69,7 +69,8 @@ fn check_consumer(name: &str) -> Result<(), Violation> {
     }
     let punctuation = |c: char| (' '..='~').contains(&c) && !matches!(c, '"' | '\\');
     if !name.chars().all(|c| c.is_alphanumeric() || punctuation(c)) {
-        let problem = "is of letters, digits, spaces and punctuation, without quotes and backslashes";
+        let problem =
+            "is of letters, digits, spaces and punctuation, without quotes and backslashes";
         return Err(Violation::new("consumer", problem));
     }
     Ok(())
@@ -201,7 +202,13 @@ mod tests {
             ("a\"} 1", Some("consumer")),
         ] {
             let consumer = consumer.to_owned();
-            check(SubscriptionRequest { consumer, ..request() }, field);
+            check(
+                SubscriptionRequest {
+                    consumer,
+                    ..request()
+                },
+                field,
+            );
         }
         for (seconds, nanos, field) in [
             (10, 0, None),

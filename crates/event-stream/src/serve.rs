@@ -198,7 +198,11 @@ where
             let (v1, stop) = (Arc::clone(&described), shutdown.clone());
             (
                 Some(Reflection::version_1(&served, v1, stop)),
-                Some(Reflection::version_1_alpha(&served, described, shutdown.clone())),
+                Some(Reflection::version_1_alpha(
+                    &served,
+                    described,
+                    shutdown.clone(),
+                )),
             )
         }
         false => (None, None),

@@ -53,7 +53,10 @@ impl Cut {
         tokio::spawn(until.run_until_cancelled_owned(async move {
             let reason = over.await;
             sleep(grace).await;
-            warn!(reason, "a client does not read its stream; ending its connection");
+            warn!(
+                reason,
+                "a client does not read its stream; ending its connection"
+            );
             self.0.cancel();
         }));
         ended.drop_guard()

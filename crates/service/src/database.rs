@@ -110,6 +110,8 @@ pub async fn open_log(
         compress_after: config.compress_after_days.map(days),
         ring_bytes_max: config.ring_bytes_max,
         poll_interval: config.poll_interval,
+        contact_age_max: config.contact_age_max,
+        on_history_change: config.on_history_change,
         queue_events_max: config.queue_events_max,
         ..LogConfig::default()
     };
@@ -125,7 +127,8 @@ fn days(days: u64) -> Duration {
     DAY * u32::try_from(days).unwrap_or(u32::MAX)
 }
 
-/// Gives the log of a service a new identity, after a restore; no process may have it open.
+/// Gives the log of a service a new identity, after a restore. Processes that have it open end with a
+/// message, to be started again.
 ///
 /// # Errors
 /// [`StartError`].

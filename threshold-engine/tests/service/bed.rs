@@ -158,7 +158,8 @@ pub(crate) async fn position(pool: &PgPool) -> Option<i64> {
 
 /// The recorder is the process's; the tests of one process share it.
 pub(crate) fn metrics() -> threshold_engine::service::Metrics {
-    static METRICS: std::sync::OnceLock<threshold_engine::service::Metrics> = std::sync::OnceLock::new();
+    static METRICS: std::sync::OnceLock<threshold_engine::service::Metrics> =
+        std::sync::OnceLock::new();
     METRICS
         .get_or_init(|| threshold_engine::service::keep_metrics().unwrap())
         .clone()

@@ -158,9 +158,11 @@ impl From<LogError> for SourceFault {
             LogError::Trimmed { .. }
             | LogError::TrimmedTime { .. }
             | LogError::BeyondHead { .. } => Self::OutOfRange(reason),
-            LogError::Unverified(Unverified::WentBack { .. } | Unverified::Replaced { .. }) => {
-                Self::OtherLog(reason)
-            }
+            LogError::Unverified(Unverified::WentBack { last_position, .. }) => Self::WentBack {
+                reason,
+                last_position: Some(last_position),
+            },
+            LogError::Unverified(Unverified::Replaced { .. }) => Self::OtherLog(reason),
             LogError::Hole { .. } => Self::Damaged(reason),
             LogError::ExtensionMissing { .. }
             | LogError::Unsupported { .. }

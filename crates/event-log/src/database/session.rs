@@ -34,6 +34,11 @@ const SETTINGS: [(&str, &str); 10] = [
     ("tcp_user_timeout", "30s"),
 ];
 
+/// What is acknowledged was committed to disk, whatever the database or the role is set to; stronger
+/// settings are kept.
+const DURABLE: &str = "case when current_setting('synchronous_commit') in ('off', 'local')
+    then set_config('synchronous_commit', 'on', false) end";
+
 /// Why a session cannot be worked with.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionProblem {
@@ -117,7 +122,7 @@ pub(super) async fn apply(
     let set: String = settings(options)
         .map(|(name, value)| format!("set {name} = {};", literal(name, value)))
         .collect();
-    let statements = format!("{set} select coalesce(current_schema()::text, '')");
+    let statements = format!("{set} select coalesce(current_schema()::text, ''), {DURABLE}");
     let row = raw_sql(AssertSqlSafe(statements))
         .fetch_one(connection)
         .await?;

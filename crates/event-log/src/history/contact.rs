@@ -2,24 +2,41 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{History, State};
+use sqlx::PgPool;
+use tokio::time::{sleep, timeout};
 
-/// Ends reading once the database has not been heard of for `silence_max`; runs until it is dropped.
-pub(crate) async fn watch_contact(history: Arc<History>, silence_max: Duration) {
+use super::{History, State};
+use crate::{LogError, head};
+
+/// Asks the database where the log stands whenever nothing has been heard of it for a quarter of
+/// `contact_age_max`, and ends reading once that has passed in vain; runs until it is dropped.
+pub(crate) async fn watch_contact(history: Arc<History>, pool: PgPool, contact_age_max: Duration) {
+    let interval = contact_age_max / 4;
     loop {
-        let silence = history.silence();
-        if silence < silence_max {
-            tokio::time::sleep(silence_max - silence).await;
-            continue;
+        sleep(interval).await;
+        if history.silence() >= interval {
+            // What is wrong is told by whoever needs the database.
+            let _ = timeout(interval, ask(&history, &pool)).await;
         }
-        let seconds = silence.as_secs();
-        history.state.send_if_modified(|state| {
-            let lost = *state == State::Intact;
-            if lost {
-                *state = State::OutOfContact { seconds };
-            }
-            lost
-        });
-        tokio::time::sleep(silence_max).await;
+        let silence = history.silence();
+        if silence >= contact_age_max {
+            let seconds = silence.as_secs();
+            history.state.send_if_modified(|state| {
+                let lost = *state == State::Intact;
+                if lost {
+                    *state = State::OutOfContact { seconds };
+                }
+                lost
+            });
+        }
     }
+}
+
+async fn ask(history: &History, pool: &PgPool) -> Result<(), LogError> {
+    let before = history.mark();
+    let head = head::read(pool).await?;
+    // A head that others have moved is looked into by the feeder; it was heard of all the same.
+    history.compare(before, head.standpoint())?;
+    history.heard();
+    Ok(())
 }

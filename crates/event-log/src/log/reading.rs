@@ -5,9 +5,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use prost::Message;
 use ulid::Ulid;
 
-use crate::{
-    EventLog, Follower, Head, LogError, RangeRead, find, head, segment, telemetry::Query,
-};
+use crate::{EventLog, Follower, Head, LogError, RangeRead, find, head, segment, telemetry::Query};
 
 impl EventLog {
     /// Follows the log after a cursor (0: from the first event ever).

@@ -4,8 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::{Entry, Gate, Identity, Scope, Secret, Tokens};
 use atlas_events::{
-    Clock, Event, FindEventRequest, SubscriptionRequest, TimeRangeRequest,
-    event::Payload,
+    Clock, Event, FindEventRequest, SubscriptionRequest, TimeRangeRequest, event::Payload,
 };
 use chrono::{TimeDelta, Utc};
 use event_log::LogConfig;
@@ -128,7 +127,10 @@ fn subject(event: &Event) -> (String, Option<&str>) {
 
 fn names(list: &[&str], kind: &str) -> bool {
     let is_custom = kind.starts_with("custom:");
-    list.is_empty() || list.iter().any(|name| *name == kind || (*name == "CustomEvent" && is_custom))
+    list.is_empty()
+        || list
+            .iter()
+            .any(|name| *name == kind || (*name == "CustomEvent" && is_custom))
 }
 
 impl Grant {
@@ -210,7 +212,12 @@ impl Bearer {
     /// What a subscription brings until all that is stored has been delivered.
     async fn follows(&mut self, wish: &Wish) -> Result<BTreeSet<String>, Status> {
         let request = self.with(wish.subscription());
-        let mut stream = self.client.events.subscribe_to_events(request).await?.into_inner();
+        let mut stream = self
+            .client
+            .events
+            .subscribe_to_events(request)
+            .await?
+            .into_inner();
         let mut events = Vec::new();
         loop {
             let event = next(&mut stream).await?;
@@ -271,7 +278,10 @@ async fn by_every_call_a_token_gets_what_it_is_granted_and_no_more() {
     let database = TestDatabase::create().await;
     let in_memory = serve(&database).await;
     let mut publisher = bearer(&in_memory, EVERYTHING).await;
-    let request = publisher.with(atlas_events::PublishRequest { events: events() });
+    let request = publisher.with(atlas_events::PublishRequest {
+        events: events(),
+        ..Default::default()
+    });
     publisher.client.publisher.publish(request).await.unwrap();
     // A server that has just started has nothing in memory.
     let from_database = serve(&database).await;
@@ -305,7 +315,10 @@ async fn all_custom_types_asked_for_many_times_are_those_that_are_granted() {
     let database = TestDatabase::create().await;
     let server = serve(&database).await;
     let mut publisher = bearer(&server, EVERYTHING).await;
-    let request = publisher.with(atlas_events::PublishRequest { events: events() });
+    let request = publisher.with(atlas_events::PublishRequest {
+        events: events(),
+        ..Default::default()
+    });
     publisher.client.publisher.publish(request).await.unwrap();
     let own = |grant: &Grant| grant.types == TYPES[1] && grant.series.is_empty();
     let n = grants().iter().position(own).unwrap();

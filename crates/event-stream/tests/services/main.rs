@@ -12,6 +12,7 @@ mod bad_input;
 mod exact_stream;
 mod flow_control;
 mod health_and_reflection;
+mod history;
 mod isolation;
 mod markers;
 mod outage;

@@ -29,7 +29,7 @@ async fn an_idle_stream_beats_with_position_and_time() {
     let caught_up = CaughtUp {
         position: 3,
         server_time,
-        log_id: client.log_info().await.log_id,
+        log_id: server.log.log_id().to_string(),
     };
     let beat = Heartbeat {
         position: 3,

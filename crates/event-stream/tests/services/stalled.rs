@@ -33,7 +33,10 @@ async fn publish_much(client: &mut Client) {
         let events: Vec<Event> = (n * 10..(n + 1) * 10)
             .map(|n| large_event(n, 100_000))
             .collect();
-        let request = with_token(PublishRequest { events });
+        let request = with_token(PublishRequest {
+            events,
+            ..PublishRequest::default()
+        });
         client.publisher.publish(request).await.unwrap();
     }
 }
@@ -47,7 +50,10 @@ async fn subscribe(client: &mut Client) -> Result<Streaming<Event>, tonic::Statu
 /// Waits until the only place for a stream is free.
 async fn place_is_free(server: &Server) {
     let client = server.client().await;
-    eventually(DEADLINE, async || subscribe(&mut client.clone()).await.is_ok()).await;
+    eventually(DEADLINE, async || {
+        subscribe(&mut client.clone()).await.is_ok()
+    })
+    .await;
 }
 
 fn aging() -> StreamConfig {

@@ -190,7 +190,11 @@ async fn an_id_is_one_event_in_either_case_and_no_other_text_is_it() {
     assert_eq!(found.event.unwrap().event_id, id);
     // The first character of an id is 0 to 7. With 8 more it would be the same 128 bits.
     let first = id.chars().next().unwrap().to_digit(10).unwrap();
-    let beyond = format!("{}{}", ["8", "9", "A", "B", "C", "D", "E", "F"][first as usize], &id[1..]);
+    let beyond = format!(
+        "{}{}",
+        ["8", "9", "A", "B", "C", "D", "E", "F"][first as usize],
+        &id[1..]
+    );
     let request = FindEventRequest { event_id: beyond };
     let refused = client.log.find_event(request).await.unwrap_err();
     let expected = expectation(Code::InvalidArgument, "INVALID_ARGUMENT", "event_id");
@@ -201,7 +205,10 @@ async fn an_id_is_one_event_in_either_case_and_no_other_text_is_it() {
         ..custom_event(1)
     };
     let receipts = client.try_publish(vec![again]).await.unwrap();
-    assert_eq!((&*receipts[0].event_id, receipts[0].duplicate), (&*id, true));
+    assert_eq!(
+        (&*receipts[0].event_id, receipts[0].duplicate),
+        (&*id, true)
+    );
     let mut stream = client.subscribe(after(0)).await;
     assert_eq!(next(&mut stream).await.unwrap().event_id, id);
     server.stop().await;

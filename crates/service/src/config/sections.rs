@@ -6,6 +6,7 @@ use std::{
 };
 
 use documented::{Documented, DocumentedFields};
+use event_log::OnHistoryChange;
 
 use super::{Reader, TracesConfig};
 
@@ -51,6 +52,13 @@ pub struct EventsConfig {
     pub queue_events_max: usize,
     /// How often the database is asked for what a lost notification did not tell.
     pub poll_interval: Duration,
+    /// So long after the database was last heard of no reader is told any more where the log ends:
+    /// streams are ended with `UNAVAILABLE`.
+    pub contact_age_max: Duration,
+    /// What happens when the database has lost events, after a restore to an earlier moment or a
+    /// failover to a replica that lagged: `halt` stores and delivers nothing until an operator gives
+    /// the log a new identity (`new-log-id`); `new_log_id` gives it one at once.
+    pub on_history_change: OnHistoryChange,
 }
 
 /// `[shutdown]`: how the process ends.
@@ -128,12 +136,18 @@ impl EventsConfig {
         );
         let queued = reader.number("events.queue_events_max", 50_000, 1_000..=10_000_000);
         let key = "events.poll_interval_milliseconds";
+        let rules = [
+            ("halt", OnHistoryChange::Halt),
+            ("new_log_id", OnHistoryChange::NewLogId),
+        ];
         Self {
             retention_days: (days > 0).then_some(days),
             compress_after_days: (compressed > 0).then_some(compressed),
             ring_bytes_max: size(bytes),
             queue_events_max: size(queued),
             poll_interval: reader.milliseconds(key, 1_000, 10..=60_000),
+            contact_age_max: reader.seconds("events.contact_age_max_seconds", 10, 2..=3_600),
+            on_history_change: reader.word("events.on_history_change", &rules, 0),
         }
     }
 }

@@ -99,7 +99,7 @@ pub(super) async fn ready(State(operation): State<Operation>) -> Result<Json<Hea
             ));
         }
     };
-    operation.log.check_append()?;
+    operation.log.verified()?;
     Ok(Json(Health { status: "ready" }))
 }
 

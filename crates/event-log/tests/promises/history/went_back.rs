@@ -1,0 +1,148 @@
+use event_log::{EventLog, LogConfig, LogError, OnHistoryChange, Unverified};
+use test_support::{drafts, eventually};
+
+use super::{end_of, open_blind, restore_to};
+use crate::common::{
+    DEADLINE, SCHEMA, TestLog, everything, next_events, place, pool, read_range, read_up_to,
+};
+
+/// The last position that was known, and the last that the database holds.
+fn went_back<T: std::fmt::Debug>(result: Result<T, LogError>) -> (u64, u64) {
+    match result {
+        Err(LogError::Unverified(Unverified::WentBack {
+            position,
+            last_position,
+        })) => (position, last_position),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until_halted(log: &EventLog) {
+    eventually(DEADLINE, async || log.verified().is_err()).await;
+    went_back(log.verified());
+}
+
+#[tokio::test]
+async fn a_log_that_went_back_is_noticed_while_nothing_happens() {
+    let test = TestLog::create().await;
+    let log = test.open().await;
+    log.append(drafts(0..20)).await.unwrap();
+    let mut live = log.follow_after(20, everything()).await.unwrap();
+    let mut behind = log.follow_after(5, everything()).await.unwrap();
+    assert_eq!(next_events(&mut behind).await.unwrap().len(), 15);
+    restore_to(&test, 12).await;
+    for follower in [&mut live, &mut behind] {
+        assert_eq!(went_back::<()>(Err(end_of(follower).await)), (20, 12));
+    }
+    // Nothing of the log that was is served, and nothing is stored.
+    assert_eq!(log.verified_head(), None);
+    went_back(log.head().await);
+    went_back(log.follow_after(0, everything()).await);
+    went_back(log.follow_live(everything()).await);
+    went_back(log.read_between(None, None, everything()).await);
+    went_back(log.append(drafts(20..21)).await);
+    let mut connection = test.connection().await;
+    went_back(log.append_in(&mut connection, drafts(20..21)).await);
+    assert_eq!(test.stored().await.len(), 12);
+}
+
+/// Whoever only compares positions takes the log for the one that it was.
+#[tokio::test]
+async fn a_log_that_went_back_and_grew_past_the_tail_is_noticed() {
+    let test = TestLog::create().await;
+    let log = open_blind(&test).await;
+    log.append(drafts(0..20)).await.unwrap();
+    let mut live = log.follow_after(20, everything()).await.unwrap();
+    restore_to(&test, 12).await;
+    let other = test.open().await;
+    other.append(drafts(100..140)).await.unwrap();
+    assert_eq!(went_back::<()>(Err(end_of(&mut live).await)).0, 20);
+    went_back(log.follow_after(0, everything()).await);
+    assert_eq!(log.verified_head(), None);
+}
+
+/// A few events at a time, whose ids are new for all that the process knows, at a head that stands
+/// where it left it: but it is another one's.
+#[tokio::test]
+async fn nothing_is_appended_to_another_history() {
+    // The head is behind where the process left it, at the same position, or beyond.
+    for others in [2, 6, 20] {
+        for own in [1, 40] {
+            let test = TestLog::create().await;
+            let log = open_blind(&test).await;
+            for n in 0..10 {
+                log.append(drafts(n..n + 1)).await.unwrap();
+            }
+            restore_to(&test, 4).await;
+            // As an older version does, which tells nobody.
+            let other = open_blind(&test).await;
+            other.append(drafts(500..500 + others)).await.unwrap();
+            let stored = test.stored().await;
+            went_back(log.append(drafts(800..800 + own)).await);
+            assert_eq!(test.stored().await, stored, "{others} {own}");
+        }
+    }
+}
+
+/// The halt is the log's and not the process's; a new identity ends it.
+#[tokio::test]
+async fn a_halt_lasts_until_the_log_has_a_new_identity() {
+    let test = TestLog::create().await;
+    let (log, other) = (test.open().await, test.open().await);
+    log.append(drafts(0..20)).await.unwrap();
+    eventually(DEADLINE, async || other.tail_position() == 20).await;
+    let log_id = log.log_id();
+    restore_to(&test, 12).await;
+    until_halted(&log).await;
+    until_halted(&other).await;
+    log.close().await;
+    eventually(DEADLINE, async || {
+        let reopened = test.open().await;
+        reopened.verified().is_err()
+    })
+    .await;
+    let reopened = test.open().await;
+    assert_eq!(went_back(reopened.append(drafts(30..31)).await), (20, 12));
+    went_back(reopened.follow_after(0, everything()).await);
+
+    let renewed = EventLog::renew_identity(&pool(&test.database.url(), SCHEMA).await)
+        .await
+        .unwrap();
+    assert_eq!(renewed.before, log_id);
+    for log in [&other, &reopened] {
+        assert_eq!(log.replaced().await, renewed.now);
+        assert!(matches!(
+            log.append(drafts(30..31)).await,
+            Err(LogError::Unverified(Unverified::Replaced { log_id })) if log_id == renewed.now
+        ));
+    }
+    let log = test.open().await;
+    assert_eq!(log.log_id(), renewed.now);
+    let receipts = log.append(drafts(30..40)).await.unwrap();
+    assert_eq!(receipts[0].position, 13);
+    // No ghost of what was lost.
+    let mut follower = log.follow_after(0, everything()).await.unwrap();
+    let read = read_up_to(&mut follower, 22).await;
+    let places: Vec<_> = read.iter().map(place).collect();
+    assert_eq!(places, test.stored().await);
+    let range = log.read_between(None, None, everything()).await.unwrap();
+    assert_eq!(read_range(range).await.unwrap().len(), 22);
+}
+
+#[tokio::test]
+async fn a_rule_gives_a_log_that_went_back_a_new_identity() {
+    let test = TestLog::create().await;
+    let config = LogConfig {
+        on_history_change: OnHistoryChange::NewLogId,
+        ..LogConfig::default()
+    };
+    let log = test.open_with(config).await;
+    let before = log.log_id();
+    log.append(drafts(0..20)).await.unwrap();
+    restore_to(&test, 12).await;
+    let now = log.replaced().await;
+    assert_ne!(now, before);
+    let log = test.open().await;
+    assert_eq!(log.log_id(), now);
+    assert_eq!(log.append(drafts(30..31)).await.unwrap()[0].position, 13);
+}

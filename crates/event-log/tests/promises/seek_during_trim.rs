@@ -1,0 +1,64 @@
+//! Retention that is faster than a seek is not silent either.
+
+use std::time::Duration;
+
+use atlas_events::Clock;
+use chrono::TimeDelta;
+use event_log::{LogConfig, LogError};
+
+use crate::common::{TestLog, chunk_boundary, draft_at, everything, execute};
+
+#[tokio::test]
+async fn a_seek_that_retention_overtakes_is_refused() {
+    for is_range in [true, false] {
+        let test = TestLog::create().await;
+        let begin = chunk_boundary("2025-01-05T12:00:00Z".parse().unwrap(), 0);
+        let now = begin + TimeDelta::days(70);
+        let config = LogConfig {
+            retention: None,
+            clock: Clock::from_fn(move || now),
+            ..LogConfig::default()
+        };
+        let log = test.open_with(config.clone()).await;
+        let days = (0..70).map(|n| draft_at(n, begin + TimeDelta::days(n as i64)));
+        log.append(days.collect()).await.unwrap();
+        let mut locking = test.connection().await;
+        let lock = "begin; lock table segments in access exclusive mode";
+        execute(&mut locking, lock).await;
+        let seeking = tokio::spawn({
+            let log = log.clone();
+            async move {
+                match is_range {
+                    true => log
+                        .read_between(Some(begin), None, everything())
+                        .await
+                        .map(drop),
+                    false => log.follow_since(begin, everything()).await.map(drop),
+                }
+            }
+        });
+        test.until_waiting(1).await;
+        let trimming = test
+            .open_with(LogConfig {
+                retention: Some(Duration::from_secs(28 * 86_400)),
+                retention_interval: Duration::from_secs(3_600),
+                ..config
+            })
+            .await;
+        // The task of retention may have been faster.
+        trimming.trim().await.unwrap();
+        assert_eq!(log.head().await.unwrap().first_position, 36);
+        execute(&mut locking, "commit").await;
+        let sought = seeking.await.unwrap();
+        assert!(
+            matches!(
+                sought,
+                Err(LogError::TrimmedTime {
+                    first_position: 36,
+                    ..
+                })
+            ),
+            "{sought:?}"
+        );
+    }
+}
