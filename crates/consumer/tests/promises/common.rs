@@ -105,7 +105,7 @@ impl Bench {
     pub(crate) async fn create(form: Form) -> Self {
         let database = TestDatabase::create().await;
         let served = ServedLog::start(&database, "collected").await;
-        let pool = event_log::connect(&database.url(), EFFECTS, 5)
+        let pool = event_log::connect(&database.url(), EFFECTS, 7)
             .await
             .unwrap();
         sqlx::raw_sql(
@@ -142,7 +142,7 @@ impl Bench {
 
     /// A pool for the effects by way of another address of the database.
     pub(crate) async fn pool_through(&self, url: &str) -> PgPool {
-        event_log::connect(url, EFFECTS, 5).await.unwrap()
+        event_log::connect(url, EFFECTS, 7).await.unwrap()
     }
 
     /// A running consumer of the log.
