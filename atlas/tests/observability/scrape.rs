@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The last word of a metric's name says what is counted or measured in which unit.
-const UNITS: [(&str, &str); 17] = [
+const UNITS: [(&str, &str); 21] = [
     ("_seconds", "seconds"),
     ("_bytes", "bytes"),
     ("_info", "none"),
     ("_up", "yes or no"),
     ("_connected", "yes or no"),
+    ("_stopped", "yes or no"),
+    ("_intact", "yes or no"),
+    ("_durable", "yes or no"),
+    ("_copy_path", "yes or no"),
     ("_state", "state"),
     ("_position", "position"),
     ("_events", "events"),

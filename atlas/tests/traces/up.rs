@@ -4,11 +4,13 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     thread,
 };
 
 use test_support::TestDatabase;
+
+use crate::DEADLINE;
 
 const PATTERNS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../threshold-engine/patterns");
 
@@ -40,20 +42,22 @@ impl Up {
             .env("ENGINE__GRPC__ADDRESS", "127.0.0.1:0")
             .env("TELEMETRY__FORMAT", "json")
             .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (errors, kept) = (child.stderr.take().unwrap(), Arc::clone(&lines));
+        let (ready, told) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                if let Some(message) = message(&line).filter(|told| told.contains("is ready")) {
+                    let _ = ready.send(message);
+                }
                 kept.lock().unwrap().push(line);
             }
         });
-        let mut ready = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut addresses = |name: &str| {
-            let line = ready.next().unwrap().unwrap();
+        let addresses = |name: &str| {
+            let line = told.recv_timeout(DEADLINE).unwrap();
             assert!(line.starts_with(name), "{line}");
             let after = |word: &str| {
                 let (_, after) = line.split_once(word).unwrap();
@@ -104,4 +108,10 @@ impl Up {
         assert!(asked.success());
         assert!(self.child.wait().unwrap().success());
     }
+}
+
+/// What a log line in JSON says.
+fn message(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    Some(line.get("message")?.as_str()?.to_owned())
 }

@@ -99,12 +99,14 @@ impl LogError {
     /// Whether the same call may succeed later without a change.
     pub fn is_transient(&self) -> bool {
         match self {
+            // The log, not what is to be stored, is at fault where it is unverified: an operator puts
+            // that right.
             Self::Overloaded
             | Self::PrecedingNotStored
             | Self::Closed
+            | Self::Unverified(_)
             | Self::OutcomeUnknown(_) => true,
             Self::Database(error) => !is_data_error(error),
-            Self::Unverified(reason) => matches!(reason, crate::Unverified::OutOfContact { .. }),
             Self::ExtensionMissing { .. }
             | Self::Unsupported { .. }
             | Self::SchemaName(_)

@@ -123,8 +123,8 @@ impl LogMetrics {
             undeliverable: counter("event_log_undeliverable_events_total"),
             readers: gauge("event_log_readers"),
             readers_behind: gauge("event_log_readers_behind"),
-            copy_paths: CopyPath::ALL.map(|(_, path)| {
-                gauge!("event_log_copy_path", "log" => log.to_owned(), "path" => path)
+            copy_paths: CopyPath::ALL.map(|(_, kind)| {
+                gauge!("event_log_copy_path", "log" => log.to_owned(), "kind" => kind)
             }),
             queue_events: gauge("event_log_queue_events"),
             queue_bytes: gauge("event_log_queue_bytes"),

@@ -116,7 +116,7 @@ topology_start() {
     publish 1
     # A file system that is read only must not take the fast path of large groups away.
     inside curl --silent --fail --max-time 5 "http://$(dc port fred-collector 5000)/metrics" >"$WORK/metrics"
-    ! grep -q '^event_log_copy_path{.*path="none"} 1' "$WORK/metrics" || fail "large groups are stored on the slow path"
+    ! grep -q '^event_log_copy_path{.*kind="none"} 1' "$WORK/metrics" || fail "large groups are stored on the slow path"
 }
 
 topology_secrets() {
