@@ -81,7 +81,10 @@ fn the_configuration_is_printed_without_secrets() {
 fn what_keeps_it_from_starting_ends_it_with_code_1_and_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let environment = [("DATABASE_URL", "postgres://127.0.0.1:1/x")];
+    let environment = [
+        ("DATABASE_URL", "postgres://127.0.0.1:1/x"),
+        ("DATABASE__WAIT_SECONDS", "0"),
+    ];
     let (code, _, told) = run(&["--rest", &address], &environment);
     assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");
     assert!(told.starts_with("collector: cannot listen at"), "{told}");

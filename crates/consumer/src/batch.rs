@@ -323,6 +323,37 @@ mod tests {
         assert_eq!(made, [(vec![], 9)]);
     }
 
+    /// No handler can process it; it is parked in the transaction that moves the checkpoint past it.
+    #[tokio::test]
+    async fn what_could_not_be_delivered_is_parked() {
+        let (output, input) = mpsc::channel(1);
+        let mut events: Vec<_> = (1..=3).map(|position| (event(position), 1)).collect();
+        let stand_in = atlas_events::UndeliverableEvent {
+            reason: "NESTED_TOO_DEEP".to_owned(),
+            message: "it nests too deep".to_owned(),
+            ..Default::default()
+        };
+        events[1].0.event.payload = Some(atlas_events::event::Payload::Undeliverable(stand_in));
+        let reading = Reading {
+            log_id: Uuid::nil(),
+            events,
+            up_to: 3,
+        };
+        output.send(Ok(reading)).await.unwrap();
+        let mut queue = Queue::new(input);
+        let is_ready =
+            std::future::poll_fn(|context| std::task::Poll::Ready(queue.poll_ready(context)));
+        assert!(is_ready.await);
+        let batch = queue.next(LIMITS).await.unwrap().unwrap();
+        let positions: Vec<_> = batch.events.iter().map(SourcedEvent::position).collect();
+        assert_eq!((positions, batch.advance.to), (vec![1, 3], 3));
+        let [parking] = &batch.parking[..] else {
+            panic!("{:?}", batch.parking);
+        };
+        assert_eq!(parking.event.position(), 2);
+        assert_eq!(parking.reason, "NESTED_TOO_DEEP: it nests too deep");
+    }
+
     #[test]
     fn singles_end_where_the_batch_would_have() {
         let advance = Advance {

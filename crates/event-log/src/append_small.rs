@@ -64,7 +64,12 @@ pub(crate) async fn append(
            ), notified as (
                select pg_notify($16, $1::bigint::text) from moved
            )
-           select recorded_at as "recorded_at!" from moved, notified"#,
+           select recorded_at as "recorded_at!"
+           from moved, notified,
+               -- Callers bring sessions of their own.
+               (select case when current_setting('synchronous_commit') in ('off', 'local')
+                            then set_config('synchronous_commit', 'on', true) end offset 0) as durable
+           "#,
         stored(left.last_position),
         left.latest_occurred_at,
         segment_earliest,

@@ -122,7 +122,10 @@ pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, Lo
     let row = sqlx::query!(
         r#"select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
                   halted_after, segment_earliest, segment_latest, dropped_before,
-                  greatest(clock_timestamp(), latest_recorded_at) as "now!"
+                  greatest(clock_timestamp(), latest_recorded_at) as "now!",
+                  -- Callers bring sessions of their own.
+                  case when current_setting('synchronous_commit') in ('off', 'local')
+                       then set_config('synchronous_commit', 'on', true) end as durable
            from log_head order by last_position desc limit 1 for update"#
     )
     .fetch_one(connection)

@@ -115,7 +115,8 @@ impl EventLog {
         let is_set_up = storage.set_up().await;
         metrics.saw_head(Some(&head));
         let channel = format!("event_log_{}", head.log_id.simple());
-        let (queue, requests) = AppendQueue::new(&config, Arc::clone(&metrics));
+        let compress_after = config.compress_after.filter(|_| edition.compresses());
+        let (queue, requests) = AppendQueue::new(&config, compress_after, Arc::clone(&metrics));
         let (commits, committed) = mpsc::channel(COMMITS_QUEUED_MAX);
         let in_flight = Arc::new(InFlight::default());
         let history = History::new(&head, Arc::clone(&metrics));

@@ -13,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use atlas_events::Draft;
+use atlas_events::{Clock, Draft};
+use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, mpsc, oneshot};
 use trace_context::TraceContext;
 
@@ -30,6 +31,9 @@ pub use sequence::Sequence;
 /// A group takes no further batch once it has this many events, or bytes in memory.
 const GROUP_EVENTS_MAX: usize = 4_000;
 const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// An event that may go into a compressed chunk counts as so many in a group: the database takes a
+/// millisecond or more for each, while the head is locked and publishers wait for an answer.
+const LATE_WEIGHT: usize = 8;
 
 /// A batch that waits to be stored.
 pub(crate) struct Request {
@@ -105,8 +109,13 @@ pub(crate) struct AppendQueue {
 }
 
 impl AppendQueue {
-    /// A queue and the other end of it.
-    pub(crate) fn new(config: &LogConfig, metrics: Arc<LogMetrics>) -> (Self, AppendRequests) {
+    /// A queue and the other end of it. Events that are older than `compress_after` may go into
+    /// compressed chunks.
+    pub(crate) fn new(
+        config: &LogConfig,
+        compress_after: Option<Duration>,
+        metrics: Arc<LogMetrics>,
+    ) -> (Self, AppendRequests) {
         let (requests, receiver) = mpsc::unbounded_channel();
         let room = Room::new(config.queue_events_max, config.queue_bytes_max);
         let waiting = Arc::new(Waiting {
@@ -126,6 +135,8 @@ impl AppendQueue {
             receiver,
             room,
             waiting,
+            compress_after,
+            clock: config.clock.clone(),
         };
         (queue, other_end)
     }
@@ -223,6 +234,8 @@ pub(crate) struct AppendRequests {
     receiver: mpsc::UnboundedReceiver<Request>,
     room: Room,
     waiting: Arc<Waiting>,
+    compress_after: Option<Duration>,
+    clock: Clock,
 }
 
 impl AppendRequests {
@@ -247,15 +260,32 @@ impl AppendRequests {
         self.room.close();
     }
 
+    /// Events from before may go into a compressed chunk; `None` if none are compressed.
+    fn compressed_before(&self) -> Option<DateTime<Utc>> {
+        let age = chrono::TimeDelta::from_std(self.compress_after?).ok()?;
+        self.clock.now().checked_sub_signed(age)
+    }
+
     fn group_of(&mut self, first: Request) -> Vec<Request> {
+        let compressed_before = self.compressed_before();
+        let weight = |request: &Request| {
+            let is_late =
+                |draft: &Draft| compressed_before.is_some_and(|at| draft.occurred_at < at);
+            match request.drafts.iter().any(is_late) {
+                true => request.drafts.len() * LATE_WEIGHT,
+                false => request.drafts.len(),
+            }
+        };
+        let mut weights = weight(&first);
         let mut events = first.drafts.len();
         let mut bytes = first.place.bytes();
         let mut group = vec![first];
-        while events < GROUP_EVENTS_MAX && bytes < GROUP_BYTES_MAX {
+        while weights < GROUP_EVENTS_MAX && bytes < GROUP_BYTES_MAX {
             // Not `recv`, which lets the runtime cut a group off after 128 requests.
             let Ok(next) = self.receiver.try_recv() else {
                 break;
             };
+            weights += weight(&next);
             events += next.drafts.len();
             bytes += next.place.bytes();
             group.push(next);

@@ -212,7 +212,8 @@ impl Writer {
         drafts: &[Draft],
         deadline: Deadline,
     ) -> Result<Option<Appended>, LogError> {
-        if drafts.len() >= COPY_EVENTS_MIN {
+        // Nothing to store must not move the head: its time is that of the event at its position.
+        if drafts.is_empty() || drafts.len() >= COPY_EVENTS_MIN {
             return Ok(None);
         }
         let Some(standing) = self.admit(drafts, deadline.halfway()).await else {

@@ -69,7 +69,7 @@ pub async fn renew_log_id(config: &DatabaseConfig) -> Result<ExitCode, StartErro
     let Renewed { before, now } = renew_log(config).await?;
     Ok(say(&format!(
         "the log in the schema {} was {before} and is {now} from now on; its consumers stop with a \
-         message until their checkpoints are reset to a time",
+         message until their checkpoints are reset",
         config.schema
     )))
 }

@@ -34,7 +34,8 @@ async fn go_back(bench: &mut Bench, last_position: u64) {
     bench.served.stop().await;
     let sql = format!(
         "delete from collected.events where position > {last_position};
-         update collected.log_head set last_position = {last_position}"
+         update collected.log_head set last_position = {last_position}, latest_recorded_at =
+             (select recorded_at from collected.events where position = {last_position})"
     );
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(&mut bench.sql().await)

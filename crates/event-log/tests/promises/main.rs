@@ -32,4 +32,5 @@ mod sessions;
 mod side_by_side;
 mod silence;
 mod small_appends;
+mod undeliverable;
 mod wake_ups;

@@ -33,7 +33,7 @@ async fn append_by_sql(connection: &mut PgConnection) {
              for n in 1..4000 loop
                  update log_head
                  set last_position = last_position + 1, latest_occurred_at = now(),
-                     latest_recorded_at = now(), segment_earliest = now(), segment_latest = now()
+                     latest_recorded_at = now(), segment_latest = now()
                  where last_position = n;
              end loop;
          end $$",
