@@ -229,7 +229,7 @@ impl Origin {
         clock: &Clock,
     ) -> Result<Feed, SourceFault> {
         Ok(match self {
-            Self::Grpc(grpc) => Feed::Grpc(grpc.subscribe(subscription).await?),
+            Self::Grpc(grpc) => Feed::Grpc(Box::new(grpc.subscribe(subscription).await?)),
             Self::InProcess(log) => {
                 Feed::InProcess(InProcess::subscribe(log, subscription, clock.clone()).await?)
             }
@@ -247,7 +247,7 @@ impl Origin {
 /// A stream of events and markers, as the contract describes it.
 #[derive(Debug)]
 pub(crate) enum Feed {
-    Grpc(grpc::Stream),
+    Grpc(Box<grpc::Stream>),
     InProcess(InProcess),
 }
 
