@@ -310,7 +310,10 @@ impl EventLog {
     /// The last position, if this process has heard of its database within the last seconds and
     /// vouches for the log.
     pub fn verified_head(&self) -> Option<u64> {
-        self.0.history.is_fresh().then(|| self.tail_position())
+        self.0
+            .history
+            .is_fresh()
+            .then(|| self.0.history.mark().position)
     }
 
     /// Whether events may be read and appended, as far as is known without asking the database.

@@ -167,7 +167,12 @@ impl Subscription {
     fn beat(&self) -> Bytes {
         let heartbeat = Heartbeat {
             position: self.position(),
-            head_position: self.server.log.verified_head().unwrap_or_default(),
+            // What was read from the database may be beyond what this process has heard of.
+            head_position: self
+                .server
+                .log
+                .verified_head()
+                .map_or(0, |head| head.max(self.position())),
             server_time: self.now(),
             log_id: self.log_id(),
         };

@@ -112,7 +112,10 @@ impl InProcess {
         let position = self.position();
         marker(Payload::Heartbeat(Heartbeat {
             position,
-            head_position: self.log.verified_head().unwrap_or_default(),
+            head_position: self
+                .log
+                .verified_head()
+                .map_or(0, |head| head.max(position)),
             server_time: Some(self.clock.now().into()),
             log_id: self.log.log_id().to_string(),
         }))

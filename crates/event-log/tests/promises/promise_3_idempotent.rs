@@ -13,7 +13,9 @@ use test_support::{
 };
 use ulid::Ulid;
 
-use crate::common::{SCHEMA, TestLog, cases, chunk_boundary, everything, open, read_up_to};
+use crate::common::{
+    DEADLINE, SCHEMA, TestLog, cases, chunk_boundary, everything, open, read_up_to,
+};
 
 /// Few ids, so that most are repeats.
 const IDS: u64 = 40;
@@ -249,6 +251,7 @@ async fn republishing_many_stores_none() {
         .open_with(LogConfig {
             queue_events_max: EVENTS as usize,
             queue_bytes_max: usize::MAX,
+            append_timeout: 4 * DEADLINE,
             ..LogConfig::default()
         })
         .await;
