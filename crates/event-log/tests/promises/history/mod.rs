@@ -26,6 +26,34 @@ pub(super) async fn restore_to(test: &TestLog, position: u64) {
     transaction.commit().await.unwrap();
 }
 
+/// Takes the log back to a position and lets another history grow there up to `last`, at once: no
+/// state in between is there to be seen.
+pub(super) async fn replace_from(test: &TestLog, position: u64, last: u64) {
+    let mut connection = test.connection().await;
+    let mut transaction = connection.begin().await.unwrap();
+    let replace = format!(
+        "delete from events where position > {position};
+         insert into events
+         select n, e.occurred_at, now(), '02' || lpad(n::text, 24, '0'), e.event_type,
+             e.source_service, e.series_ids, e.payload, e.encoded
+         from events e, generate_series({position} + 1, {last}) as n where e.position = 1;
+         update log_head set last_position = {last}, latest_recorded_at = now()"
+    );
+    let replaced = sqlx::raw_sql(AssertSqlSafe(replace));
+    replaced.execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+/// Notifies all processes of the head, as an append does once it is committed.
+pub(super) async fn notify(test: &TestLog) {
+    execute(
+        &mut test.connection().await,
+        "select pg_notify('event_log_' || replace(log_id::text, '-', ''), last_position::text)
+         from log_head",
+    )
+    .await;
+}
+
 /// What a follower comes to an end with.
 pub(super) async fn end_of(follower: &mut Follower) -> LogError {
     loop {

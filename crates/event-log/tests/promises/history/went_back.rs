@@ -1,7 +1,7 @@
 use event_log::{EventLog, LogConfig, LogError, OnHistoryChange, Unverified};
 use test_support::{drafts, eventually};
 
-use super::{end_of, open_blind, restore_to};
+use super::{end_of, notify, open_blind, replace_from, restore_to};
 use crate::common::{
     DEADLINE, SCHEMA, TestLog, everything, next_events, place, pool, read_range, read_up_to,
 };
@@ -53,10 +53,9 @@ async fn a_log_that_went_back_and_grew_past_the_tail_is_noticed() {
     let log = open_blind(&test).await;
     log.append(drafts(0..20)).await.unwrap();
     let mut live = log.follow_after(20, everything()).await.unwrap();
-    restore_to(&test, 12).await;
-    let other = test.open().await;
-    other.append(drafts(100..140)).await.unwrap();
-    assert_eq!(went_back::<()>(Err(end_of(&mut live).await)).0, 20);
+    replace_from(&test, 12, 52).await;
+    notify(&test).await;
+    assert_eq!(went_back::<()>(Err(end_of(&mut live).await)), (20, 52));
     went_back(log.follow_after(0, everything()).await);
     assert_eq!(log.verified_head(), None);
 }
@@ -73,10 +72,8 @@ async fn nothing_is_appended_to_another_history() {
             for n in 0..10 {
                 log.append(drafts(n..n + 1)).await.unwrap();
             }
-            restore_to(&test, 4).await;
-            // As an older version does, which tells nobody.
-            let other = open_blind(&test).await;
-            other.append(drafts(500..500 + others)).await.unwrap();
+            // By somebody who notifies nobody.
+            replace_from(&test, 4, 4 + others).await;
             let stored = test.stored().await;
             went_back(log.append(drafts(800..800 + own)).await);
             assert_eq!(test.stored().await, stored, "{others} {own}");
