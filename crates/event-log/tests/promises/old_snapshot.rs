@@ -13,7 +13,7 @@ const APPENDS: u64 = 50;
 /// What one append looks at of the head and its index: a few pages to find it, to lock it, to leave
 /// a new version, and as many for readers of the process that hear of it. A look at all versions takes
 /// more than sixty each time.
-const PAGES_MAX: i64 = 100;
+const PAGES_MAX: i64 = 25;
 
 /// Makes as many versions of the head as appends would, one by one.
 async fn append_by_sql(connection: &mut PgConnection) {
