@@ -81,6 +81,7 @@ impl Pipeline {
                 Ok(Answer { due_us, receipts })
             }
             Outcome::Refused(refusal) => bail!("refused: {refusal:?}"),
+            Outcome::Heartbeat(_) => bail!("a heartbeat that was not asked for"),
         }
     }
 }

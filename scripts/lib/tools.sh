@@ -116,6 +116,20 @@ prometheus_dir() {
 
 prometheus_of_debian() { debian_unpack "$1" prometheus && [[ -x $1/usr/bin/promtool ]]; }
 
+# Where nginx is.
+nginx_program() {
+    local tool
+    if have nginx; then
+        command -v nginx
+        return
+    fi
+    tool=$(cache_dir)/nginx
+    [[ -x $tool/usr/sbin/nginx ]] || kept "$tool" nginx nginx_of_debian || die "nginx is missing; install nginx 1.22 or later"
+    printf '%s' "$tool/usr/sbin/nginx"
+}
+
+nginx_of_debian() { debian_unpack "$1" nginx && "$1/usr/sbin/nginx" -v; }
+
 # cargo-deny is compiled once, into cargo's own directory of programs.
 cargo_deny() {
     if ! cargo deny --version 2>/dev/null | grep -qxF "cargo-deny $CARGO_DENY_VERSION"; then

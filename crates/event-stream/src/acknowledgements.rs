@@ -8,15 +8,17 @@ use std::{
 
 use access::Access;
 use atlas_events::{
-    PublishReceipt, PublishRequest, PublishResponse, PublishStreamResponse,
+    PublishHeartbeat, PublishReceipt, PublishRequest, PublishResponse, PublishStreamResponse,
     publish_stream_response::Outcome,
 };
 use event_log::{Receipt, Sequence};
 use futures::{FutureExt, Stream, StreamExt};
+use tokio::time::Interval;
 use tonic::Status;
 use trace_context::TraceContext;
 
 use crate::{
+    heartbeat,
     publisher::{Entering, PublisherService, Queued},
     status::Refusal,
 };
@@ -25,6 +27,8 @@ use crate::{
 enum Request {
     Storing(Queued),
     Refused(Refusal),
+    /// It only asked for a heartbeat.
+    Heartbeat,
     /// The request could not be read, and none behind it can.
     Unreadable(Status),
 }
@@ -45,6 +49,8 @@ pub(crate) struct Acknowledgements<S> {
     /// The newest request, while it waits for room.
     entering: Option<Entering>,
     queued: VecDeque<Request>,
+    /// Ticks once nothing was sent for as long as the client asked for.
+    heartbeat: Option<Interval>,
     /// What the stream ends with, once all requests before are answered.
     end: Option<Status>,
 }
@@ -64,6 +70,7 @@ impl<S> Acknowledgements<S> {
             sequence: None,
             entering: None,
             queued: VecDeque::new(),
+            heartbeat: None,
             end: None,
         }
     }
@@ -98,7 +105,7 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
         }
     }
 
-    fn check_in(&mut self, request: PublishRequest) {
+    fn check_in(&mut self, mut request: PublishRequest) {
         let sequence = self
             .sequence
             .get_or_insert_with(|| match request.continue_after_refusal {
@@ -106,6 +113,15 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
                 false => Sequence::new(),
             })
             .clone();
+        if let Some(interval) = request.heartbeat_interval.take() {
+            match heartbeat::interval(interval) {
+                Ok(interval) => self.heartbeat = Some(heartbeat::timer(interval)),
+                Err(violation) => return self.entered(Err(Refusal::invalid(violation))),
+            }
+            if request.events.is_empty() {
+                return self.queued.push_back(Request::Heartbeat);
+            }
+        }
         let cause = self.cause.as_ref();
         let span = self
             .service
@@ -156,6 +172,7 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
                 let refusal = refusal.clone();
                 Ok(self.refuse(refusal))
             }
+            Some(Request::Heartbeat) => Ok(Outcome::Heartbeat(PublishHeartbeat {})),
             Some(Request::Unreadable(status)) => Err(status.clone()),
         };
         self.queued.pop_front();
@@ -181,8 +198,22 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.take_requests(context);
-        let answer = ready!(self.answer(context));
-        Poll::Ready(answer.map(|outcome| {
+        let outcome = match self.answer(context) {
+            Poll::Ready(outcome) => {
+                if let Some(heartbeat) = &mut self.heartbeat {
+                    heartbeat.reset();
+                }
+                outcome
+            }
+            Poll::Pending => {
+                let Some(heartbeat) = &mut self.heartbeat else {
+                    return Poll::Pending;
+                };
+                ready!(heartbeat.poll_tick(context));
+                Some(Ok(Outcome::Heartbeat(PublishHeartbeat {})))
+            }
+        };
+        Poll::Ready(outcome.map(|outcome| {
             Ok(PublishStreamResponse {
                 outcome: Some(outcome?),
             })

@@ -12,6 +12,7 @@ mod consumers;
 mod event_stream;
 mod frames;
 mod guard;
+mod heartbeat;
 mod log_info;
 mod publisher;
 mod reflection;

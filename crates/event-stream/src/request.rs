@@ -5,8 +5,8 @@ use std::time::Duration;
 use atlas_events::{EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation};
 use chrono::{DateTime, Utc};
 
-const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
-const HEARTBEAT_MAX: Duration = Duration::from_secs(3_600);
+use crate::heartbeat;
+
 const CONSUMER_CHARS_MAX: usize = 100;
 const LOG_ID_BYTES_MAX: usize = 100;
 
@@ -56,7 +56,10 @@ impl TryFrom<SubscriptionRequest> for Subscribe {
             filter: EventFilter::new(request.event_types, request.series_ids)?,
             log_id: request.log_id,
             consumer: request.consumer,
-            heartbeat_interval: request.heartbeat_interval.map(heartbeat).transpose()?,
+            heartbeat_interval: request
+                .heartbeat_interval
+                .map(heartbeat::interval)
+                .transpose()?,
         })
     }
 }
@@ -74,18 +77,6 @@ fn check_consumer(name: &str) -> Result<(), Violation> {
         return Err(Violation::new("consumer", problem));
     }
     Ok(())
-}
-
-fn heartbeat(interval: pbjson_types::Duration) -> Result<Duration, Violation> {
-    let seconds = u64::try_from(interval.seconds).ok();
-    let nanos = u32::try_from(interval.nanos)
-        .ok()
-        .filter(|nanos| *nanos < 1_000_000_000);
-    seconds
-        .zip(nanos)
-        .map(|(seconds, nanos)| Duration::new(seconds, nanos))
-        .filter(|interval| (HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(interval))
-        .ok_or_else(|| Violation::new("heartbeat_interval", "is not between 100 ms and 1 hour"))
 }
 
 /// A range of times that was asked for.

@@ -14,7 +14,7 @@ use atlas_events::{CaughtUp, Event, FellBehind, Heartbeat, event::Payload};
 use bytes::Bytes;
 use event_log::{Followed, Follower, LogError};
 use futures::{Stream, stream};
-use tokio::time::{Interval, MissedTickBehavior, Sleep};
+use tokio::time::{Interval, Sleep};
 use tonic::Code;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     event_stream::Server,
     frames::{self, Frame},
     guard::Leave,
+    heartbeat,
     status::Refusal,
     telemetry::ENDED_BY_CLIENT,
     trace::Delivering,
@@ -61,11 +62,7 @@ impl Subscription {
         (admission, leave, lifetime): (Admission, Leave, Option<Duration>),
         delivering: Delivering,
     ) -> Self {
-        let heartbeat = heartbeat_interval.map(|every| {
-            let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        });
+        let heartbeat = heartbeat_interval.map(heartbeat::timer);
         let cursor = follower.cursor();
         let next = Some(next_of(follower));
         let age_out = lifetime.map(|lifetime| Box::pin(tokio::time::sleep(lifetime)));

@@ -224,7 +224,7 @@ async fn refused_in_stream(client: &mut Client, events: Vec<Event>) -> PublishRe
         .unwrap();
     match answer.unwrap().unwrap().outcome.unwrap() {
         Outcome::Refused(refused) => refused,
-        Outcome::Stored(stored) => panic!("{stored:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -298,7 +298,7 @@ pub(crate) fn fact(status: &Status, name: &str) -> String {
 pub(crate) fn receipts_of(response: PublishStreamResponse) -> Vec<PublishReceipt> {
     match response.outcome.unwrap() {
         Outcome::Stored(stored) => stored.receipts,
-        Outcome::Refused(refused) => panic!("{refused:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -77,6 +77,7 @@ async fn publish(client: &mut Client, batches: Vec<Vec<Event>>) -> Answered {
                 assert!(refused.definitely_not_stored);
                 answered.refused.push(refused.reason);
             }
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -16,6 +16,7 @@ mod history;
 mod isolation;
 mod markers;
 mod outage;
+mod proxied;
 mod publishing;
 mod reading;
 mod retention;

@@ -156,6 +156,7 @@ async fn a_refused_batch_is_answered_in_its_place_and_the_stream_goes_on_if_aske
     let requests = batches.map(|events| PublishRequest {
         events,
         continue_after_refusal: true,
+        ..PublishRequest::default()
     });
     let answers = answers(&mut client, requests.to_vec()).await;
     let refused: Vec<_> = answers[1..4].iter().map(refusal_of).collect();
@@ -253,6 +254,54 @@ async fn answers(client: &mut Client, requests: Vec<PublishRequest>) -> Vec<Publ
 fn refusal_of(answer: &PublishStreamResponse) -> (i32, &str, &str, bool) {
     match answer.outcome.as_ref().unwrap() {
         Outcome::Refused(r) => (r.code, &r.reason, &r.field, r.definitely_not_stored),
-        Outcome::Stored(stored) => panic!("{stored:?}"),
+        other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_idle_publish_stream_has_heartbeats() {
+    let database = TestDatabase::create().await;
+    let server = Server::start(&database).await;
+    let mut client = server.client().await;
+    let asking = |events| PublishRequest {
+        events,
+        heartbeat_interval: Some(pbjson_types::Duration {
+            seconds: 0,
+            nanos: 100_000_000,
+        }),
+        ..PublishRequest::default()
+    };
+    let (sender, requests) = tokio::sync::mpsc::channel(8);
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let answers = client.publisher.publish_stream(requests).await.unwrap();
+    let mut answers = answers.into_inner();
+    let mut next = async || {
+        let answer = timeout(DEADLINE, answers.message()).await.unwrap();
+        answer.unwrap().unwrap().outcome.unwrap()
+    };
+    let is_heartbeat = |outcome: &Outcome| matches!(outcome, Outcome::Heartbeat(_));
+    // The one that is asked for by a request, and others of their own accord.
+    sender.send(asking(Vec::new())).await.unwrap();
+    for _ in 0..3 {
+        assert!(is_heartbeat(&next().await));
+    }
+    sender.send(asking(vec![custom_event(1)])).await.unwrap();
+    let stored = loop {
+        let outcome = next().await;
+        if !is_heartbeat(&outcome) {
+            break outcome;
+        }
+    };
+    assert!(matches!(stored, Outcome::Stored(_)), "{stored:?}");
+    assert!(is_heartbeat(&next().await));
+    let mut too_often = asking(vec![custom_event(2)]);
+    too_often.heartbeat_interval = Some(pbjson_types::Duration::default());
+    sender.send(too_often).await.unwrap();
+    let refused = loop {
+        match next().await {
+            Outcome::Refused(refused) => break refused,
+            outcome => assert!(is_heartbeat(&outcome), "{outcome:?}"),
+        }
+    };
+    assert_eq!(refused.field, "heartbeat_interval");
 }
