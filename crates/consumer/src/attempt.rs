@@ -13,7 +13,7 @@ use crate::{
     checkpoint::{self, Checkpoint},
     claim::{self, Claimed},
     parking,
-    session::Session,
+    session::{Session, Taken, Watch},
     turn::{self, Turn},
 };
 
@@ -23,7 +23,7 @@ use crate::{
 ///
 /// A process that is frozen or cut off says nothing more and closes nothing: the server then ends its
 /// session after some seconds, so that the locks of its turn are free for another instance.
-pub(crate) const BEGIN: &str = "begin; set local plan_cache_mode = auto; \
+const BEGIN: &str = "begin; set local plan_cache_mode = auto; \
                                 set local idle_in_transaction_session_timeout = '5s'";
 /// The server answers the commit of a transaction that is broken with a silent rollback. A handler
 /// may have broken it and not told of that: a statement fails then, and the commit behind it is not
@@ -102,30 +102,46 @@ pub(crate) async fn attempt<H: Handler>(
 ) -> Result<Committed, Failure> {
     // Not in the session until its state is known again: dropped here, it goes to the pool, which
     // rolls back what it finds open.
-    let mut connection = session.take().await?;
-    let mut transaction = connection.begin_with(BEGIN).await?;
-    let done = within(&mut transaction, guarded, place, batch).await;
-    match done {
+    let mut taken = session.take().await?;
+    let watch = taken.watch.clone();
+    let mut transaction = begin(&mut taken).await?;
+    let work = within(&mut transaction, guarded, place, batch);
+    match watch.over(work).await? {
         Ok(committed) => {
-            commit(transaction)
+            commit(transaction, &watch)
                 .instrument(trace_context::commit())
                 .await?;
-            session.put_back(connection);
+            session.put_back(taken);
             guarded.end(committed.turn, committed.handled);
             Ok(committed)
         }
         Err(failure) => {
             // Now rather than when the connection is used next: others wait for the locks.
-            if transaction.rollback().await.is_ok() {
-                session.put_back(connection);
+            let rolled_back = watch.over(transaction.rollback()).await;
+            if matches!(rolled_back, Ok(Ok(()))) {
+                session.put_back(taken);
             }
             Err(failure)
         }
     }
 }
 
-async fn commit(mut transaction: PgTransaction<'_>) -> Result<(), Failure> {
-    match raw_sql(COMMIT).execute(&mut *transaction).await {
+/// Begins a transaction in which a handler works.
+pub(crate) async fn begin(taken: &mut Taken) -> Result<PgTransaction<'_>, sqlx::Error> {
+    let watch = taken.watch.clone();
+    watch.over(taken.connection.begin_with(BEGIN)).await?
+}
+
+/// Commits what a handler has done.
+///
+/// # Errors
+/// [`Failure::Transient`] if it is certain that nothing is committed, or [`Failure::Unknown`].
+pub(crate) async fn commit(
+    mut transaction: PgTransaction<'_>,
+    watch: &Watch,
+) -> Result<(), Failure> {
+    let committing = raw_sql(COMMIT).execute(&mut *transaction);
+    match watch.over(committing).await.flatten() {
         // The library has not noticed. The rollback with which it ends what is dropped goes out with
         // the next statement, and finds nothing to undo.
         Ok(_) => Ok(()),

@@ -24,6 +24,9 @@ pub struct ConsumerConfig {
     pub heartbeat_interval: Duration,
     /// How often the database is asked for moved checkpoints and for events to be retried.
     pub poll_interval: Duration,
+    /// A database that has not answered for this long is taken to be out of reach: a statement is given
+    /// up, and a transaction that the server does not know any more is made again. At least 1 second.
+    pub database_answer_max: Duration,
     /// Pauses before a lost source is asked again. Their bound is also how late a source that came
     /// back is noticed.
     pub reconnect_backoff: Backoff,
@@ -53,6 +56,7 @@ impl ConsumerConfig {
             batch_wait: Duration::ZERO,
             heartbeat_interval: Duration::from_secs(1),
             poll_interval: Duration::from_secs(1),
+            database_answer_max: Duration::from_secs(10),
             reconnect_backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(1)),
             retry_backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(5)),
             processed_keep: Duration::from_secs(30 * 24 * 3600),

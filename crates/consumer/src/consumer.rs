@@ -116,6 +116,9 @@ fn check(config: &ConsumerConfig, sources: &[Source]) -> Result<(), ConsumerErro
     if !(HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(&config.heartbeat_interval) {
         return wrong("heartbeat_interval is not between 100 ms and 1 hour");
     }
+    if config.database_answer_max < Duration::from_secs(1) {
+        return wrong("database_answer_max is less than a second");
+    }
     if config.poll_interval.is_zero() {
         return wrong("poll_interval is zero");
     }

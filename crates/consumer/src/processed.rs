@@ -1,15 +1,21 @@
 //! Forgetting the ids of events whose effects are committed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 use tracing::warn;
 
-use crate::{ConsumerConfig, database::stored, source::Source};
+use crate::{
+    ConsumerConfig,
+    database::{stored, within},
+    source::Source,
+};
 
 /// Rows that one statement prunes.
 const PRUNED_AT_ONCE_MAX: i64 = 10_000;
+/// Longer than the server lets a statement run, so that it says itself why it ended one.
+const PRUNING_MAX: Duration = Duration::from_secs(75);
 
 /// Forgets, from time to time, what no replay can reach any more: ids that were processed long
 /// enough ago, of events that their log has removed.
@@ -41,15 +47,15 @@ async fn prune(
     let log = source.origin.state().await;
     let log = log.map_err(|fault| format!("{fault:?}"))?;
     loop {
-        let pruned = delete(
+        let deleting = delete(
             pool,
             service,
             &source.name,
             log.first_position,
             processed_before,
-        )
-        .await
-        .map_err(|error| error.to_string())?;
+        );
+        let pruned = within(PRUNING_MAX, deleting).await;
+        let pruned = pruned.map_err(|error| error.to_string())?;
         if pruned < PRUNED_AT_ONCE_MAX.unsigned_abs() {
             return Ok(());
         }

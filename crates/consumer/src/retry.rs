@@ -1,12 +1,15 @@
 //! Parked events that are to be processed once more.
 
+use sqlx::PgConnection;
 use tracing::{info, warn};
 
 use crate::{
     Handler, SourcedEvent,
-    attempt::{BEGIN, Failure},
+    attempt::{self, Failure},
+    database::within,
     parked::UNDELIVERABLE,
-    parking, turn,
+    parking,
+    turn::{self, Turn},
     worker::{Halt, Worker},
 };
 
@@ -16,8 +19,8 @@ impl<H: Handler> Worker<H> {
     pub(crate) async fn retry_parked(&mut self) -> Result<(), Halt> {
         let mut last = 0;
         while !self.shutdown.is_cancelled() {
-            let next = parking::next_retrying(&self.pool, &self.config.service, last).await;
-            match next {
+            let next = parking::next_retrying(&self.pool, &self.config.service, last);
+            match within(self.config.database_answer_max, next).await {
                 Ok(Some(id)) => {
                     last = id;
                     self.retry(id).await;
@@ -42,7 +45,8 @@ impl<H: Handler> Worker<H> {
             } => {
                 let handler = handler.as_deref().unwrap_or(&self.config.service);
                 info!(id, handler, reason, "a parked event cannot be processed");
-                parking::park_again(&self.pool, id, handler, &reason).await
+                let parking = parking::park_again(&self.pool, id, handler, &reason);
+                within(self.config.database_answer_max, parking).await
             }
             // After a commit of unknown outcome the record itself tells what is left to do.
             other => {
@@ -56,33 +60,49 @@ impl<H: Handler> Worker<H> {
     }
 
     async fn try_retry(&mut self, id: u64) -> Result<(), Failure> {
-        let mut transaction = self.pool.begin_with(BEGIN).await?;
+        let mut taken = self.session.take().await?;
+        let watch = taken.watch.clone();
+        let mut transaction = attempt::begin(&mut taken).await?;
+        let retried = watch.over(self.retry_in(&mut transaction, id)).await?;
+        let turn = match retried {
+            Ok(Some(turn)) => turn,
+            undone => {
+                let _ = watch.over(transaction.rollback()).await;
+                return undone.map(drop);
+            }
+        };
+        attempt::commit(transaction, &watch).await?;
+        self.session.put_back(taken);
+        self.guarded.end(turn, true);
+        self.guarded.handler.committed();
+        info!(id, "a parked event was processed");
+        Ok(())
+    }
+
+    /// `None` if the event is no longer to be retried.
+    async fn retry_in(
+        &mut self,
+        transaction: &mut PgConnection,
+        id: u64,
+    ) -> Result<Option<Turn>, Failure> {
         // Before the event is locked, as a batch has its turn before it parks.
-        let turn = turn::take(&mut transaction, &self.config.service).await?;
-        let Some(parked) = parking::lock_retrying(&mut transaction, id).await? else {
-            return Ok(());
+        let turn = turn::take(transaction, &self.config.service).await?;
+        let Some(parked) = parking::lock_retrying(transaction, id).await? else {
+            return Ok(None);
         };
         let event = SourcedEvent {
             source: parked.source.into(),
             event: parked.event,
         };
-        let handled = match event.undeliverable() {
-            Some(reason) => Err(Failure::Permanent {
+        if let Some(reason) = event.undeliverable() {
+            return Err(Failure::Permanent {
                 position: None,
                 handler: Some(UNDELIVERABLE.to_owned()),
                 reason,
-            }),
-            None => self.guarded.handle(&mut transaction, turn, &[event]).await,
-        };
-        if let Err(failure) = handled {
-            let _ = transaction.rollback().await;
-            return Err(failure);
+            });
         }
-        parking::resolve(&mut transaction, id).await?;
-        transaction.commit().await.map_err(Failure::Unknown)?;
-        self.guarded.end(turn, true);
-        self.guarded.handler.committed();
-        info!(id, "a parked event was processed");
-        Ok(())
+        self.guarded.handle(transaction, turn, &[event]).await?;
+        parking::resolve(transaction, id).await?;
+        Ok(Some(turn))
     }
 }

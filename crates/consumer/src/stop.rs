@@ -6,6 +6,7 @@ use tracing::{error, warn};
 use crate::{
     ConsumerError, Handler,
     checkpoint::{self, Checkpoint},
+    database::within,
     lag::SourceState,
     worker::{Halt, Worker},
 };
@@ -24,7 +25,8 @@ impl<H: Handler> Worker<H> {
         let mut failures = 0;
         let recorded = loop {
             let service = &self.config.service;
-            match checkpoint::record_stop(&self.pool, service, checkpoint, &reason).await {
+            let recording = checkpoint::record_stop(&self.pool, service, checkpoint, &reason);
+            match within(self.config.database_answer_max, recording).await {
                 Ok(recorded) => break recorded,
                 Err(failure) => warn!(%failure, "cannot record the stop; trying again"),
             }

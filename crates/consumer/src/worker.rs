@@ -12,9 +12,10 @@ use tracing::{debug, info, warn};
 
 use crate::{
     ConsumerConfig, ConsumerError, Handler, Source,
-    attempt::{BEGIN, Failure, Guarded},
+    attempt::{self, Failure, Guarded},
     batch::{Limits, Queue},
     checkpoint::{self, Checkpoint},
+    database::within,
     lag::{ConsumerStatus, SourceState},
     parking,
     reader::{Reader, ReaderSettings},
@@ -115,7 +116,7 @@ impl<H: Handler> Worker<H> {
         Self {
             pace: Pace::one_in(trace::INTERVAL),
             parked: gauge!(format!("{}_parked_events", config.metrics_prefix)),
-            session: Session::new(pool.clone()),
+            session: Session::new(pool.clone(), config.database_answer_max),
             pool,
             config,
             guarded: Guarded::new(handler),
@@ -162,10 +163,13 @@ impl<H: Handler> Worker<H> {
     }
 
     async fn try_to_prepare(&mut self) -> Result<(), Failure> {
-        let mut transaction = self.pool.begin_with(BEGIN).await?;
-        let service = &self.config.service;
-        self.guarded.prepare(&mut transaction, service).await?;
-        transaction.commit().await?;
+        let mut taken = self.session.take().await?;
+        let watch = taken.watch.clone();
+        let mut transaction = attempt::begin(&mut taken).await?;
+        let preparing = self.guarded.prepare(&mut transaction, &self.config.service);
+        watch.over(preparing).await??;
+        attempt::commit(transaction, &watch).await?;
+        self.session.put_back(taken);
         Ok(())
     }
 
@@ -188,7 +192,8 @@ impl<H: Handler> Worker<H> {
     async fn start(&mut self, sources: &[Source], status: &ConsumerStatus) -> Result<(), Halt> {
         let mut failures = 0;
         let checkpoints = loop {
-            match self.first_checkpoints(sources).await {
+            let reading = self.first_checkpoints(sources);
+            match within(self.config.database_answer_max, reading).await {
                 Ok(checkpoints) => break checkpoints,
                 Err(reason) => warn!(%reason, "cannot read the checkpoints; trying again"),
             }
@@ -278,7 +283,7 @@ impl<H: Handler> Worker<H> {
 
     /// Does what operators asked for in the database.
     async fn look_around(&mut self) -> Result<(), Halt> {
-        match checkpoint::list(&self.pool, &self.config.service).await {
+        match self.read_checkpoints().await {
             Ok(found) => {
                 for source in &self.sources {
                     if let Some(stopped) = stop_of(&found, source.name()) {
@@ -293,7 +298,8 @@ impl<H: Handler> Worker<H> {
             }
         }
         self.retry_parked().await?;
-        match parking::count_open(&self.pool, &self.config.service).await {
+        let counting = parking::count_open(&self.pool, &self.config.service);
+        match within(self.config.database_answer_max, counting).await {
             Ok(open) => self.parked.set(open as f64),
             Err(reason) => warn!(%reason, "cannot count the parked events"),
         }
@@ -347,13 +353,18 @@ impl<H: Handler> Worker<H> {
     async fn load_checkpoints(&self) -> Result<Vec<Checkpoint>, Halt> {
         let mut failures = 0;
         loop {
-            match checkpoint::list(&self.pool, &self.config.service).await {
+            match self.read_checkpoints().await {
                 Ok(found) => return Ok(found),
                 Err(reason) => warn!(%reason, "cannot read the checkpoints; trying again"),
             }
             failures += 1;
             self.pause(failures).await?;
         }
+    }
+
+    async fn read_checkpoints(&self) -> Result<Vec<Checkpoint>, sqlx::Error> {
+        let reading = checkpoint::list(&self.pool, &self.config.service);
+        within(self.config.database_answer_max, reading).await
     }
 
     /// Waits before the next attempt; ends with the shutdown.

@@ -10,6 +10,7 @@ mod database;
 mod events;
 mod eventually;
 mod folder;
+mod link;
 mod waiting;
 
 pub use certificates::{Authority, Issued, Validity};
@@ -19,4 +20,5 @@ pub use events::{
 };
 pub use eventually::eventually;
 pub use folder::Folder;
+pub use link::Link;
 pub use waiting::{Waiting, until_waiting, waiting};

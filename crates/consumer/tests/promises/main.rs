@@ -16,4 +16,5 @@ mod promise_6_several_instances;
 mod promise_7_parked;
 mod proxy;
 mod scripted;
+mod silence;
 mod sources;

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use event_log::{Followed, LogConfig, LogError, Unverified};
-use test_support::{drafts, eventually};
+use test_support::{Link, drafts, eventually};
 
-use super::{end_of, link::Link};
+use super::end_of;
 use crate::common::{DEADLINE, SCHEMA, TestLog, everything, next, open};
 
 /// Cut off from its database, a process does not say that its readers have everything.

@@ -2,7 +2,6 @@
 
 mod benign;
 mod durability;
-mod link;
 mod lost_contact;
 mod replaced;
 mod went_back;
