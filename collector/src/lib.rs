@@ -8,3 +8,6 @@ pub mod rest;
 pub mod series;
 pub mod service;
 pub mod telemetry;
+
+/// The database answers a small statement by then, or the statement has failed.
+pub(crate) const ANSWER_MAX: std::time::Duration = std::time::Duration::from_secs(10);

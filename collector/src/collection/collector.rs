@@ -2,15 +2,16 @@ use std::panic::AssertUnwindSafe;
 
 use atlas_events::Clock;
 use chrono::{DateTime, SubsecRound, Utc};
-use event_log::{EventLog, LogError};
+use event_log::{EventLog, LogError, within};
 use futures::FutureExt;
 use metrics::counter;
 use sqlx::PgPool;
 use trace_context::TARGET;
 use tracing::{Instrument, debug, field::Empty, info, info_span};
 
-use super::{failure, fetch};
+use super::{commit, failure, fetch};
 use crate::{
+    ANSWER_MAX,
     fred::{FredClient, FredFailure},
     series::store,
 };
@@ -127,7 +128,7 @@ impl SeriesCollector {
 
     async fn try_collect(&self, series_id: &str) -> Result<Collected, CollectError> {
         for _ in 0..RESTARTS_MAX {
-            let before = store::get(&self.pool, series_id)
+            let before = within(ANSWER_MAX, store::get(&self.pool, series_id))
                 .await?
                 .ok_or_else(|| CollectError::NotFound(series_id.to_owned()))?;
             let asked_at = self.now();
@@ -136,7 +137,9 @@ impl SeriesCollector {
                 false => None,
             };
             let fetched = fetch::fetch(&self.fred, &before, asked_at).await?;
-            let stored = self.commit(&before, metadata, fetched, asked_at).await?;
+            let limit = commit::time_max(&fetched);
+            let committing = self.commit(&before, metadata, fetched, asked_at);
+            let stored = within(limit, committing).await?;
             if let Some(collected) = stored {
                 return Ok(collected);
             }

@@ -1,6 +1,6 @@
 //! Storing what a collection brought.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use atlas_events::{Draft, Event, SeriesCollectedEvent, event::Payload};
 use chrono::{DateTime, Utc};
@@ -24,8 +24,17 @@ use crate::{
 
 /// At most this many data points in one event.
 const EVENT_POINTS_MAX: usize = 1_000;
+/// For one transaction. Longer than the server lets a statement run, so that it says
+/// itself why it ended one.
+pub(super) const TRANSACTION_MAX: Duration = Duration::from_secs(75);
 /// At most this many in one transaction, which nobody else can append during.
 const COMMIT_POINTS_MAX: usize = 10 * EVENT_POINTS_MAX;
+
+/// How long it may take to store what was fetched.
+pub(super) fn time_max(fetched: &Fetched) -> Duration {
+    let transactions = fetched.rows.len() / COMMIT_POINTS_MAX + 1;
+    TRANSACTION_MAX * u32::try_from(transactions).unwrap_or(u32::MAX)
+}
 
 impl SeriesCollector {
     /// Stores what is new of what was fetched, and that everything up to the cursor is known now.

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use atlas_events::{CollectionFailedEvent, event::Payload};
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::LogError;
+use event_log::{LogError, within};
 use metrics::counter;
 use tokio::time::timeout;
 use tracing::{Instrument, warn};
 
-use super::{CollectError, SeriesCollector, commit::draft};
+use super::{
+    CollectError, SeriesCollector,
+    commit::{TRANSACTION_MAX, draft},
+};
 use crate::{
     fred::{FredError, FredFailure},
     series::{Schedule, store},
@@ -115,7 +118,7 @@ pub(super) async fn record(
     let recording = write(collector, series_id, &given_up, asked_at);
     let is_of_database = matches!(error, CollectError::Log(_) | CollectError::Database(_));
     if !is_of_database {
-        return recording.await;
+        return within(TRANSACTION_MAX, recording).await;
     }
     if !matches!(timeout(PATIENCE, recording).await, Ok(Ok(()))) {
         warn!(series_id, %error, "collection broke off; it is made again");

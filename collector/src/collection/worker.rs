@@ -1,6 +1,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::TimeDelta;
+use event_log::within;
 use tokio::{
     task::{Id, JoinSet},
     time::{MissedTickBehavior, interval},
@@ -11,6 +12,7 @@ use ulid::Ulid;
 
 use super::{CollectError, Collected};
 use crate::{
+    ANSWER_MAX,
     fred::CircuitState,
     series::{SeriesRegistry, store},
     telemetry,
@@ -77,7 +79,8 @@ impl CollectionWorker {
         let mut running = Running::default();
         stop.run_until_cancelled(self.collect(&mut running)).await;
         running.tasks.shutdown().await;
-        if let Err(error) = store::release(self.registry.pool(), &self.name).await {
+        let releasing = store::release(self.registry.pool(), &self.name);
+        if let Err(error) = within(ANSWER_MAX, releasing).await {
             warn!(%error, "claims on series could not be given up; they will expire");
         }
     }
@@ -115,9 +118,8 @@ impl CollectionWorker {
                 return;
             }
             let now = self.registry.clock().now();
-            let claimed =
-                store::claim(self.registry.pool(), &self.name, self.config.lease, now).await;
-            match claimed {
+            let claiming = store::claim(self.registry.pool(), &self.name, self.config.lease, now);
+            match within(ANSWER_MAX, claiming).await {
                 Ok(Some(series_id)) => self.begin(running, series_id),
                 Ok(None) => return,
                 Err(error) => {
@@ -142,8 +144,8 @@ impl CollectionWorker {
         let pool = self.registry.pool();
         let series_ids: Vec<String> = running.series_ids.values().cloned().collect();
         if !series_ids.is_empty() {
-            let renewed = store::renew(pool, &self.name, &series_ids, self.config.lease).await;
-            if let Err(error) = renewed {
+            let renewing = store::renew(pool, &self.name, &series_ids, self.config.lease);
+            if let Err(error) = within(ANSWER_MAX, renewing).await {
                 warn!(%error, "claims on series could not be renewed");
             }
         }
@@ -153,7 +155,8 @@ impl CollectionWorker {
     /// Tells how a source and its series fare.
     async fn tell(&self, source: &'static str) {
         let now = self.registry.clock().now();
-        match store::standing(self.registry.pool(), source, now - OVERDUE_AFTER).await {
+        let asking = store::standing(self.registry.pool(), source, now - OVERDUE_AFTER);
+        match within(ANSWER_MAX, asking).await {
             Ok(standing) => telemetry::tell_standing(source, &standing, now),
             Err(error) => warn!(%error, "cannot tell how the series fare"),
         }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use event_log::within;
 use metrics::histogram;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio::{sync::Mutex, time::Instant};
 use tracing::debug;
+
+use crate::ANSWER_MAX;
 
 /// Lets one request through after another, an interval apart.
 ///
@@ -60,7 +63,7 @@ impl Pace {
     /// Takes the turn if it has come, by the clock of the database. One that lies more than a minute
     /// ahead is there by a clock that was set back, and does not count.
     async fn take(&self) -> Result<Option<i64>, sqlx::Error> {
-        sqlx::query_scalar!(
+        let taking = sqlx::query_scalar!(
             "insert into source_pace as pace (key_hash, sequence, last_at, before_last_at)
              values ($1, 1, clock_timestamp(), '-infinity')
              on conflict (key_hash) do update
@@ -74,13 +77,13 @@ impl Pace {
             &self.key_hash,
             self.interval_seconds,
         )
-        .fetch_optional(&self.pool)
-        .await
+        .fetch_optional(&self.pool);
+        within(ANSWER_MAX, taking).await
     }
 
     /// How far ahead the turn is.
     async fn remaining(&self) -> Result<Duration, sqlx::Error> {
-        let seconds = sqlx::query_scalar!(
+        let asking = sqlx::query_scalar!(
             r#"select extract(epoch from greatest(
                           last_at + make_interval(secs => $2),
                           before_last_at + 2 * make_interval(secs => $2)
@@ -89,14 +92,14 @@ impl Pace {
             &self.key_hash,
             self.interval_seconds,
         )
-        .fetch_one(&self.pool)
-        .await?;
+        .fetch_one(&self.pool);
+        let seconds = within(ANSWER_MAX, asking).await?;
         Ok(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
     }
 
     /// Notes that a request has arrived by now, if its time still matters.
     pub(crate) async fn arrived(&self, turn: Turn) {
-        let noted = sqlx::query!(
+        let noting = sqlx::query!(
             "update source_pace
              set last_at = case when sequence = $2 then clock_timestamp() else last_at end,
                  before_last_at =
@@ -105,9 +108,8 @@ impl Pace {
             &self.key_hash,
             turn.sequence,
         )
-        .execute(&self.pool)
-        .await;
-        if let Err(error) = noted {
+        .execute(&self.pool);
+        if let Err(error) = within(ANSWER_MAX, noting).await {
             // The next request then goes by when this one was made.
             debug!(%error, "the arrival of a request could not be noted");
         }

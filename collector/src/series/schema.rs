@@ -16,5 +16,5 @@ static MIGRATOR: Migrator = Migrator {
 /// # Errors
 /// If a migration fails, or the database is of a newer version.
 pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    MIGRATOR.run(pool).await
+    event_log::run_migrations(pool, &MIGRATOR).await
 }

@@ -3,14 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use event_log::within;
 use sqlx::PgPool;
 use tracing::warn;
 
-use crate::{
-    ConsumerConfig,
-    database::{stored, within},
-    source::Source,
-};
+use crate::{ConsumerConfig, database::stored, source::Source};
 
 /// Rows that one statement prunes.
 const PRUNED_AT_ONCE_MAX: i64 = 10_000;

@@ -1,12 +1,12 @@
 //! Parked events that are to be processed once more.
 
+use event_log::within;
 use sqlx::PgConnection;
 use tracing::{info, warn};
 
 use crate::{
     Handler, SourcedEvent,
     attempt::{self, Failure},
-    database::within,
     parked::UNDELIVERABLE,
     parking,
     turn::{self, Turn},

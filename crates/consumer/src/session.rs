@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use event_log::{no_answer, within};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::time::sleep;
-
-use crate::database::{no_answer, within};
 
 /// Keeps one connection of a pool from batch to batch. A pool asks a connection whether it lives each
 /// time it gives it out, and clears it up each time it gets it back: two round trips more for each

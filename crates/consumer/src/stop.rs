@@ -1,12 +1,12 @@
 //! How a consumer stops, and stays stopped when a log contradicts its checkpoint: the stop is a part
 //! of the checkpoint, so that no restart goes on where it must not, and every instance sees it.
 
+use event_log::within;
 use tracing::{error, warn};
 
 use crate::{
     ConsumerError, Handler,
     checkpoint::{self, Checkpoint},
-    database::within,
     lag::SourceState,
     worker::{Halt, Worker},
 };

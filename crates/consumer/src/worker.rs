@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, task::Poll, time::Duration};
 
+use event_log::within;
 use metrics::{Gauge, gauge};
 use sqlx::PgPool;
 use tokio::{sync::Notify, time::MissedTickBehavior};
@@ -15,7 +16,6 @@ use crate::{
     attempt::{self, Failure, Guarded},
     batch::{Limits, Queue},
     checkpoint::{self, Checkpoint},
-    database::within,
     lag::{ConsumerStatus, SourceState},
     parking,
     reader::{Reader, ReaderSettings},

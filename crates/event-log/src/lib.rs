@@ -56,7 +56,9 @@ mod writer;
 pub use append::{Projection, Receipt};
 pub use batch::Delivery;
 pub use config::LogConfig;
-pub use database::{SessionProblem, connect, connect_options, holds_log, pool};
+pub use database::{
+    SessionProblem, connect, connect_options, holds_log, no_answer, pool, run_migrations, within,
+};
 pub use error::LogError;
 pub use follow::{Followed, Follower};
 pub use head::{Head, Renewed};

@@ -28,5 +28,5 @@ static MIGRATOR: Migrator = Migrator {
 /// # Errors
 /// If a migration fails, or the database is of a newer version.
 pub(crate) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    MIGRATOR.run(pool).await
+    event_log::run_migrations(pool, &MIGRATOR).await
 }

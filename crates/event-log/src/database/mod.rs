@@ -6,15 +6,17 @@ mod session;
 mod stalled;
 
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, PgPool, migrate::Migrator, postgres::PgConnectOptions,
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::PgConnectOptions,
 };
 
 use crate::{LogError, connections};
 
 pub(crate) use deadline::Deadline;
 pub use pool::pool;
-pub(crate) use session::{CONNECT_TIMEOUT, connect as connect_session, no_answer, within};
-pub use session::{SessionProblem, connect_options};
+pub(crate) use session::{CONNECT_TIMEOUT, connect as connect_session};
+pub use session::{SessionProblem, connect_options, no_answer, within};
 pub(crate) use stalled::end_stalled;
 
 /// Migrations of the log, applied in the schema that owns it.
@@ -111,7 +113,23 @@ fn ignore_race(
 /// # Errors
 /// [`LogError::Migration`], also when the database is of a newer version.
 pub(crate) async fn migrate(pool: &PgPool) -> Result<(), LogError> {
-    Ok(MIGRATOR.run(pool).await?)
+    Ok(run_migrations(pool, &MIGRATOR).await?)
+}
+
+/// Brings the tables of an owner to its version.
+///
+/// Whoever migrates holds a lock that others wait for at their start. The server ends the session of a
+/// process that is frozen or cut off meanwhile.
+///
+/// # Errors
+/// [`MigrateError`], also when the database is of a newer version.
+pub async fn run_migrations(pool: &PgPool, migrator: &Migrator) -> Result<(), MigrateError> {
+    let options = PgConnectOptions::clone(&pool.connect_options());
+    let options = options.options([("idle_session_timeout", "10s")]);
+    let session = self::pool(options, 1);
+    let migrated = migrator.run(&session).await;
+    session.close().await;
+    migrated
 }
 
 /// The schema that holds the log.

@@ -137,10 +137,7 @@ pub(super) async fn refuse_shared(
     first: &mut PgConnection,
     options: &PgConnectOptions,
 ) -> Result<(), LogError> {
-    let mut second = within(CONNECT_TIMEOUT, async {
-        Ok(PgConnection::connect_with(options).await?)
-    })
-    .await?;
+    let mut second = within(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await?;
     // A pooler hands out the session that was used last. Once the second client is in a transaction
     // that is the session of the first, or the first one gets another.
     for _ in 0..3 {
@@ -165,22 +162,23 @@ async fn backend(connection: &mut PgConnection, before: &'static str) -> Result<
     Ok(row.try_get(0)?)
 }
 
-/// Bounds an operation; what it worked on is then to be dropped, and with that closed.
+/// Bounds an operation on a connection, for a network that swallows what is sent ends nothing. What it
+/// worked on is then to be dropped; a connection of a [`crate::pool`] is closed with that.
 ///
 /// # Errors
-/// Those of the operation, or [`LogError::Database`] that says that time was over.
-pub(crate) async fn within<T>(
+/// Those of the operation, or [`no_answer`].
+pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
-    operation: impl Future<Output = Result<T, LogError>>,
-) -> Result<T, LogError> {
+    operation: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     match timeout(limit, operation).await {
         Ok(ended) => ended,
-        Err(_) => Err(LogError::Database(no_answer())),
+        Err(_) => Err(no_answer().into()),
     }
 }
 
-/// What is said of a server that has not answered in time.
-pub(crate) fn no_answer() -> sqlx::Error {
+/// What is said of a server that has not answered in time: a [`sqlx::Error::Io`].
+pub fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(
         std::io::ErrorKind::TimedOut,
         "the database server does not answer in time",

@@ -10,6 +10,7 @@ mod proxy;
 mod compressed_chunks;
 mod dropped_begin;
 mod fair_shares;
+mod frozen_start;
 mod history;
 mod in_transactions;
 mod large_groups;

@@ -46,7 +46,7 @@ impl Audit {
     /// # Errors
     /// [`StartError::Migration`] or [`StartError::Newer`].
     pub async fn open(pool: PgPool) -> Result<Self, StartError> {
-        MIGRATOR.run(&pool).await?;
+        event_log::run_migrations(&pool, &MIGRATOR).await?;
         Ok(Self { pool })
     }
 
