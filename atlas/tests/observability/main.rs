@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use dashboards::Query;
 use load::Load;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 
 /// What takes longer than this has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -32,7 +32,9 @@ fn repository(path: &str) -> PathBuf {
 async fn ask_all(load: &Load, prometheus: &prometheus::Prometheus, queries: &[Query]) {
     let end = Instant::now() + DEADLINE;
     let mut open: Vec<&Query> = queries.iter().collect();
+    let mut rounds = interval(Duration::from_millis(250));
     while !open.is_empty() {
+        rounds.tick().await;
         load.once().await;
         let mut unanswered = Vec::new();
         for query in open {
@@ -52,7 +54,6 @@ async fn ask_all(load: &Load, prometheus: &prometheus::Prometheus, queries: &[Qu
                 .map(|query| format!("\n{query}"))
                 .collect::<String>()
         );
-        sleep(Duration::from_millis(250)).await;
     }
 }
 

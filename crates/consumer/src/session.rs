@@ -98,7 +98,10 @@ impl Watch {
         let mut connection = PgConnection::connect_with(&options).await?;
         let found = sqlx::query_scalar!(
             r#"select exists (
-                   select from pg_stat_activity where pid = $1 and xact_start is not null
+                   select from pg_stat_activity
+                   where pid = $1
+                       -- Disabled: the server is set to say nothing of its sessions.
+                       and (xact_start is not null or state = 'disabled')
                ) as "found!""#,
             self.backend,
         )
