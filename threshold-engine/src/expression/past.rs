@@ -60,8 +60,14 @@ impl PastSpec {
         }
     }
 
-    /// After a change, entries this many days later may find other observations.
+    /// After a change, entries up to this many days behind the span from it may find other
+    /// observations.
     pub(crate) fn reach_days(&self) -> u32 {
-        self.tolerance_days().max(self.frequency.period_days_max())
+        let reach = self.tolerance_days().max(self.frequency.period_days_max());
+        match self.ago {
+            // Several month ends look back to one day: 28 to 31 March to 28 February.
+            Window::Span(Span::Months(_)) => reach + 3,
+            _ => reach,
+        }
     }
 }

@@ -422,6 +422,7 @@ const CONDITIONS: &[&str] = &[
 
 /// Which series, day and value (none withdraws), and whether an older vintage.
 type RandomPoint = (usize, u16, Option<i8>, bool);
+type DatedPoint = (usize, NaiveDate, Option<i8>, bool);
 
 fn random_points() -> impl Strategy<Value = Vec<RandomPoint>> {
     let value = prop::option::weighted(0.9, -3..6i8);
@@ -435,7 +436,12 @@ fn day_of(series: usize, index: u16) -> NaiveDate {
     date("2020-01-01") + Days::new(u64::from(index) * scale)
 }
 
-fn compare_throughout(source: &str, points: &[RandomPoint]) -> Result<(), TestCaseError> {
+fn on_days(points: &[RandomPoint]) -> Vec<DatedPoint> {
+    let on_day = |&(series, index, value, older)| (series, day_of(series, index), value, older);
+    points.iter().map(on_day).collect()
+}
+
+fn compare_throughout(source: &str, points: &[DatedPoint]) -> Result<(), TestCaseError> {
     let mut store = SeriesStore::default();
     let mut compiler = Compiler::new(Scope::Pattern, inputs());
     let node = match compiler.condition(source) {
@@ -447,14 +453,13 @@ fn compare_throughout(source: &str, points: &[RandomPoint]) -> Result<(), TestCa
     };
     let program = Arc::new(compiler.finish());
     let mut graph = Graph::new(program.clone(), &mut store);
-    for (number, (series, index, value, older)) in points.iter().enumerate() {
+    for (number, (series, day, value, older)) in points.iter().enumerate() {
         let series_index = store.find(&inputs()[*series].series).unwrap();
         let seconds = if *older { 0 } else { number as i64 + 1 };
         let known = DateTime::from_timestamp(seconds, 0).unwrap();
         let value = value.map(Decimal::from);
-        let day = day_of(*series, *index);
         let before: Vec<Value> = all_values(&graph, node, &store);
-        if let Some(change) = store.get_mut(series_index).apply(day, known, value) {
+        if let Some(change) = store.get_mut(series_index).apply(*day, known, value) {
             graph.update(&store, series_index, change);
         } else {
             continue;
@@ -475,6 +480,36 @@ fn compare_throughout(source: &str, points: &[RandomPoint]) -> Result<(), TestCa
     Ok(())
 }
 
+/// The last days of February, March and April, and the first ones behind them.
+fn points_at_month_ends() -> impl Strategy<Value = Vec<DatedPoint>> {
+    let day = prop_oneof![55..62u64, 86..93u64, 117..124u64];
+    let day = day.prop_map(|day| date("2020-01-01") + Days::new(day));
+    let series = prop_oneof![Just(0usize), Just(4usize)];
+    let point = (
+        series,
+        day,
+        prop::option::weighted(0.9, -3..6i8),
+        Just(false),
+    );
+    prop::collection::vec(point, 1..30)
+}
+
+const LOOKING_BACK_MONTHS: &[&str] = &[
+    "D.mom()",
+    "D.change(\"1mo\").highest(\"5d\")",
+    "I.change(\"1mo\")",
+    "I.value_at(\"2mo\") - D.value_at(\"1mo\")",
+];
+
+/// 29, 30 and 31 March look back to 29 February.
+#[test]
+fn a_change_reaches_the_month_ends_that_look_back_to_it() {
+    let point = |day, value| (4, date(day), Some(value), false);
+    let days = ["2020-02-29", "2020-03-30", "2020-03-31", "2020-02-29"];
+    let points = std::array::from_fn::<_, 4, _>(|n| point(days[n], n as i8));
+    compare_throughout("I.change(\"1mo\")", &points).unwrap();
+}
+
 fn all_values(graph: &Graph, node: NodeIndex, store: &SeriesStore) -> Vec<Value> {
     // Every day while all series go on, then some of the days after.
     (0..320)
@@ -490,7 +525,19 @@ proptest! {
     /// scratch says, and where it says something new it had announced so.
     #[test]
     fn incremental_is_naive(points in random_points()) {
+        let points = on_days(&points);
         for source in EXPRESSIONS.iter().chain(CONDITIONS) {
+            compare_throughout(source, &points)?;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn incremental_is_naive_at_month_ends(points in points_at_month_ends()) {
+        for source in LOOKING_BACK_MONTHS {
             compare_throughout(source, &points)?;
         }
     }
