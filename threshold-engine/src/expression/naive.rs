@@ -208,7 +208,7 @@ impl Naive<'_> {
                     Frequency::Annual => d.year() == wanted.year(),
                     Frequency::Quarterly => quarter(*d) == quarter(wanted),
                     Frequency::Monthly => (d.year(), d.month()) == (wanted.year(), wanted.month()),
-                    Frequency::Weekly => (0..=6).contains(&(wanted - *d).num_days()),
+                    Frequency::Weekly => (wanted - *d).num_days().abs() <= 3,
                     _ => (0..=i64::from(node.max_age_days)).contains(&(wanted - *d).num_days()),
                 };
                 dates[..current].iter().copied().rfind(fits)

@@ -6,6 +6,8 @@ use super::value::{Reason, Value, percent_change};
 use crate::calendar::{Frequency, Span, Window};
 use crate::series::last_at;
 
+const HALF_A_WEEK: Span = Span::Days(3);
+
 /// A look back, and what is made of what is there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PastSpec {
@@ -42,28 +44,21 @@ impl PastSpec {
             Window::Span(span) => span,
         };
         let wanted = span.before(dates[current]);
-        let (earliest, latest) = if self.frequency.is_by_period() {
-            self.frequency.period_of(wanted)
-        } else {
-            (Span::Days(self.tolerance_days()).before(wanted), wanted)
+        let (earliest, latest) = match self.frequency {
+            by_period if by_period.is_by_period() => by_period.period_of(wanted),
+            // Months and years are no whole number of weeks: the seven days around the date hold one
+            // observation, on whatever day weeks end.
+            Frequency::Weekly => (HALF_A_WEEK.before(wanted), HALF_A_WEEK.after(wanted)),
+            _ => (Span::Days(self.max_age_days).before(wanted), wanted),
         };
         let index = last_at(&dates[..current], latest)?;
         (dates[index] >= earliest).then_some(index)
     }
 
-    /// How much older than the date asked for an observation may be.
-    fn tolerance_days(&self) -> u32 {
-        match self.frequency {
-            // The one of that week, as years are no whole number of weeks.
-            Frequency::Weekly => 6,
-            _ => self.max_age_days,
-        }
-    }
-
     /// After a change, entries up to this many days behind the span from it may find other
     /// observations.
     pub(crate) fn reach_days(&self) -> u32 {
-        let reach = self.tolerance_days().max(self.frequency.period_days_max());
+        let reach = self.max_age_days.max(self.frequency.period_days_max());
         match self.ago {
             // Several month ends look back to one day: 28 to 31 March to 28 February.
             Window::Span(Span::Months(_)) => reach + 3,

@@ -501,6 +501,25 @@ const LOOKING_BACK_MONTHS: &[&str] = &[
     "I.value_at(\"2mo\") - D.value_at(\"1mo\")",
 ];
 
+/// Weeks that end on Saturday: 2 March 2024 is compared with 4 March 2023, which is nearer to 2 March
+/// 2023 than 25 February is.
+#[test]
+fn a_year_of_weeks_leads_to_the_same_week() {
+    let mut store = SeriesStore::default();
+    for (day, value) in [
+        ("2023-02-25", "50"),
+        ("2023-03-04", "100"),
+        ("2024-02-24", "60"),
+        ("2024-03-02", "150"),
+    ] {
+        put(&mut store, "W", day, value);
+    }
+    let (graph, shown) = graph("W.yoy()", &mut store);
+    let at = |day| graph.evaluate(shown, date(day), View::of(&store));
+    assert_eq!(at("2024-03-02").number(), Some(d("50")));
+    assert_eq!(at("2024-02-24").number(), Some(d("20")));
+}
+
 /// 29, 30 and 31 March look back to 29 February.
 #[test]
 fn a_change_reaches_the_month_ends_that_look_back_to_it() {
