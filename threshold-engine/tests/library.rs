@@ -131,6 +131,21 @@ fn mistakes_are_told_with_file_line_and_reason() {
         6,
         "{X} is not known",
     );
+    // What the contract would refuse once the pattern fires.
+    let long = format!("when = 'A > 1'\nmessage = \"{}\"", "{name}".repeat(120));
+    refused("when = 'A > 1'", &long, 6, "may become longer than 10000");
+    refused(
+        "when = 'A > 1'",
+        "when = 'A > 1'\nmessage = \"a\\u0000b\"",
+        6,
+        "control character",
+    );
+    refused(
+        "[inputs.A]",
+        "[inputs.A]\nseries = \"A\\u0000\"",
+        6,
+        "on one line",
+    );
     refused(
         "when = 'A > 1'",
         "when = 'A > 1'\nmessage = \"{A\"",

@@ -113,8 +113,10 @@ fn input_of(name: &Spanned<String>, raw: &RawInput) -> Result<Input, Refusal> {
         return Err(Refusal::at(name, reason));
     }
     let series = raw.series.as_ref().unwrap_or(name.get_ref());
-    if !(1..=SERIES_ID_CHARS_MAX).contains(&series.chars().count()) {
-        let reason = format!("a series id has 1 to {SERIES_ID_CHARS_MAX} characters");
+    if !(1..=SERIES_ID_CHARS_MAX).contains(&series.chars().count())
+        || series.chars().any(char::is_control)
+    {
+        let reason = format!("a series id has 1 to {SERIES_ID_CHARS_MAX} characters, on one line");
         return Err(Refusal::at(name, reason));
     }
     let max_age_days = match raw.max_age {

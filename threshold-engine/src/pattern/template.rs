@@ -14,6 +14,9 @@ const TEMPLATE_BYTES_MAX: usize = 1_000;
 /// Values are shown with so many decimals; the event has them in full.
 const SHOWN_DECIMALS: u32 = 4;
 
+/// At most this many characters in a message, as in the contract.
+const MESSAGE_CHARS_MAX: usize = 10_000;
+
 const WITH_VALUE: &str = "{name} {direction} on {date}: {value} against {threshold}";
 
 /// What a message is made of.
@@ -50,6 +53,19 @@ enum Part {
     Input(usize),
 }
 
+impl Part {
+    /// How many characters it is replaced with at most.
+    fn chars_max(&self) -> usize {
+        match self {
+            Self::Text(text) => text.chars().count(),
+            // As definitions are read.
+            Self::Name | Self::Id => 100,
+            // The longest is that of a decimal: 29 digits, a sign and a point.
+            _ => 40,
+        }
+    }
+}
+
 impl Template {
     pub(super) fn parse(
         written: Option<&Spanned<String>>,
@@ -63,6 +79,9 @@ impl Template {
         if text.len() > TEMPLATE_BYTES_MAX {
             return Err(refuse(format!("longer than {TEMPLATE_BYTES_MAX} bytes")));
         }
+        if text.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+            return Err(refuse("holds a control character".into()));
+        }
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
@@ -75,6 +94,11 @@ impl Template {
             rest = after;
         }
         parts.push(Part::Text(rest.into()));
+        let chars_max: usize = parts.iter().map(Part::chars_max).sum();
+        if chars_max > MESSAGE_CHARS_MAX {
+            let reason = format!("may become longer than {MESSAGE_CHARS_MAX} characters");
+            return Err(refuse(reason));
+        }
         Ok(Self { parts })
     }
 
