@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo test containers containers-quick verify unit fmt coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline docs setup
+.PHONY: help demo test containers containers-quick verify unit fmt fuzz coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline docs setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ containers-quick: ## the same with the programs that the tests compile, on an en
 
 fmt: ## format the Rust sources
 	@cargo fmt --all
+
+fuzz: ## feed the parsers that face the outside with what nobody would send, a minute each
+	@scripts/fuzz
 
 coverage: ## which lines the tests reach, per crate (compiles everything once more)
 	@scripts/coverage

@@ -4,6 +4,7 @@
 BUF_VERSION=1.75.0
 COMPOSE_VERSION=2.40.3
 CARGO_DENY_VERSION=0.20.2
+CARGO_FUZZ_VERSION=0.13.2
 
 # A registry that has not delivered by then does not answer.
 REGISTRY_SECONDS=300
@@ -130,13 +131,23 @@ nginx_program() {
 
 nginx_of_debian() { debian_unpack "$1" nginx && "$1/usr/sbin/nginx" -v; }
 
-# cargo-deny is compiled once, into cargo's own directory of programs.
-cargo_deny() {
-    if ! cargo deny --version 2>/dev/null | grep -qxF "cargo-deny $CARGO_DENY_VERSION"; then
-        say "compiling cargo-deny $CARGO_DENY_VERSION (once; several minutes)"
-        cargo install --quiet --locked cargo-deny --version "$CARGO_DENY_VERSION" >&2
+# cargo_tool NAME VERSION: compiled once, into cargo's own directory of programs.
+cargo_tool() {
+    if ! cargo "${1#cargo-}" --version 2>/dev/null | grep -qxF "$1 $2"; then
+        say "compiling $1 $2 (once; several minutes)"
+        cargo install --quiet --locked "$1" --version "$2" >&2
     fi
+}
+
+cargo_deny() {
+    cargo_tool cargo-deny "$CARGO_DENY_VERSION"
     cargo deny "$@"
+}
+
+# Instrumentation needs options that the compiler keeps for nightly builds, unless it is told otherwise.
+cargo_fuzz() {
+    cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION"
+    RUSTC_BOOTSTRAP=1 cargo fuzz "$@"
 }
 
 # step NAME COMMAND...: says what is done and how long it took.
