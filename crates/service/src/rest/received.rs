@@ -16,6 +16,8 @@ use super::problem::{Problem, ProblemKind};
 /// What the JSON of a body takes in memory once it is read, for each of its bytes.
 const COST: u64 = 8;
 
+const MEBIBYTE: usize = 1024 * 1024;
+
 /// How bodies are bounded.
 #[derive(Debug, Clone)]
 pub(crate) struct Bodies {
@@ -82,8 +84,11 @@ fn size_told(headers: &HeaderMap) -> usize {
 }
 
 fn too_large(bytes_max: usize) -> Problem {
-    let most = bytes_max / 1024;
-    let detail = format!("the body has more than {most} KiB");
+    let most = match bytes_max / MEBIBYTE {
+        0 => format!("{} KiB", bytes_max / 1024),
+        mebibytes => format!("{mebibytes} MiB"),
+    };
+    let detail = format!("the body has more than {most}");
     Problem::new(ProblemKind::TooLarge, detail).with("body_bytes_max", bytes_max)
 }
 
