@@ -97,7 +97,7 @@ impl IntoResponses for Publishing {
 /// holds already is not stored again; its receipt names the first position.
 #[utoipa::path(
     post, path = "/v1/events", operation_id = "publishEvents", tag = "events",
-    security(("token" = ["publish"])),
+    security(("token" = ["publish"])), extensions(("x-body-bytes-max" = json!(4_194_304))),
     request_body(content = inline(PublishBody), description = "One event, or `{\"events\": […]}` with 1 to 1,000"),
     responses(
         (status = 201, description = "Stored", body = Receipts),

@@ -42,7 +42,8 @@ impl Service {
             .map_err(service::StartError::from)?;
         let projection = CountPublished::before(ObservationProjection);
         let log = service::open_log(&pool, &config.events, Some(Arc::new(projection))).await?;
-        let security = Security::open(&config.security, &pool, METRICS_PREFIX).await?;
+        let listens = (&config.rest, &config.grpc);
+        let security = Security::open(&config.security, listens, &pool, METRICS_PREFIX).await?;
         let collects = config.fred.api_key.is_some();
         telemetry::prepare("fred");
         let registry = registry(&config.fred, &pool, &log)?;
@@ -76,6 +77,10 @@ impl Service {
             reflection: config.grpc.reflection,
             gate: security.gate.clone(),
             audit: Some(security.audit_log()),
+            preface_timeout: config.security.handshake_timeout,
+            message_timeout: config.grpc.message_timeout,
+            request_bytes: security.request_bytes.clone(),
+            connection_bytes_max: config.grpc.connection_bytes_max,
             ..event_stream::StreamConfig::default()
         };
         Ok(Self {

@@ -7,7 +7,9 @@
 )]
 
 mod audit;
+mod bounds;
 mod clients;
+mod descriptors;
 mod exposure;
 mod harness;
 mod limits;

@@ -250,6 +250,45 @@ async fn a_file_of_tokens_with_a_mistake_leaves_those_before() {
     collector.stop().await;
 }
 
+#[tokio::test]
+async fn a_file_of_tokens_that_stays_unreadable_admits_nobody() {
+    let folder = Folder::create();
+    let (text, entry) = token("reader", &[Scope::Read]);
+    let file = write_tokens(&folder, &[&entry]);
+    let database = TestDatabase::create().await;
+    let settings = [
+        ("auth.tokens_file", &*file),
+        ("security.tokens_unreadable_max_seconds", "2"),
+    ];
+    let collector = Collector::start(&database, &settings).await;
+    let client = Client::of(&collector).await.with_token(&text);
+    let failures = "fredcollector_security_reload_failures_total{what=\"tokens\"}";
+    let mut stream = client.follow().await.unwrap();
+    for mistake in [None, Some("not TOML")] {
+        let before = metric(failures);
+        match mistake {
+            Some(mistake) => drop(folder.write("tokens.toml", mistake)),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        eventually(DEADLINE, async || metric(failures) == before + 1.0).await;
+        // Not at once: somebody may be about to write it.
+        client.info().await.unwrap();
+        let status = end(&mut stream).await;
+        assert_eq!(reason(&status), "TOKEN_ENDED");
+        let refused = client.info().await.unwrap_err();
+        assert_eq!(reason(&refused), "UNAUTHENTICATED");
+        eventually(DEADLINE, async || metric("fredcollector_tokens") == 0.0).await;
+        assert!(metric("fredcollector_tokens_unreadable_seconds") >= 2.0);
+        // The same as before is enough.
+        write_tokens(&folder, &[&entry]);
+        eventually(DEADLINE, async || client.info().await.is_ok()).await;
+        stream = client.follow().await.unwrap();
+        let unreadable = "fredcollector_tokens_unreadable_seconds";
+        eventually(DEADLINE, async || metric(unreadable) == 0.0).await;
+    }
+    collector.stop().await;
+}
+
 /// What is asked for while tokens are replaced again and again is never let in without one.
 #[tokio::test]
 async fn replacing_tokens_lets_nobody_in_between() {

@@ -3,9 +3,10 @@
 //!
 //! A [`Gate`] turns what a client presents into an [`Access`], once for each call; handlers ask the
 //! access. Where to change what: the file of tokens in `entry` and `file`, authentication in
-//! `tokens`, what an access may do in `grant`, how much in `limits`, what is told about a caller in
+//! `tokens`, what an access may do in `grant`, how much in `limits`, how much memory requests hold in `bytes`, what is told about a caller in
 //! `caller`.
 
+mod bytes;
 mod caller;
 mod client;
 mod denied;
@@ -17,6 +18,7 @@ mod limits;
 mod secret;
 mod tokens;
 
+pub use bytes::{ByteBudget, BytesSpent, HeldBytes};
 pub use caller::{AuditLog, AuditRecord, Caller, Peer, Recording};
 pub use client::{CredentialError, CredentialFiles, Credentials};
 pub use denied::{Denied, Kind};

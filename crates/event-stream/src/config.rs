@@ -1,7 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use access::{AuditLog, Gate};
+use access::{AuditLog, ByteBudget, Gate};
 use atlas_events::Clock;
+
+const MEBIBYTE: u64 = 1024 * 1024;
 
 /// How the gRPC services of a log work.
 #[derive(Debug, Clone)]
@@ -24,6 +26,15 @@ pub struct StreamConfig {
     pub stream_age_max: Option<Duration>,
     /// How often connections are asked whether they live, and how long they may take to answer.
     pub keepalive: (Duration, Duration),
+    /// How long a client may take until HTTP/2 has begun on a connection.
+    pub preface_timeout: Duration,
+    /// How long a client may take over a message: a call over all that it sends, a stream of
+    /// messages over each.
+    pub message_timeout: Duration,
+    /// What the messages that are being received may hold in memory together.
+    pub request_bytes: ByteBudget,
+    /// At most this many bytes of it are for one connection.
+    pub connection_bytes_max: u64,
     /// How clients are told apart.
     pub gate: Gate,
     /// Where administrative actions are recorded, if anywhere.
@@ -44,6 +55,10 @@ impl Default for StreamConfig {
             publish_stream_wait_max: Duration::from_secs(10),
             stream_age_max: Some(Duration::from_secs(3_600)),
             keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
+            preface_timeout: Duration::from_secs(10),
+            message_timeout: Duration::from_secs(30),
+            request_bytes: ByteBudget::new("server", 256 * MEBIBYTE),
+            connection_bytes_max: 64 * MEBIBYTE,
             gate: Gate::Open,
             audit: None,
             reflection: true,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use access::{Access, AuditLog, Caller, Denied, Gate, Peer, Scope, StreamPlace};
-use atlas_events::Clock;
+use atlas_events::{Clock, MESSAGE_BYTES_MAX};
 use futures::{
     FutureExt,
     future::{BoxFuture, Either},
@@ -35,21 +35,36 @@ pub struct Rule {
     pub scope: Option<Scope>,
     /// Whether it changes something and is recorded.
     pub is_audited: bool,
+    /// At most this many bytes of one message of its client.
+    pub message_bytes_max: usize,
+    /// Whether its client sends a stream of messages.
+    pub is_client_stream: bool,
 }
+
+/// A message without fields, or with the name of a service.
+const NAME_BYTES_MAX: usize = 4 * 1024;
+/// A message with as many ids as are allowed.
+const IDS_BYTES_MAX: usize = 64 * 1024;
+/// Filters are bounded by their entries; this leaves room to refuse them in words of their own.
+const FILTER_BYTES_MAX: usize = 256 * 1024;
 
 const fn open(path: &'static str) -> Rule {
     Rule {
         path,
         scope: None,
         is_audited: false,
+        message_bytes_max: NAME_BYTES_MAX,
+        is_client_stream: false,
     }
 }
 
-const fn needs(scope: Scope, path: &'static str) -> Rule {
+const fn needs(scope: Scope, path: &'static str, message_bytes_max: usize) -> Rule {
     Rule {
         path,
         scope: Some(scope),
         is_audited: false,
+        message_bytes_max,
+        is_client_stream: false,
     }
 }
 
@@ -58,30 +73,83 @@ const fn audited(path: &'static str) -> Rule {
         path,
         scope: Some(Scope::Admin),
         is_audited: true,
+        message_bytes_max: IDS_BYTES_MAX,
+        is_client_stream: false,
+    }
+}
+
+const fn streamed(rule: Rule) -> Rule {
+    Rule {
+        is_client_stream: true,
+        ..rule
     }
 }
 
 /// The rules of all calls of the contract. Without a rule nobody may make a call, unless nobody is
 /// asked who they are.
 pub const RULES: [Rule; 18] = [
-    needs(Scope::Publish, "/atlas.events.EventPublisher/Publish"),
-    needs(Scope::Publish, "/atlas.events.EventPublisher/PublishStream"),
-    needs(Scope::Read, "/atlas.events.EventStream/SubscribeToEvents"),
-    needs(Scope::Read, "/atlas.events.EventStream/GetEventsSince"),
-    needs(Scope::Read, "/atlas.events.EventStream/GetEventsBetween"),
-    needs(Scope::Read, "/atlas.events.EventStream/GetLatestEventTime"),
-    needs(Scope::Read, "/atlas.events.EventLog/GetLogInfo"),
-    needs(Scope::Read, "/atlas.events.EventLog/FindEvent"),
-    needs(Scope::Admin, "/atlas.events.ParkedEvents/ListParkedEvents"),
+    needs(
+        Scope::Publish,
+        "/atlas.events.EventPublisher/Publish",
+        MESSAGE_BYTES_MAX,
+    ),
+    streamed(needs(
+        Scope::Publish,
+        "/atlas.events.EventPublisher/PublishStream",
+        MESSAGE_BYTES_MAX,
+    )),
+    needs(
+        Scope::Read,
+        "/atlas.events.EventStream/SubscribeToEvents",
+        FILTER_BYTES_MAX,
+    ),
+    needs(
+        Scope::Read,
+        "/atlas.events.EventStream/GetEventsSince",
+        FILTER_BYTES_MAX,
+    ),
+    needs(
+        Scope::Read,
+        "/atlas.events.EventStream/GetEventsBetween",
+        FILTER_BYTES_MAX,
+    ),
+    needs(
+        Scope::Read,
+        "/atlas.events.EventStream/GetLatestEventTime",
+        NAME_BYTES_MAX,
+    ),
+    needs(
+        Scope::Read,
+        "/atlas.events.EventLog/GetLogInfo",
+        NAME_BYTES_MAX,
+    ),
+    needs(
+        Scope::Read,
+        "/atlas.events.EventLog/FindEvent",
+        NAME_BYTES_MAX,
+    ),
+    needs(
+        Scope::Admin,
+        "/atlas.events.ParkedEvents/ListParkedEvents",
+        NAME_BYTES_MAX,
+    ),
     audited("/atlas.events.ParkedEvents/RetryParkedEvents"),
     audited("/atlas.events.ParkedEvents/DiscardParkedEvents"),
-    needs(Scope::Admin, "/atlas.events.Checkpoints/ListCheckpoints"),
+    needs(
+        Scope::Admin,
+        "/atlas.events.Checkpoints/ListCheckpoints",
+        NAME_BYTES_MAX,
+    ),
     audited("/atlas.events.Checkpoints/ResetCheckpoint"),
     open("/grpc.health.v1.Health/Check"),
     open("/grpc.health.v1.Health/List"),
     open("/grpc.health.v1.Health/Watch"),
-    open("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
-    open("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+    streamed(open(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    )),
+    streamed(open(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    )),
 ];
 
 /// What the caller of a call may do, as the guard has found: nothing where no guard was asked.
@@ -222,7 +290,7 @@ fn peer(extensions: &Extensions) -> Peer {
     }
 }
 
-fn rule(path: &str) -> Option<Rule> {
+pub(crate) fn rule(path: &str) -> Option<Rule> {
     RULES.into_iter().find(|rule| rule.path == path)
 }
 

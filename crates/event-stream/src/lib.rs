@@ -2,7 +2,8 @@
 //! `EventLog`, with health and reflection. This crate knows no SQL.
 //!
 //! Where to change what: what a subscription sends in `subscription`, how bytes reach HTTP/2 in
-//! `frames`, who may make which call in `guard`, what errors look like on the wire in `status`, what
+//! `frames`, who may make which call in `guard`,
+//! how much clients may send in `received`, what errors look like on the wire in `status`, what
 //! is traced in `trace`, metrics in `telemetry` and, of named consumers, in `consumers`.
 
 mod acknowledgements;
@@ -15,6 +16,7 @@ mod guard;
 mod heartbeat;
 mod log_info;
 mod publisher;
+mod received;
 mod reflection;
 mod request;
 mod serve;

@@ -2,7 +2,7 @@ use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
 use atlas_events::event_log_server::EventLogServer;
 use event_log::EventLog;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, TryStreamExt};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -31,6 +31,7 @@ use crate::{
     guard::Guard,
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
+    received::{Bounded, ServerBytes},
     reflection::{Described, Reflection},
     stalled::{Connection, ConnectionInfo},
     status::in_our_words,
@@ -161,6 +162,10 @@ where
         let log = log.clone();
         Arc::clone(&consumers).sample(move || log.tail_position(), shutdown.clone())
     };
+    let bounded = Bounded {
+        message_timeout: config.message_timeout,
+        metrics: Arc::clone(&metrics),
+    };
     let tracing = Arc::new(Tracing::new(log.log_id()));
     let server = Arc::new(Server {
         log: log.clone(),
@@ -207,6 +212,8 @@ where
         }
         false => (None, None),
     };
+    let bytes = ServerBytes::new(config.request_bytes, config.connection_bytes_max);
+    let preface_timeout = config.preface_timeout;
     let (under_way, cut) = (UnderWay::new(), CancellationToken::new());
     let cutting = cut.clone();
     let incoming = incoming.map_ok(move |connection| Cuttable::new(connection, cutting.clone()));
@@ -220,6 +227,7 @@ where
         .http2_keepalive_timeout(Some(keepalive_timeout))
         .layer(MapRequestLayer::new(tell_connection::<C::ConnectInfo>))
         .layer(guard)
+        .layer(bounded)
         .layer(MapResponseLayer::new(in_our_words))
         .add_routes(more.routes)
         .add_service(health_service)
@@ -232,7 +240,9 @@ where
         })
         .add_service(EventLogServer::new(LogInfoService(log)))
         .serve_with_incoming_shutdown(
-            incoming.map(|accepted| accepted.map(Connection::new)),
+            incoming.map_ok(move |accepted| {
+                Connection::new(accepted, bytes.of_connection(), preface_timeout)
+            }),
             shutdown.cancelled(),
         );
     tokio::pin!(serving);
@@ -270,6 +280,7 @@ fn tell_connection<I: Clone + Send + Sync + 'static>(
     if let Some(connection) = extensions.remove::<ConnectionInfo<I>>() {
         extensions.insert(connection.inner);
         extensions.insert(connection.cut);
+        extensions.insert(connection.bytes);
     }
     request
 }

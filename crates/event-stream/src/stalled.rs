@@ -1,4 +1,4 @@
-//! Streams whose clients do not read.
+//! Streams whose clients do not read, and connections whose clients do not begin.
 //!
 //! HTTP/2 asks a stream for more only when its client has room for it. A stream whose client reads
 //! nothing learns neither that it has to end nor that its client may not read any longer, and keeps
@@ -20,11 +20,13 @@ use std::{
 use http::Extensions;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::sleep,
+    time::{Sleep, sleep},
 };
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 use tracing::warn;
+
+use crate::received::ConnectionBytes;
 
 /// A stream of events that has to end is given so long to do it by itself.
 pub(crate) const READING_GRACE: Duration = Duration::from_secs(5);
@@ -91,11 +93,23 @@ impl Lifetime {
     }
 }
 
-/// A connection that can be ended from outside.
+/// What a client of HTTP/2 begins with: a preface of 24 bytes, and the head of a frame of settings.
+/// From then on a connection is asked whether it lives; before, it could stay for ever.
+const BEGINNING_BYTES: usize = 24 + 9;
+
+/// A connection that can be ended from outside, and ends by itself if its client does not begin.
 pub(crate) struct Connection<C> {
     inner: C,
     cut: Cut,
     is_cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    beginning: Option<Beginning>,
+    bytes: ConnectionBytes,
+}
+
+/// A connection whose client is still to begin.
+struct Beginning {
+    bytes_read: usize,
+    late: Pin<Box<Sleep>>,
 }
 
 /// What the transport tells of a connection, and how to end it.
@@ -103,15 +117,23 @@ pub(crate) struct Connection<C> {
 pub(crate) struct ConnectionInfo<I> {
     pub(crate) inner: I,
     pub(crate) cut: Cut,
+    pub(crate) bytes: ConnectionBytes,
 }
 
 impl<C> Connection<C> {
-    pub(crate) fn new(inner: C) -> Self {
+    /// A connection that is to begin within `preface_timeout`.
+    pub(crate) fn new(inner: C, bytes: ConnectionBytes, preface_timeout: Duration) -> Self {
         let cut = Cut::default();
+        let beginning = Beginning {
+            bytes_read: 0,
+            late: Box::pin(sleep(preface_timeout)),
+        };
         Self {
             inner,
             is_cut: Box::pin(cut.0.clone().cancelled_owned()),
             cut,
+            beginning: Some(beginning),
+            bytes,
         }
     }
 }
@@ -123,6 +145,7 @@ impl<C: Connected<ConnectInfo: Clone + Send + Sync + 'static>> Connected for Con
         ConnectionInfo {
             inner: self.inner.connect_info(),
             cut: self.cut.clone(),
+            bytes: self.bytes.clone(),
         }
     }
 }
@@ -137,7 +160,19 @@ impl<C: AsyncRead + Unpin> AsyncRead for Connection<C> {
         if self.is_cut.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let this = &mut *self;
+        let Some(beginning) = &mut this.beginning else {
+            return Pin::new(&mut this.inner).poll_read(context, buffer);
+        };
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut this.inner).poll_read(context, buffer);
+        beginning.bytes_read += buffer.filled().len() - filled;
+        if beginning.bytes_read >= BEGINNING_BYTES {
+            this.beginning = None;
+        } else if read.is_pending() && beginning.late.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-use access::Denied;
+use access::{BytesSpent, Denied};
 use atlas_events::{MESSAGE_BYTES_MAX, PublishRefusal, Violation, clip};
 use event_log::{LogError, Unverified};
 use http::Response;
@@ -17,6 +17,8 @@ const DOMAIN: &str = "atlas.events";
 /// sent, and a status travels in headers, where it holds them twice.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 const FIELD_CHARS_MAX: usize = 200;
+/// When to try again what found no memory.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// In the transport's words for a message that is said to be compressed by nothing.
 const NO_ENCODING: &str = "compressed-flag but no grpc-encoding";
 
@@ -91,6 +93,33 @@ impl Refusal {
         Self {
             field: denied.field().unwrap_or_default().to_owned(),
             retry_after: denied.retry_after(),
+            ..refusal
+        }
+    }
+
+    /// A message that is longer than its call allows.
+    pub(crate) fn message_too_large(bytes_max: usize) -> Self {
+        let message = format!("the request message is over the limit of {bytes_max} bytes");
+        Self::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
+            .with("message_bytes_max", bytes_max)
+    }
+
+    /// A message that is not complete in time.
+    pub(crate) fn message_late(timeout: Duration) -> Self {
+        let seconds = timeout.as_secs_f64();
+        let message = format!("the request message was not complete within {seconds} s");
+        Self::new(Code::DeadlineExceeded, "MESSAGE_TIMED_OUT", message)
+    }
+
+    /// A message for which there is no memory at present.
+    pub(crate) fn bytes_spent(spent: BytesSpent) -> Self {
+        let message = format!("{spent}; nothing was stored, try again");
+        let refusal = Self::new(Code::ResourceExhausted, "TOO_MANY_BYTES", message);
+        let refusal = refusal
+            .with("limited", spent.name)
+            .with("bytes_max", spent.bytes_max);
+        Self {
+            retry_after: Some(RETRY_AFTER),
             ..refusal
         }
     }
@@ -301,11 +330,7 @@ pub(crate) fn refusal_of_unreadable(status: &Status, bytes_max: usize) -> Option
         return None;
     }
     match status.code() {
-        Code::OutOfRange => {
-            let message = format!("the request message is over the limit of {bytes_max} bytes");
-            let refusal = Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message);
-            Some(refusal.with("message_bytes_max", bytes_max))
-        }
+        Code::OutOfRange => Some(Refusal::message_too_large(bytes_max)),
         // What the protocol itself wants to be internal.
         Code::Internal if status.message().contains(NO_ENCODING) => None,
         Code::Internal => {

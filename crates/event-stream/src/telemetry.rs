@@ -6,10 +6,12 @@ use metrics::{
 };
 
 /// Refusals that are there, with 0, from the start, so that the first one shows as an increase.
-const REFUSALS: [(&str, &str); 11] = [
+const REFUSALS: [(&str, &str); 13] = [
     ("Publish", "INVALID_ARGUMENT"),
     ("Publish", "BATCH_TOO_LARGE"),
     ("Publish", "MESSAGE_TOO_LARGE"),
+    ("Publish", "MESSAGE_TIMED_OUT"),
+    ("Publish", "TOO_MANY_BYTES"),
     ("Publish", "OVERLOADED"),
     ("Publish", "OUTCOME_UNKNOWN"),
     ("Publish", "NOT_STORED"),

@@ -9,11 +9,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{
-    PartEnded,
-    security::{Incoming, RestPeer},
-    telemetry::Metrics,
-};
+use crate::{PartEnded, rest, security::Incoming, telemetry::Metrics};
 
 /// How often metrics are tidied: what was recorded since is kept raw until then.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -56,7 +52,10 @@ impl Parts {
     /// Serves REST.
     pub fn serve_rest(&mut self, incoming: Incoming, router: Router) {
         let stop = self.stop.clone();
-        self.spawn("REST", serve_rest(incoming, router, stop));
+        self.spawn("REST", async move {
+            rest::serve(incoming, router, stop).await;
+            Ok(())
+        });
     }
 
     /// Keeps the metrics of the process tidy.
@@ -123,14 +122,6 @@ impl Parts {
             }
         }
     }
-}
-
-async fn serve_rest(incoming: Incoming, router: Router, stop: CancellationToken) -> Outcome {
-    let router = router.into_make_service_with_connect_info::<RestPeer>();
-    axum::serve(incoming, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await?;
-    Ok(())
 }
 
 async fn keep_up(metrics: Metrics, stop: CancellationToken) -> Outcome {

@@ -59,7 +59,7 @@ pub(super) struct EvaluatedView {
 /// Over everything that the engine knows. Nothing is stored or told.
 #[utoipa::path(
     post, path = "/v1/evaluate", operation_id = "evaluatePattern", tag = "patterns",
-    security(("token" = ["read"])),
+    security(("token" = ["read"])), extensions(("x-body-bytes-max" = json!(1_048_576))),
     request_body = EvaluateRequest,
     responses((status = 200, description = "What it would be", body = EvaluatedView), Always, Body)
 )]

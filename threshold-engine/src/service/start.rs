@@ -69,7 +69,8 @@ impl Service {
             .await
             .map_err(service::StartError::from)?;
         let log = service::open_log(&pool, &config.events, None).await?;
-        let security = Security::open(&config.security, &pool, METRICS_PREFIX).await?;
+        let listens = (&config.rest, &config.grpc);
+        let security = Security::open(&config.security, listens, &pool, METRICS_PREFIX).await?;
         let consumer_config = ConsumerConfig {
             batch_events_max: config.consumer.batch_events_max,
             backfill_months: config.consumer.backfill_months,
@@ -113,6 +114,10 @@ impl Service {
             reflection: config.grpc.reflection,
             gate: security.gate.clone(),
             audit: Some(security.audit_log()),
+            preface_timeout: config.security.handshake_timeout,
+            message_timeout: config.grpc.message_timeout,
+            request_bytes: security.request_bytes.clone(),
+            connection_bytes_max: config.grpc.connection_bytes_max,
             ..StreamConfig::default()
         };
         let router = rest::router(app, operation, config.rest.request_timeout);

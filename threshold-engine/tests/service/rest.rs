@@ -171,6 +171,12 @@ async fn a_pattern_is_tried_out_without_any_effect() {
         problem["detail"].as_str().unwrap().contains("maen"),
         "{problem}"
     );
+    // More than other bodies may have, to be refused in its own words.
+    let request = Some(json!({"definition": "#".repeat(300_000)}));
+    let (status, problem) = asked.ask(Method::POST, "/v1/evaluate", request).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("longer than 262144 bytes"), "{problem}");
     assert_eq!(asked.bed.told(ENGINE).await, told);
     assert_eq!(
         asked.get("/v1/patterns").await["patterns"]

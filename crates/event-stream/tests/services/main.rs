@@ -26,4 +26,5 @@ mod shutdown;
 mod slow_reader;
 mod small_frames;
 mod stalled;
+mod unfinished;
 mod unreadable;

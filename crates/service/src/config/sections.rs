@@ -21,6 +21,16 @@ pub struct RestConfig {
     pub address: SocketAddr,
     /// A request that takes longer is answered 504.
     pub request_timeout: Duration,
+    /// At most this many connections; more are closed at once.
+    pub connections_max: usize,
+    /// At most this many connections from one address; of IPv6, from one network of 64 bits.
+    pub connections_per_address_max: usize,
+    /// A connection on which the head of a request is not complete after this time is closed, also
+    /// one that only waits for its next request.
+    pub head_timeout: Duration,
+    /// A request whose body is not complete after this time is answered 408, and a client that takes
+    /// nothing of its answer for so long is cut off.
+    pub body_timeout: Duration,
 }
 
 /// `[grpc]`: event streams and publishing.
@@ -35,6 +45,15 @@ pub struct GrpcConfig {
     pub stream_age_max: Option<Duration>,
     /// Whether clients can ask what is served and what its messages are.
     pub reflection: bool,
+    /// At most this many connections; more are closed at once.
+    pub connections_max: usize,
+    /// At most this many connections from one address; of IPv6, from one network of 64 bits.
+    pub connections_per_address_max: usize,
+    /// At most this many bytes of requests that are being received on one connection; what goes over
+    /// it is refused with `RESOURCE_EXHAUSTED`.
+    pub connection_bytes_max: u64,
+    /// A request message that is not complete after this time is refused with `DEADLINE_EXCEEDED`.
+    pub message_timeout: Duration,
 }
 
 /// `[events]`: the event log of the service.
@@ -95,6 +114,14 @@ impl RestConfig {
         Self {
             address: reader.address("rest.address", local(port)),
             request_timeout: reader.seconds("rest.request_timeout_seconds", 30, 1..=HOUR_SECONDS),
+            connections_max: connections(reader, "rest.connections_max", 2_048),
+            connections_per_address_max: connections(
+                reader,
+                "rest.connections_per_address_max",
+                512,
+            ),
+            head_timeout: reader.seconds("rest.head_timeout_seconds", 30, 1..=HOUR_SECONDS),
+            body_timeout: reader.seconds("rest.body_timeout_seconds", 30, 1..=HOUR_SECONDS),
         }
     }
 }
@@ -119,6 +146,18 @@ impl GrpcConfig {
             subscriptions_max: size(subscriptions_max),
             stream_age_max: (!age.is_zero()).then_some(age),
             reflection: reader.switch("grpc.reflection", true),
+            connections_max: connections(reader, "grpc.connections_max", 2_048),
+            connections_per_address_max: connections(
+                reader,
+                "grpc.connections_per_address_max",
+                512,
+            ),
+            connection_bytes_max: reader.number(
+                "grpc.connection_bytes_max",
+                64 * MEBIBYTE,
+                8 * MEBIBYTE..=64 * 1024 * MEBIBYTE,
+            ),
+            message_timeout: reader.seconds("grpc.message_timeout_seconds", 30, 1..=HOUR_SECONDS),
         }
     }
 }
@@ -179,6 +218,10 @@ impl TelemetryConfig {
             traces: TracesConfig::read(reader),
         }
     }
+}
+
+fn connections(reader: &mut Reader, key: &'static str, default: u64) -> usize {
+    size(reader.number(key, default, 1..=1_000_000))
 }
 
 fn local(port: u16) -> SocketAddr {

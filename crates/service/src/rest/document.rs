@@ -69,6 +69,7 @@ impl IntoResponses for Body {
         of(&[
             ProblemKind::InvalidRequest,
             ProblemKind::TooLarge,
+            ProblemKind::BodyTimedOut,
             ProblemKind::UnsupportedMediaType,
         ])
     }

@@ -5,7 +5,6 @@ use std::{collections::HashMap, sync::Arc};
 
 use access::{Access, AuditLog, Caller, Denied, Gate, Peer, Scope};
 use axum::{
-    body::{Body, to_bytes},
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{Method, header},
     middleware::Next,
@@ -20,7 +19,7 @@ use utoipa::openapi::{
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::problem::{Problem, ProblemKind};
+use super::{problem::Problem, received::Bodies};
 use crate::security::{Audit, RestPeer, Security};
 
 /// Name of the scheme in the document.
@@ -29,8 +28,10 @@ const SCHEME: &str = "token";
 const UNLIMITED: &str = "unlimited";
 /// The route whose openness is configured.
 const METRICS: &str = "/metrics";
-/// Administrative requests are small; their bodies are recorded.
-const AUDITED_BYTES_MAX: usize = 64 * 1024;
+/// Where the document says how large the body of an operation may be.
+const BODY_BYTES_MAX: &str = "x-body-bytes-max";
+/// How large it may be where the document says nothing. Those that are recorded never say more.
+const SMALL_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Who may make a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +53,21 @@ enum Reach {
     Unlimited,
 }
 
+/// What holds for an operation.
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    rule: Rule,
+    body_bytes_max: usize,
+}
+
 /// What the guard works with.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     gate: Gate,
     audit: Audit,
     /// By route and method.
-    rules: Arc<HashMap<String, HashMap<Method, Rule>>>,
+    operations: Arc<HashMap<String, HashMap<Method, Operation>>>,
+    bodies: Bodies,
     metrics_open: bool,
     denied_total: Arc<str>,
 }
@@ -71,16 +80,20 @@ impl Guard {
         Self {
             gate: security.gate.clone(),
             audit: security.audit.clone(),
-            rules: Arc::new(rules(api)),
+            operations: Arc::new(operations(api)),
+            bodies: security.bodies.clone(),
             metrics_open: security.metrics_open,
             denied_total: format!("{metrics_prefix}_calls_denied_total").into(),
         }
     }
 
-    /// The rule of a request; `None` if there is nothing to guard: no route, or no such method.
-    fn rule(&self, route: &str, method: &Method) -> Option<Rule> {
-        let Some(methods) = self.rules.get(route) else {
-            return (!route.is_empty()).then_some(Rule::Nobody);
+    /// What holds for a request; `None` if there is nothing to guard: no route, or no such method.
+    fn operation(&self, route: &str, method: &Method) -> Option<Operation> {
+        let Some(methods) = self.operations.get(route) else {
+            return (!route.is_empty()).then_some(Operation {
+                rule: Rule::Nobody,
+                body_bytes_max: 0,
+            });
         };
         // A route that answers GET answers HEAD alike.
         let method = if *method == Method::HEAD {
@@ -132,8 +145,11 @@ impl Guard {
         let action = format!("{} {}", request.method(), request.uri().path());
         let response = match allowed {
             Err(denied) => self.refuse(denied),
-            Ok(()) => match note_body(request, &caller).await {
-                Ok(request) => next.run(request).await,
+            Ok(()) => match self.bodies.take_in(request, SMALL_BODY_BYTES_MAX).await {
+                Ok((request, taken)) => {
+                    caller.note(String::from_utf8_lossy(&taken.bytes));
+                    next.run(request).await
+                }
                 Err(problem) => problem.into_response(),
             },
         };
@@ -158,7 +174,7 @@ fn peer(request: &Request) -> Peer {
 }
 
 /// What the document says of its operations.
-fn rules(api: &OpenApi) -> HashMap<String, HashMap<Method, Rule>> {
+fn operations(api: &OpenApi) -> HashMap<String, HashMap<Method, Operation>> {
     // The library's own types do not tell what they hold.
     let document = serde_json::to_value(api).unwrap_or_default();
     let paths = document["paths"].as_object().cloned().unwrap_or_default();
@@ -166,7 +182,13 @@ fn rules(api: &OpenApi) -> HashMap<String, HashMap<Method, Rule>> {
         let operations = operations.as_object().cloned().unwrap_or_default();
         let ruled = operations.into_iter().filter_map(|(method, operation)| {
             let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok()?;
-            Some((method, rule(&operation["security"])))
+            let told = operation[BODY_BYTES_MAX].as_u64();
+            let told = told.and_then(|told| usize::try_from(told).ok());
+            let holds = Operation {
+                rule: rule(&operation["security"]),
+                body_bytes_max: told.unwrap_or(SMALL_BODY_BYTES_MAX),
+            };
+            Some((method, holds))
         });
         ruled.collect()
     };
@@ -205,13 +227,13 @@ pub(super) async fn guard(
         .map(|route| route.as_str().to_owned())
         .unwrap_or_default();
     let method = request.method().clone();
-    let Some(rule) = guard.rule(&route, &method) else {
+    let Some(operation) = guard.operation(&route, &method) else {
         // Nothing is there, or nothing of this method; `not_found` or the like answers.
         return next.run(request).await;
     };
-    let audited = matches!(rule, Rule::Needs(Scope::Admin, _))
-        && method != Method::GET
-        && method != Method::HEAD;
+    let rule = operation.rule;
+    let only_reads = method == Method::GET || method == Method::HEAD;
+    let audited = matches!(rule, Rule::Needs(Scope::Admin, _)) && !only_reads;
     let caller = match guard.admit(&request, rule, &route) {
         Ok(caller) => caller,
         Err(denied) => return guard.refuse(denied),
@@ -220,7 +242,16 @@ pub(super) async fn guard(
     request.extensions_mut().insert(caller.clone());
     if !audited {
         return match allowed {
-            Ok(()) => next.run(request).await,
+            // Nothing reads the body of such a request.
+            Ok(()) if only_reads => next.run(request).await,
+            Ok(()) => match guard
+                .bodies
+                .take_in(request, operation.body_bytes_max)
+                .await
+            {
+                Ok((request, _taken)) => next.run(request).await,
+                Err(problem) => problem.into_response(),
+            },
             Err(denied) => guard.refuse(denied),
         };
     }
@@ -230,20 +261,6 @@ pub(super) async fn guard(
         Ok(response) => response,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
-}
-
-/// Notes what is asked for, as it was sent.
-async fn note_body(request: Request, caller: &Caller) -> Result<Request, Problem> {
-    let (parts, body) = request.into_parts();
-    let body = to_bytes(body, AUDITED_BYTES_MAX).await.map_err(|_| {
-        let most = AUDITED_BYTES_MAX / 1024;
-        Problem::new(
-            ProblemKind::TooLarge,
-            format!("the body is incomplete or has more than {most} KiB"),
-        )
-    })?;
-    caller.note(String::from_utf8_lossy(&body));
-    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! metrics and the OpenAPI document.
 //!
 //! Where to change what: what errors look like in `problem`, which failure is which problem in
-//! `failure`, who may ask for what in `guard`, what happens around every request in `layers`, how requests are read in [`extract`].
+//! `failure`, who may ask for what in `guard`, what happens around every request in `layers`, how connections are served in `server`, how bodies are
+//! bounded in `received`, how requests are read in [`extract`].
 
 mod audit;
 mod document;
@@ -12,6 +13,8 @@ mod guard;
 mod layers;
 mod operation;
 mod problem;
+mod received;
+mod server;
 
 use std::time::Duration;
 
@@ -23,6 +26,9 @@ pub use document::{Always, Body, One, Parameters, of as problems};
 pub use failure::{rfc3339, too_old};
 pub use layers::limit_time;
 pub use operation::{Obstacle, Operation};
+pub(crate) use received::Bodies;
+pub(crate) use server::serve;
+
 pub use problem::{FieldError, PROBLEM_JSON, Problem, ProblemDetails, ProblemKind};
 
 /// The routes of a service with those that all have, their document, and everything around.

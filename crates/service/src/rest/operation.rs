@@ -117,5 +117,6 @@ pub(super) async fn metrics(State(operation): State<Operation>) -> impl IntoResp
     )];
     metrics_process::Collector::default().collect();
     operation.log.sample();
+    operation.security.sample();
     (text, operation.metrics.render())
 }

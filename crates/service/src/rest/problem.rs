@@ -51,6 +51,8 @@ pub enum ProblemKind {
     Trimmed,
     /// The body is too large.
     TooLarge,
+    /// The body took too long.
+    BodyTimedOut,
     /// The body is not JSON.
     UnsupportedMediaType,
     /// A fault of the service.
@@ -96,6 +98,7 @@ impl ProblemKind {
             Self::Conflict => (S::CONFLICT, "conflict", "Not possible at present"),
             Self::Trimmed => (S::GONE, "trimmed", "Removed by retention"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Body too large"),
+            Self::BodyTimedOut => (S::REQUEST_TIMEOUT, "body-timed-out", "Body too slow"),
             Self::UnsupportedMediaType => (
                 S::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
@@ -178,7 +181,7 @@ pub struct Problem {
 pub struct ProblemDetails<'a> {
     /// Stable name of the kind, `urn:atlas:problem:` and one of `invalid-request`,
     /// `invalid-event`, `unauthenticated`, `forbidden`, `rate-limited`, `beyond-head`, `not-found`, `method-not-allowed`, `series-exists`,
-    /// `conflict`, `trimmed`, `too-large`, `unsupported-media-type`, `internal`, `source-failed`,
+    /// `conflict`, `trimmed`, `too-large`, `body-timed-out`, `unsupported-media-type`, `internal`, `source-failed`,
     /// `not-collecting`, `overloaded`, `shutting-down`, `database-unavailable`, `outcome-unknown`,
     /// `timed-out`.
     #[schema(example = "urn:atlas:problem:invalid-event")]

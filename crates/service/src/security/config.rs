@@ -7,6 +7,8 @@ use documented::{Documented, DocumentedFields};
 use super::{TlsFiles, tokens};
 use crate::config::Reader;
 
+const MEBIBYTE: u64 = 1024 * 1024;
+
 /// What clients show of themselves in handshakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuth {
@@ -38,6 +40,15 @@ pub struct SecurityConfig {
     pub auth: AuthConfig,
     /// How often certificates and tokens are looked at for changes.
     pub reload_interval: Duration,
+    /// A connection on which TLS is not agreed, or on which HTTP/2 has not begun, after this time is
+    /// closed.
+    pub handshake_timeout: Duration,
+    /// At most this many bytes of requests that are being received in all, over gRPC and REST; what
+    /// goes over it is refused, to be tried again.
+    pub request_bytes_max: u64,
+    /// Once the file of tokens could not be read for so long, none of its tokens is admitted until it
+    /// can be read again.
+    pub tokens_unreadable_max: Duration,
     /// Whether other machines may be served although nobody asks who they are.
     pub allow_insecure: bool,
     /// Where REST and gRPC listen.
@@ -107,6 +118,17 @@ impl SecurityConfig {
             grpc_tls,
             auth,
             reload_interval: reader.milliseconds(interval, 2_000, 50..=600_000),
+            handshake_timeout: reader.seconds("security.handshake_timeout_seconds", 10, 1..=3_600),
+            request_bytes_max: reader.number(
+                "security.request_bytes_max",
+                256 * MEBIBYTE,
+                64 * MEBIBYTE..=64 * 1024 * MEBIBYTE,
+            ),
+            tokens_unreadable_max: reader.seconds(
+                "security.tokens_unreadable_max_seconds",
+                300,
+                1..=86_400,
+            ),
             allow_insecure: reader.switch("security.allow_insecure", false),
             addresses,
         };

@@ -10,8 +10,6 @@ use std::{
 };
 
 use access::Peer;
-use axum::extract::connect_info::Connected as RestConnected;
-use axum::serve::{IncomingStream, Listener};
 use futures::{Stream, stream};
 use metrics::counter;
 use tokio::{
@@ -23,21 +21,35 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
-use super::tls::{self, Tls};
+use super::{
+    connections::{Connections, Place},
+    tls::{self, Tls},
+};
 
-/// A client that has not agreed on TLS by then is cut off.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes under way at once; who comes on top of them is cut off, so that those who stall harm
 /// nobody who is served already.
 const HANDSHAKES_MAX: usize = 512;
 /// The system has no more of something, such as file descriptors: it may, soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long clients may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// To agree on TLS.
+    pub(crate) handshake: Duration,
+    /// To send the head of a request, from the end of the one before.
+    pub(crate) head: Duration,
+    /// To take some of an answer.
+    pub(crate) answer: Duration,
+}
+
 /// The connections of a listener.
 #[derive(Debug)]
 pub struct Incoming {
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
+    connections: Connections,
+    patience: Patience,
     handshakes: JoinSet<Result<Connection, &'static str>>,
     /// First part of the names of metrics, and the name of the listener.
     name: (&'static str, &'static str),
@@ -48,6 +60,7 @@ pub struct Incoming {
 pub struct Connection {
     transport: Transport,
     peer: Peer,
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -79,18 +92,27 @@ impl Incoming {
     pub(super) fn new(
         listener: TcpListener,
         tls: Option<Arc<Tls>>,
+        connections: Connections,
+        patience: Patience,
         name: (&'static str, &'static str),
     ) -> Self {
         Self {
             listener,
             tls,
+            connections,
+            patience,
             handshakes: JoinSet::new(),
             name,
         }
     }
 
+    /// How long clients may take.
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
+    }
+
     /// The next connection that is ready to be used. May be dropped and called again without loss.
-    async fn next(&mut self) -> Connection {
+    pub(crate) async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => {
@@ -127,20 +149,29 @@ impl Incoming {
                 return None;
             }
         };
+        // What is refused is closed at once.
+        let place = match self.connections.admit(address.ip()) {
+            Ok(place) => place,
+            Err(refused) => {
+                debug!(%address, ?refused, "a connection was refused");
+                return None;
+            }
+        };
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "a connection keeps its delay");
         }
         let Some(tls) = &self.tls else {
-            return Some(Connection::plain(stream, address));
+            return Some(Connection::plain(stream, address, place));
         };
         if self.handshakes.len() >= HANDSHAKES_MAX {
             self.failed("too_many");
             return None;
         }
         let acceptor = TlsAcceptor::from(tls.config());
+        let patience = self.patience.handshake;
         self.handshakes.spawn(async move {
-            match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Ok(Connection::encrypted(stream, address)),
+            match timeout(patience, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => Ok(Connection::encrypted(stream, address, place)),
                 Ok(Err(error)) => {
                     debug!(%address, %error, "a handshake failed");
                     Err("failed")
@@ -165,30 +196,6 @@ impl Incoming {
     }
 }
 
-impl Listener for Incoming {
-    type Io = Connection;
-    type Addr = Peer;
-
-    async fn accept(&mut self) -> (Connection, Peer) {
-        let connection = self.next().await;
-        let peer = connection.peer.clone();
-        (connection, peer)
-    }
-
-    fn local_addr(&self) -> io::Result<Peer> {
-        Ok(Peer {
-            address: Some(self.listener.local_addr()?),
-            certificate: None,
-        })
-    }
-}
-
-impl RestConnected<IncomingStream<'_, Incoming>> for RestPeer {
-    fn connect_info(stream: IncomingStream<'_, Incoming>) -> Self {
-        Self(stream.remote_addr().clone())
-    }
-}
-
 impl tonic::transport::server::Connected for Connection {
     type ConnectInfo = Peer;
 
@@ -198,8 +205,14 @@ impl tonic::transport::server::Connected for Connection {
 }
 
 impl Connection {
-    fn plain(stream: TcpStream, address: SocketAddr) -> Self {
+    /// Who is at its other end.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn plain(stream: TcpStream, address: SocketAddr, place: Place) -> Self {
         Self {
+            _place: place,
             transport: Transport::Plain(stream),
             peer: Peer {
                 address: Some(address),
@@ -208,10 +221,11 @@ impl Connection {
         }
     }
 
-    fn encrypted(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
+    fn encrypted(stream: TlsStream<TcpStream>, address: SocketAddr, place: Place) -> Self {
         let presented = stream.get_ref().1.peer_certificates();
         let certificate = presented.and_then(|chain| tls::subject(chain.first()?));
         Self {
+            _place: place,
             transport: Transport::Encrypted(Box::new(stream)),
             peer: Peer {
                 address: Some(address),

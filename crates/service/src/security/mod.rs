@@ -1,10 +1,12 @@
 //! Who is let in, over what, and what they changed.
 //!
 //! Where to change what: settings in `config`, certificates in `tls`, accepting connections in
-//! `incoming`, asking a service how it is in `self_client`, the file of tokens in `tokens`, records of administrative actions in `audit`.
+//! `incoming`, how many there may be in `connections` and `descriptors`, asking a service how it is in `self_client`, the file of tokens in `tokens`, records of administrative actions in `audit`.
 
 mod audit;
 mod config;
+mod connections;
+mod descriptors;
 mod incoming;
 mod self_client;
 mod tls;
@@ -12,20 +14,25 @@ mod tokens;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use access::{AuditLog, Gate};
-use metrics::{Unit, counter, describe_counter, describe_gauge};
+use access::{AuditLog, ByteBudget, Gate};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::{Outcome, Parts, StartError};
+use crate::{
+    Outcome, Parts, StartError,
+    config::{GrpcConfig, RestConfig},
+    rest::Bodies,
+};
 
 pub use audit::{Audit, Audited};
 pub use config::{AuthConfig, ClientAuth, MetricsFor, SecurityConfig};
-pub(crate) use incoming::RestPeer;
 pub use incoming::{Connection, Incoming};
+pub(crate) use incoming::{Patience, RestPeer};
 pub use tls::{TlsFiles, TlsProblem};
 
+use connections::{ConnectionLimits, Connections};
 use tls::Tls;
 use tokens::TokensFile;
 
@@ -38,20 +45,54 @@ pub struct Security {
     pub audit: Audit,
     /// Whether metrics are told to everybody.
     pub metrics_open: bool,
+    /// What requests that are being received hold in memory.
+    pub request_bytes: ByteBudget,
+    pub(crate) bodies: Bodies,
     rest: Option<Arc<Tls>>,
     grpc: Option<Arc<Tls>>,
+    limits: Limits,
     tokens: Option<TokensFile>,
     prefix: &'static str,
     reload_interval: Duration,
 }
 
+/// What holds for the connections of the listeners.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    rest: ConnectionLimits,
+    grpc: ConnectionLimits,
+    patience: Patience,
+}
+
+impl Limits {
+    fn new(config: &SecurityConfig, rest: &RestConfig, grpc: &GrpcConfig) -> Self {
+        Self {
+            rest: ConnectionLimits {
+                connections_max: rest.connections_max,
+                per_address_max: rest.connections_per_address_max,
+            },
+            grpc: ConnectionLimits {
+                connections_max: grpc.connections_max,
+                per_address_max: grpc.connections_per_address_max,
+            },
+            patience: Patience {
+                handshake: config.handshake_timeout,
+                head: rest.head_timeout,
+                answer: rest.body_timeout,
+            },
+        }
+    }
+}
+
 impl Security {
-    /// Reads certificates and tokens, and makes the table of the audit log.
+    /// Reads certificates and tokens, makes the table of the audit log, and raises the limit of open
+    /// files of the process as far as that may be.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn open(
         config: &SecurityConfig,
+        (listens_rest, listens_grpc): (&RestConfig, &GrpcConfig),
         pool: &PgPool,
         prefix: &'static str,
     ) -> Result<Self, StartError> {
@@ -68,8 +109,15 @@ impl Security {
             .auth
             .tokens_file
             .clone()
-            .map(TokensFile::open)
+            .map(|path| TokensFile::open(path, config.tokens_unreadable_max))
             .transpose()?;
+        let limits = Limits::new(config, listens_rest, listens_grpc);
+        descriptors::raise(limits.rest.connections_max + limits.grpc.connections_max);
+        let request_bytes = ByteBudget::new("server", config.request_bytes_max);
+        let bodies = Bodies {
+            timeout: listens_rest.body_timeout,
+            budget: request_bytes.clone(),
+        };
         let asks_certificates = [&config.rest_tls, &config.grpc_tls]
             .into_iter()
             .flatten()
@@ -88,6 +136,9 @@ impl Security {
             gate,
             audit,
             metrics_open: config.metrics_open(),
+            request_bytes,
+            bodies,
+            limits,
             rest: rest.transpose()?.map(Arc::new),
             grpc: grpc.transpose()?.map(Arc::new),
             tokens,
@@ -112,12 +163,32 @@ impl Security {
 
     /// Connections for REST.
     pub fn accept_rest(&self, listener: TcpListener) -> Incoming {
-        Incoming::new(listener, self.rest.clone(), (self.prefix, "rest"))
+        let (tls, limits) = (self.rest.clone(), self.limits.rest);
+        self.accept(listener, tls, limits, "rest")
     }
 
     /// Connections for gRPC.
     pub fn accept_grpc(&self, listener: TcpListener) -> Incoming {
-        Incoming::new(listener, self.grpc.clone(), (self.prefix, "grpc"))
+        let (tls, limits) = (self.grpc.clone(), self.limits.grpc);
+        self.accept(listener, tls, limits, "grpc")
+    }
+
+    fn accept(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<Tls>>,
+        limits: ConnectionLimits,
+        name: &'static str,
+    ) -> Incoming {
+        let connections = Connections::new(limits, self.prefix, name);
+        let (patience, name) = (self.limits.patience, (self.prefix, name));
+        Incoming::new(listener, tls, connections, patience, name)
+    }
+
+    /// Tells metrics that are read rather than counted.
+    pub(crate) fn sample(&self) {
+        let held = self.request_bytes.held();
+        gauge!(format!("{}_request_bytes", self.prefix)).set(held as f64);
     }
 
     /// The audit log for those who only write to it.
@@ -187,7 +258,28 @@ pub(crate) fn describe(prefix: &str) {
         format!("{prefix}_tls_handshakes_failed_total"),
         "Connections that ended before TLS was agreed, by listener and reason"
     );
-    describe_gauge!(format!("{prefix}_tokens"), "Entries in the file of tokens");
+    describe_gauge!(
+        format!("{prefix}_tokens"),
+        "Entries in the file of tokens that are admitted; 0 once it could not be read for too long"
+    );
+    describe_gauge!(
+        format!("{prefix}_tokens_unreadable_seconds"),
+        Unit::Seconds,
+        "How long the file of tokens could not be used; 0 while it can"
+    );
+    describe_gauge!(
+        format!("{prefix}_connections"),
+        "Open connections, by listener"
+    );
+    describe_counter!(
+        format!("{prefix}_connections_refused_total"),
+        "Connections that were closed at once, by listener and reason: full, too many of one address, or too few file descriptors"
+    );
+    describe_gauge!(
+        format!("{prefix}_request_bytes"),
+        Unit::Bytes,
+        "What requests that are being received hold in memory"
+    );
     describe_counter!(
         format!("{prefix}_calls_denied_total"),
         "Calls over gRPC and REST whose caller may not make them, by reason"

@@ -1,11 +1,14 @@
 //! The file of tokens, taken up again when it changes.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use access::{Entry, Tokens};
 use atlas_events::Clock;
 use metrics::{counter, gauge};
-use tracing::{info, warn};
+use tracing::{error, info};
 
 use crate::StartError;
 
@@ -15,62 +18,90 @@ pub(super) struct TokensFile {
     path: PathBuf,
     tokens: Tokens,
     seen: Result<String, String>,
+    /// How long its tokens are admitted while it cannot be used.
+    unreadable_max: Duration,
+    /// Since when it cannot be used.
+    unreadable_since: Option<Instant>,
+    is_closed: bool,
 }
 
 /// Reads and checks a file of tokens.
 ///
 /// # Errors
 /// What is wrong, in words that repeat nothing of the file but names.
-pub(super) fn read(path: &std::path::Path) -> Result<(String, Vec<Entry>), String> {
+pub(super) fn read(path: &Path) -> Result<(String, Vec<Entry>), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
     let entries = access::parse(&text).map_err(|error| error.to_string())?;
     Ok((text, entries))
 }
 
 impl TokensFile {
-    pub(super) fn open(path: PathBuf) -> Result<Self, StartError> {
+    pub(super) fn open(path: PathBuf, unreadable_max: Duration) -> Result<Self, StartError> {
         let (text, entries) = read(&path).map_err(|problem| StartError::Tokens {
             file: path.clone(),
             problem,
         })?;
         let tokens = Tokens::new(entries, Clock::system());
         let seen = Ok(text);
-        Ok(Self { path, tokens, seen })
+        Ok(Self {
+            path,
+            tokens,
+            seen,
+            unreadable_max,
+            unreadable_since: None,
+            is_closed: false,
+        })
     }
 
     pub(super) fn tokens(&self) -> Tokens {
         self.tokens.clone()
     }
 
-    /// Has what the file holds now hold from now on, if that has changed and can be used; else what
-    /// holds goes on, and it is told once why.
+    /// Has what the file holds now hold from now on, if that has changed and can be used. Else what
+    /// holds goes on for a while: somebody may be writing the file, but a token may also have been
+    /// revoked in it. After that nobody is admitted until the file can be used.
     pub(super) async fn reload(&mut self, prefix: &'static str) {
         let path = self.path.clone();
         let reading = tokio::task::spawn_blocking(move || read(&path));
         let Ok(read) = reading.await else {
             return;
         };
-        let (seen, entries) = match read {
-            Ok((text, entries)) => (Ok(text), Some(entries)),
-            Err(problem) => (Err(problem), None),
-        };
+        match read {
+            Ok((text, entries)) => self.readable(text, entries),
+            Err(problem) => self.unreadable(problem, prefix),
+        }
+        let unreadable = self.unreadable_since.map(|since| since.elapsed());
+        let seconds = unreadable.unwrap_or_default().as_secs_f64();
+        gauge!(format!("{prefix}_tokens_unreadable_seconds")).set(seconds);
         gauge!(format!("{prefix}_tokens")).set(self.tokens.count() as f64);
-        if seen == self.seen {
-            return;
+    }
+
+    fn readable(&mut self, text: String, entries: Vec<Entry>) {
+        self.unreadable_since = None;
+        self.is_closed = false;
+        let seen = Ok(text);
+        if seen != self.seen {
+            info!(count = entries.len(), "changed tokens hold from now on");
+            self.tokens.replace(entries);
+            self.seen = seen;
         }
-        match (&seen, entries) {
-            (Err(problem), _) => {
-                let file = self.path.display();
-                warn!(%file, %problem, "the tokens that hold go on to hold");
-                counter!(format!("{prefix}_security_reload_failures_total"), "what" => "tokens")
-                    .increment(1);
-            }
-            (Ok(_), entries) => {
-                let entries = entries.unwrap_or_default();
-                info!(count = entries.len(), "changed tokens hold from now on");
-                self.tokens.replace(entries);
-            }
+    }
+
+    fn unreadable(&mut self, problem: String, prefix: &'static str) {
+        let since = *self.unreadable_since.get_or_insert_with(Instant::now);
+        let file = self.path.display();
+        let seen = Err(problem.clone());
+        if seen != self.seen {
+            let seconds = self.unreadable_max.as_secs();
+            error!(%file, %problem, "the file of tokens cannot be used; those before hold for {seconds} s at most");
+            counter!(format!("{prefix}_security_reload_failures_total"), "what" => "tokens")
+                .increment(1);
+            self.seen = seen;
         }
-        self.seen = seen;
+        if !self.is_closed && since.elapsed() >= self.unreadable_max {
+            error!(%file, %problem, "the file of tokens could not be used for too long; nobody is admitted until it can");
+            self.tokens.replace(Vec::new());
+            self.is_closed = true;
+        }
     }
 }

@@ -1,0 +1,112 @@
+//! The bodies of requests are taken in before their handlers, within bounds of size and time.
+
+use std::time::Duration;
+
+use access::{ByteBudget, BytesSpent, HeldBytes};
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    http::{HeaderMap, header},
+};
+use futures::{StreamExt, TryStreamExt};
+use tokio::time::timeout;
+
+use super::problem::{Problem, ProblemKind};
+
+/// What the JSON of a body takes in memory once it is read, for each of its bytes.
+const COST: u64 = 8;
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+/// How bodies are bounded.
+#[derive(Debug, Clone)]
+pub(crate) struct Bodies {
+    /// How long a client may take to send one.
+    pub(crate) timeout: Duration,
+    /// What those of all requests may hold until these are answered.
+    pub(crate) budget: ByteBudget,
+}
+
+/// A body that is there as a whole.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) bytes: Bytes,
+    _held: HeldBytes,
+}
+
+impl Bodies {
+    /// Waits for the body of a request. `Taken` is to be kept until that is answered.
+    pub(super) async fn take_in(
+        &self,
+        request: Request,
+        bytes_max: usize,
+    ) -> Result<(Request, Taken), Problem> {
+        let (parts, body) = request.into_parts();
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(too_large(bytes_max));
+        }
+        let held = self.budget.hold(0).map_err(spent)?;
+        let collecting = collect(body, size_told(&parts.headers), bytes_max, &held);
+        let bytes = timeout(self.timeout, collecting)
+            .await
+            .map_err(|_| late(self.timeout))??;
+        let request = Request::from_parts(parts, Body::from(bytes.clone()));
+        let taken = Taken { bytes, _held: held };
+        Ok((request, taken))
+    }
+}
+
+async fn collect(
+    body: Body,
+    size_told: usize,
+    bytes_max: usize,
+    held: &HeldBytes,
+) -> Result<Bytes, Problem> {
+    let mut chunks = body.into_data_stream().map_err(|_| incomplete()).boxed();
+    let mut collected = Vec::new();
+    while let Some(chunk) = chunks.try_next().await? {
+        if collected.len() + chunk.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        held.add(COST * chunk.len() as u64).map_err(spent)?;
+        if collected.is_empty() {
+            collected.reserve(size_told.min(bytes_max));
+        }
+        collected.extend_from_slice(&chunk);
+    }
+    Ok(collected.into())
+}
+
+fn size_told(headers: &HeaderMap) -> usize {
+    let told = headers.get(header::CONTENT_LENGTH);
+    let told = told.and_then(|told| told.to_str().ok()?.parse().ok());
+    told.unwrap_or_default()
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let most = match bytes_max / MEBIBYTE {
+        0 => format!("{} KiB", bytes_max / 1024),
+        mebibytes => format!("{mebibytes} MiB"),
+    };
+    let detail = format!("the body has more than {most}");
+    Problem::new(ProblemKind::TooLarge, detail).with("body_bytes_max", bytes_max)
+}
+
+fn incomplete() -> Problem {
+    let detail = "the body ended before it was complete";
+    Problem::new(ProblemKind::InvalidRequest, detail)
+}
+
+fn late(timeout: Duration) -> Problem {
+    let seconds = timeout.as_secs_f64();
+    let detail = format!("the body was not complete within {seconds} s; nothing was stored");
+    Problem::new(ProblemKind::BodyTimedOut, detail)
+}
+
+fn spent(spent: BytesSpent) -> Problem {
+    Problem::new(
+        ProblemKind::Overloaded,
+        format!("{spent}; nothing was stored, try again"),
+    )
+    .with("reason", "TOO_MANY_BYTES")
+}
