@@ -8,8 +8,7 @@ use std::{
 
 use access::Access;
 use atlas_events::{
-    PublishReceipt, PublishRequest, PublishResponse, PublishStreamResponse,
-    publish_stream_response::Outcome,
+    PublishReceipt, PublishResponse, PublishStreamResponse, publish_stream_response::Outcome,
 };
 use event_log::{Receipt, Sequence};
 use futures::{FutureExt, Stream, StreamExt};
@@ -18,6 +17,7 @@ use trace_context::TraceContext;
 
 use crate::{
     publisher::{Entering, PublisherService, Queued},
+    received::Received,
     status::Refusal,
 };
 
@@ -69,7 +69,7 @@ impl<S> Acknowledgements<S> {
     }
 }
 
-impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<S> {
+impl<S: Stream<Item = Result<Received, Status>> + Unpin> Acknowledgements<S> {
     /// Takes what has arrived, as far as there is room.
     fn take_requests(&mut self, context: &mut Context<'_>) {
         while self.queued.len() < self.service.unacknowledged_max {
@@ -88,7 +88,7 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
                 return;
             };
             match request {
-                Some(Ok(request)) => self.check_in(request),
+                Some(Ok(received)) => self.check_in(received),
                 Some(Err(status)) => {
                     self.requests = None;
                     self.queued.push_back(Request::Unreadable(status));
@@ -98,10 +98,10 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
         }
     }
 
-    fn check_in(&mut self, request: PublishRequest) {
+    fn check_in(&mut self, received: Received) {
         let sequence = self
             .sequence
-            .get_or_insert_with(|| match request.continue_after_refusal {
+            .get_or_insert_with(|| match received.continue_after_refusal {
                 true => Sequence::that_goes_on(),
                 false => Sequence::new(),
             })
@@ -110,9 +110,9 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
         let span = self
             .service
             .tracing
-            .publish_of_stream(cause, request.events.len());
+            .publish_of_stream(cause, received.count());
         let who = (&self.access, cause);
-        match self.service.check_in(request, who, span, Some(sequence)) {
+        match self.service.check_in(received, who, span, Some(sequence)) {
             Ok(entering) => self.entering = Some(entering),
             Err(refusal) => self.entered(Err(refusal)),
         }
@@ -175,7 +175,7 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
 
 impl<S> Stream for Acknowledgements<S>
 where
-    S: Stream<Item = Result<PublishRequest, Status>> + Unpin,
+    S: Stream<Item = Result<Received, Status>> + Unpin,
 {
     type Item = Result<PublishStreamResponse, Status>;
 

@@ -2,7 +2,7 @@
 //! `EventLog`, with health and reflection. This crate knows no SQL.
 //!
 //! Where to change what: what a subscription sends in `subscription`, how bytes reach HTTP/2 in
-//! `frames`, who may make which call in `guard`, what errors look like on the wire in `status`, what
+//! `frames`, what is found out about a batch before it is built in `received`, who may make which call in `guard`, what errors look like on the wire in `status`, what
 //! is traced in `trace`, metrics in `telemetry` and, of named consumers, in `consumers`.
 
 mod acknowledgements;
@@ -14,6 +14,7 @@ mod frames;
 mod guard;
 mod log_info;
 mod publisher;
+mod received;
 mod reflection;
 mod request;
 mod serve;

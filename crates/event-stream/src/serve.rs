@@ -28,6 +28,7 @@ use crate::{
     connections::{Counted, Cuttable, UnderWay},
     consumers::Consumers,
     event_stream::{EventStreamService, Server},
+    frames::REQUEST_BYTES_MAX,
     guard::Guard,
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
@@ -230,7 +231,9 @@ where
             service: publisher,
             under_way: under_way.clone(),
         })
-        .add_service(EventLogServer::new(LogInfoService(log)))
+        .add_service(
+            EventLogServer::new(LogInfoService(log)).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
         .serve_with_incoming_shutdown(
             incoming.map(|accepted| accepted.map(Connection::new)),
             shutdown.cancelled(),

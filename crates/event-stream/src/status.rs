@@ -294,6 +294,12 @@ pub(crate) fn unreadable(status: Status, bytes_max: usize) -> Status {
     }
 }
 
+/// The limit in the transport's words for a message that is over it; a service may have one of its own.
+fn limit_in(status: &Status) -> Option<usize> {
+    let numbers = status.message().split(|c: char| !c.is_ascii_digit());
+    numbers.filter_map(|number| number.parse().ok()).next_back()
+}
+
 /// What [`unreadable`] makes of a status; `None` if it stays as it is.
 pub(crate) fn refusal_of_unreadable(status: &Status, bytes_max: usize) -> Option<Refusal> {
     // What was refused in this contract's words has details.
@@ -302,6 +308,7 @@ pub(crate) fn refusal_of_unreadable(status: &Status, bytes_max: usize) -> Option
     }
     match status.code() {
         Code::OutOfRange => {
+            let bytes_max = limit_in(status).unwrap_or(bytes_max);
             let message = format!("the request message is over the limit of {bytes_max} bytes");
             let refusal = Refusal::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message);
             Some(refusal.with("message_bytes_max", bytes_max))
