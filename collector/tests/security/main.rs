@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod certificates;
 mod clients;
 mod exposure;
 mod harness;

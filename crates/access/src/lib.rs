@@ -3,10 +3,11 @@
 //!
 //! A [`Gate`] turns what a client presents into an [`Access`], once for each call; handlers ask the
 //! access. Where to change what: the file of tokens in `entry` and `file`, authentication in
-//! `tokens`, what an access may do in `grant`, how much in `limits`, what is told about a caller in
+//! `tokens`, names of certificates in `name` and `certificate`, what an access may do in `grant`, how much in `limits`, what is told about a caller in
 //! `caller`.
 
 mod caller;
+mod certificate;
 mod client;
 mod denied;
 mod entry;
@@ -14,10 +15,12 @@ mod file;
 mod gate;
 mod grant;
 mod limits;
+pub mod name;
 mod secret;
 mod tokens;
 
 pub use caller::{AuditLog, AuditRecord, Caller, Peer, Recording};
+pub use certificate::Certificate;
 pub use client::{CredentialError, CredentialFiles, Credentials};
 pub use denied::{Denied, Kind};
 pub use entry::{Entry, Identity, Scope};

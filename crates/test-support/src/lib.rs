@@ -12,7 +12,7 @@ mod eventually;
 mod folder;
 mod waiting;
 
-pub use certificates::{Authority, Issued, Validity};
+pub use certificates::{Authority, DnType, Issued, Validity};
 pub use database::TestDatabase;
 pub use events::{
     EventIds, custom_event, custom_event_at, draft, drafts, series_event, started_at,

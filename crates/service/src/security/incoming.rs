@@ -14,6 +14,7 @@ use axum::extract::connect_info::Connected as RestConnected;
 use axum::serve::{IncomingStream, Listener};
 use futures::{Stream, stream};
 use metrics::counter;
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -23,7 +24,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
-use super::tls::{self, Tls};
+use super::{certificate, lasting::Lasting, tls::Tls};
 
 /// A client that has not agreed on TLS by then is cut off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ pub struct Connection {
 #[derive(Debug)]
 enum Transport {
     Plain(TcpStream),
-    Encrypted(Box<TlsStream<TcpStream>>),
+    Encrypted(Box<TlsStream<Lasting>>),
 }
 
 /// Who is at the other end of a connection for REST.
@@ -137,10 +138,10 @@ impl Incoming {
             self.failed("too_many");
             return None;
         }
-        let acceptor = TlsAcceptor::from(tls.config());
+        let (tls, acceptor) = (Arc::clone(tls), TlsAcceptor::from(tls.config()));
         self.handshakes.spawn(async move {
-            match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Ok(Connection::encrypted(stream, address)),
+            match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(Lasting::new(stream))).await {
+                Ok(Ok(stream)) => Ok(Connection::encrypted(stream, address, &tls)),
                 Ok(Err(error)) => {
                     debug!(%address, %error, "a handshake failed");
                     Err("failed")
@@ -208,14 +209,26 @@ impl Connection {
         }
     }
 
-    fn encrypted(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
-        let presented = stream.get_ref().1.peer_certificates();
-        let certificate = presented.and_then(|chain| tls::subject(chain.first()?));
+    fn encrypted(mut stream: TlsStream<Lasting>, address: SocketAddr, tls: &Tls) -> Self {
+        let (connection, session) = stream.get_mut();
+        let shown = session.peer_certificates().and_then(|chain| {
+            let (certificate, expires) = certificate::read(chain.first()?)?;
+            connection.as_long_as(
+                chain
+                    .iter()
+                    .cloned()
+                    .map(CertificateDer::into_owned)
+                    .collect(),
+                expires,
+                tls.trust(),
+            );
+            Some(certificate.into())
+        });
         Self {
             transport: Transport::Encrypted(Box::new(stream)),
             peer: Peer {
                 address: Some(address),
-                certificate,
+                certificate: shown,
             },
         }
     }
