@@ -10,6 +10,7 @@ mod database;
 mod events;
 mod eventually;
 mod folder;
+mod hostile;
 mod waiting;
 
 pub use certificates::{Authority, DnType, Issued, Validity};
@@ -19,4 +20,5 @@ pub use events::{
 };
 pub use eventually::eventually;
 pub use folder::Folder;
+pub use hostile::{Hostile, Text, hostile_requests, texts};
 pub use waiting::{Waiting, until_waiting, waiting};

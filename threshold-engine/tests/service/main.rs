@@ -13,6 +13,7 @@ mod definitions;
 mod disturbances;
 mod evaluate;
 mod frozen;
+mod hostile;
 mod life;
 mod rest;
 mod scenario;
