@@ -19,4 +19,5 @@ mod rest;
 mod scenario;
 mod sources;
 mod start_failures;
+mod terminal;
 mod told;
