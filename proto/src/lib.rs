@@ -13,6 +13,7 @@ mod rules;
 mod text;
 mod timestamp;
 mod undeliverable;
+pub mod wire;
 
 pub use clock::Clock;
 pub use decimal::parse_decimal;

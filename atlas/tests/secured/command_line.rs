@@ -1,6 +1,9 @@
 //! The program `atlas` with tokens and authorities.
 
-use std::io::{BufRead, BufReader, Read};
+use std::{
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+};
 
 use service::security::TlsFiles;
 use test_support::eventually;
@@ -132,6 +135,35 @@ fn a_token_is_printed_once_and_only_its_hash_is_kept() {
     let (code, _, told) = run(&["--name", "c", "--type", "Nope"]);
     assert_eq!(code, Some(2), "{told}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
+    // One that goes to a file is for its owner alone, replaces none, and is not shown.
+    let secret = place.file("d.token");
+    let (code, printed, told) = run(&["--name", "d", "--out", &secret]);
+    assert_eq!(code, Some(0), "{told}");
+    let token = std::fs::read_to_string(&secret).unwrap();
+    let mode = std::fs::metadata(&secret).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+    assert!(token.starts_with("atlas_"));
+    assert!(
+        !printed.contains("atlas_") && !told.contains("atlas_"),
+        "{printed}{told}"
+    );
+    assert!(printed.contains("name = \"d\""), "{printed}");
+    let (code, printed, told) = run(&["--name", "e", "--out", &secret, "--append", &file]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        !printed.contains("atlas_") && !told.contains("atlas_"),
+        "{printed}{told}"
+    );
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), token);
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        kept,
+        "no entry without its token"
+    );
+    let other = place.file("e.token");
+    let appended = run(&["--name", "e", "--out", &other, "--append", &file]);
+    assert_eq!(appended, (Some(0), String::new(), String::new()));
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), kept);
 }
 
 /// As containers ask themselves.

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use atlas_events::{BATCH_EVENTS_MAX, Draft, Event};
+use atlas_events::{
+    BATCH_EVENTS_MAX, Draft, Event,
+    wire::{BUILT_BYTES_MAX, Excess, json_outline},
+};
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -19,7 +22,7 @@ use utoipa::{
 
 use service::rest::{
     FieldError, Problem, ProblemKind,
-    extract::{Caller, Json, field_of},
+    extract::{Caller, JsonText, field_of},
     problems,
 };
 
@@ -109,9 +112,11 @@ pub(super) async fn publish(
     State(app): State<App>,
     Caller(access): Caller,
     headers: HeaderMap,
-    Json(body): Json<Value>,
+    text: JsonText,
 ) -> Result<(StatusCode, axum::Json<Receipts>), Problem> {
-    let mut batch = Batch::read(body)?;
+    access.check_batch_bytes(text.0.len())?;
+    check_bounds(&text)?;
+    let mut batch = Batch::read(text.read()?)?;
     let context = TraceContext::of_headers(&headers).or_else(TraceContext::current);
     let context = context.map(|context| context.to_string());
     let drafts = batch.drafts(&app, context.as_deref().unwrap_or_default())?;
@@ -232,6 +237,25 @@ impl Batch {
             }
             failure => failure.into(),
         }
+    }
+}
+
+/// Keeps the bounds of a batch before anything is built from it. What is not JSON is found where it
+/// is read.
+fn check_bounds(text: &JsonText) -> Result<(), Problem> {
+    let Ok(outline) = json_outline(&text.0) else {
+        return Ok(());
+    };
+    match outline.excess {
+        Some(Excess::Events) => check_count(outline.events.unwrap_or_default()),
+        Some(Excess::Memory) => {
+            let most = BUILT_BYTES_MAX / 1024 / 1024;
+            let detail = format!(
+                "what the events hold takes more than {most} MiB of memory; publish fewer at once"
+            );
+            Err(Problem::new(ProblemKind::TooLarge, detail))
+        }
+        None => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// What takes longer than this has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 
 /// The configuration of a collector on free ports, with settings such as `grpc.port=0` on top.
 pub(crate) fn config(database_url: &str, settings: &[String]) -> Config {

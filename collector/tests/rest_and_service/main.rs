@@ -10,6 +10,7 @@ mod configuration;
 mod document;
 mod events;
 mod harness;
+mod hostile;
 mod operation;
 mod process;
 mod publishing;

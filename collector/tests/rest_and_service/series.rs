@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::harness::{Collector, DEADLINE, KEY};
 
-async fn fred() -> StandInHandle {
+pub(crate) async fn fred() -> StandInHandle {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let fred = StandIn::builder()
         .series(["GDPC1", "UNRATENSA"])
@@ -16,7 +16,7 @@ async fn fred() -> StandInHandle {
     fred.start(listener).unwrap()
 }
 
-fn asking(fred: &StandInHandle, key: &str) -> Vec<String> {
+pub(crate) fn asking(fred: &StandInHandle, key: &str) -> Vec<String> {
     vec![
         format!("fred.base_url={}/fred", fred.base_url()),
         format!("fred.api_key={key}"),

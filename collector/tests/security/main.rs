@@ -8,6 +8,7 @@
 
 mod audit;
 mod bounds;
+mod certificates;
 mod clients;
 mod descriptors;
 mod exposure;

@@ -9,15 +9,15 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use crate::Access;
+use crate::{Access, Certificate};
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Its address.
     pub address: Option<SocketAddr>,
-    /// Subject of its certificate, which a trusted authority has signed.
-    pub certificate: Option<Arc<str>>,
+    /// Its certificate, which a trusted authority has signed.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Who makes a call.
@@ -42,7 +42,7 @@ impl Caller {
 
     /// Name of its entry, else the subject of its certificate, else `anonymous`.
     pub fn name(&self) -> &str {
-        let certificate = self.peer.certificate.as_deref();
+        let certificate = self.peer.certificate.as_deref().map(Certificate::shown);
         self.access.name().or(certificate).unwrap_or("anonymous")
     }
 

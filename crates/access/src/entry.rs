@@ -51,7 +51,8 @@ impl FromStr for Scope {
 pub enum Identity {
     /// By the token with this hash.
     Token(TokenHash),
-    /// By a certificate of a trusted authority with this subject, such as `CN=grafana`.
+    /// By a certificate of a trusted authority, which this names: its subject such as `CN=grafana`,
+    /// or `URI:`, `DNS:` or `SHA256:` and what follows, in the one form in which names are compared.
     Certificate(String),
 }
 

@@ -6,7 +6,7 @@ use atlas_events::EventFilter;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::{Entry, Identity, Scope};
+use crate::{Entry, Identity, Scope, certificate::read_name};
 
 const NAME_CHARS_MAX: usize = 100;
 
@@ -116,7 +116,10 @@ fn read(written: WrittenEntry) -> Result<Entry, (&'static str, String)> {
                 .map_err(|problem: &str| ("sha256", problem.to_owned()))?;
             Identity::Token(hash)
         }
-        (None, Some(subject)) if !subject.is_empty() => Identity::Certificate(subject),
+        (None, Some(written)) if !written.is_empty() => {
+            let name = read_name(&written).map_err(|problem| ("certificate", problem))?;
+            Identity::Certificate(name)
+        }
         _ => {
             let problem = "or certificate: exactly one of the two is to be given";
             return Err(("sha256", problem.to_owned()));
@@ -177,7 +180,7 @@ pub fn render(entry: &Entry) -> String {
     let scopes: Vec<_> = entry.scopes.iter().map(ToString::to_string).collect();
     let (key, identity) = match &entry.identity {
         Identity::Token(hash) => ("sha256", hash.to_string()),
-        Identity::Certificate(subject) => ("certificate", subject.clone()),
+        Identity::Certificate(name) => ("certificate", name.clone()),
     };
     let fields = [
         ("name", Some(text(&entry.name))),
@@ -270,6 +273,12 @@ mod tests {
         let renamed = good.replace("\\\"b\\\"", "c").replace("'a \"b\"'", "'a c'");
         check(&format!("{good}{renamed}"), "sha256 is that of");
         check("[[token]]\nscopes = [\"read\"]", "number 1");
+        let certified = "[[token]]\nname = \"x\"\nscopes = [\"read\"]\ncertificate = ";
+        let told = "token \"x\": certificate has no attribute in \"John\"";
+        check(&format!("{certified}\"CN=Doe, John\""), told);
+        let other = certified.replace("\"x\"", "\"y\"");
+        let twice = format!("{certified}\"CN=a,O=b\"\n{other}\"cn = a, o = b\"");
+        check(&twice, "certificate is that of");
     }
 
     #[test]

@@ -26,11 +26,11 @@ impl Gate {
         match (self, authorization, peer.certificate.as_deref()) {
             (Self::Open, ..) => Ok(Access::everything()),
             (Self::Tokens(tokens), Some(header), _) => tokens.by_token(bearer(header)?),
-            (Self::Tokens(tokens), None, Some(subject)) => tokens.by_certificate(subject),
-            (Self::Certificates, _, Some(subject)) => {
-                let identity = Identity::Certificate(subject.to_owned());
+            (Self::Tokens(tokens), None, Some(shown)) => tokens.by_certificate(shown),
+            (Self::Certificates, _, Some(shown)) => {
+                let identity = Identity::Certificate(shown.shown().to_owned());
                 Ok(Access::of_entry(Entry::new(
-                    subject,
+                    shown.shown(),
                     identity,
                     Scope::ALL.to_vec(),
                 )))

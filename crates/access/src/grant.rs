@@ -222,10 +222,19 @@ impl Access {
         for (index, draft) in drafts.iter().enumerate() {
             granted.entry.check_draft(draft, || field(index))?;
         }
-        let bytes: u64 = drafts.iter().map(|draft| draft.encoded.len() as u64).sum();
-        match granted.entry.batch_bytes_max {
-            Some(bytes_max) if bytes > bytes_max => Err(Denied::TooLarge { bytes, bytes_max }),
-            _ => granted.used.take_events(drafts.len()),
+        let bytes = drafts.iter().map(|draft| draft.encoded.len()).sum();
+        granted.entry.check_bytes(bytes)?;
+        granted.used.take_events(drafts.len())
+    }
+
+    /// Whether it may publish a batch that arrived in so many bytes, before anything is made of it.
+    ///
+    /// # Errors
+    /// [`Denied::TooLarge`].
+    pub fn check_batch_bytes(&self, bytes: usize) -> Result<(), Denied> {
+        match self.entry()? {
+            Some(entry) => entry.check_bytes(bytes),
+            None => Ok(()),
         }
     }
 
@@ -277,6 +286,14 @@ impl Access {
 impl Entry {
     fn check_series(&self, id: &str, field: impl FnOnce() -> String) -> Result<(), Denied> {
         check(self.series.as_deref(), id, Kind::Series, field)
+    }
+
+    fn check_bytes(&self, bytes: usize) -> Result<(), Denied> {
+        let bytes = bytes as u64;
+        match self.batch_bytes_max {
+            Some(bytes_max) if bytes > bytes_max => Err(Denied::TooLarge { bytes, bytes_max }),
+            _ => Ok(()),
+        }
     }
 
     fn is_limited(&self) -> bool {

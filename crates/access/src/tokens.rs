@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use atlas_events::Clock;
 use tokio::sync::watch;
 
-use crate::{Access, Denied, Entry, Identity, limits::Use, secret::TokenHash};
+use crate::{Access, Certificate, Denied, Entry, Identity, limits::Use, secret::TokenHash};
 
 /// The entries that hold now; clones are the same. They can be replaced while they are in use.
 #[derive(Debug, Clone)]
@@ -77,17 +77,20 @@ impl Tokens {
         self.access(found)
     }
 
-    /// The access of whoever has a certificate of a trusted authority with this subject.
+    /// The access of whoever has a certificate of a trusted authority. Of entries that name it in
+    /// different ways the one with its fingerprint counts, else its URI, DNS name, subject.
     ///
     /// # Errors
     /// [`Denied::Unauthenticated`].
-    pub fn by_certificate(&self, subject: &str) -> Result<Access, Denied> {
+    pub fn by_certificate(&self, certificate: &Certificate) -> Result<Access, Denied> {
         let held = self.held();
-        let found = held.iter().find(|held| match &held.entry.identity {
-            Identity::Certificate(known) => known == subject,
-            Identity::Token(_) => false,
-        });
-        self.access(found)
+        let of_name = |name: &str| {
+            held.iter().find(|held| match &held.entry.identity {
+                Identity::Certificate(known) => known == name,
+                Identity::Token(_) => false,
+            })
+        };
+        self.access(certificate.names().find_map(of_name))
     }
 
     fn access(&self, found: Option<&Held>) -> Result<Access, Denied> {

@@ -3,7 +3,7 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use access::{Access, Denied, Entry, Gate, Identity, Peer, Scope, Secret, Tokens};
+use access::{Access, Certificate, Denied, Entry, Gate, Identity, Peer, Scope, Secret, Tokens};
 use atlas_events::{Clock, EventFilter, EventType};
 use proptest::{collection::vec, prelude::*, sample::select};
 use test_support::{custom_event, draft, series_event};
@@ -239,10 +239,61 @@ fn what_others_used_of_their_limits_stays_used_when_tokens_are_replaced() {
     ));
 }
 
+/// A certificate with this subject.
+fn shown_as(subject: &str) -> Certificate {
+    Certificate::new(&subject.parse().unwrap(), [], [], subject.as_bytes())
+}
+
+#[test]
+fn the_most_exact_name_of_a_certificate_counts() {
+    let entry = |name: &str, certificate: &str| {
+        format!(
+            "[[token]]\nname = \"{name}\"\ncertificate = '{certificate}'\nscopes = [\"read\"]\n"
+        )
+    };
+    let subject = "O=Ops, CN=admin".parse().unwrap();
+    let shown = Certificate::new(&subject, ["spiffe://ops/admin"], ["Admin.ops"], b"x");
+    let digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    let mut text = String::new();
+    // Each is more exact than those before it.
+    for (name, certificate) in [
+        ("subject", "O=Ops, CN=admin".to_owned()),
+        ("dns", "DNS:admin.OPS".to_owned()),
+        ("uri", "URI:spiffe://ops/admin".to_owned()),
+        ("digest", format!("SHA256:{digest}")),
+    ] {
+        text.push_str(&entry(name, &certificate));
+        let tokens = Tokens::new(access::parse(&text).unwrap(), Clock::system());
+        let access = tokens.by_certificate(&shown).unwrap();
+        assert_eq!(access.name(), Some(name));
+    }
+}
+
+#[test]
+fn a_name_that_looks_like_two_is_not_the_two() {
+    let text =
+        "[[token]]\nname = \"admin\"\ncertificate = \"CN=admin, O=Ops\"\nscopes = [\"admin\"]";
+    let tokens = Tokens::new(access::parse(text).unwrap(), Clock::system());
+    assert!(tokens.by_certificate(&shown_as("CN=admin, O=Ops")).is_ok());
+    for forged in [
+        "CN=admin\\, O=Ops",
+        "CN=admin + O=Ops",
+        "CN=admin\\2c O\\3dOps",
+        "O=Ops, CN=admin",
+        "CN=admin, O=Ops, OU=x",
+        "CN=Admin, O=Ops",
+    ] {
+        assert!(
+            tokens.by_certificate(&shown_as(forged)).is_err(),
+            "{forged}"
+        );
+    }
+}
+
 #[test]
 fn a_gate_of_certificates_takes_no_token_for_one() {
     let shown = Peer {
-        certificate: Some("CN=a".into()),
+        certificate: Some(shown_as("CN=a").into()),
         ..Peer::default()
     };
     let gate = Gate::Certificates;

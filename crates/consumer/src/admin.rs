@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use atlas_events::Violation;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
@@ -11,7 +12,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{Checkpoint, ParkedEvent, ParkedFilter, ParkedState, checkpoint, database, parking};
+use crate::{
+    Checkpoint, ParkedEvent, ParkedFilter, ParkedState, checkpoint, database, parked, parking,
+};
 
 /// How often outcomes that somebody waits for are looked at.
 const OUTCOME_INTERVAL: Duration = Duration::from_millis(50);
@@ -62,6 +65,9 @@ pub enum AdminError {
          beginning, or to a position together with its log"
     )]
     NoLog,
+    /// What was asked for breaks a rule; the database was not asked.
+    #[error(transparent)]
+    Invalid(#[from] Violation),
     /// The database refused or failed; nothing was changed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -150,6 +156,7 @@ impl ConsumerAdmin {
     /// # Errors
     /// [`AdminError`]; nothing was changed.
     pub async fn reset(&self, source: Option<&str>, to: Reset) -> Result<(), AdminError> {
+        parked::check_name("source", source.unwrap_or_default())?;
         let mut transaction = self.pool.begin().await?;
         let service = &self.service;
         let (found, without_log) = match to {
@@ -192,13 +199,14 @@ impl ConsumerAdmin {
     /// (0: from the first on).
     ///
     /// # Errors
-    /// [`AdminError::Database`].
+    /// [`AdminError::Invalid`], [`AdminError::Database`].
     pub async fn parked(
         &self,
         filter: &ParkedFilter,
         after_id: u64,
         count_max: u32,
     ) -> Result<Vec<ParkedEvent>, AdminError> {
+        filter.check()?;
         let page = parking::list(&self.pool, &self.service, filter, after_id, count_max);
         Ok(page.await?)
     }
@@ -207,12 +215,13 @@ impl ConsumerAdmin {
     /// becomes of them. Discarded ones are retried only if the filter names that state.
     ///
     /// # Errors
-    /// [`AdminError::Database`]; the events may be marked nevertheless.
+    /// [`AdminError::Invalid`], [`AdminError::Database`]; the events may be marked nevertheless.
     pub async fn retry(
         &self,
         filter: &ParkedFilter,
         wait: Duration,
     ) -> Result<Retried, AdminError> {
+        filter.check()?;
         let deadline = Instant::now() + wait;
         let ids = parking::mark_retrying(&self.pool, &self.service, filter).await?;
         self.wake();
@@ -239,8 +248,9 @@ impl ConsumerAdmin {
     /// Gives up events that are parked or retrying. Returns how many.
     ///
     /// # Errors
-    /// [`AdminError::Database`].
+    /// [`AdminError::Invalid`], [`AdminError::Database`].
     pub async fn discard(&self, filter: &ParkedFilter) -> Result<u64, AdminError> {
+        filter.check()?;
         let ids = parking::discard(&self.pool, &self.service, filter).await?;
         Ok(ids.len() as u64)
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use atlas_events::Event;
+use atlas_events::{Event, Violation};
 use chrono::{DateTime, Utc};
 
 use crate::{SourcedEvent, database::stored};
@@ -96,7 +96,52 @@ pub struct ParkedFilter {
     pub states: Option<Vec<ParkedState>>,
 }
 
+/// At most so many numbers of records in one filter.
+const IDS_MAX: usize = 1_000;
+/// At most so many characters in a name, and in a part of a reason.
+const NAME_CHARS_MAX: usize = 200;
+const REASON_CHARS_MAX: usize = 1_000;
+
+/// Checks what a client names a source by, at `field`.
+pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Violation> {
+    check_text(field, name, NAME_CHARS_MAX, |_| false)
+}
+
+/// The database takes no NUL, and nothing that is stored holds what no terminal shows.
+fn check_text(
+    field: &str,
+    text: &str,
+    chars_max: usize,
+    is_fine: impl Fn(char) -> bool,
+) -> Result<(), Violation> {
+    if text.chars().count() > chars_max {
+        let problem = format!("has more than {chars_max} characters");
+        return Err(Violation::new(field, problem));
+    }
+    match text.chars().any(|c| c.is_control() && !is_fine(c)) {
+        true => Err(Violation::new(field, "holds a control character")),
+        false => Ok(()),
+    }
+}
+
 impl ParkedFilter {
+    /// That it can be asked for.
+    ///
+    /// # Errors
+    /// More than 1,000 `ids`; a text that is too long or holds a control character.
+    pub fn check(&self) -> Result<(), Violation> {
+        if self.ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
+            let problem = format!("has more than {IDS_MAX} entries");
+            return Err(Violation::new("ids", problem));
+        }
+        let text = |text: &'_ Option<String>| text.clone().unwrap_or_default();
+        check_name("source", &text(&self.source))?;
+        check_name("event_type", &text(&self.event_type))?;
+        // Reasons may be of several lines.
+        let (field, reason) = ("reason_contains", text(&self.reason_contains));
+        check_text(field, &reason, REASON_CHARS_MAX, |c| "\n\r\t".contains(c))
+    }
+
     pub(crate) fn ids(&self) -> Option<Vec<i64>> {
         let ids = self.ids.as_ref()?;
         Some(ids.iter().map(|id| stored(*id)).collect())

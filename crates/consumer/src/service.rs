@@ -20,7 +20,8 @@ use uuid::Uuid;
 use crate::{AdminError, Checkpoint, ConsumerAdmin, ParkedEvent, ParkedFilter, ParkedState, Reset};
 
 const DOMAIN: &str = "atlas.events";
-const IDS_MAX: usize = 1_000;
+/// At most this many bytes of a request: 1,000 numbers, a few texts.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
 const PAGE_DEFAULT: u32 = 100;
 const PAGE_MAX: u32 = 1_000;
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -32,7 +33,7 @@ pub struct ParkedEventsService(ConsumerAdmin);
 impl ParkedEventsService {
     /// Ready to be added to a server.
     pub fn server(admin: ConsumerAdmin) -> ParkedEventsServer<Self> {
-        ParkedEventsServer::new(Self(admin))
+        ParkedEventsServer::new(Self(admin)).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
 }
 
@@ -43,7 +44,7 @@ pub struct CheckpointsService(ConsumerAdmin);
 impl CheckpointsService {
     /// Ready to be added to a server.
     pub fn server(admin: ConsumerAdmin) -> CheckpointsServer<Self> {
-        CheckpointsServer::new(Self(admin))
+        CheckpointsServer::new(Self(admin)).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
 
     async fn list(&self) -> Result<Vec<wire::Checkpoint>, Status> {
@@ -183,15 +184,11 @@ fn required_filter(given: Option<wire::ParkedEventFilter>) -> Result<ParkedFilte
 
 fn filter(given: wire::ParkedEventFilter) -> Result<ParkedFilter, Violation> {
     let within = |violation: Violation| violation.within("filter");
-    if given.ids.len() > IDS_MAX {
-        let problem = format!("has more than {IDS_MAX} entries");
-        return Err(within(Violation::new("ids", problem)));
-    }
     let states: Result<Vec<_>, _> = given.states.iter().copied().map(state).collect();
     let states = states.map_err(within)?;
     let at = |field, given: Option<Timestamp>| given.map(|at| time(field, at)).transpose();
     let text = |text: String| Some(text).filter(|text| !text.is_empty());
-    Ok(ParkedFilter {
+    let filter = ParkedFilter {
         ids: Some(given.ids).filter(|ids| !ids.is_empty()),
         source: text(given.source),
         event_type: text(given.event_type),
@@ -199,7 +196,9 @@ fn filter(given: wire::ParkedEventFilter) -> Result<ParkedFilter, Violation> {
         parked_since: at("parked_since", given.parked_since).map_err(within)?,
         parked_before: at("parked_before", given.parked_before).map_err(within)?,
         states: Some(states).filter(|states| !states.is_empty()),
-    })
+    };
+    filter.check().map_err(within)?;
+    Ok(filter)
 }
 
 fn state(number: i32) -> Result<ParkedState, Violation> {
@@ -270,6 +269,7 @@ fn invalid(violation: Violation) -> Status {
 fn refuse(error: AdminError) -> Status {
     let (code, reason, message) = match &error {
         AdminError::NoCheckpoint { .. } => (Code::NotFound, "NO_CHECKPOINT", error.to_string()),
+        AdminError::Invalid(violation) => return invalid(violation.clone()),
         AdminError::NoLog => (Code::FailedPrecondition, "NO_LOG", error.to_string()),
         AdminError::Database(cause) => {
             warn!(%cause, "the database failed");

@@ -8,7 +8,7 @@ use std::{
 
 use access::Access;
 use atlas_events::{
-    PublishHeartbeat, PublishReceipt, PublishRequest, PublishResponse, PublishStreamResponse,
+    PublishHeartbeat, PublishReceipt, PublishResponse, PublishStreamResponse,
     publish_stream_response::Outcome,
 };
 use event_log::{Receipt, Sequence};
@@ -18,6 +18,7 @@ use tonic::Status;
 use trace_context::TraceContext;
 
 use crate::{
+    batch::IncomingBatch,
     heartbeat,
     publisher::{Entering, PublisherService, Queued},
     status::Refusal,
@@ -76,7 +77,7 @@ impl<S> Acknowledgements<S> {
     }
 }
 
-impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<S> {
+impl<S: Stream<Item = Result<IncomingBatch, Status>> + Unpin> Acknowledgements<S> {
     /// Takes what has arrived, as far as there is room.
     fn take_requests(&mut self, context: &mut Context<'_>) {
         while self.queued.len() < self.service.unacknowledged_max {
@@ -95,7 +96,7 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
                 return;
             };
             match request {
-                Some(Ok(request)) => self.check_in(request),
+                Some(Ok(batch)) => self.check_in(batch),
                 Some(Err(status)) => {
                     self.requests = None;
                     self.queued.push_back(Request::Unreadable(status));
@@ -105,30 +106,27 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
         }
     }
 
-    fn check_in(&mut self, mut request: PublishRequest) {
+    fn check_in(&mut self, mut batch: IncomingBatch) {
         let sequence = self
             .sequence
-            .get_or_insert_with(|| match request.continue_after_refusal {
+            .get_or_insert_with(|| match batch.continue_after_refusal {
                 true => Sequence::that_goes_on(),
                 false => Sequence::new(),
             })
             .clone();
-        if let Some(interval) = request.heartbeat_interval.take() {
+        if let Some(interval) = batch.heartbeat_interval.take() {
             match heartbeat::interval(interval) {
                 Ok(interval) => self.heartbeat = Some(heartbeat::timer(interval)),
                 Err(violation) => return self.entered(Err(Refusal::invalid(violation))),
             }
-            if request.events.is_empty() {
+            if matches!(&batch.events, Ok(events) if events.is_empty()) {
                 return self.queued.push_back(Request::Heartbeat);
             }
         }
         let cause = self.cause.as_ref();
-        let span = self
-            .service
-            .tracing
-            .publish_of_stream(cause, request.events.len());
+        let span = self.service.tracing.publish_of_stream(cause, batch.count());
         let who = (&self.access, cause);
-        match self.service.check_in(request, who, span, Some(sequence)) {
+        match self.service.check_in(batch, who, span, Some(sequence)) {
             Ok(entering) => self.entering = Some(entering),
             Err(refusal) => self.entered(Err(refusal)),
         }
@@ -192,7 +190,7 @@ impl<S: Stream<Item = Result<PublishRequest, Status>> + Unpin> Acknowledgements<
 
 impl<S> Stream for Acknowledgements<S>
 where
-    S: Stream<Item = Result<PublishRequest, Status>> + Unpin,
+    S: Stream<Item = Result<IncomingBatch, Status>> + Unpin,
 {
     type Item = Result<PublishStreamResponse, Status>;
 

@@ -19,7 +19,7 @@ const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const IDENTITY: &str = "identity";
 /// At most this many bytes of a request to read: its filter has two lists of 64 KiB at most.
-const REQUEST_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
 /// An HTTP frame of a response.
 pub(crate) type Frame = http_body::Frame<Bytes>;

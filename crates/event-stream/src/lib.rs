@@ -2,11 +2,12 @@
 //! `EventLog`, with health and reflection. This crate knows no SQL.
 //!
 //! Where to change what: what a subscription sends in `subscription`, how bytes reach HTTP/2 in
-//! `frames`, who may make which call in `guard`,
+//! `frames`, what is found out about a batch before it is built in `batch`, who may make which call in `guard`,
 //! how much clients may send in `received`, what errors look like on the wire in `status`, what
 //! is traced in `trace`, metrics in `telemetry` and, of named consumers, in `consumers`.
 
 mod acknowledgements;
+mod batch;
 mod config;
 mod connections;
 mod consumers;

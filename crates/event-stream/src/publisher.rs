@@ -10,9 +10,7 @@ use std::{
 
 use access::{Access, Denied};
 use atlas_events::{
-    BATCH_EVENTS_MAX, Draft, MESSAGE_BYTES_MAX, PublishRequest, PublishResponse,
-    PublishStreamResponse, Violation,
-    event_publisher_server::{EventPublisher, EventPublisherServer},
+    Draft, Event, MESSAGE_BYTES_MAX, PublishResponse, PublishStreamResponse, Violation,
 };
 use event_log::{EventLog, LogError, PendingAppend, Receipt, Sequence};
 use futures::{
@@ -21,13 +19,18 @@ use futures::{
     stream,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService};
+use tonic::{
+    Code, Request, Response, Status, Streaming,
+    body::Body,
+    server::{Grpc, NamedService},
+};
 use tower::Service;
 use trace_context::TraceContext;
 use tracing::{Instrument, Span};
 
 use crate::{
     acknowledgements::{Acknowledgements, response},
+    batch::{BatchCodec, IncomingBatch},
     guard::{self, Bounds, Leave},
     stalled::{Cut, Lifetime, PUBLISHING_GRACE},
     status::{Refusal, refusal_of_unreadable, unreadable},
@@ -54,6 +57,10 @@ pub(crate) struct Queued {
     pub(crate) taken_in: Instant,
 }
 
+/// The answers of a publish stream.
+type PublishStreamAnswers =
+    Pin<Box<dyn Stream<Item = Result<PublishStreamResponse, Status>> + Send>>;
+
 /// A batch that is queued once there is room for it.
 pub(crate) type Entering = BoxFuture<'static, Result<Queued, Refusal>>;
 
@@ -62,15 +69,17 @@ impl PublisherService {
     /// to its sequence.
     pub(crate) fn check_in(
         &self,
-        mut request: PublishRequest,
+        received: IncomingBatch,
         (access, cause): (&Access, Option<&TraceContext>),
         span: Span,
         sequence: Option<Sequence>,
     ) -> Result<Entering, Refusal> {
         let taken_in = Instant::now();
         let context = trace::stored_context(cause, &span);
-        trace::complete(&mut request.events, context.as_deref());
-        let checked = self.check(request);
+        let checked = received.events.and_then(|mut events| {
+            trace::complete(&mut events, context.as_deref());
+            self.check(events)
+        });
         let drafts = checked.map_err(|refusal| self.refused(refusal, &span))?;
         let (service, access) = (self.clone(), access.clone());
         // Who calls is told when to come again; who streams is slowed down.
@@ -117,27 +126,15 @@ impl PublisherService {
         refusal
     }
 
-    fn check(&self, request: PublishRequest) -> Result<Vec<Draft>, Refusal> {
-        let count = request.events.len();
-        if count == 0 {
+    fn check(&self, events: Vec<Event>) -> Result<Vec<Draft>, Refusal> {
+        if events.is_empty() {
             return Err(Refusal::invalid(Violation::new("events", "is empty")));
         }
-        if count > BATCH_EVENTS_MAX {
-            let message =
-                format!("events: {count} in one batch are more than the limit, {BATCH_EVENTS_MAX}");
-            let refusal = Refusal::new(Code::ResourceExhausted, "BATCH_TOO_LARGE", message);
-            return Err(refusal.at("events").with("events_max", BATCH_EVENTS_MAX));
-        }
         let acceptance = self.log.acceptance();
-        let drafts = request
-            .events
-            .into_iter()
-            .enumerate()
-            .map(|(index, event)| {
-                Draft::new(event, &acceptance).map_err(|violation| {
-                    Refusal::invalid(violation.within(format!("events[{index}]")))
-                })
-            });
+        let drafts = events.into_iter().enumerate().map(|(index, event)| {
+            Draft::new(event, &acceptance)
+                .map_err(|violation| Refusal::invalid(violation.within(format!("events[{index}]"))))
+        });
         drafts.collect()
     }
 }
@@ -156,20 +153,16 @@ async fn grant(access: &Access, drafts: &[Draft], wait_max: Duration) -> Result<
     }
 }
 
-#[tonic::async_trait]
-impl EventPublisher for PublisherService {
-    type PublishStreamStream =
-        Pin<Box<dyn Stream<Item = Result<PublishStreamResponse, Status>> + Send>>;
-
+impl PublisherService {
     async fn publish(
         &self,
-        request: Request<PublishRequest>,
+        request: Request<IncomingBatch>,
     ) -> Result<Response<PublishResponse>, Status> {
         let access = guard::access(request.extensions());
         let cause = trace::cause_of(request.metadata());
-        let request = request.into_inner();
-        let span = self.tracing.publish(cause.as_ref(), request.events.len());
-        let entering = self.check_in(request, (&access, cause.as_ref()), span, None);
+        let received = request.into_inner();
+        let span = self.tracing.publish(cause.as_ref(), received.count());
+        let entering = self.check_in(received, (&access, cause.as_ref()), span, None);
         let entering = entering.map_err(Refusal::into_status)?;
         let queued = entering.await.map_err(Refusal::into_status)?;
         let stored = queued.pending.await;
@@ -181,8 +174,8 @@ impl EventPublisher for PublisherService {
 
     async fn publish_stream(
         &self,
-        request: Request<Streaming<PublishRequest>>,
-    ) -> Result<Response<Self::PublishStreamStream>, Status> {
+        request: Request<Streaming<IncomingBatch>>,
+    ) -> Result<Response<PublishStreamAnswers>, Status> {
         let stop = self.stop.clone();
         let cause = trace::cause_of(request.metadata());
         let access = guard::access(request.extensions());
@@ -226,25 +219,20 @@ fn stopping() -> Status {
     Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message).into_status()
 }
 
-/// The publisher as it is served: the statuses that the transport makes itself are put into the
+/// The service `atlas.events.EventPublisher`, by hand where the generated one would build a message
+/// before it is known what that takes. The statuses that the transport makes itself are put into the
 /// contract's words, and counted.
 #[derive(Debug, Clone)]
-pub(crate) struct Publisher {
-    server: EventPublisherServer<PublisherService>,
-    metrics: Arc<StreamMetrics>,
-}
+pub(crate) struct Publisher(Arc<PublisherService>);
 
 impl Publisher {
     pub(crate) fn new(service: PublisherService) -> Self {
-        let metrics = Arc::clone(&service.metrics);
-        let server = EventPublisherServer::new(service);
-        let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Self { server, metrics }
+        Self(Arc::new(service))
     }
 }
 
 impl NamedService for Publisher {
-    const NAME: &'static str = <EventPublisherServer<PublisherService> as NamedService>::NAME;
+    const NAME: &'static str = "atlas.events.EventPublisher";
 }
 
 impl Service<http::Request<Body>> for Publisher {
@@ -252,15 +240,15 @@ impl Service<http::Request<Body>> for Publisher {
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<http::Request<Body>>::poll_ready(&mut self.server, context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let answer = self.server.call(request);
-        let metrics = Arc::clone(&self.metrics);
+        let service = Arc::clone(&self.0);
         Box::pin(async move {
-            let response = answer.await?;
+            let metrics = Arc::clone(&service.metrics);
+            let response = route(service, request).await;
             let status = Status::from_header_map(response.headers());
             let refusal =
                 status.and_then(|status| refusal_of_unreadable(&status, MESSAGE_BYTES_MAX));
@@ -272,5 +260,33 @@ impl Service<http::Request<Body>> for Publisher {
                 None => response,
             })
         })
+    }
+}
+
+async fn route(
+    service: Arc<PublisherService>,
+    request: http::Request<Body>,
+) -> http::Response<Body> {
+    let access = guard::access(request.extensions());
+    match request.uri().path() {
+        "/atlas.events.EventPublisher/Publish" => {
+            let publish = tower::service_fn(move |request| {
+                let service = Arc::clone(&service);
+                async move { service.publish(request).await }
+            });
+            let codec = BatchCodec::<PublishResponse>::of(access);
+            let mut server = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            server.unary(publish, request).await
+        }
+        "/atlas.events.EventPublisher/PublishStream" => {
+            let publish = tower::service_fn(move |request| {
+                let service = Arc::clone(&service);
+                async move { service.publish_stream(request).await }
+            });
+            let codec = BatchCodec::<PublishStreamResponse>::of(access);
+            let mut server = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            server.streaming(publish, request).await
+        }
+        path => Status::unimplemented(format!("there is no method {path}")).into_http(),
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     connections::{Counted, Cuttable, UnderWay},
     consumers::Consumers,
     event_stream::{EventStreamService, Server},
+    frames::REQUEST_BYTES_MAX,
     guard::Guard,
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
@@ -238,7 +239,9 @@ where
             service: publisher,
             under_way: under_way.clone(),
         })
-        .add_service(EventLogServer::new(LogInfoService(log)))
+        .add_service(
+            EventLogServer::new(LogInfoService(log)).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
         .serve_with_incoming_shutdown(
             incoming.map_ok(move |accepted| {
                 Connection::new(accepted, bytes.of_connection(), preface_timeout)

@@ -1,8 +1,11 @@
 //! Certificates, made anew for each test.
 
+use std::time::{Duration, SystemTime};
+
+pub use rcgen::DnType;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, SanType, date_time_ymd,
 };
 
 /// What signs certificates.
@@ -62,7 +65,35 @@ impl Authority {
     /// # Panics
     /// If there is no entropy.
     pub fn issue(&self, name: &str, validity: Validity) -> Issued {
-        let mut params = params(name, validity);
+        self.sign(params(name, validity))
+    }
+
+    /// A certificate of a client with these names as parts of its subject, in their order, and a URI.
+    ///
+    /// # Panics
+    /// If there is no entropy.
+    pub fn client_named(&self, parts: &[(DnType, &str)], uri: &str) -> Issued {
+        let mut params = params("", Validity::Now);
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in parts {
+            params.distinguished_name.push(kind.clone(), *value);
+        }
+        let uri = uri.try_into().unwrap();
+        params.subject_alt_names.push(SanType::URI(uri));
+        self.sign(params)
+    }
+
+    /// A certificate with `CN=name` as its subject that is valid for so long, to the second.
+    ///
+    /// # Panics
+    /// If there is no entropy.
+    pub fn issue_for(&self, name: &str, valid: Duration) -> Issued {
+        let mut params = params(name, Validity::Now);
+        params.not_after = (SystemTime::now() + valid).into();
+        self.sign(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Issued {
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,

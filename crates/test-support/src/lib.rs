@@ -10,15 +10,17 @@ mod database;
 mod events;
 mod eventually;
 mod folder;
+mod hostile;
 mod link;
 mod waiting;
 
-pub use certificates::{Authority, Issued, Validity};
+pub use certificates::{Authority, DnType, Issued, Validity};
 pub use database::TestDatabase;
 pub use events::{
     EventIds, custom_event, custom_event_at, draft, drafts, series_event, started_at,
 };
 pub use eventually::eventually;
 pub use folder::Folder;
+pub use hostile::{Hostile, Text, hostile_requests, texts};
 pub use link::Link;
 pub use waiting::{Waiting, until_waiting, waiting};

@@ -9,3 +9,4 @@ mod held_bytes;
 mod round_trip;
 mod samples;
 mod seed_contract;
+mod wire_bounds;

@@ -2,8 +2,11 @@
 
 use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
-use access::Denied;
-use axum::extract::State;
+use access::{Access, Denied};
+use axum::{
+    extract::{FromRequestParts, State},
+    http::request::Parts,
+};
 use chrono::{NaiveDate, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -65,15 +68,9 @@ pub(super) struct EvaluatedView {
 )]
 pub(super) async fn evaluate(
     State(app): State<App>,
-    Caller(access): Caller,
+    MayEvaluate(access): MayEvaluate,
     Json(request): Json<EvaluateRequest>,
 ) -> Result<axum::Json<EvaluatedView>, Problem> {
-    // Nothing is read for those who may not know what comes of it, whatever it is about.
-    match access.check_derived(CROSSED, [], "definition") {
-        // Which series, it says itself.
-        Ok(()) | Err(Denied::NoSeries { .. }) => {}
-        Err(denied) => return Err(denied.into()),
-    }
     let _turn = turn(&app.evaluations).await?;
     let work = Work::bounded(STEPS_MAX, ENTRIES_MAX);
     // Also where the request is given up.
@@ -86,6 +83,23 @@ pub(super) async fn evaluate(
     let at = request.at.unwrap_or_else(|| Utc::now().date_naive());
     let evaluated = blocking(move || evaluated(&pattern, &points, at, &work)).await??;
     Ok(axum::Json(evaluated))
+}
+
+/// What a caller may do who may know what comes of an evaluation, whatever it is about. Of others
+/// not even the body is read.
+pub(super) struct MayEvaluate(Access);
+
+impl<S: Sync> FromRequestParts<S> for MayEvaluate {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(Caller(access)) = Caller::from_request_parts(parts, state).await;
+        match access.check_derived(CROSSED, [], "definition") {
+            // Which series, the definition says.
+            Ok(()) | Err(Denied::NoSeries { .. }) => Ok(Self(access)),
+            Err(denied) => Err(denied.into()),
+        }
+    }
 }
 
 /// Waits for a place among the evaluations, not for long.

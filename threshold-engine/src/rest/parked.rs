@@ -195,6 +195,11 @@ pub(super) fn failed(error: AdminError) -> Problem {
         AdminError::NoCheckpoint { .. } => {
             Problem::field(ProblemKind::NotFound, "source", error.to_string())
         }
+        AdminError::Invalid(violation) => Problem::field(
+            ProblemKind::InvalidRequest,
+            violation.field,
+            violation.problem,
+        ),
         AdminError::NoLog => Problem::new(ProblemKind::Conflict, error.to_string()),
         AdminError::Database(error) => error.into(),
     }

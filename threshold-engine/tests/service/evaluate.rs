@@ -2,10 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use access::{Entry, Identity, Scope, Secret};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::{rest::Asked, scenario::HIGH};
+use threshold_engine::config::{Flags, load};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    bed::{Bed, Form},
+    life::Life,
+    rest::Asked,
+    scenario::{Folder, HIGH},
+};
 
 /// A refusal takes no longer, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,4 +60,57 @@ async fn a_definition_is_bounded_before_it_costs_anything() {
     let request = json!({"definition": HIGH});
     asked.post("/v1/evaluate", request).await;
     asked.life.stop().await;
+}
+
+/// The status of a request whose body never comes.
+async fn status_without_body(rest: &str, token: &str) -> String {
+    let address = rest.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST /v1/evaluate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: 1000\r\nauthorization: Bearer {token}\r\n\r\n{{"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    let reading = timeout(PATIENCE, stream.read_exact(&mut status));
+    reading.await.unwrap().unwrap();
+    String::from_utf8(status.to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_evaluate_is_told_before_the_body_comes() {
+    let secrets = [(); 4].map(|()| Secret::generate().unwrap());
+    let entry = |index: usize, scope| {
+        let identity = Identity::Token(secrets[index].hash());
+        Entry::new(&format!("client {index}"), identity, vec![scope])
+    };
+    let only = |name: &str| Some(vec![name.to_owned()].into());
+    let entries = [
+        entry(0, Scope::Publish),
+        Entry {
+            sources: only("Shop"),
+            ..entry(1, Scope::Read)
+        },
+        Entry {
+            event_types: only("SeriesCollectedEvent"),
+            ..entry(2, Scope::Read)
+        },
+    ];
+    let files = test_support::Folder::create();
+    let text: Vec<_> = entries.iter().map(access::render).collect();
+    let tokens = files.write("tokens.toml", &text.join("\n"));
+    let bed = Bed::create(Folder::with_definitions()).await;
+    let mut set = bed.settings("threshold_engine");
+    set.push(format!("auth.tokens_file={tokens}"));
+    let flags = Flags {
+        set,
+        ..Flags::default()
+    };
+    let config = load(&flags, &[]).unwrap().config;
+    let life = Life::start(config, bed.source(Form::InProcess)).await;
+    for (index, expected) in [(0, "403"), (1, "403"), (2, "403"), (3, "401")] {
+        let status = status_without_body(&life.rest, secrets[index].expose()).await;
+        assert_eq!(status, format!("HTTP/1.1 {expected}"), "client {index}");
+    }
+    life.stop().await;
 }

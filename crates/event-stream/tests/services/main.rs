@@ -10,6 +10,7 @@ mod common;
 
 mod bad_input;
 mod exact_stream;
+mod expensive;
 mod flow_control;
 mod health_and_reflection;
 mod history;

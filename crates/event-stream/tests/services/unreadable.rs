@@ -30,7 +30,7 @@ const MALFORMED: &[u8] = &[0x0f, 0xff];
 
 /// Messages as they are on the wire.
 #[derive(Debug, Clone, Copy)]
-struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

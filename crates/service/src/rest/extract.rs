@@ -98,11 +98,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        check_media_type(request.headers())?;
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(unreadable)?;
-        let mut deserializer = serde_json::Deserializer::from_slice(&body);
+        let text = JsonText::from_request(request, state).await?;
+        text.read().map(Self)
+    }
+}
+
+/// A body in JSON that was not read yet, for those who look at it first.
+#[derive(Debug)]
+pub struct JsonText(
+    /// As it arrived.
+    pub Bytes,
+);
+
+impl JsonText {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`ProblemKind::InvalidRequest`].
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let mut deserializer = serde_json::Deserializer::from_slice(&self.0);
         let value =
             serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
                 match error.inner().classify() {
@@ -111,7 +125,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 }
             })?;
         deserializer.end().map_err(|error| malformed(&error))?;
-        Ok(Self(value))
+        Ok(value)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        check_media_type(request.headers())?;
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(unreadable)
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 use access::Peer;
 use futures::{Stream, stream};
 use metrics::counter;
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -22,8 +23,10 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
 use super::{
+    certificate,
     connections::{Connections, Place},
-    tls::{self, Tls},
+    lasting::Lasting,
+    tls::Tls,
 };
 
 /// Handshakes under way at once; who comes on top of them is cut off, so that those who stall harm
@@ -66,7 +69,7 @@ pub struct Connection {
 #[derive(Debug)]
 enum Transport {
     Plain(TcpStream),
-    Encrypted(Box<TlsStream<TcpStream>>),
+    Encrypted(Box<TlsStream<Lasting>>),
 }
 
 /// Who is at the other end of a connection for REST.
@@ -167,11 +170,11 @@ impl Incoming {
             self.failed("too_many");
             return None;
         }
-        let acceptor = TlsAcceptor::from(tls.config());
+        let (tls, acceptor) = (Arc::clone(tls), TlsAcceptor::from(tls.config()));
         let patience = self.patience.handshake;
         self.handshakes.spawn(async move {
-            match timeout(patience, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Ok(Connection::encrypted(stream, address, place)),
+            match timeout(patience, acceptor.accept(Lasting::new(stream))).await {
+                Ok(Ok(stream)) => Ok(Connection::encrypted(stream, address, &tls, place)),
                 Ok(Err(error)) => {
                     debug!(%address, %error, "a handshake failed");
                     Err("failed")
@@ -221,15 +224,32 @@ impl Connection {
         }
     }
 
-    fn encrypted(stream: TlsStream<TcpStream>, address: SocketAddr, place: Place) -> Self {
-        let presented = stream.get_ref().1.peer_certificates();
-        let certificate = presented.and_then(|chain| tls::subject(chain.first()?));
+    fn encrypted(
+        mut stream: TlsStream<Lasting>,
+        address: SocketAddr,
+        tls: &Tls,
+        place: Place,
+    ) -> Self {
+        let (connection, session) = stream.get_mut();
+        let shown = session.peer_certificates().and_then(|chain| {
+            let (certificate, expires) = certificate::read(chain.first()?)?;
+            connection.as_long_as(
+                chain
+                    .iter()
+                    .cloned()
+                    .map(CertificateDer::into_owned)
+                    .collect(),
+                expires,
+                tls.trust(),
+            );
+            Some(certificate.into())
+        });
         Self {
             _place: place,
             transport: Transport::Encrypted(Box::new(stream)),
             peer: Peer {
                 address: Some(address),
-                certificate,
+                certificate: shown,
             },
         }
     }

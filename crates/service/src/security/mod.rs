@@ -1,13 +1,17 @@
 //! Who is let in, over what, and what they changed.
 //!
-//! Where to change what: settings in `config`, certificates in `tls`, accepting connections in
-//! `incoming`, how many there may be in `connections` and `descriptors`, asking a service how it is in `self_client`, the file of tokens in `tokens`, records of administrative actions in `audit`.
+//! Where to change what: settings in `config`, certificates in `tls`, what those of clients say in
+//! `certificate` and how long they let a connection last in `lasting`, accepting connections in `incoming`, how many
+//! there may be in `connections` and `descriptors`, asking a service how it is in `self_client`, the file of tokens in
+//! `tokens`, records of administrative actions in `audit`.
 
 mod audit;
+mod certificate;
 mod config;
 mod connections;
 mod descriptors;
 mod incoming;
+mod lasting;
 mod self_client;
 mod tls;
 mod tokens;

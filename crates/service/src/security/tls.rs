@@ -11,13 +11,16 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ServerSessionMemoryCache, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
 };
+use tokio::sync::watch;
 use tracing::{info, warn};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-/// TLS sessions that clients may take up again, of each listener.
+use super::lasting::Trust;
+
+/// TLS sessions that clients may take up again, of a listener that asks for no certificates.
 const SESSIONS_MAX: usize = 1_024;
 
 /// The files of a listener, with the settings that name them.
@@ -59,6 +62,15 @@ pub(super) struct Tls {
     files: TlsFiles,
     protocols: &'static [&'static [u8]],
     current: RwLock<Current>,
+    /// Sent anew when the authorities of clients have changed.
+    trust: watch::Sender<Trust>,
+}
+
+/// What the files make of a listener.
+struct Loaded {
+    config: ServerConfig,
+    expires: DateTime<Utc>,
+    trust: Trust,
 }
 
 struct Current {
@@ -86,18 +98,14 @@ impl TlsFiles {
         self.load(&contents, &[]).map(drop)
     }
 
-    fn load(
-        &self,
-        contents: &Contents,
-        protocols: &[&[u8]],
-    ) -> Result<(ServerConfig, DateTime<Utc>), TlsProblem> {
+    fn load(&self, contents: &Contents, protocols: &[&[u8]]) -> Result<Loaded, TlsProblem> {
         let provider = Arc::new(ring::default_provider());
         let (key, expires) = self.certified_key(contents, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| wrong(&self.certificate, error))?;
-        let builder = match self.client_ca.as_ref().zip(contents.client_ca.as_deref()) {
-            None => builder.with_no_client_auth(),
+        let trust: Trust = match self.client_ca.as_ref().zip(contents.client_ca.as_deref()) {
+            None => None,
             Some((place, pem)) => {
                 let roots = authorities(place, pem)?;
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
@@ -106,13 +114,29 @@ impl TlsFiles {
                     false => verifier,
                 };
                 let verifier = verifier.build().map_err(|error| wrong(place, error))?;
-                builder.with_client_cert_verifier(verifier)
+                Some(verifier)
             }
+        };
+        let builder = match trust.clone() {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
-        Ok((config, expires))
+        config.session_storage = match trust {
+            None => ServerSessionMemoryCache::new(SESSIONS_MAX),
+            // A session that is taken up again brings the certificate of the first one along, which
+            // nobody checks any more.
+            Some(_) => Arc::new(NoServerSessionStorage {}),
+        };
+        if trust.is_some() {
+            config.send_tls13_tickets = 0;
+        }
+        Ok(Loaded {
+            config,
+            expires,
+            trust,
+        })
     }
 
     pub(super) fn certified_key(
@@ -225,28 +249,23 @@ fn check_times(
     Ok(expires)
 }
 
-/// The subject of a certificate, such as `CN=grafana`.
-pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
-    let (_, read) = X509Certificate::from_der(certificate).ok()?;
-    Some(read.subject().to_string().into())
-}
-
 impl Tls {
     pub(super) fn open(
         files: TlsFiles,
         protocols: &'static [&'static [u8]],
     ) -> Result<Self, TlsProblem> {
         let contents = Contents::read(&files)?;
-        let (config, expires) = files.load(&contents, protocols)?;
+        let loaded = files.load(&contents, protocols)?;
         let current = RwLock::new(Current {
-            config: Arc::new(config),
-            expires,
+            config: Arc::new(loaded.config),
+            expires: loaded.expires,
             seen: Ok(contents),
         });
         Ok(Self {
             files,
             protocols,
             current,
+            trust: watch::Sender::new(loaded.trust),
         })
     }
 
@@ -254,6 +273,11 @@ impl Tls {
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&current.config)
+    }
+
+    /// What the certificates of those who are connected are checked with.
+    pub(super) fn trust(&self) -> watch::Receiver<Trust> {
+        self.trust.subscribe()
     }
 
     /// Takes up what the files hold now, if that has changed and can be used; else what is in use
@@ -271,10 +295,15 @@ impl Tls {
                 Err(problem) => Err(problem.clone()),
             };
             match loaded {
-                Ok((config, expires)) => {
+                Ok(Loaded {
+                    config,
+                    expires,
+                    trust,
+                }) => {
                     info!(listener, %expires, "a new certificate is in use");
                     current.config = Arc::new(config);
                     current.expires = expires;
+                    self.trust.send_replace(trust);
                 }
                 Err(problem) => {
                     warn!(listener, %problem, "the certificate in use stays");

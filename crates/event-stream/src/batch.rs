@@ -1,0 +1,128 @@
+//! Batches as they arrive: their bounds are kept before anything is built from them.
+
+use std::marker::PhantomData;
+
+use access::{Access, Denied};
+use atlas_events::{
+    BATCH_EVENTS_MAX, Event, PublishRequest,
+    wire::{BUILT_BYTES_MAX, Excess, Outline, outline},
+};
+use bytes::Buf;
+use prost::Message;
+use tonic::{
+    Code, Status,
+    codec::{Codec, DecodeBuf, Decoder},
+};
+use tonic_prost::{ProstCodec, ProstEncoder};
+
+use crate::status::Refusal;
+
+/// A batch that arrived.
+#[derive(Debug)]
+pub(crate) struct IncomingBatch {
+    /// Its events, or why they were not even built.
+    pub(crate) events: Result<Vec<Event>, Refusal>,
+    /// As the message says.
+    pub(crate) continue_after_refusal: bool,
+    /// As the message says, if its events were built.
+    pub(crate) heartbeat_interval: Option<pbjson_types::Duration>,
+}
+
+impl IncomingBatch {
+    fn read(encoded: &[u8], access: &Access) -> Result<Self, Status> {
+        let outline = outline(encoded).map_err(|problem| Status::internal(problem.to_string()))?;
+        if let Err(refusal) = check(&outline, encoded.len(), access) {
+            return Ok(Self {
+                events: Err(refusal),
+                continue_after_refusal: outline.continue_after_refusal,
+                heartbeat_interval: None,
+            });
+        }
+        let request = PublishRequest::decode(encoded);
+        let request = request.map_err(|problem| Status::internal(problem.to_string()))?;
+        Ok(Self {
+            events: Ok(request.events),
+            continue_after_refusal: request.continue_after_refusal,
+            heartbeat_interval: request.heartbeat_interval,
+        })
+    }
+
+    /// How many events there are, of those that were built.
+    pub(crate) fn count(&self) -> usize {
+        self.events.as_ref().map_or(0, Vec::len)
+    }
+}
+
+fn check(outline: &Outline, bytes: usize, access: &Access) -> Result<(), Refusal> {
+    match outline.excess {
+        Some(Excess::Events) => {
+            let count = outline.events;
+            let message =
+                format!("events: {count} in one batch are more than the limit, {BATCH_EVENTS_MAX}");
+            let refusal = Refusal::new(Code::ResourceExhausted, "BATCH_TOO_LARGE", message);
+            return Err(refusal.at("events").with("events_max", BATCH_EVENTS_MAX));
+        }
+        Some(Excess::Memory) => {
+            let most = BUILT_BYTES_MAX / 1024 / 1024;
+            let message = format!(
+                "events: what they hold takes more than {most} MiB of memory; publish fewer at once"
+            );
+            let refusal = Refusal::new(Code::ResourceExhausted, "BATCH_TOO_LARGE", message);
+            let refusal = refusal.at("events");
+            return Err(refusal.with("memory_bytes_max", BUILT_BYTES_MAX));
+        }
+        None => {}
+    }
+    let denied: Result<(), Denied> = access.check_batch_bytes(bytes);
+    denied.map_err(Refusal::denied)
+}
+
+/// The codec of the publisher, for one caller. `T` is what it is answered.
+#[derive(Debug)]
+pub(crate) struct BatchCodec<T> {
+    access: Access,
+    answer: PhantomData<fn() -> T>,
+}
+
+impl<T> BatchCodec<T> {
+    pub(crate) fn of(access: Access) -> Self {
+        Self {
+            access,
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<T: Message + Send + 'static> Codec for BatchCodec<T> {
+    type Encode = T;
+    type Decode = IncomingBatch;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = BatchDecoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, ()>::default().encoder()
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        BatchDecoder(self.access.clone())
+    }
+}
+
+/// Reads batches of a caller.
+#[derive(Debug)]
+pub(crate) struct BatchDecoder(Access);
+
+impl Decoder for BatchDecoder {
+    type Item = IncomingBatch;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<IncomingBatch>, Status> {
+        // The transport has the message in one piece; this copies nothing.
+        let received = match buffer.chunk().len() == buffer.remaining() {
+            true => IncomingBatch::read(buffer.chunk(), &self.0),
+            false => return Err(Status::internal("the message is in pieces")),
+        };
+        buffer.advance(buffer.remaining());
+        received.map(Some)
+    }
+}
