@@ -35,9 +35,8 @@ async fn connection(url: &str, sent: &[u8]) -> TcpStream {
 async fn until_closed(mut stream: TcpStream) -> String {
     let mut received = Vec::new();
     // However it is closed.
-    let _ = timeout(DEADLINE, stream.read_to_end(&mut received))
-        .await
-        .expect("it is closed");
+    let closed = timeout(DEADLINE, stream.read_to_end(&mut received)).await;
+    assert!(closed.is_ok(), "it is not closed");
     String::from_utf8_lossy(&received).into_owned()
 }
 

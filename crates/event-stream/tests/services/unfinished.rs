@@ -332,9 +332,11 @@ async fn a_connection_that_stops_within_a_frame_is_closed() {
 fn messages_of_the_contract_fit() {
     let largest = RULES.iter().map(|rule| rule.message_bytes_max).max();
     assert_eq!(largest, Some(atlas_events::MESSAGE_BYTES_MAX));
-    let mut filters = atlas_events::SubscriptionRequest::default();
-    filters.event_types = vec!["x".repeat(64); 1_000];
-    filters.series_ids = vec!["x".repeat(64); 1_000];
+    let filters = atlas_events::SubscriptionRequest {
+        event_types: vec!["x".repeat(64); 1_000],
+        series_ids: vec!["x".repeat(64); 1_000],
+        ..atlas_events::SubscriptionRequest::default()
+    };
     let rule = RULES
         .iter()
         .find(|rule| rule.path.ends_with("SubscribeToEvents"));
