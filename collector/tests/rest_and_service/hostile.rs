@@ -25,6 +25,12 @@ async fn no_text_of_a_request_reaches_what_cannot_take_it() {
         assert!(status < 500, "{request:?}: {answer:?}");
         if request.text == Text::Nul {
             assert!((400..500).contains(&status), "{request:?}: {answer:?}");
+            // In words of ours, not for want of the database's.
+            let of_database = "cannot be looked up or stored";
+            assert!(
+                !answer.text.contains(of_database),
+                "{request:?}: {answer:?}"
+            );
         }
     }
     collector.stop().await;

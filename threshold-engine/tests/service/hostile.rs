@@ -248,6 +248,10 @@ async fn no_text_of_a_request_reaches_what_cannot_take_it() {
         assert!(!status.is_server_error(), "{request:?}: {answer}");
         if request.text == Text::Nul {
             assert!(status.is_client_error(), "{request:?}: {answer}");
+            // In words of ours, not for want of the database's.
+            let of_database = "cannot be looked up or stored";
+            let told = answer.to_string();
+            assert!(!told.contains(of_database), "{request:?}: {told}");
         }
     }
     let (status, _) = asked.ask(Method::GET, "/readyz", None).await;
