@@ -23,8 +23,9 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     database::Database,
@@ -62,8 +63,17 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match attack(Arguments::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "atlas-attack: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn attack(arguments: Arguments) -> Result<ExitCode> {
     let attacks = chosen(&arguments);
     if arguments.list {
         report::list(&attacks)?;
@@ -85,11 +95,30 @@ async fn main() -> Result<ExitCode> {
         database_url: database.url(),
         settings: arguments.set,
     };
-    let failed = run(&attacks, &place).await;
+    let failed = tokio::select! {
+        failed = run(&attacks, &place) => failed,
+        // The programs end with what is dropped here.
+        interrupted = interrupted() => Err(interrupted),
+    };
     let removed = database.remove().await;
     let failed = failed?;
     removed?;
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// Waits for somebody to end it.
+async fn interrupted() -> anyhow::Error {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    anyhow!("interrupted")
 }
 
 /// Tries the attacks one after the other. How many succeeded.

@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod definitions;
+mod fields;
 mod filters;
 mod floods;
 mod messages;
