@@ -2,7 +2,7 @@
 //! readiness, all from another address than the attacker.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
@@ -62,6 +62,8 @@ pub(crate) struct Neighbour {
 struct Shared {
     seen: Mutex<Seen>,
     published: AtomicU64,
+    /// Those that were not acknowledged, and so may be missing.
+    lost: Mutex<BTreeSet<u64>>,
     delivered: AtomicU64,
 }
 
@@ -81,6 +83,18 @@ impl Shared {
                 seen.failures.push(failure);
             }
         });
+    }
+
+    fn lose(&self, number: u64) {
+        if let Ok(mut lost) = self.lost.lock() {
+            lost.insert(number);
+        }
+    }
+
+    /// Whether an event may come after another one.
+    fn may_follow(&self, number: u64, last: u64) -> bool {
+        let is_lost = |number| self.lost.lock().is_ok_and(|lost| lost.contains(&number));
+        number > last && (last + 1..number).all(is_lost)
     }
 
     fn change(&self, change: impl FnOnce(&mut Seen)) {
@@ -222,7 +236,10 @@ async fn publish(
                 shared.answered(began, "Publish");
                 shared.published.store(number, Ordering::Relaxed);
             }
-            Err(status) => shared.failed(format!("Publish {number}: {}", causes(&status.into()))),
+            Err(status) => {
+                shared.lose(number);
+                shared.failed(format!("Publish {number}: {}", causes(&status.into())));
+            }
         }
         let stop = stopped.wait_for(|stopped| *stopped);
         if timeout(PUBLISH_INTERVAL, stop).await.is_ok() {
@@ -277,7 +294,10 @@ async fn follow(
         let event =
             next.map_err(|status| anyhow!("the stream ended: {}", causes(&status.into())))?;
         let number = event.and_then(number_of).context("the stream ended")?;
-        ensure!(number == last + 1, "event {number} came after event {last}");
+        ensure!(
+            shared.may_follow(number, last),
+            "event {number} came after event {last}"
+        );
         last = number;
         shared.delivered.store(last, Ordering::Relaxed);
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, future::join_all, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,6 +13,7 @@ use tokio::{
 use crate::{raw, target::Target, trial::Attack, wire::ANSWER_TIMEOUT};
 
 const MANY: usize = 1_200;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// By then the services have closed what says nothing.
 const DEADLINE: Duration = Duration::from_secs(70);
 /// So many connections of one address stay open at the most.
@@ -120,7 +121,6 @@ async fn held(target: &Target, ports: &[SocketAddr], says: Says<'_>) -> Result<S
     let admitted = open.len();
     let revoked = revoke(target).await;
     target.tokens.admit()?;
-    let revoked = revoked?;
     let left = DEADLINE.saturating_sub(began.elapsed());
     let closed = open
         .iter_mut()
@@ -131,7 +131,12 @@ async fn held(target: &Target, ports: &[SocketAddr], says: Says<'_>) -> Result<S
         .filter(|closed| !closed)
         .count();
     let took = began.elapsed();
-    ensure!(kept == 0, "{kept} of {MANY} are open after {DEADLINE:?}");
+    let revoked = match (revoked, kept) {
+        (Ok(revoked), 0) => revoked,
+        (Ok(_), _) => bail!("{kept} of {MANY} are open after {DEADLINE:?}"),
+        (Err(error), 0) => return Err(error),
+        (Err(error), _) => bail!("{kept} of {MANY} are open after {DEADLINE:?}; {error:#}"),
+    };
     Ok(format!(
         "{admitted} let in, all closed within {took:.1?}; a token was refused {revoked:.1?} after \
          it was revoked"
@@ -139,11 +144,13 @@ async fn held(target: &Target, ports: &[SocketAddr], says: Says<'_>) -> Result<S
 }
 
 async fn open(port: SocketAddr, says: Says<'_>) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(port).await?;
+    // A service that accepts no more leaves clients waiting for it.
+    let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(port));
+    let mut stream = connecting.await??;
     stream.write_all(says.bytes).await?;
     if says.waits {
         let mut answer = [0; 1024];
-        let answered = timeout(ANSWER_TIMEOUT, stream.read(&mut answer)).await??;
+        let answered = timeout(CONNECT_TIMEOUT, stream.read(&mut answer)).await??;
         ensure!(answered > 0, "closed");
     }
     Ok(stream)
@@ -211,7 +218,8 @@ async fn in_sequence(target: &Target) -> Result<String> {
     let ports = [target.collector.rest, target.collector.grpc];
     let began = Instant::now();
     for index in 0..CONNECTIONS {
-        let mut stream = TcpStream::connect(ports[index % 2]).await?;
+        let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(ports[index % 2]));
+        let mut stream = connecting.await??;
         if index % 4 < 2 {
             // No ports wait behind it.
             stream.set_zero_linger()?;
