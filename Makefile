@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo test containers containers-quick verify unit fmt fuzz coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline docs setup
+.PHONY: help demo test containers containers-quick verify unit attack fmt fuzz coverage bench bench-growth db db-stop sqlx-prepare sqlx-check contract-baseline docs setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ containers: ## build the Dockerfile, run docker-compose.yaml and break it
 containers-quick: ## the same with the programs that the tests compile, on an engine of its own
 	@scripts/test compile
 	@scripts/containers quick
+
+attack: ## attack the programs over the loopback: floods, half requests, costly messages
+	@scripts/attack
 
 fmt: ## format the Rust sources
 	@cargo fmt --all

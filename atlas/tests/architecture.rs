@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("atlas-events", &[]),
     ("trace-context", &[]),
     ("event-log", &["trace-context", "atlas-events"]),
@@ -62,6 +62,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "atlas-events",
         ],
     ),
+    ("attack", &["access", "atlas-events"]),
     (
         "bench",
         &[
