@@ -54,8 +54,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             "flood-window",
             "windows that overflow, and streams whose window is never opened",
             |target| Box::pin(window(target)),
-        )
-        .memory_mib(192),
+        ),
         Attack::new(
             "flood-tokens",
             "6,000 wrong tokens on both ports",
