@@ -212,8 +212,12 @@ fn client() -> Result<reqwest::Client> {
 async fn ask_readiness(client: &reqwest::Client, address: SocketAddr, shared: &Shared) {
     let began = Instant::now();
     let answer = client.get(format!("http://{address}/readyz")).send().await;
-    match answer.and_then(reqwest::Response::error_for_status) {
-        Ok(_) => shared.answered(began, "/readyz"),
+    match answer {
+        Ok(answer) if answer.status().is_success() => shared.answered(began, "/readyz"),
+        Ok(answer) => {
+            let (status, why) = (answer.status(), answer.text().await.unwrap_or_default());
+            shared.failed(format!("/readyz: {status} {why}"));
+        }
         Err(error) => shared.failed(format!("/readyz: {}", causes(&error.into()))),
     }
 }

@@ -138,7 +138,7 @@ async fn held(target: &Target, ports: &[SocketAddr], says: Says<'_>) -> Result<S
         (Err(error), _) => bail!("{kept} of {MANY} are open after {DEADLINE:?}; {error:#}"),
     };
     Ok(format!(
-        "{admitted} let in, all closed within {took:.1?}; a token was refused {revoked:.1?} after \
+        "{admitted} connected, all closed within {took:.1?}; a token was refused {revoked:.1?} after \
          it was revoked"
     ))
 }

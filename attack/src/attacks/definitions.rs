@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use atlas_events::{DataPoint, SeriesCollectedEvent, event::Payload};
 use chrono::{Days, NaiveDate};
 use futures::future::join_all;
@@ -196,8 +196,9 @@ fn chain(bytes: usize) -> String {
 /// The costliest that an expression may be: each window has a place of its own.
 fn costliest(seed: usize) -> String {
     let terms = (0..20).map(|n| {
-        let window = 9_000 + 50 * seed + n;
-        format!("{SERIES}.percentile({window}).stddev({window}) > {n}")
+        // Both together look back a century at the most.
+        let window = 15_000 + 100 * seed + n;
+        format!("{SERIES}.percentile(\"{window}d\").stddev(\"{window}d\") > {n}")
     });
     definition(&terms.collect::<Vec<_>>().join(" || "), "")
 }
@@ -240,6 +241,10 @@ async fn costly(target: &Target) -> Result<String> {
         .iter()
         .filter(|r| r.is_err())
         .count();
+    if given_up == 0 {
+        let (status, told) = evaluate(target, costliest(0)).await?;
+        bail!("none of them costs anything: {status} {told}");
+    }
     let idle = idle(target).await?;
     let began = Instant::now();
     let waited = join_all((0..6).map(|seed| evaluate(target, costliest(seed)))).await;
@@ -247,7 +252,8 @@ async fn costly(target: &Target) -> Result<String> {
     for answer in waited {
         let (status, told) = answer?;
         ensure!([200, 400, 503, 504].contains(&status), "{status} {told}");
-        statuses.push(status.to_string());
+        let why = told["errors"][0]["problem"].as_str().unwrap_or_default();
+        statuses.push(format!("{status} {why}"));
     }
     Ok(format!(
         "{given_up} of six given up, idle {idle:.1?} later; six waited for: {} within {:.1?}",

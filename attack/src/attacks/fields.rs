@@ -16,6 +16,9 @@ use crate::{
     target::{Process, Target},
 };
 
+/// The call that has no end.
+pub(super) const SUBSCRIBE: &str = "EventStream/SubscribeToEvents";
+
 /// A batch of one event for each text of each payload.
 pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
     let text = || text.to_owned();
@@ -175,7 +178,6 @@ pub(super) fn reads(text: &str) -> Vec<(&'static str, &'static str, Vec<u8>)> {
         change(&mut request, text());
         request.encode_to_vec()
     };
-    let subscribe = "EventStream/SubscribeToEvents";
     vec![
         (
             "event_types",
@@ -199,16 +201,16 @@ pub(super) fn reads(text: &str) -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ),
         (
             "event_types",
-            subscribe,
+            SUBSCRIBE,
             subscription(|s, t| s.event_types = vec![t]),
         ),
         (
             "series_ids",
-            subscribe,
+            SUBSCRIBE,
             subscription(|s, t| s.series_ids = vec![t]),
         ),
-        ("log_id", subscribe, subscription(|s, t| s.log_id = t)),
-        ("consumer", subscribe, subscription(|s, t| s.consumer = t)),
+        ("log_id", SUBSCRIBE, subscription(|s, t| s.log_id = t)),
+        ("consumer", SUBSCRIBE, subscription(|s, t| s.consumer = t)),
         (
             "event_id",
             "EventLog/FindEvent",

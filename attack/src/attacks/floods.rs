@@ -1,9 +1,10 @@
 //! Floods: many frames, headers, connections and tokens, each of which is cheap to send.
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr};
 
 use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
+use pbjson_types::{Struct, Value};
 use rand::random;
 use tokio::time::Instant;
 use tonic::Code;
@@ -53,8 +54,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             "flood-window",
             "windows that overflow, and streams whose window is never opened",
             |target| Box::pin(window(target)),
-        )
-        .memory_mib(192),
+        ),
         Attack::new(
             "flood-tokens",
             "6,000 wrong tokens on both ports",
@@ -248,6 +248,13 @@ async fn window(target: &Target) -> Result<String> {
     let next = |round: usize| (round < 5).then(|| update.clone());
     let zero = flood(grpc, Answers::Read, next).await?;
     ensure!(zero.closed, "an update of a window by nothing is borne");
+    let channel = clients::channel(grpc).await?;
+    let text = Value::from("x".repeat(300_000));
+    let data = || Struct::from(HashMap::from([("text".to_owned(), text.clone())]));
+    for _ in 0..10 {
+        let events = (0..10).map(|_| clients::custom("Untaken", Some(data())));
+        clients::publish(&channel, target.tokens.full.expose(), events.collect()).await?;
+    }
     // Answers that nobody takes: the window of each stream is nothing.
     let closed = frame(raw::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let block = call_headers(
