@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 use crate::{
     LogError, OnHistoryChange,
     batch::Batch,
+    database::within,
     head,
     history::{History, Mark, Server},
     read::{self, PAGE_EVENTS_MAX},
@@ -32,6 +33,12 @@ use crate::{
 
 /// How often the server is asked how it is set.
 const SERVER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the database may take to answer the feeder. What is not answered is asked again on another
+/// connection: nothing may hold up the newest events for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for a page of events, which may have to come from a disk.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the appender tells of a group once its transaction has ended; nothing if it failed.
 #[derive(Debug, Default)]
@@ -190,7 +197,7 @@ impl Feeder {
             listener.listen(&self.channel).await?;
             Ok::<_, sqlx::Error>(listener)
         };
-        listening
+        within(ANSWER_TIMEOUT, listening)
             .await
             .inspect_err(|error| warn!(%error, "cannot listen for appends; polling instead"))
             .ok()
@@ -202,7 +209,7 @@ impl Feeder {
             .server_read_at
             .is_none_or(|at| at.elapsed() >= SERVER_INTERVAL)
         {
-            match Server::read(&self.pool).await {
+            match within(ANSWER_TIMEOUT, Server::read(&self.pool)).await {
                 Ok(server) => {
                     self.history.saw_server(server);
                     self.server_read_at = Some(Instant::now());
@@ -211,7 +218,8 @@ impl Feeder {
             }
         }
         self.catch_up_or_warn().await;
-        if let Err(error) = self.history.enforce(&self.pool, self.rule).await {
+        let enforcing = self.history.enforce(&self.pool, self.rule);
+        if let Err(error) = within(ANSWER_TIMEOUT, enforcing).await {
             warn!(%error, "cannot write down that the log went back; trying again");
         }
     }
@@ -252,19 +260,18 @@ impl Feeder {
     /// Reads what other processes appended.
     async fn catch_up(&mut self) -> Result<(), LogError> {
         let before = self.history.mark();
-        let head = head::read(&self.pool).await;
+        let head = within(ANSWER_TIMEOUT, head::read(&self.pool)).await;
         self.metrics.saw_head(head.as_ref().ok());
         let head = head?;
         self.history.compare(before, head.standpoint())?;
         while self.tail.position < head.last_position {
             let is_trimmed = self.tail.position < head.first_position;
             let after = self.tail.position.saturating_sub(u64::from(!is_trimmed));
-            let window = self
-                .segments
-                .window(&self.pool, after, PAGE_EVENTS_MAX)
-                .await?;
+            let looking = self.segments.window(&self.pool, after, PAGE_EVENTS_MAX);
+            let window = within(ANSWER_TIMEOUT, looking).await?;
             let Some(window) = window else { return Ok(()) };
-            let batch = match read::batch(&self.pool, self.tail, is_trimmed, window).await {
+            let reading = read::batch(&self.pool, self.tail, is_trimmed, window);
+            let batch = match within(PAGE_TIMEOUT, reading).await {
                 // The followers that come to this place are to be told, not to wait for ever.
                 Err(error @ (LogError::Hole { .. } | LogError::Trimmed { .. })) => {
                     self.ring.restart(head.last_position);

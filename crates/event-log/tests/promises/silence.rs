@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use atlas_events::Draft;
 use event_log::{EventLog, LogConfig, LogError, Receipt};
 use sqlx::Connection;
-use test_support::{drafts, eventually};
+use test_support::{Link, drafts, eventually};
 use tokio::time::timeout;
 
 use crate::{
@@ -262,6 +262,32 @@ async fn a_listener_that_hears_nothing_delays_and_ends_with_the_log() {
     test.open().await.append(drafts(0..10)).await.unwrap();
     assert_eq!(next_events(&mut follower).await.unwrap().len(), 10);
     timeout(Duration::from_secs(5), log.close()).await.unwrap();
+}
+
+/// The feeder is in the middle of a look at the head when its connections fall silent.
+#[tokio::test]
+async fn a_look_at_the_head_that_is_never_answered_is_made_again() {
+    let test = TestLog::create().await;
+    let link = Link::to(&test.database.url()).await;
+    let log = open(
+        &link.url(&test.database.url()),
+        SCHEMA,
+        LogConfig::default(),
+        None,
+    )
+    .await;
+    let mut follower = log.follow_after(0, everything()).await.unwrap();
+    let mut locking = test.connection().await;
+    execute(
+        &mut locking,
+        "begin; set local idle_in_transaction_session_timeout = 0; lock table log_head",
+    )
+    .await;
+    test.until_waiting(1).await;
+    link.forget_connections();
+    execute(&mut locking, "rollback").await;
+    test.open().await.append(drafts(0..10)).await.unwrap();
+    assert_eq!(next_events(&mut follower).await.unwrap().len(), 10);
 }
 
 /// A connection that is dropped while its link is silent must not keep its place in the pool.
