@@ -16,7 +16,10 @@ async fn no_quick_attack_succeeds() {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let attacked = timeout(DEADLINE, attacking).await.expect("it ends").unwrap();
+    let attacked = timeout(DEADLINE, attacking)
+        .await
+        .expect("it ends")
+        .unwrap();
     let told = String::from_utf8_lossy(&attacked.stdout);
     let errors = String::from_utf8_lossy(&attacked.stderr);
     assert!(attacked.status.success(), "{told}\n{errors}");

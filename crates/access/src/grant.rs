@@ -118,6 +118,18 @@ impl Access {
         Ok(())
     }
 
+    /// That it may know what is derived from events of others, of this type; [`Access::check_derived`]
+    /// then decides about series.
+    ///
+    /// # Errors
+    /// [`Denied::Limited`] or [`Denied::Beyond`].
+    pub fn require_derived(&self, event_type: &str) -> Result<(), Denied> {
+        match self.check_derived(event_type, [], "") {
+            Err(Denied::NoSeries { .. }) => Ok(()),
+            checked => checked,
+        }
+    }
+
     /// Narrows what a reader wants to what it may see. Without a wish it gets all that is its own.
     ///
     /// # Errors

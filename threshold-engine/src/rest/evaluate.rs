@@ -2,11 +2,7 @@
 
 use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
-use access::{Access, Denied};
-use axum::{
-    extract::{FromRequestParts, State},
-    http::request::Parts,
-};
+use axum::extract::State;
 use chrono::{NaiveDate, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -62,13 +58,13 @@ pub(super) struct EvaluatedView {
 /// Over everything that the engine knows. Nothing is stored or told.
 #[utoipa::path(
     post, path = "/v1/evaluate", operation_id = "evaluatePattern", tag = "patterns",
-    security(("token" = ["read"])), extensions(("x-body-bytes-max" = json!(1_048_576))),
+    security(("token" = ["read", "derived:ThresholdCrossedEvent"])), extensions(("x-body-bytes-max" = json!(1_048_576))),
     request_body = EvaluateRequest,
     responses((status = 200, description = "What it would be", body = EvaluatedView), Always, Body)
 )]
 pub(super) async fn evaluate(
     State(app): State<App>,
-    MayEvaluate(access): MayEvaluate,
+    Caller(access): Caller,
     Json(request): Json<EvaluateRequest>,
 ) -> Result<axum::Json<EvaluatedView>, Problem> {
     let _turn = turn(&app.evaluations).await?;
@@ -83,23 +79,6 @@ pub(super) async fn evaluate(
     let at = request.at.unwrap_or_else(|| Utc::now().date_naive());
     let evaluated = blocking(move || evaluated(&pattern, &points, at, &work)).await??;
     Ok(axum::Json(evaluated))
-}
-
-/// What a caller may do who may know what comes of an evaluation, whatever it is about. Of others
-/// not even the body is read.
-pub(super) struct MayEvaluate(Access);
-
-impl<S: Sync> FromRequestParts<S> for MayEvaluate {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Ok(Caller(access)) = Caller::from_request_parts(parts, state).await;
-        match access.check_derived(CROSSED, [], "definition") {
-            // Which series, the definition says.
-            Ok(()) | Err(Denied::NoSeries { .. }) => Ok(Self(access)),
-            Err(denied) => Err(denied.into()),
-        }
-    }
 }
 
 /// Waits for a place among the evaluations, not for long.

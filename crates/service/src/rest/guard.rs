@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use access::{Access, AuditLog, Caller, Denied, Gate, Peer, Scope};
+use atlas_events::KNOWN_EVENT_TYPES;
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{Method, header},
@@ -26,6 +27,8 @@ use crate::security::{Audit, RestPeer, Security};
 const SCHEME: &str = "token";
 /// What the document says beside the scope of operations for those who are limited to nothing.
 const UNLIMITED: &str = "unlimited";
+/// What it says of operations for those who may know what is derived, of events of this type.
+const DERIVED: &str = "derived:";
 /// The route whose openness is configured.
 const METRICS: &str = "/metrics";
 /// Where the document says how large the body of an operation may be.
@@ -51,6 +54,8 @@ enum Reach {
     Limited,
     /// It tells of what is anybody's, or changes it.
     Unlimited,
+    /// It tells what is derived from events, of this type.
+    Derived(&'static str),
 }
 
 /// What holds for an operation.
@@ -127,6 +132,10 @@ impl Guard {
             Rule::Nobody => Err(Denied::NoRule),
             Rule::Needs(_, _) if route == METRICS && self.metrics_open => Ok(()),
             Rule::Needs(scope, Reach::Limited) => caller.access.require(scope),
+            Rule::Needs(scope, Reach::Derived(event_type)) => {
+                caller.access.require(scope)?;
+                caller.access.require_derived(event_type)
+            }
             Rule::Needs(scope, Reach::Unlimited) => {
                 caller.access.require(scope)?;
                 caller.access.require_unlimited()
@@ -211,6 +220,16 @@ fn rule(security: &Value) -> Rule {
     let (scope, reach) = match said.as_deref() {
         Some([scope]) => (scope.parse(), Reach::Limited),
         Some([scope, UNLIMITED]) => (scope.parse(), Reach::Unlimited),
+        Some([scope, derived]) => {
+            let named = derived.strip_prefix(DERIVED);
+            let Some(event_type) = KNOWN_EVENT_TYPES
+                .iter()
+                .find(|known| Some(**known) == named)
+            else {
+                return Rule::Nobody;
+            };
+            (scope.parse(), Reach::Derived(event_type))
+        }
         _ => return Rule::Nobody,
     };
     scope.map_or(Rule::Nobody, |scope| Rule::Needs(scope, reach))
@@ -274,6 +293,9 @@ mod tests {
         assert_eq!(rule(&json!([{}])), Rule::Open);
         let needs = rule(&json!([{"token": ["admin"]}]));
         assert_eq!(needs, Rule::Needs(Scope::Admin, Reach::Limited));
+        let needs = rule(&json!([{"token": ["read", "derived:ThresholdCrossedEvent"]}]));
+        let derived = Reach::Derived("ThresholdCrossedEvent");
+        assert_eq!(needs, Rule::Needs(Scope::Read, derived));
         let needs = rule(&json!([{"token": ["read", "unlimited"]}]));
         assert_eq!(needs, Rule::Needs(Scope::Read, Reach::Unlimited));
         for said in [
@@ -282,6 +304,7 @@ mod tests {
             json!([{"token": []}]),
             json!([{"token": ["root"]}]),
             json!([{"token": ["read", "admin"]}]),
+            json!([{"token": ["read", "derived:SomethingElse"]}]),
             json!([{"other": ["read"]}]),
             json!([{}, {"token": ["read"]}]),
         ] {
