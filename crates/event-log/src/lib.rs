@@ -45,6 +45,7 @@ mod retention;
 mod ring;
 mod rows;
 mod segment;
+mod shared_head;
 mod storage;
 mod tail;
 mod telemetry;

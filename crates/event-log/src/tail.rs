@@ -36,7 +36,7 @@ const SERVER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long the database may take to answer the feeder. What is not answered is asked again on another
 /// connection: nothing may hold up the newest events for ever.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for a page of events, which may have to come from a disk.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -19,7 +19,7 @@ impl EventLog {
     ) -> Result<Follower, LogError> {
         // A cursor that this process has seen events beyond needs no look at the last position,
         // but only the database knows what retention removed.
-        let head = self.head().await?;
+        let head = self.begin().await?;
         if after > head.last_position {
             return Err(LogError::BeyondHead {
                 after,
@@ -50,7 +50,7 @@ impl EventLog {
         since: DateTime<Utc>,
         filter: EventFilter,
     ) -> Result<Follower, LogError> {
-        let head = self.head().await?;
+        let head = self.begin().await?;
         let after = self.cursor_at(&head, next_microsecond(since)).await?;
         Ok(Follower::new(
             self.clone(),
@@ -65,7 +65,7 @@ impl EventLog {
     /// # Errors
     /// [`LogError::Database`].
     pub async fn follow_live(&self, filter: EventFilter) -> Result<Follower, LogError> {
-        let head = self.head().await?;
+        let head = self.begin().await?;
         let last = head.last_position;
         Ok(Follower::new(self.clone(), last, last, filter))
     }
@@ -82,7 +82,7 @@ impl EventLog {
         filter: EventFilter,
     ) -> Result<RangeRead, LogError> {
         let (since, before) = (since.map(next_microsecond), before.map(next_microsecond));
-        let head = self.head().await?;
+        let head = self.begin().await?;
         let after = match since {
             Some(since) => self.cursor_at(&head, since).await?,
             None => head.first_position - 1,
@@ -95,6 +95,11 @@ impl EventLog {
             (since, before),
             filter,
         ))
+    }
+
+    /// The head for somebody who begins to read.
+    async fn begin(&self) -> Result<Head, LogError> {
+        self.0.shared_head.read(self).await
     }
 
     async fn cursor_at(&self, head: &Head, since: DateTime<Utc>) -> Result<u64, LogError> {

@@ -113,3 +113,27 @@ async fn readers_that_went_away_keep_their_places_until_the_database_has_answere
     drop(blocking);
     assert!(!next_events(&mut follower).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn readers_who_begin_at_once_look_at_the_head_together() {
+    let test = TestLog::create().await;
+    let (log, pool) = log_of(&test).await;
+    let mut locking = test.connection().await;
+    execute(
+        &mut locking,
+        "begin; set local idle_in_transaction_session_timeout = 0; lock table log_head",
+    )
+    .await;
+    let mut beginning = JoinSet::new();
+    for _ in 0..200 {
+        let log = log.clone();
+        beginning.spawn(async move { log.follow_after(0, everything()).await.map(drop) });
+    }
+    // One connection is enough for all of them.
+    let held = acquire(&pool, POOLED - 1).await;
+    drop(held);
+    execute(&mut locking, "rollback").await;
+    while let Some(begun) = beginning.join_next().await {
+        begun.unwrap().unwrap();
+    }
+}
