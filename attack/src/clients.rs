@@ -145,16 +145,16 @@ pub(crate) async fn engine_reaches(target: &Target, position: u64) -> Result<()>
     let token = target.tokens.full.expose();
     let began = Instant::now();
     loop {
-        let (status, told) = get(&target.engine, "/v1/checkpoints", token).await?;
-        ensure!(status == 200, "/v1/checkpoints: {status} {told}");
-        let reached = told["checkpoints"][0]["position"].as_u64();
+        let (status, reply) = get(&target.engine, "/v1/checkpoints", token).await?;
+        ensure!(status == 200, "/v1/checkpoints: {status} {reply}");
+        let reached = reply["checkpoints"][0]["position"].as_u64();
         if reached.is_some_and(|reached| reached >= position) {
             return Ok(());
         }
         let since = began.elapsed();
         ensure!(
             since < PATIENCE,
-            "the engine is not at {position} but: {told}"
+            "the engine is not at {position} but: {reply}"
         );
         sleep(Duration::from_millis(50)).await;
     }

@@ -20,9 +20,9 @@ async fn no_quick_attack_succeeds() {
         .await
         .expect("it ends")
         .unwrap();
-    let told = String::from_utf8_lossy(&attacked.stdout);
+    let report = String::from_utf8_lossy(&attacked.stdout);
     let errors = String::from_utf8_lossy(&attacked.stderr);
-    assert!(attacked.status.success(), "{told}\n{errors}");
+    assert!(attacked.status.success(), "{report}\n{errors}");
     // That it held is worth something only if something was tried.
-    assert!(told.matches(" held ").count() >= 5, "{told}");
+    assert!(report.matches(" held ").count() >= 5, "{report}");
 }

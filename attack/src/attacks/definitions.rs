@@ -160,17 +160,17 @@ async fn refused(target: &Target) -> Result<String> {
         let began = Instant::now();
         let (status, problem) = evaluate(target, definition).await?;
         let took = began.elapsed();
-        let told = problem.to_string();
+        let reply = problem.to_string();
         ensure!(
             [400, 413].contains(&status),
             "{what}: {status} {}",
-            clients::clipped(&told)
+            clients::clipped(&reply)
         );
         ensure!(took < REFUSED_WITHIN, "{what} is refused after {took:.1?}");
         ensure!(
-            told.len() < 20_000,
+            reply.len() < 20_000,
             "{what}: the refusal has {} bytes",
-            told.len()
+            reply.len()
         );
         slowest = slowest.max((took, what));
     }
@@ -242,17 +242,17 @@ async fn costly(target: &Target) -> Result<String> {
         .filter(|r| r.is_err())
         .count();
     if given_up == 0 {
-        let (status, told) = evaluate(target, costliest(0)).await?;
-        bail!("none of them costs anything: {status} {told}");
+        let (status, reply) = evaluate(target, costliest(0)).await?;
+        bail!("none of them costs anything: {status} {reply}");
     }
     let idle = idle(target).await?;
     let began = Instant::now();
     let waited = join_all((0..6).map(|seed| evaluate(target, costliest(seed)))).await;
     let mut statuses = Vec::new();
     for answer in waited {
-        let (status, told) = answer?;
-        ensure!([200, 400, 503, 504].contains(&status), "{status} {told}");
-        let why = told["errors"][0]["problem"].as_str().unwrap_or_default();
+        let (status, reply) = answer?;
+        ensure!([200, 400, 503, 504].contains(&status), "{status} {reply}");
+        let why = reply["errors"][0]["problem"].as_str().unwrap_or_default();
         statuses.push(format!("{status} {why}"));
     }
     Ok(format!(

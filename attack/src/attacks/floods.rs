@@ -69,7 +69,7 @@ fn stream_id(call: usize) -> u32 {
     (2 * call + 1) as u32 & 0x7fff_ffff
 }
 
-fn told(what: &str, flooded: Flooded) -> String {
+fn note_of(what: &str, flooded: Flooded) -> String {
     let Flooded {
         bytes,
         closed,
@@ -105,7 +105,7 @@ async fn rapid_reset(target: &Target) -> Result<String> {
     for flooded in futures::future::join_all(floods).await {
         let flooded = flooded?;
         ensure!(flooded.closed, "{} bytes of it are borne", flooded.bytes);
-        notes.push(told("one", flooded));
+        notes.push(note_of("one", flooded));
     }
     Ok(notes.join("; "))
 }
@@ -140,7 +140,7 @@ async fn control(target: &Target) -> Result<String> {
                 })
             };
             let flooded = flood(target.collector.grpc, answers, next).await?;
-            notes.push(told(&format!("{what} ({answers:?})"), flooded));
+            notes.push(note_of(&format!("{what} ({answers:?})"), flooded));
         }
     }
     Ok(notes.join("; "))
@@ -170,7 +170,7 @@ async fn continuation(target: &Target) -> Result<String> {
             "{what}: closed only after {} bytes",
             flooded.bytes
         );
-        notes.push(told(what, flooded));
+        notes.push(note_of(what, flooded));
     }
     Ok(notes.join("; "))
 }
@@ -195,7 +195,7 @@ async fn headers(target: &Target) -> Result<String> {
     let refused = answer.as_ref().is_ok_and(|answer| answer.code != Code::Ok);
     ensure!(answer.is_err() || refused, "60 KB of headers: {answer:?}");
     let rest = target.collector.rest;
-    let mut notes = vec![told("packed", bomb)];
+    let mut notes = vec![note_of("packed", bomb)];
     for (what, head) in [
         ("one header of 1 MB", format!("x: {}\r\n", "x".repeat(MIB))),
         ("100,000 headers", "x: y\r\n".repeat(100_000)),
@@ -273,9 +273,9 @@ async fn window(target: &Target) -> Result<String> {
     };
     let untaken = flood(grpc, Answers::Read, next).await?;
     Ok([
-        told("overflow", overflow),
-        told("nothing", zero),
-        told("1,000 answers untaken", untaken),
+        note_of("overflow", overflow),
+        note_of("nothing", zero),
+        note_of("1,000 answers untaken", untaken),
     ]
     .join("; "))
 }

@@ -112,19 +112,19 @@ async fn nulls(target: &Target) -> Result<String> {
         ("an object of 4 MiB", object),
         ("lists of lists", lists),
     ];
-    let mut told = Vec::new();
+    let mut notes = Vec::new();
     for (what, message) in messages {
         let began = Instant::now();
         let answer = connection.call(call, &message).await?;
         let allowed = [Code::Ok, Code::InvalidArgument, Code::ResourceExhausted];
         ensure!(allowed.contains(&answer.code), "{what}: {answer:?}");
-        told.push(format!(
+        notes.push(format!(
             "{what}: {:?} in {:.1?}",
             answer.code,
             began.elapsed()
         ));
     }
-    Ok(told.join("; "))
+    Ok(notes.join("; "))
 }
 
 async fn json(target: &Target) -> Result<String> {
@@ -142,7 +142,7 @@ async fn json(target: &Target) -> Result<String> {
         ("data of 1.39 million lists", data(array("[]", 1_390_000))),
         ("data of 2 million zeros", data(array("0", 2_000_000))),
     ];
-    let mut told = Vec::new();
+    let mut notes = Vec::new();
     for (what, body) in bodies {
         let began = Instant::now();
         let (status, problem) = clients::post(&target.collector, "/v1/events", token, body).await?;
@@ -153,12 +153,12 @@ async fn json(target: &Target) -> Result<String> {
             "{what}: {status} {}",
             clients::clipped(&problem.to_string())
         );
-        told.push(format!("{what}: {status} in {:.1?}", began.elapsed()));
+        notes.push(format!("{what}: {status} in {:.1?}", began.elapsed()));
     }
     let body = format!("{{\"definition\":{}}}", array("{}", 1_390_000));
     let (status, problem) = clients::post(&target.engine, "/v1/evaluate", token, body).await?;
     ensure!([400, 413, 422].contains(&status), "{status} {problem}");
-    Ok(told.join("; "))
+    Ok(notes.join("; "))
 }
 
 async fn malformed(target: &Target) -> Result<String> {

@@ -72,14 +72,14 @@ async fn texts(target: &Target) -> Result<String> {
     let texts: Vec<_> = bad_texts().into_iter().map(|(_, text)| text).collect();
     for (process, path, body) in over_rest(target, &texts) {
         tried += 1;
-        let (status, told) = match body {
+        let (status, reply) = match body {
             Some(body) => clients::post(process, &path, token, body).await?,
             None => clients::get(process, &path, token).await?,
         };
         // Without a key for its source a collector takes no series.
-        let is_collecting = told["title"] != "Not collecting";
+        let is_collecting = reply["title"] != "Not collecting";
         if status >= 500 && is_collecting {
-            wrong.push(format!("{}: {status} {told}", clients::clipped(&path)));
+            wrong.push(format!("{}: {status} {reply}", clients::clipped(&path)));
         }
     }
     ensure!(

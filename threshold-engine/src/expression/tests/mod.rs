@@ -1,10 +1,10 @@
+mod properties;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-use super::naive::Naive;
 use super::{Compiler, Graph, Input, NodeIndex, Reason, Scope, Value, View};
 use crate::calendar::Frequency;
 use crate::series::SeriesStore;
@@ -369,138 +369,6 @@ fn many_operations_are_refused() {
     assert!(refused.unwrap().reason.contains("more than 400 operations"));
 }
 
-const EXPRESSIONS: &[&str] = &[
-    "D",
-    "M",
-    "D - W",
-    "W * M",
-    "D / (W - M)",
-    "D.abs() + Q",
-    "I + D",
-    "D.days_since()",
-    "(W - M).days_since()",
-    "D.mean(\"5d\")",
-    "D.mean(3)",
-    "M.mean(\"3mo\")",
-    "W.sum(\"1mo\", excluding_current)",
-    "D.sum(4, excluding_current)",
-    "D.lowest(\"10d\")",
-    "W.highest(\"2mo\", excluding_current)",
-    "Q.highest(\"1y\")",
-    "D.highest(3, excluding_current)",
-    "D.stddev(\"10d\")",
-    "W.zscore(4)",
-    "D.percentile(\"20d\")",
-    "W.percentile(5, excluding_current)",
-    "D.change(\"4d\")",
-    "D.change(3)",
-    "W.pct_change(\"1mo\")",
-    "M.yoy()",
-    "M.mom()",
-    "Q.value_at(\"6mo\")",
-    "M.value_at(\"3mo\")",
-    "D.previous(2)",
-    "I.value_at(\"4d\")",
-    "I.mean(\"8d\")",
-    "M.mean(\"3mo\") - M.mean(\"3mo\").lowest(\"12mo\", excluding_current)",
-    "(D - W).mean(\"7d\")",
-    "(D - M).change(\"5d\")",
-    "(W / M).lowest(3)",
-    "(D.mean(3) - W.previous(1)).highest(\"9d\")",
-    "(D.days_since() + W).sum(\"6d\")",
-    "max(D, W.mean(2)).mean(\"1mo\")",
-    "D.mean(\"5d\").mean(\"5d\").change(2)",
-    "D.mean(\"3d\").lowest(4, excluding_current).zscore(5)",
-];
-
-const CONDITIONS: &[&str] = &[
-    "(D > 2).sustained(\"4d\")",
-    "(D > 2 || W > 3).sustained(3)",
-    "D > W && M < 4",
-    "(D.mean(2) > W).sustained(\"6d\") || !(M > 3)",
-];
-
-/// Which series, day and value (none withdraws), and whether an older vintage.
-type RandomPoint = (usize, u16, Option<i8>, bool);
-type DatedPoint = (usize, NaiveDate, Option<i8>, bool);
-
-fn random_points() -> impl Strategy<Value = Vec<RandomPoint>> {
-    let value = prop::option::weighted(0.9, -3..6i8);
-    let point = (0..5usize, 0..60u16, value, prop::bool::weighted(0.1));
-    prop::collection::vec(point, 1..60)
-}
-
-/// Days far enough apart that months and quarters pass.
-fn day_of(series: usize, index: u16) -> NaiveDate {
-    let scale = [1, 4, 20, 40, 2][series];
-    date("2020-01-01") + Days::new(u64::from(index) * scale)
-}
-
-fn on_days(points: &[RandomPoint]) -> Vec<DatedPoint> {
-    let on_day = |&(series, index, value, older)| (series, day_of(series, index), value, older);
-    points.iter().map(on_day).collect()
-}
-
-fn compare_throughout(source: &str, points: &[DatedPoint]) -> Result<(), TestCaseError> {
-    let mut store = SeriesStore::default();
-    let mut compiler = Compiler::new(Scope::Pattern, inputs());
-    let node = match compiler.condition(source) {
-        Ok(node) => node,
-        Err(_) => {
-            let condition = compiler.condition(&format!("{source} > 1")).unwrap();
-            compiler.shown(condition)
-        }
-    };
-    let program = Arc::new(compiler.finish());
-    let mut graph = Graph::new(program.clone(), &mut store);
-    for (number, (series, day, value, older)) in points.iter().enumerate() {
-        let series_index = store.find(&inputs()[*series].series).unwrap();
-        let seconds = if *older { 0 } else { number as i64 + 1 };
-        let known = DateTime::from_timestamp(seconds, 0).unwrap();
-        let value = value.map(Decimal::from);
-        let before: Vec<Value> = all_values(&graph, node, &store);
-        if let Some(change) = store.get_mut(series_index).apply(*day, known, value) {
-            graph.update(&store, series_index, change);
-        } else {
-            continue;
-        }
-        let after = all_values(&graph, node, &store);
-        let naive = Naive {
-            program: &program,
-            store: &store,
-        };
-        for (offset, (was, is)) in before.iter().zip(&after).enumerate() {
-            let at = date("2019-12-30") + Days::new(offset as u64);
-            prop_assert_eq!(*is, naive.value(node, at), "{} at {}", source, at);
-            let told = graph.altered(node).is_some_and(|range| range.holds(at));
-            let same = (was.number(), was.truth()) == (is.number(), is.truth());
-            prop_assert!(same || told, "{} changed at {} untold", source, at);
-        }
-    }
-    Ok(())
-}
-
-/// The last days of February, March and April, and the first ones behind them.
-fn points_at_month_ends() -> impl Strategy<Value = Vec<DatedPoint>> {
-    let day = prop_oneof![55..62u64, 86..93u64, 117..124u64];
-    let day = day.prop_map(|day| date("2020-01-01") + Days::new(day));
-    let series = prop_oneof![Just(0usize), Just(4usize)];
-    let point = (
-        series,
-        day,
-        prop::option::weighted(0.9, -3..6i8),
-        Just(false),
-    );
-    prop::collection::vec(point, 1..30)
-}
-
-const LOOKING_BACK_MONTHS: &[&str] = &[
-    "D.mom()",
-    "D.change(\"1mo\").highest(\"5d\")",
-    "I.change(\"1mo\")",
-    "I.value_at(\"2mo\") - D.value_at(\"1mo\")",
-];
-
 /// Weeks that end on Saturday: 2 March 2024 is compared with 4 March 2023, which is nearer to 2 March
 /// 2023 than 25 February is.
 #[test]
@@ -518,46 +386,4 @@ fn a_year_of_weeks_leads_to_the_same_week() {
     let at = |day| graph.evaluate(shown, date(day), View::of(&store));
     assert_eq!(at("2024-03-02").number(), Some(d("50")));
     assert_eq!(at("2024-02-24").number(), Some(d("20")));
-}
-
-/// 29, 30 and 31 March look back to 29 February.
-#[test]
-fn a_change_reaches_the_month_ends_that_look_back_to_it() {
-    let point = |day, value| (4, date(day), Some(value), false);
-    let days = ["2020-02-29", "2020-03-30", "2020-03-31", "2020-02-29"];
-    let points = std::array::from_fn::<_, 4, _>(|n| point(days[n], n as i8));
-    compare_throughout("I.change(\"1mo\")", &points).unwrap();
-}
-
-fn all_values(graph: &Graph, node: NodeIndex, store: &SeriesStore) -> Vec<Value> {
-    // Every day while all series go on, then some of the days after.
-    (0..320)
-        .map(|day| date("2019-12-30") + Days::new(day))
-        .map(|day| graph.evaluate(node, day, View::of(store)))
-        .collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
-
-    /// After every point, at every date: what the incremental evaluation says is what evaluation from
-    /// scratch says, and where it says something new it had announced so.
-    #[test]
-    fn incremental_is_naive(points in random_points()) {
-        let points = on_days(&points);
-        for source in EXPRESSIONS.iter().chain(CONDITIONS) {
-            compare_throughout(source, &points)?;
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
-
-    #[test]
-    fn incremental_is_naive_at_month_ends(points in points_at_month_ends()) {
-        for source in LOOKING_BACK_MONTHS {
-            compare_throughout(source, &points)?;
-        }
-    }
 }
