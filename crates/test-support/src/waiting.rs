@@ -25,13 +25,14 @@ pub async fn waiting(connection: &mut PgConnection) -> Vec<Waiting> {
     .unwrap()
 }
 
-/// Waits until so many sessions of this database wait for locks.
+/// Waits until at least so many sessions of this database wait for locks. More may: what looks at the
+/// database by itself begins to wait whenever its time comes.
 ///
 /// # Panics
 /// If they do not within `deadline`, or the database does not answer.
 pub async fn until_waiting(deadline: Duration, connection: &mut PgConnection, sessions: usize) {
     eventually(deadline, async || {
-        waiting(connection).await.len() == sessions
+        waiting(connection).await.len() >= sessions
     })
     .await;
 }
