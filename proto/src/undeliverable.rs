@@ -17,13 +17,15 @@ const DEPTH_MAX: usize = 30;
 const LEVEL_BYTES_MIN: usize = 4;
 /// Fields of `Event`.
 const CUSTOM: u32 = 30;
+/// The first byte of `CUSTOM`: what is left of its number and type in seven bits, and that more follow.
+const CUSTOM_KEY: u8 = (CUSTOM << 3 | WireType::LengthDelimited as u32) as u8 | 0x80;
 const UNDELIVERABLE: u32 = 50;
 
 /// What is delivered in place of a stored event (in the binary format, as is the result); `None` if
 /// the event can be delivered as it is.
 pub fn replacement(encoded: &[u8]) -> Option<Vec<u8>> {
-    // Most events are too short to be too deep.
-    if encoded.len() < DEPTH_MAX * LEVEL_BYTES_MIN {
+    // Most events are too short to be too deep, or without the byte that a custom one has.
+    if encoded.len() < DEPTH_MAX * LEVEL_BYTES_MIN || !encoded.contains(&CUSTOM_KEY) {
         return None;
     }
     let mut fields = Fields(encoded);

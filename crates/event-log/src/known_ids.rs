@@ -64,14 +64,13 @@ impl KnownIds {
     pub(crate) fn admit(&mut self, drafts: &[Draft], present: Option<DateTime<Utc>>) -> bool {
         let present = present.map_or(Ulid::max(), first_of);
         for (index, draft) in drafts.iter().enumerate() {
-            if !self.is_new(draft.event_id) {
+            if !self.insert(draft.event_id, present) {
                 for added in &drafts[..index] {
                     self.recent.remove(&added.event_id);
                     self.future.remove(&added.event_id);
                 }
                 return false;
             }
-            self.insert(draft.event_id, present);
         }
         self.forget();
         true
@@ -81,9 +80,7 @@ impl KnownIds {
     pub(crate) fn add(&mut self, drafts: &[Draft], present: Option<DateTime<Utc>>) {
         let present = present.map_or(Ulid::max(), first_of);
         for draft in drafts {
-            if draft.event_id > self.floor && draft.event_id < self.ceiling {
-                self.insert(draft.event_id, present);
-            }
+            self.insert(draft.event_id, present);
         }
         self.forget();
     }
@@ -93,19 +90,17 @@ impl KnownIds {
         present.is_some_and(|present| first_of(present) >= self.ceiling)
     }
 
-    fn is_new(&self, id: Ulid) -> bool {
-        id > self.floor
-            && id < self.ceiling
-            && !self.recent.contains(&id)
-            && !self.future.contains(&id)
-    }
-
-    fn insert(&mut self, id: Ulid, present: Ulid) {
-        if id > present {
-            self.future.insert(id);
-        } else {
-            self.recent.insert(id);
+    /// Adds an id; `false`, and it is not added, if it is stored or may be.
+    fn insert(&mut self, id: Ulid, present: Ulid) -> bool {
+        if id <= self.floor || id >= self.ceiling {
+            return false;
         }
+        // What was of the future may be no longer, so it is looked for in both.
+        let (its_own, other) = match id > present {
+            true => (&mut self.future, &self.recent),
+            false => (&mut self.recent, &self.future),
+        };
+        !other.contains(&id) && its_own.insert(id)
     }
 
     fn forget(&mut self) {

@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
-use access::{Access, Denied};
+use access::Access;
 use atlas_events::{
     BATCH_EVENTS_MAX, Event, PublishRequest,
-    wire::{BUILT_BYTES_MAX, Excess, Outline, outline},
+    wire::{BUILT_BYTES_MAX, Excess, Outline, SMALL_BYTES_MAX, outline},
 };
 use bytes::Buf;
 use prost::Message;
@@ -30,13 +30,18 @@ pub(crate) struct IncomingBatch {
 
 impl IncomingBatch {
     fn read(encoded: &[u8], access: &Access) -> Result<Self, Status> {
-        let outline = outline(encoded).map_err(|problem| Status::internal(problem.to_string()))?;
-        if let Err(refusal) = check(&outline, encoded.len(), access) {
-            return Ok(Self {
-                events: Err(refusal),
-                continue_after_refusal: outline.continue_after_refusal,
-                heartbeat_interval: None,
-            });
+        let denied = access.check_batch_bytes(encoded.len()).err();
+        // Most messages of pipelined publishers are small: these are read once only.
+        if denied.is_some() || encoded.len() > SMALL_BYTES_MAX {
+            let outline = outline(encoded);
+            let outline = outline.map_err(|problem| Status::internal(problem.to_string()))?;
+            if let Some(refusal) = excess(&outline).or(denied.map(Refusal::denied)) {
+                return Ok(Self {
+                    events: Err(refusal),
+                    continue_after_refusal: outline.continue_after_refusal,
+                    heartbeat_interval: None,
+                });
+            }
         }
         let request = PublishRequest::decode(encoded);
         let request = request.map_err(|problem| Status::internal(problem.to_string()))?;
@@ -53,28 +58,26 @@ impl IncomingBatch {
     }
 }
 
-fn check(outline: &Outline, bytes: usize, access: &Access) -> Result<(), Refusal> {
-    match outline.excess {
-        Some(Excess::Events) => {
+/// Why a batch is not even built.
+fn excess(outline: &Outline) -> Option<Refusal> {
+    let refuse = |message: String| {
+        Refusal::new(Code::ResourceExhausted, "BATCH_TOO_LARGE", message).at("events")
+    };
+    Some(match outline.excess? {
+        Excess::Events => {
             let count = outline.events;
             let message =
                 format!("events: {count} in one batch are more than the limit, {BATCH_EVENTS_MAX}");
-            let refusal = Refusal::new(Code::ResourceExhausted, "BATCH_TOO_LARGE", message);
-            return Err(refusal.at("events").with("events_max", BATCH_EVENTS_MAX));
+            refuse(message).with("events_max", BATCH_EVENTS_MAX)
         }
-        Some(Excess::Memory) => {
+        Excess::Memory => {
             let most = BUILT_BYTES_MAX / 1024 / 1024;
             let message = format!(
                 "events: what they hold takes more than {most} MiB of memory; publish fewer at once"
             );
-            let refusal = Refusal::new(Code::ResourceExhausted, "BATCH_TOO_LARGE", message);
-            let refusal = refusal.at("events");
-            return Err(refusal.with("memory_bytes_max", BUILT_BYTES_MAX));
+            refuse(message).with("memory_bytes_max", BUILT_BYTES_MAX)
         }
-        None => {}
-    }
-    let denied: Result<(), Denied> = access.check_batch_bytes(bytes);
-    denied.map_err(Refusal::denied)
+    })
 }
 
 /// The codec of the publisher, for one caller. `T` is what it is answered.

@@ -6,6 +6,9 @@ use pbjson_types::Value;
 /// message.
 pub const BUILT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// No byte of a request costs more than this, whatever it is part of.
+pub(crate) const BYTE_COST_MAX: usize = 512;
+
 /// What an allocation takes at least, besides what its wire form does.
 pub(crate) const ALLOCATION: usize = 32;
 /// A place in the table of an object's entries.
@@ -45,6 +48,11 @@ impl Cost {
     /// Adds a text of so many bytes.
     pub(crate) fn add_text(&mut self, bytes: usize) {
         self.add(ALLOCATION + bytes);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(self) -> usize {
+        self.0
     }
 
     /// Whether it is more than [`BUILT_BYTES_MAX`].

@@ -102,6 +102,11 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, Malformed> {
+        // Most are a single byte.
+        if let Some((byte @ ..0x80, rest)) = self.0.split_first() {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
         let mut number = 0;
         for index in 0..10 {
             let (byte, rest) = self.0.split_first().ok_or(Malformed::VARINT)?;

@@ -3,7 +3,7 @@
 use atlas_events::{
     BATCH_EVENTS_MAX, CustomEvent, Event, PublishRequest,
     event::Payload,
-    wire::{BUILT_BYTES_MAX, Excess, Outline, outline},
+    wire::{BUILT_BYTES_MAX, Excess, Outline, SMALL_BYTES_MAX, outline},
 };
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
 use proptest::{collection::vec, prelude::*};
@@ -150,16 +150,48 @@ fn what_nests_too_deep_or_ends_too_soon_is_malformed_to_both() {
         let end = [0xbc, 0x06].repeat(depth);
         [start, end].concat()
     };
+    // Only what is this long is looked into.
+    let padding = around(&[999], vec![0; BUILT_BYTES_MAX / 512]);
     for depth in 1..110 {
         for encoded in [nested(depth), groups(depth)] {
+            let encoded = [&*padding, &*encoded].concat();
             let decoded = PublishRequest::decode(&*encoded).is_ok();
             assert_eq!(outline(&encoded).is_ok(), decoded, "{depth}");
         }
     }
-    let whole = nested(3);
-    for end in 1..whole.len() {
+    let whole = [padding.clone(), nested(3)].concat();
+    for end in padding.len() + 1..whole.len() {
         assert!(outline(&whole[..end]).is_err(), "{end}");
     }
+}
+
+/// As dear as two or three bytes can be, at every level at which something can be many.
+#[test]
+fn what_is_small_is_within_every_bound() {
+    let paths: [&[u32]; 7] = [
+        &[1],
+        &[1, 10, 2],
+        &[1, 20, 6],
+        &[1, 20, 9],
+        &[1, 30, 2, 1],
+        &[1, 30, 2, 1, 2, 5, 1],
+        &[1, 30, 2, 1, 2, 6, 1],
+    ];
+    for path in paths {
+        for (level, key) in path.iter().enumerate() {
+            let one = around(&path[level..], Vec::new());
+            let rest: usize =
+                around(&path[..level], vec![0; SMALL_BYTES_MAX]).len() - SMALL_BYTES_MAX;
+            let many = one.repeat((SMALL_BYTES_MAX - rest) / one.len());
+            let encoded = around(&path[..level], many);
+            assert!(encoded.len() <= SMALL_BYTES_MAX);
+            assert!(encoded.len() > SMALL_BYTES_MAX / 2);
+            let excess = outline(&encoded).unwrap().excess;
+            assert_eq!(excess, None, "{path:?} from {key} on");
+        }
+    }
+    let one_more = around(&[1], Vec::new()).repeat(SMALL_BYTES_MAX / 2 + 1);
+    assert_eq!(outline(&one_more).unwrap().excess, Some(Excess::Events));
 }
 
 fn custom(value: Value) -> Event {

@@ -21,14 +21,16 @@ use super::{
 
 /// A body whose messages are checked before their bytes are collected.
 ///
-/// The memory of a message is asked for once its length is known, so that is when it counts. A call
-/// with one message holds it until it is answered; a stream until it is read on, when the one before
-/// has been taken in.
+/// The memory of a message is asked for once its length is known, so that is when it counts, beyond
+/// what every call holds. A call with one message holds it until it is answered; a stream until it is
+/// read on, when the one before has been taken in.
 pub(super) struct Received {
     inner: Body,
     terms: Terms,
     bounds: Bounded,
     held: Option<Arc<HeldBytes>>,
+    /// Whether that is more than what every call holds.
+    holds_more: bool,
     messages: Prefixes,
     /// Runs from the first moment that the client keeps us waiting. While a stream is not read, the
     /// client is not waited for.
@@ -50,6 +52,7 @@ impl Received {
             terms,
             bounds,
             held,
+            holds_more: false,
             messages: Prefixes::default(),
             late: None,
             refusal: None,
@@ -79,12 +82,30 @@ impl Received {
         bytes.len()
     }
 
-    fn begin(&self, length: usize) -> Result<(), Refusal> {
+    fn begin(&mut self, length: usize) -> Result<(), Refusal> {
         if length > self.terms.bytes_max {
             return Err(Refusal::message_too_large(self.terms.bytes_max));
         }
-        let added = self.held.as_ref().map(|held| held.add(length as u64));
-        added.unwrap_or(Ok(())).map_err(Refusal::bytes_spent)
+        let beyond = beyond_call_bytes(length);
+        if beyond > 0
+            && let Some(held) = &self.held
+        {
+            held.add(beyond).map_err(Refusal::bytes_spent)?;
+            self.holds_more = true;
+        }
+        Ok(())
+    }
+
+    /// Releases the messages of a stream that have been taken in.
+    fn release_taken(&mut self) {
+        if self.terms.is_stream
+            && self.holds_more
+            && let Some(held) = &self.held
+        {
+            let beyond = beyond_call_bytes(self.messages.length());
+            held.shrink_to(CALL_BYTES + beyond);
+            self.holds_more = beyond > 0;
+        }
     }
 
     /// Whether the client is to send something. A stream may be silent between its messages.
@@ -99,6 +120,11 @@ impl Received {
     }
 }
 
+/// How much of a message of this length is not within what every call holds.
+fn beyond_call_bytes(length: usize) -> u64 {
+    (length as u64).saturating_sub(CALL_BYTES)
+}
+
 impl http_body::Body for Received {
     type Data = Bytes;
     type Error = Status;
@@ -111,11 +137,7 @@ impl http_body::Body for Received {
         if this.is_over {
             return Poll::Ready(None);
         }
-        if this.terms.is_stream
-            && let Some(held) = &this.held
-        {
-            held.shrink_to(CALL_BYTES + this.messages.length() as u64);
-        }
+        this.release_taken();
         if let Some(refusal) = this.refusal.take() {
             return this.refuse(refusal);
         }
