@@ -134,6 +134,8 @@ pub(crate) enum Workload {
     Publish,
     /// Publish to receipt at a fixed rate
     Latency,
+    /// The same while hundreds of readers search what is stored
+    BesideSearch,
     /// A hundred subscribers
     FanOut,
     /// One reader takes all that is stored
@@ -159,6 +161,7 @@ pub(crate) struct Sizes {
     pub(crate) warm_up_seconds: u64,
     pub(crate) publish_seconds: u64,
     pub(crate) latency_seconds: u64,
+    pub(crate) search_readers: usize,
     pub(crate) fan_out_subscribers: usize,
     pub(crate) fan_out_seconds: u64,
     pub(crate) fan_out_events: u64,
@@ -189,6 +192,7 @@ impl Sizes {
             warm_up_seconds: 1,
             publish_seconds: 5,
             latency_seconds: 15,
+            search_readers: 500,
             fan_out_subscribers: 100,
             fan_out_seconds: 8,
             fan_out_events: 20_000,
@@ -208,6 +212,7 @@ impl Sizes {
         Self {
             warm_up_seconds: 0,
             latency_seconds: 1,
+            search_readers: 20,
             fan_out_subscribers: 5,
             fan_out_events: 1_000,
             catch_up_events: 5_000,
@@ -227,6 +232,7 @@ impl Sizes {
             warm_up_seconds: 1,
             publish_seconds: 1,
             latency_seconds: 2,
+            search_readers: 50,
             fan_out_subscribers: 20,
             fan_out_seconds: 1,
             fan_out_events: 2_000,

@@ -92,6 +92,21 @@ impl Reader<Event> {
     }
 }
 
+/// Looks through all that is stored for events of a type that nobody publishes, until it is live.
+pub(crate) async fn search(channel: Channel) -> Result<()> {
+    let mut request = subscription(0);
+    request.event_types = vec!["custom:Nothing".to_owned()];
+    request.heartbeat_interval = Some(Duration::from_secs(3_600).into());
+    let mut client = EventStreamClient::new(channel);
+    let mut stream = client.subscribe_to_events(request).await?.into_inner();
+    let first = stream.message().await?.context("the stream ended")?;
+    ensure!(
+        matches!(first.payload, Some(Payload::CaughtUp(_))),
+        "{first:?} came"
+    );
+    Ok(())
+}
+
 impl Reader<Scanned> {
     /// Reads nothing but position and time.
     pub(crate) async fn raw(channel: Channel, after: u64) -> Result<Self> {

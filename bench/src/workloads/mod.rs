@@ -1,5 +1,6 @@
 //! The workloads. Each starts what it measures anew, so that none pays for another.
 
+mod beside_search;
 pub(crate) mod catch_up;
 mod engine;
 pub(crate) mod fan_out;
@@ -111,6 +112,7 @@ async fn run_all(bench: &mut Bench<'_>, workloads: &[Workload]) -> Result<()> {
         let measured = match workload {
             Workload::Publish => publish::run(bench).await,
             Workload::Latency => latency::run(bench).await,
+            Workload::BesideSearch => beside_search::run(bench).await,
             Workload::FanOut => fan_out::run(bench).await,
             Workload::CatchUp => catch_up::run(bench).await,
             Workload::PageCost => page_cost::run(bench).await,

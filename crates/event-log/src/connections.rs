@@ -5,6 +5,10 @@
 //! listens, one reads. Of those in the pool, readers of stored events (pages, seeks, look-ups) have
 //! half at the most, each for one page at a time and in the order in which they came; the others are
 //! for the transactions of the log's owner, and for what is short.
+//!
+//! A reader who finds next to nothing in what it looks through (a search) costs processor time of the
+//! database that nothing else paces. Hundreds of these leave half of the processors to live delivery,
+//! and a place to other readers.
 
 use std::sync::Arc;
 
@@ -38,15 +42,21 @@ pub(crate) struct Readers {
     pool: PgPool,
     places: Arc<Semaphore>,
     places_max: u32,
+    searches: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(crate) fn of(pool: PgPool) -> Self {
         let places_max = (pool.options().get_max_connections() / 2).max(1);
+        // The database often shares the machine, and is seldom smaller.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             pool,
             places: Arc::new(Semaphore::new(places_max as usize)),
             places_max,
+            searches: Arc::new(Semaphore::new(
+                (processors / 2).min(places_max as usize - 1).max(1),
+            )),
         }
     }
 
@@ -57,22 +67,48 @@ impl Readers {
 
     /// A connection, once those that came before have had theirs.
     pub(crate) async fn connect(&self) -> Result<ReaderConnection, LogError> {
-        let place = Arc::clone(&self.places)
-            .acquire_owned()
-            .await
-            .map_err(|_closed| LogError::Closed)?;
+        self.connect_with(None).await
+    }
+
+    /// The same for a reader who searches.
+    pub(crate) async fn connect_to_search(&self) -> Result<ReaderConnection, LogError> {
+        let search = permit(&self.searches).await?;
+        self.connect_with(Some(search)).await
+    }
+
+    async fn connect_with(
+        &self,
+        search: Option<OwnedSemaphorePermit>,
+    ) -> Result<ReaderConnection, LogError> {
+        let place = permit(&self.places).await?;
         Ok(ReaderConnection {
-            held: Some((self.pool.acquire().await?, place)),
+            held: Some(Held {
+                connection: self.pool.acquire().await?,
+                _place: place,
+                _search: search,
+            }),
             is_asked: false,
         })
     }
+}
+
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, LogError> {
+    let permit = Arc::clone(of).acquire_owned().await;
+    permit.map_err(|_closed| LogError::Closed)
+}
+
+#[derive(Debug)]
+struct Held {
+    connection: PoolConnection<Postgres>,
+    _place: OwnedSemaphorePermit,
+    _search: Option<OwnedSemaphorePermit>,
 }
 
 /// A connection of a reader, who may go away while it waits for an answer: then the connection keeps
 /// its place until the database has answered, since it is not free before.
 #[derive(Debug)]
 pub(crate) struct ReaderConnection {
-    held: Option<(PoolConnection<Postgres>, OwnedSemaphorePermit)>,
+    held: Option<Held>,
     is_asked: bool,
 }
 
@@ -81,7 +117,7 @@ impl ReaderConnection {
     pub(crate) fn ask(&mut self) -> Result<&mut PgConnection, LogError> {
         self.is_asked = true;
         match &mut self.held {
-            Some((connection, _)) => Ok(connection),
+            Some(held) => Ok(&mut held.connection),
             None => Err(LogError::Closed),
         }
     }
@@ -94,7 +130,7 @@ impl ReaderConnection {
 
 impl Drop for ReaderConnection {
     fn drop(&mut self) {
-        let Some((mut connection, place)) = self.held.take() else {
+        let Some(mut held) = self.held.take() else {
             return;
         };
         if !self.is_asked {
@@ -103,8 +139,8 @@ impl Drop for ReaderConnection {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 // Answered once all that was asked before is. What is wrong with it the pool will see.
-                let _ = connection.ping().await;
-                drop((connection, place));
+                let _ = held.connection.ping().await;
+                drop(held);
             });
         }
     }

@@ -40,6 +40,8 @@ pub struct Follower {
     /// but who reads two reads on.
     reads_on: bool,
     ahead: Option<ReadAhead>,
+    /// Whether the last page from the database held next to nothing that is wanted.
+    searches: bool,
     counted: CountedReader,
 }
 
@@ -55,6 +57,7 @@ impl Follower {
             live: false,
             reads_on: false,
             ahead: None,
+            searches: false,
         }
     }
 
@@ -137,6 +140,7 @@ impl Follower {
         // After a failure nothing is read ahead before a page could be read.
         self.reads_on = page.is_ok();
         let page = page?;
+        self.searches = page.is_sparse(cursor);
         Ok(match page.delivery {
             Some(delivery) => self.advance(delivery),
             None => {
@@ -148,8 +152,10 @@ impl Follower {
 
     /// `None` if the next page was not read ahead.
     async fn page_read_ahead(&mut self, cursor: u64) -> Option<Result<Page, LogError>> {
-        self.ahead.take_if(|ahead| !ahead.continues(cursor));
-        if self.ahead.is_none() && self.reads_on {
+        let searches = self.searches;
+        self.ahead
+            .take_if(|ahead| searches || !ahead.continues(cursor));
+        if self.ahead.is_none() && self.reads_on && !searches {
             self.ahead = ReadAhead::begin(&self.log, self.pages.clone(), cursor);
         }
         let page = self.ahead.as_mut()?.next().await;
@@ -160,7 +166,11 @@ impl Follower {
     }
 
     async fn page_read_now(&mut self, cursor: u64) -> Result<Page, LogError> {
-        let mut connection = self.log.readers().connect().await?;
+        let readers = self.log.readers();
+        let mut connection = match self.searches {
+            true => readers.connect_to_search().await?,
+            false => readers.connect().await?,
+        };
         let page = self.pages.read(connection.ask()?, cursor).await?;
         connection.answered();
         Ok(page)

@@ -19,6 +19,8 @@ pub struct RangeRead {
     bounds: Bounds,
     cursor: u64,
     up_to: u64,
+    /// Whether the last page held next to nothing that is wanted.
+    searches: bool,
 }
 
 impl RangeRead {
@@ -39,6 +41,7 @@ impl RangeRead {
             bounds,
             cursor: after,
             up_to,
+            searches: false,
         }
     }
 
@@ -50,7 +53,11 @@ impl RangeRead {
         let segments = self.log.segments();
         while self.cursor < self.up_to {
             let positions = SCAN_POSITIONS_MAX.min(self.up_to - self.cursor);
-            let mut reader = self.log.readers().connect().await?;
+            let readers = self.log.readers();
+            let mut reader = match self.searches {
+                true => readers.connect_to_search().await?,
+                false => readers.connect().await?,
+            };
             let connection = reader.ask()?;
             let window = segments.window(&mut *connection, self.cursor, positions);
             let Some(window) = window.await? else {
@@ -65,6 +72,7 @@ impl RangeRead {
                 .metrics()
                 .undeliverable
                 .increment(page.undeliverable);
+            self.searches = page.is_sparse(self.cursor);
             self.cursor = page.up_to;
             if page.delivery.is_some() {
                 return Ok(page.delivery);

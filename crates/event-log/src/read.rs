@@ -29,6 +29,17 @@ pub(crate) struct Page {
     pub(crate) undeliverable: u64,
 }
 
+/// Who finds fewer than one event in so many positions searches.
+const SPARSE_POSITIONS: u64 = 64;
+
+impl Page {
+    /// Whether it holds next to nothing of what it was to hold, behind this cursor.
+    pub(crate) fn is_sparse(&self, after: u64) -> bool {
+        let wanted = self.delivery.as_ref().map_or(0, |page| page.count as u64);
+        wanted * SPARSE_POSITIONS < self.up_to - after
+    }
+}
+
 struct StoredEvent {
     position: i64,
     recorded_at: chrono::DateTime<chrono::Utc>,

@@ -1,9 +1,11 @@
 //! Nobody waits behind many others of another kind: readers of stored events leave connections to
 //! the owner of the log, and nobody takes those that follow what other processes append.
 
-use event_log::{EventLog, LogConfig};
+use atlas_events::EventFilter;
+use chrono::TimeDelta;
+use event_log::{EventLog, Followed, LogConfig};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
-use test_support::drafts;
+use test_support::{custom_event_at, draft, drafts, started_at};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::common::{DEADLINE, SCHEMA, TestLog, everything, execute, next_events};
@@ -135,5 +137,47 @@ async fn readers_who_begin_at_once_look_at_the_head_together() {
     execute(&mut locking, "rollback").await;
     while let Some(begun) = beginning.join_next().await {
         begun.unwrap().unwrap();
+    }
+}
+
+/// Searches read one page after the other like all readers, but never have all of their places.
+#[tokio::test]
+async fn readers_that_search_leave_a_place_to_others() {
+    /// What a search looks through at a time.
+    const SEARCHED: u64 = 65_536;
+    let test = TestLog::create().await;
+    let (log, _) = log_of(&test).await;
+    let (long_ago, now) = (started_at() - TimeDelta::days(60), started_at());
+    let numbers: Vec<u64> = (0..SEARCHED).collect();
+    for numbers in numbers.chunks(1_000) {
+        let drafts = numbers.iter().map(|n| draft(custom_event_at(*n, long_ago)));
+        log.append(drafts.collect()).await.unwrap();
+    }
+    let newer = (SEARCHED..SEARCHED + 100).map(|n| draft(custom_event_at(n, now)));
+    log.append(newer.collect()).await.unwrap();
+
+    let mut chunk = test.connection().await;
+    let newest = "select format('%s', c) from show_chunks('events') as c order by c desc limit 1";
+    let newest: String = sqlx::query_scalar(newest)
+        .fetch_one(&mut chunk)
+        .await
+        .unwrap();
+    let lock = format!("begin; lock table {newest} in access exclusive mode");
+    let locked = sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut chunk);
+    locked.await.unwrap();
+    let mut searching = JoinSet::new();
+    for _ in 0..8 {
+        let nothing = EventFilter::new(vec!["custom:Nothing".to_owned()], Vec::new());
+        let nothing = nothing.unwrap();
+        let mut follower = log.follow_after(0, nothing).await.unwrap();
+        searching.spawn(async move { follower.next().await.unwrap() });
+    }
+    test.until_waiting(1).await;
+    // They have read what is long ago, and wait for what is locked or for each other.
+    let mut follower = log.follow_after(0, everything()).await.unwrap();
+    assert!(!next_events(&mut follower).await.unwrap().is_empty());
+    drop(chunk);
+    while let Some(found) = searching.join_next().await {
+        assert!(matches!(found.unwrap(), Followed::CaughtUp));
     }
 }
