@@ -92,8 +92,8 @@ fn a_row_that_cannot_be_read_is_told_with_file_line_and_reason() {
             "A.csv:2: \"1e5x\" is no decimal",
         ),
         (
-            "date,value\n2020-01-01,NaN\n",
-            "A.csv:2: \"NaN\" is no decimal",
+            "date,value\n2020-01-01,inf\n",
+            "A.csv:2: \"inf\" is no decimal",
         ),
         ("date,value\n2020-01-01\n", "A.csv:2: "),
         ("day,value\n", "A.csv:1: no column date or observation_date"),
@@ -299,4 +299,36 @@ fn a_pattern_without_observations_is_listed_as_such() {
     let page = html(&run(&library(), Vec::new(), options, |_, _| {}));
     assert!(page.contains("Without any observation"));
     assert!(!page.contains("<svg"));
+}
+
+#[test]
+fn the_command_prints_by_date_and_names_series_without_observations() {
+    let folder = Scratch::new("printed");
+    for (id, series, level) in [("a", "A", 2), ("b", "A", 1), ("c", "B", 1)] {
+        let text = HIGH.replace("\"high\"", &format!("{id:?}"));
+        let text = text.replace("A > 5", &format!("{series} > {level}"));
+        let text = text.replace("[inputs.A]", &format!("[inputs.{series}]"));
+        folder.write(&format!("{id}.toml"), &text);
+    }
+    let text = "date,A\n2020-01-01,0\n2020-02-01,2\n2020-03-01,3\n";
+    folder.write("A.csv", text);
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_threshold-engine"))
+        .args(["backtest", "--patterns"])
+        .arg(&folder.0)
+        .arg("--csv")
+        .arg(&folder.0)
+        .output()
+        .expect("it runs");
+    assert!(ran.status.success(), "{ran:?}");
+    let output = String::from_utf8(ran.stdout).expect("it is text");
+    let starts = [
+        "2020-02-01 b: ",
+        "2020-03-01 a: ",
+        "c: no observations of B",
+        "3 points; 3 patterns, 1 of them silent",
+    ];
+    assert_eq!(output.lines().count(), starts.len(), "{output}");
+    for (line, start) in output.lines().zip(starts) {
+        assert!(line.starts_with(start), "{output}");
+    }
 }

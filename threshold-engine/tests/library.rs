@@ -20,6 +20,18 @@ fn shipped() -> Library {
     library
 }
 
+/// What the example configuration of the collector collects feeds every shipped pattern, and nothing else.
+#[test]
+fn the_collectors_example_collects_what_the_shipped_patterns_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../collector/collector.example.toml");
+    let text = fs::read_to_string(path).expect("it is there");
+    let example: toml::Table = text.parse().expect("it is TOML");
+    let series = example["fred"]["series"].as_array().expect("a list");
+    let id = |one: &toml::Value| one.get("id").unwrap_or(one).as_str().map(str::to_owned);
+    let collected: std::collections::BTreeSet<_> = series.iter().filter_map(id).collect();
+    assert_eq!(collected, shipped().series());
+}
+
 #[test]
 fn the_shipped_library_passes_its_own_tests() {
     let library = shipped();

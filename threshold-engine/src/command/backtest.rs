@@ -26,7 +26,7 @@ pub(super) struct BacktestOptions {
     /// Folder with patterns and regimes.
     #[arg(long)]
     patterns: PathBuf,
-    /// Folder with one CSV file for each series.
+    /// Folder with CSV files of one or more series.
     #[arg(long, value_name = "FOLDER")]
     csv: Option<PathBuf>,
     /// A log that is served, such as http://127.0.0.1:5001.
@@ -161,11 +161,12 @@ async fn open_log(database_url: &str, schema: &str) -> anyhow::Result<EventLog> 
     Ok(EventLog::open(pool, config, None).await?)
 }
 
+/// Crossings and transitions by date, then which patterns had no data, and why.
 fn print_result(result: &BacktestResult, output: &mut impl Write) -> io::Result<()> {
+    let mut lines = Vec::new();
     for crossing in result.patterns.iter().flat_map(|p| &p.crossings) {
         let (date, pattern) = (crossing.date, &crossing.pattern);
-        let told = format!("{date} {pattern}: {}", crossing.message);
-        writeln!(output, "{}", visible(&told))?;
+        lines.push((date, format!("{date} {pattern}: {}", crossing.message)));
     }
     for transition in result.regimes.iter().flat_map(|r| &r.transitions) {
         let fell = if transition.stands {
@@ -178,7 +179,20 @@ fn print_result(result: &BacktestResult, output: &mut impl Write) -> io::Result<
             "{since} {model}: {} to {}{fell}",
             transition.from, transition.to
         );
-        writeln!(output, "{}", visible(&told))?;
+        lines.push((since, told));
+    }
+    // Those of one date stay as they were emitted.
+    lines.sort_by_key(|(date, _)| *date);
+    for (_, line) in lines {
+        writeln!(output, "{}", visible(&line))?;
+    }
+    for pattern in &result.patterns {
+        let absent = pattern.inputs.iter().filter(|input| input.count == 0);
+        let absent: Vec<_> = absent.map(|input| input.series.as_str()).collect();
+        if !absent.is_empty() {
+            let line = format!("{}: no observations of {}", pattern.id, absent.join(", "));
+            writeln!(output, "{}", visible(&line))?;
+        }
     }
     let silent = result.patterns.iter().filter(|p| p.crossings.is_empty());
     writeln!(

@@ -1,0 +1,255 @@
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveTime, Utc};
+use rust_decimal::Decimal;
+
+use super::columns::{self, Columns, Values};
+use super::text::Form;
+use super::{date, number};
+
+/// Why a file cannot be read: the line, from 1, or 0 for the whole file, and the reason.
+pub(super) type Refusal = (u64, String);
+
+/// A value as a file states it.
+pub(super) struct Stated {
+    pub(super) line: u64,
+    pub(super) series: Arc<str>,
+    pub(super) date: chrono::NaiveDate,
+    pub(super) known_from: DateTime<Utc>,
+    pub(super) value: Option<Decimal>,
+}
+
+/// How the dates and numbers of a file are written.
+struct Notation {
+    date: date::Order,
+    known_from: date::Order,
+    number: number::Style,
+}
+
+/// Reads a file twice: what its dates and numbers mean may be decided by its last line.
+pub(super) fn read(
+    file: &mut File,
+    stem: &str,
+    wanted: &BTreeSet<String>,
+    mut take: impl FnMut(Stated),
+) -> Result<bool, Refusal> {
+    let whole = |error: std::io::Error| (0, error.to_string());
+    let form = Form::of(file).map_err(whole)?;
+    let mut columns = None;
+    let mut survey = Survey::default();
+    each(form, file, |_, record| {
+        let Some(columns) = &columns else {
+            columns = Some(Columns::of(record, stem, wanted)?);
+            return Ok(());
+        };
+        check_shape(record, columns)?;
+        survey.add(record, columns);
+        Ok(())
+    })?;
+    let columns = columns.ok_or((
+        1,
+        "the file is empty; the first line must name the columns".to_owned(),
+    ))?;
+    let notation = survey
+        .decide(form.separator)
+        .map_err(|reason| (0, reason))?;
+    let mut reader = Reader {
+        columns: &columns,
+        notation,
+        wanted,
+        names: HashMap::new(),
+    };
+    let mut is_header = true;
+    each(form, file, |line, record| {
+        if std::mem::take(&mut is_header) {
+            return Ok(());
+        }
+        // The file may have been written anew since.
+        check_shape(record, &columns)?;
+        reader.row(record, line, &mut take)
+    })?;
+    Ok(columns.known_from.is_some() || matches!(columns.values, Values::Vintages(_)))
+}
+
+/// Every record but empty ones, which spreadsheets leave at the end.
+fn each(
+    form: Form,
+    file: &mut File,
+    mut take: impl FnMut(u64, &csv::StringRecord) -> Result<(), String>,
+) -> Result<(), Refusal> {
+    let mut reader = form.records(file).map_err(|error| (0, error.to_string()))?;
+    let mut record = csv::StringRecord::new();
+    loop {
+        let more = reader.read_record(&mut record).map_err(|error| {
+            let line = error.position().map_or(0, csv::Position::line);
+            let reason = match error.kind() {
+                csv::ErrorKind::Utf8 { .. } => "is not UTF-8; save the file as CSV in UTF-8".into(),
+                _ => error.to_string(),
+            };
+            (line, reason)
+        })?;
+        if !more {
+            return Ok(());
+        }
+        let line = record.position().map_or(0, csv::Position::line) + form.lines_before();
+        record.trim();
+        if record.iter().any(|field| !field.is_empty()) {
+            take(line, &record).map_err(|reason| (line, reason))?;
+        }
+    }
+}
+
+fn check_shape(record: &csv::StringRecord, columns: &Columns) -> Result<(), String> {
+    let (fields, count) = (record.len(), columns.count);
+    if fields != count {
+        return Err(format!(
+            "{fields} fields, the first line has {count}; quote fields that hold the separator, and \
+             remove lines that are no data"
+        ));
+    }
+    for index in &columns.row_numbers {
+        if record[*index].parse::<u64>().is_err() {
+            let text = &record[*index];
+            let place = index + 1;
+            return Err(format!(
+                "column {place} seems to number the rows, but {text:?} is no number of a row; \
+                                remove or rename it"
+            ));
+        }
+    }
+    match columns
+        .unnamed
+        .iter()
+        .find(|index| !record[**index].is_empty())
+    {
+        Some(index) => Err(format!(
+            "column {} has no name; name it by its series",
+            index + 1
+        )),
+        None => Ok(()),
+    }
+}
+
+#[derive(Default)]
+struct Survey {
+    date: date::Evidence,
+    known_from: date::Evidence,
+    number: number::Evidence,
+}
+
+impl Survey {
+    fn add(&mut self, record: &csv::StringRecord, columns: &Columns) {
+        self.date.add(&record[columns.date]);
+        if let Some(index) = columns.known_from {
+            self.known_from.add(&record[index]);
+        }
+        let mut add = |index: usize| {
+            let text = &record[index];
+            if !number::is_absent(text) {
+                self.number.add(text);
+            }
+        };
+        match &columns.values {
+            Values::Long { value, .. } => add(*value),
+            Values::Wide(columns) => columns.iter().for_each(|(index, _)| add(*index)),
+            Values::Vintages(series) => {
+                series.values().flatten().for_each(|(_, index)| add(*index));
+            }
+        }
+    }
+
+    fn decide(&self, separator: u8) -> Result<Notation, String> {
+        Ok(Notation {
+            date: self.date.decide()?,
+            known_from: self.known_from.decide()?,
+            number: self.number.decide(separator)?,
+        })
+    }
+}
+
+struct Reader<'a> {
+    columns: &'a Columns,
+    notation: Notation,
+    wanted: &'a BTreeSet<String>,
+    /// Series of the long form by how the file names them.
+    names: HashMap<String, Arc<str>>,
+}
+
+impl Reader<'_> {
+    fn row(
+        &mut self,
+        record: &csv::StringRecord,
+        line: u64,
+        take: &mut impl FnMut(Stated),
+    ) -> Result<(), String> {
+        let date = date::parse(&record[self.columns.date], self.notation.date)?;
+        let known = self.columns.known_from.map(|index| &record[index]);
+        let known_from = match known {
+            None | Some("") => date.and_time(NaiveTime::MIN).and_utc(),
+            Some(text) => date::instant(text, self.notation.known_from)?,
+        };
+        // Without vintages an absent value withdraws nothing.
+        let may_withdraw = known.is_some();
+        let mut state = |series: &Arc<str>, known_from, value| {
+            let series = series.clone();
+            take(Stated {
+                line,
+                series,
+                date,
+                known_from,
+                value,
+            });
+        };
+        match &self.columns.values {
+            Values::Long { series, value } => {
+                let name = &record[*series];
+                if name.is_empty() {
+                    return Err("the row names no series".into());
+                }
+                let wanted = self.wanted;
+                let named = self.names.entry(name.to_owned());
+                let series = named.or_insert_with(|| columns::series(name, wanted));
+                let value = self.notation.value(&record[*value])?;
+                if value.is_some() || may_withdraw {
+                    state(series, known_from, value);
+                }
+            }
+            Values::Wide(columns) => {
+                for (index, series) in columns {
+                    let value = self.notation.value(&record[*index])?;
+                    if value.is_some() || may_withdraw {
+                        state(series, known_from, value);
+                    }
+                }
+            }
+            Values::Vintages(by_series) => {
+                for (series, vintages) in by_series {
+                    let mut before = None;
+                    for (known_from, index) in vintages {
+                        let value = self.notation.value(&record[*index])?;
+                        // A column repeats what the one before said.
+                        if value != before {
+                            state(series, *known_from, value);
+                        }
+                        before = value;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Notation {
+    fn value(&self, text: &str) -> Result<Option<Decimal>, String> {
+        if number::is_absent(text) {
+            return Ok(None);
+        }
+        let value = number::parse(text, self.number);
+        value.map(Some).ok_or_else(|| {
+            format!("{text:?} is no decimal of at most 28 digits; an absent value is empty")
+        })
+    }
+}
