@@ -1,5 +1,7 @@
 //! Words of expressions: windows and operators.
 
+use std::cmp::Ordering;
+
 use rust_decimal::Decimal;
 
 use super::check::{CompileError, refuse};
@@ -97,14 +99,15 @@ impl Arithmetic {
 }
 
 impl Comparison {
-    pub(crate) fn holds(self, left: Decimal, right: Decimal) -> bool {
+    /// `order`: that of the left side and the right one.
+    pub(crate) fn holds(self, order: Ordering) -> bool {
         match self {
-            Self::Less => left < right,
-            Self::LessOrEqual => left <= right,
-            Self::Greater => left > right,
-            Self::GreaterOrEqual => left >= right,
-            Self::Equal => left == right,
-            Self::NotEqual => left != right,
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
         }
     }
 }
