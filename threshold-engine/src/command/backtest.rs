@@ -1,6 +1,6 @@
 //! `threshold-engine backtest`: where observations come from, and where the result goes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -12,6 +12,7 @@ use event_log::{EventLog, LogConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 use service::visible;
 
+use super::print_mistakes;
 use crate::backtest::{self, AsKnown, BacktestResult, StoredPoints};
 use crate::library::Library;
 use crate::series::Point;
@@ -61,9 +62,7 @@ pub(super) struct BacktestOptions {
 
 pub(super) fn run(options: &BacktestOptions, output: &mut impl Write) -> anyhow::Result<bool> {
     let (library, mistakes) = Library::load(&options.patterns);
-    for mistake in &mistakes {
-        writeln!(output, "{}", visible(&mistake.to_string()))?;
-    }
+    print_mistakes(&mistakes, output)?;
     let points = points(options, &library.series(), output)?;
     let bar = bar("points")?;
     let what = backtest::Options {
@@ -177,6 +176,20 @@ fn print_result(result: &BacktestResult, output: &mut impl Write) -> io::Result<
         let told = format!(
             "{since} {model}: {} to {}{fell}",
             transition.from, transition.to
+        );
+        writeln!(output, "{}", visible(&told))?;
+    }
+    let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for pattern in &result.patterns {
+        let inputs = pattern.inputs.iter().filter(|input| input.count == 0);
+        for input in inputs {
+            without.entry(&input.series).or_default().push(&pattern.id);
+        }
+    }
+    for (series, patterns) in without {
+        let told = format!(
+            "no observations of {series}, which {} cannot do without",
+            patterns.join(", ")
         );
         writeln!(output, "{}", visible(&told))?;
     }

@@ -13,8 +13,6 @@ mod column;
 mod evaluate;
 mod function;
 mod graph;
-#[cfg(test)]
-mod naive;
 mod node;
 mod parse;
 mod past;

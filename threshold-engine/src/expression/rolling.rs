@@ -49,6 +49,7 @@ impl RollingSpec {
     /// The window of the date at `current`. `from`: an index that the window starts at or after.
     fn extent(&self, axis: Axis<'_>, current: usize, from: usize) -> Extent {
         let dates = axis.dates();
+        let begin = axis.begin();
         let end = current + usize::from(!self.excluding_current);
         match self.window {
             Window::Count(count) => {
@@ -56,7 +57,7 @@ impl RollingSpec {
                 Extent {
                     start: end.saturating_sub(count),
                     end,
-                    covered: end >= axis.begin() + count,
+                    covered: end >= begin + count,
                 }
             }
             Window::Span(span) => {
@@ -69,8 +70,10 @@ impl RollingSpec {
                         .position(|d| *d >= first)
                         .map_or(end, |ahead| from + ahead),
                 };
-                let begin = dates.get(axis.begin());
-                let covered = begin.is_some_and(|d| *d < self.frequency.covered_before(first));
+                // What lies before the beginning is no part of the series.
+                let start = start.max(begin.min(end));
+                let begin_date = dates.get(begin);
+                let covered = begin_date.is_some_and(|d| *d < self.frequency.covered_before(first));
                 Extent {
                     start,
                     end,

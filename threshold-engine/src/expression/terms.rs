@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use super::check::{CompileError, refuse};
 use super::node::{Arithmetic, Comparison, Statistic};
-use super::parse::{Syntax, Term};
+use super::parse::{Syntax, Term, meant_span};
 use super::value::{Value, divide};
 use crate::calendar::{Span, Window};
 
@@ -20,12 +20,13 @@ pub(super) fn window_of(at: &Syntax, function: &str) -> Result<Window, CompileEr
     match &at.term {
         Term::Text(text) => match Span::parse(text) {
             Some(span) if !span.is_zero() => Ok(Window::Span(span)),
-            _ => refuse(
-                at,
-                format!(
-                    "\"{text}\" is no window: write \"90d\", \"52w\", \"3mo\", \"1y\" or a number"
-                ),
-            ),
+            _ => {
+                let meant = meant_span(text);
+                let meant = meant
+                    .as_deref()
+                    .unwrap_or(r#""90d", "52w", "3mo", "1y" or a number"#);
+                refuse(at, format!("\"{text}\" is no window: write {meant}"))
+            }
         },
         Term::Number(number) => {
             let count = u32::try_from(*number).ok();

@@ -1,5 +1,7 @@
 mod beginnings;
 mod exact;
+mod looking_back;
+mod naive;
 mod properties;
 
 use std::sync::Arc;
@@ -369,23 +371,4 @@ fn many_operations_are_refused() {
         compiler.condition(&source).err()
     });
     assert!(refused.unwrap().reason.contains("more than 400 operations"));
-}
-
-/// Weeks that end on Saturday: 2 March 2024 is compared with 4 March 2023, which is nearer to 2 March
-/// 2023 than 25 February is.
-#[test]
-fn a_year_of_weeks_leads_to_the_same_week() {
-    let mut store = SeriesStore::default();
-    for (day, value) in [
-        ("2023-02-25", "50"),
-        ("2023-03-04", "100"),
-        ("2024-02-24", "60"),
-        ("2024-03-02", "150"),
-    ] {
-        put(&mut store, "W", day, value);
-    }
-    let (graph, shown) = graph("W.yoy()", &mut store);
-    let at = |day| graph.evaluate(shown, date(day), View::of(&store));
-    assert_eq!(at("2024-03-02").number(), Some(d("50")));
-    assert_eq!(at("2024-02-24").number(), Some(d("20")));
 }

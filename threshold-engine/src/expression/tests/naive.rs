@@ -8,11 +8,11 @@ use std::rc::Rc;
 use chrono::{Datelike, Days, Months, NaiveDate};
 use rust_decimal::Decimal;
 
-use super::node::{Arithmetic, Node, NodeIndex, Op, Program, Relation, Statistic};
-use super::value::{
+use crate::calendar::{Frequency, Span, Window};
+use crate::expression::node::{Arithmetic, Node, NodeIndex, Op, Program, Relation, Statistic};
+use crate::expression::value::{
     Missing, Reason, Value, as_divisor, divide, from_float, order, percent_change, to_float,
 };
-use crate::calendar::{Frequency, Span, Window};
 use crate::series::SeriesStore;
 
 /// A series written out: each of its dates with the value there, from the first value on.
