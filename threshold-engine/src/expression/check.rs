@@ -4,6 +4,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
+use super::cost::{STEPS_MAX, cost};
 use super::function::{FUNCTIONS, Method, method, method_suggestion, suggestion};
 use super::node::{
     Arithmetic, Comparison, Input, NodeIndex, Op, Program, Relation, Statistic, describe,
@@ -136,6 +137,16 @@ impl Compiler {
             let reason = format!(
                 "this is {}, not {expected}: compare it, as in A > 1",
                 typed.of
+            );
+            return refuse(&syntax, reason);
+        }
+        let cost = cost(&self.program);
+        if cost.steps > STEPS_MAX {
+            let window = cost.costliest.unwrap_or_default();
+            let reason = format!(
+                "one changed observation can take {} steps of work, and {STEPS_MAX} are allowed: \
+                 shorten {window}, or use fewer windows",
+                cost.steps
             );
             return refuse(&syntax, reason);
         }

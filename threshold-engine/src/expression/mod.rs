@@ -10,6 +10,7 @@
 
 mod check;
 mod column;
+mod cost;
 mod evaluate;
 mod function;
 mod graph;

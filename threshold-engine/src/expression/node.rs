@@ -120,6 +120,20 @@ pub(crate) enum Statistic {
 }
 
 impl Statistic {
+    /// As expressions call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+            Self::Lowest => "lowest",
+            Self::Highest => "highest",
+            Self::StandardDeviation => "stddev",
+            Self::ZScore => "zscore",
+            Self::Percentile => "percentile",
+            Self::Sustained => "sustained",
+        }
+    }
+
     fn rounds(self) -> bool {
         match self {
             Self::Mean | Self::StandardDeviation | Self::ZScore | Self::Percentile => true,

@@ -1,4 +1,5 @@
 mod beginnings;
+mod costs;
 mod exact;
 mod looking_back;
 mod naive;
