@@ -143,10 +143,10 @@ fn check_exact(source: &str, exact: Exact, values: &[i128]) -> Result<(), TestCa
 
 #[test]
 fn a_fall_of_exactly_a_fifth_is_one() {
-    // 7/3 of 35/12: neither mean is a decimal.
+    // From 10/3 to 8/3, neither of which is a decimal.
     let mut values = [10; 18];
-    values[3..6].copy_from_slice(&[35, 30, 40]);
-    values[15..].copy_from_slice(&[28, 24, 32]);
+    values[3..6].copy_from_slice(&[35, 30, 35]);
+    values[15..].copy_from_slice(&[28, 24, 28]);
     let (source, exact) = QUOTIENTS[0];
     assert_eq!(exact(&Months(&values)), Some(Fraction(-20, 1)));
     check_exact(source, exact, &values).unwrap();
