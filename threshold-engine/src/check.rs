@@ -14,6 +14,12 @@ use crate::library::Library;
 use crate::pattern::Pattern;
 use crate::regime::Regime;
 use crate::series::{Cause, Point};
+use crate::work::Work;
+
+/// At most so much work in one test: some seconds of a core.
+const STEPS_MAX: u64 = 100_000_000;
+/// At most so many values kept for windows in one test.
+const ENTRIES_MAX: u64 = 4_000_000;
 
 /// How one test went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +68,7 @@ fn run_pattern(pattern: &Arc<Pattern>, case: &TestCase) -> Result<(), String> {
     let mut tested = Pattern::clone(pattern);
     tested.enabled = true;
     let mut engine = Engine::new([Arc::new(tested)], []);
-    engine.rebuild(&points(case, pattern.program.inputs())?);
+    play(&mut engine, &points(case, pattern.program.inputs())?)?;
     let run = engine.pattern(&pattern.id).ok_or("the pattern is gone")?;
     let crossings = run.steps().iter().filter_map(|step| {
         let turn = step.turn?;
@@ -80,11 +86,17 @@ fn run_regime(regime: &Arc<Regime>, library: &Library, case: &TestCase) -> Resul
     }
     let points = points(case, &inputs)?;
     let mut engine = Engine::new(patterns, [regime.clone()]);
-    engine.rebuild(&points);
+    play(&mut engine, &points)?;
     let run = engine.regimes().first().ok_or("the model is gone")?;
     let spells = run.spells();
     let spells = spells.iter().map(|s| format!("{} {}", s.since, s.state));
     compare(case, spells.collect())
+}
+
+fn play(engine: &mut Engine, points: &[Point]) -> Result<(), String> {
+    let work = Work::bounded(STEPS_MAX, ENTRIES_MAX);
+    let played = engine.rebuild_within(points, &work);
+    played.map_err(|spent| spent.to_string())
 }
 
 fn compare(case: &TestCase, happened: Vec<String>) -> Result<(), String> {

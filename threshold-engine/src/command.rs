@@ -14,6 +14,7 @@ use service::visible;
 
 use crate::check::check;
 use crate::config::Flags;
+use crate::definition::LoadError;
 use crate::library::Library;
 use crate::service::{ask_health, renew_log, run_program};
 
@@ -71,9 +72,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn run_check(folder: &Path, output: &mut impl Write) -> anyhow::Result<bool> {
     let (library, mistakes) = Library::load(folder);
-    for mistake in &mistakes {
-        writeln!(output, "{}", visible(&mistake.to_string()))?;
-    }
+    print_mistakes(&mistakes, output)?;
     let results = check(&library);
     let mut failed = 0;
     for result in &results {
@@ -93,4 +92,14 @@ fn run_check(folder: &Path, output: &mut impl Write) -> anyhow::Result<bool> {
         mistakes.len()
     )?;
     Ok(failed == 0 && mistakes.is_empty())
+}
+
+/// Each with its place in the file.
+fn print_mistakes(mistakes: &[LoadError], output: &mut impl Write) -> io::Result<()> {
+    for mistake in mistakes {
+        for line in format!("{mistake:#}").lines() {
+            writeln!(output, "{}", visible(line))?;
+        }
+    }
+    Ok(())
 }

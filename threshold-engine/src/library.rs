@@ -181,6 +181,7 @@ fn mistake(file: &Path, line: usize, reason: impl Into<String>) -> LoadError {
         file: file.to_owned(),
         line,
         reason: reason.into(),
+        excerpt: None,
     }
 }
 

@@ -12,6 +12,7 @@ use event_log::{EventLog, LogConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 use service::visible;
 
+use super::print_mistakes;
 use crate::backtest::{self, AsKnown, BacktestResult, StoredPoints};
 use crate::library::Library;
 use crate::series::Point;
@@ -61,9 +62,7 @@ pub(super) struct BacktestOptions {
 
 pub(super) fn run(options: &BacktestOptions, output: &mut impl Write) -> anyhow::Result<bool> {
     let (library, mistakes) = Library::load(&options.patterns);
-    for mistake in &mistakes {
-        writeln!(output, "{}", visible(&mistake.to_string()))?;
-    }
+    print_mistakes(&mistakes, output)?;
     let points = points(options, &library.series(), output)?;
     let bar = bar("points")?;
     let what = backtest::Options {

@@ -6,6 +6,10 @@ use toml::Spanned;
 
 use crate::expression::CompileError;
 
+/// So much of a line is shown around a mistake.
+const EXCERPT_CHARS_BEFORE_MAX: usize = 70;
+const EXCERPT_CHARS_AFTER_MAX: usize = 50;
+
 /// At most this many bytes in one definition.
 pub(crate) const TEXT_BYTES_MAX: usize = 256 * 1024;
 
@@ -18,13 +22,20 @@ pub struct LoadError {
     pub line: usize,
     /// What is the matter, for people.
     pub reason: String,
+    /// The line with a caret below the place, where the mistake has one. Two lines.
+    pub excerpt: Option<String>,
 }
 
+/// One line; with `{:#}` the excerpt follows on two more.
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            0 => write!(f, "{}: {}", self.file.display(), self.reason),
-            line => write!(f, "{}:{line}: {}", self.file.display(), self.reason),
+            0 => write!(f, "{}: {}", self.file.display(), self.reason)?,
+            line => write!(f, "{}:{line}: {}", self.file.display(), self.reason)?,
+        }
+        match &self.excerpt {
+            Some(excerpt) if f.alternate() => write!(f, "\n{excerpt}"),
+            _ => Ok(()),
         }
     }
 }
@@ -36,6 +47,8 @@ impl std::error::Error for LoadError {}
 pub(crate) struct Refusal {
     pub(crate) offset: usize,
     pub(crate) reason: String,
+    /// The very character is meant, not the line as a whole.
+    pub(crate) is_exact: bool,
 }
 
 impl Refusal {
@@ -44,6 +57,7 @@ impl Refusal {
         Self {
             offset: place.span().start,
             reason: reason.into(),
+            is_exact: false,
         }
     }
 }
@@ -61,11 +75,13 @@ impl File<'_> {
             return Err(Refusal {
                 offset: 0,
                 reason: format!("longer than {TEXT_BYTES_MAX} bytes"),
+                is_exact: false,
             });
         }
         toml::from_str(self.text).map_err(|error| Refusal {
             offset: error.span().map_or(0, |span| span.start),
             reason: error.message().lines().collect::<Vec<_>>().join(", "),
+            is_exact: false,
         })
     }
 
@@ -73,8 +89,32 @@ impl File<'_> {
         LoadError {
             file: self.path.to_owned(),
             line: self.line(refusal.offset),
+            excerpt: refusal.is_exact.then(|| self.excerpt(refusal.offset)),
             reason: refusal.reason,
         }
+    }
+
+    /// The part of a line around a byte of the file, and a caret below it.
+    fn excerpt(self, offset: usize) -> String {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let (before, after) = self.text.split_at(offset);
+        let before = before.rsplit('\n').next().unwrap_or_default();
+        let before: Vec<char> = before.chars().collect();
+        let cut = before.len().saturating_sub(EXCERPT_CHARS_BEFORE_MAX);
+        // A tab is as wide as the terminal likes.
+        let shown = |c: char| if c.is_control() { ' ' } else { c };
+        let before: String = before[cut..].iter().map(|c| shown(*c)).collect();
+        let after = after.lines().next().unwrap_or_default();
+        let after: String = after
+            .chars()
+            .take(EXCERPT_CHARS_AFTER_MAX)
+            .map(shown)
+            .collect();
+        let caret = " ".repeat(before.chars().count());
+        format!("    {before}{}\n    {caret}^", after.trim_end())
     }
 
     /// The line of a byte of the file, from 1.
@@ -88,14 +128,57 @@ impl File<'_> {
         let start = source.span().start;
         let quoted = &self.text[start.min(self.text.len())..];
         let opening = quoted.bytes().take_while(|b| matches!(b, b'\'' | b'"'));
-        let mut offset = start + opening.count().min(3);
+        let quotes = match opening.count() {
+            // An empty text.
+            2 => 1,
+            count => count.min(3),
+        };
+        let has_escapes = quoted.starts_with('"');
+        let mut offset = start + quotes;
         // A line break right after three quotes is no part of the text.
-        if self.text.as_bytes().get(offset) == Some(&b'\n') {
-            offset += 1;
+        if quotes == 3 {
+            let rest = &self.text[offset.min(self.text.len())..];
+            offset += rest.len() - rest.trim_start_matches('\r').len();
+            offset += usize::from(self.text.as_bytes().get(offset) == Some(&b'\n'));
         }
+        let written = self.text.get(offset..).unwrap_or_default();
+        let within = match has_escapes {
+            true => written_length(written, error.offset),
+            false => error.offset,
+        };
         Refusal {
-            offset: offset + error.offset,
+            offset: offset + within,
             reason: error.reason,
+            is_exact: true,
         }
     }
+}
+
+/// How many bytes of a text with escapes, as written, stand for so many bytes of what it means.
+fn written_length(written: &str, meant_length: usize) -> usize {
+    let (mut at, mut meant) = (0, 0);
+    while meant < meant_length
+        && let Some(first) = written[at..].chars().next()
+    {
+        let rest = &written[at + first.len_utf8()..];
+        let (length, means) = match (first, rest.chars().next()) {
+            ('\\', Some('u')) => (6, means_bytes(&rest[1..], 4)),
+            ('\\', Some('U')) => (10, means_bytes(&rest[1..], 8)),
+            ('\\', Some('x')) => (4, means_bytes(&rest[1..], 2)),
+            ('\\', Some(c)) if c.is_whitespace() => (1 + rest.len() - rest.trim_start().len(), 0),
+            ('\\', Some(c)) => (1 + c.len_utf8(), 1),
+            (c, _) => (c.len_utf8(), c.len_utf8()),
+        };
+        at = (at + length).min(written.len());
+        meant += means;
+    }
+    at
+}
+
+/// Of how many bytes the character of a hexadecimal number is.
+fn means_bytes(hex: &str, digits: usize) -> usize {
+    let number = hex
+        .get(..digits)
+        .and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    number.and_then(char::from_u32).map_or(1, char::len_utf8)
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
-use super::function::{FUNCTIONS, METHODS, Method, method, suggestion};
+use super::cost::{STEPS_MAX, cost};
+use super::function::{FUNCTIONS, Method, method, method_suggestion, suggestion};
 use super::node::{
     Arithmetic, Comparison, Input, NodeIndex, Op, Program, Relation, Statistic, describe,
 };
@@ -99,6 +100,21 @@ pub(super) fn refuse<T>(at: &Syntax, reason: impl Into<String>) -> Result<T, Com
     })
 }
 
+/// "1 < A < 5" would compare a condition with 5.
+fn refuse_chain(sides: &[Syntax]) -> Result<(), CompileError> {
+    let is_comparison = |side: &&Syntax| match &side.term {
+        Term::Call { function, .. } => comparison(function).is_some(),
+        _ => false,
+    };
+    match sides.iter().find(is_comparison) {
+        Some(side) => refuse(
+            side,
+            "comparisons are not strung together: write 1 < A && A < 5",
+        ),
+        None => Ok(()),
+    }
+}
+
 impl Compiler {
     /// For expressions over these inputs, 32 at most.
     pub fn new(scope: Scope, inputs: Vec<Input>) -> Self {
@@ -118,7 +134,21 @@ impl Compiler {
         let syntax = parse(source)?;
         let typed = self.compile(&syntax)?;
         if typed.of != expected {
-            return refuse(&syntax, format!("this is {}, not {expected}", typed.of));
+            let reason = format!(
+                "this is {}, not {expected}: compare it, as in A > 1",
+                typed.of
+            );
+            return refuse(&syntax, reason);
+        }
+        let cost = cost(&self.program);
+        if cost.steps > STEPS_MAX {
+            let window = cost.costliest.unwrap_or_default();
+            let reason = format!(
+                "one changed observation can take {} steps of work, and {STEPS_MAX} are allowed: \
+                 shorten {window}, or use fewer windows",
+                cost.steps
+            );
+            return refuse(&syntax, reason);
         }
         Ok(typed.node)
     }
@@ -137,7 +167,16 @@ impl Compiler {
         match &at.term {
             Term::Number(number) => self.add(at, Op::Number(*number), Type::Number),
             Term::Truth(truth) => self.add(at, Op::Truth(*truth), Type::Condition),
-            Term::Text(text) => refuse(at, format!("\"{text}\" has no meaning here")),
+            Term::Text(text) => {
+                let inputs = &self.program.inputs;
+                let is_input = inputs.iter().any(|i| i.name == *text || i.series == *text);
+                let hint = if is_input {
+                    ": write the name without quotes"
+                } else {
+                    ""
+                };
+                refuse(at, format!("\"{text}\" has no meaning here{hint}"))
+            }
             Term::Name(name) => self.input(at, name),
             Term::Call {
                 function,
@@ -159,7 +198,8 @@ impl Compiler {
             Some(index) => self.add(at, Op::Input(index as u8), Type::Series),
             None if name == EXCLUDING => refuse(at, format!("{EXCLUDING} stands after a window")),
             None => {
-                let names = inputs.iter().map(|i| i.name.as_str());
+                let names = inputs.iter().flat_map(|i| [i.name.as_str(), &i.series]);
+                let names = names.chain(["true", "false"]);
                 let hint = suggestion(name, names);
                 refuse(at, format!("{name} is not among the inputs{hint}"))
             }
@@ -177,6 +217,7 @@ impl Compiler {
             return self.binary(at, arithmetic, left, right);
         }
         if let Some(comparison) = comparison(function) {
+            refuse_chain(arguments)?;
             let [left, right] = self.two(at, function, arguments)?;
             return self.compare(at, comparison, left, right);
         }
@@ -306,7 +347,7 @@ impl Compiler {
         arguments: &[Syntax],
     ) -> Result<Typed, CompileError> {
         let Some(method) = method(name) else {
-            let hint = suggestion(name, METHODS.iter().map(|(known, _)| *known));
+            let hint = method_suggestion(name);
             return refuse(at, format!("there is no function .{name}(…){hint}"));
         };
         let over = self.compile(target)?;

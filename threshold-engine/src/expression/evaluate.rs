@@ -4,13 +4,22 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::graph::{Graph, View};
-use super::node::{Node, NodeIndex, Op};
-use super::value::{Missing, Reason, Value};
+use super::node::{Arithmetic, Node, NodeIndex, Op};
+use super::value::{Missing, Reason, Value, as_divisor, order};
 use crate::series::{Observation, SeriesStore, last_at};
 
 impl Graph {
-    /// What a node is at a date.
+    /// What a node is at a date, as it is shown: quotients have 15 decimals.
     pub fn evaluate(&self, index: NodeIndex, date: NaiveDate, view: View<'_>) -> Value {
+        let value = self.value(index, date, view);
+        match self.program.node(index).rounded {
+            true => value.shown(),
+            false => value,
+        }
+    }
+
+    /// What a node is at a date, with all digits.
+    fn value(&self, index: NodeIndex, date: NaiveDate, view: View<'_>) -> Value {
         self.work.spend(1);
         let node = self.program.node(index);
         if !node.op.is_windowed() {
@@ -57,7 +66,7 @@ impl Graph {
     }
 
     pub(super) fn evaluate_op(&self, node: &Node, date: NaiveDate, view: View<'_>) -> Value {
-        let number = |index: NodeIndex| match self.evaluate(index, date, view) {
+        let number = |index: NodeIndex| match self.value(index, date, view) {
             Value::Number(number) => Ok(number),
             other => Err(other),
         };
@@ -75,13 +84,18 @@ impl Graph {
             Op::Negate(inner) => number(*inner).map(|n| Value::Number(-n)),
             Op::Abs(inner) => number(*inner).map(|n| Value::Number(n.abs())),
             Op::Binary(arithmetic, left, right) => {
-                both(number(*left), number(*right)).map(|(l, r)| arithmetic.apply(l, r))
+                let right_number = |r| match arithmetic {
+                    Arithmetic::Divide => as_divisor(r, self.program.node(*right).rounded),
+                    _ => r,
+                };
+                both(number(*left), number(*right))
+                    .map(|(l, r)| arithmetic.apply(l, right_number(r)))
             }
             Op::Compare(comparison, left, right) => both(number(*left), number(*right))
-                .map(|(l, r)| Value::Truth(comparison.holds(l, r))),
+                .map(|(l, r)| Value::Truth(comparison.holds(order(l, r, node.rounded)))),
             Op::And(left, right) => Ok(self.decide(*left, *right, date, view, false)),
             Op::Or(left, right) => Ok(self.decide(*left, *right, date, view, true)),
-            Op::Not(inner) => Ok(match self.evaluate(*inner, date, view) {
+            Op::Not(inner) => Ok(match self.value(*inner, date, view) {
                 Value::Truth(truth) => Value::Truth(!truth),
                 other => other,
             }),
@@ -101,11 +115,11 @@ impl Graph {
         deciding: bool,
     ) -> Value {
         let decided = Value::Truth(deciding);
-        let left = self.evaluate(left, date, view);
+        let left = self.value(left, date, view);
         if left == decided {
             return decided;
         }
-        let right = self.evaluate(right, date, view);
+        let right = self.value(right, date, view);
         match (left, right) {
             (_, right) if right == decided => decided,
             (Value::Missing(_), _) => left,

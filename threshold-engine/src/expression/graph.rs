@@ -122,6 +122,7 @@ impl Graph {
                 column.values = vec![Value::missing(Reason::NoObservation); column.dates.len()];
                 let all = 0..column.dates.len();
                 self.compute(node, &mut column, all, store);
+                column.find_begin(0);
                 self.columns[position] = Some(column);
             }
         }
@@ -233,6 +234,7 @@ impl Graph {
         };
         let present = self.has_date_of(node.inputs, change.date, store);
         let last_before = column.dates.last().copied();
+        let begin_before = column.begin_date();
         let (held, is_last) = (column.dates.len(), last_before < Some(change.date));
         column.sync(change.date, present);
         self.work.hold(column.dates.len().saturating_sub(held));
@@ -241,7 +243,7 @@ impl Graph {
             self.work.spend(held / MOVED_IN_A_STEP);
         }
         let dates = &column.dates;
-        let reach = self.reach(node, dates, range, change);
+        let reach = self.reach(node, dates, range, store, change);
         let from = dates.partition_point(|d| *d < range.first);
         let to = dates.partition_point(|d| *d <= reach);
         if node.op.is_windowed() {
@@ -254,6 +256,25 @@ impl Graph {
         }
         self.altered[position] = Some(range);
         self.compute(node, column, from..to, store);
+        column.find_begin(from);
+        column.note_begin(begin_before);
+    }
+
+    /// Where the series that a windowed node runs over began or begins, the later of the two, if the
+    /// change moved that: what is covered by it is otherwise up to a window behind.
+    fn begin_moved(&self, node: &Node, store: &SeriesStore, change: Change) -> Option<NaiveDate> {
+        let [Some(below), None] = node.op.parts() else {
+            return None;
+        };
+        let Op::Input(input) = self.program.node(below).op else {
+            return self.columns[below.position()].as_ref()?.begin_moved;
+        };
+        let dates = store.get(self.series[usize::from(input)]).dates();
+        match change.edit {
+            Edit::Inserted if dates.first() == Some(&change.date) => dates.get(1).copied(),
+            Edit::Removed => dates.first().copied().filter(|first| *first > change.date),
+            Edit::Inserted | Edit::Replaced => None,
+        }
     }
 
     /// The last date whose entry in the node's column a change can have altered.
@@ -262,6 +283,7 @@ impl Graph {
         node: &Node,
         dates: &[NaiveDate],
         range: DateRange,
+        store: &SeriesStore,
         change: Change,
     ) -> NaiveDate {
         // Only entries are seen by windows, and the last one in the range is the last that counts.
@@ -269,17 +291,12 @@ impl Graph {
             Some(index) => dates[index].max(range.first),
             None => range.first,
         };
-        let other_first = match change.edit {
-            Edit::Inserted if dates.first() == Some(&change.date) => dates.get(1),
-            Edit::Removed if dates.first().is_some_and(|d| *d > change.date) => dates.first(),
-            _ => None,
-        };
-        if let Some(other_first) = other_first {
-            last = last.max(*other_first);
+        if let Some(begin) = self.begin_moved(node, store, change) {
+            last = last.max(begin);
         }
         let (window, slack_days) = match node.op {
             Op::Rolling { window, .. } => (window, 31),
-            Op::Past { ago, .. } => (ago, past_spec(node).map_or(0, |s| s.reach_days())),
+            Op::Past { ago, .. } => (ago, self.past_spec(node).map_or(0, |s| s.reach_days())),
             _ => return range.last,
         };
         match window {
@@ -307,8 +324,9 @@ impl Graph {
             dates,
             values,
             rolling,
+            ..
         } = column;
-        if let (Some(spec), Some(axis)) = (rolling_spec(node), self.axis_below(node, store)) {
+        if let (Some(spec), Some(axis)) = (self.rolling_spec(node), self.axis_below(node, store)) {
             // A window goes on only to a date that is new at the end.
             let appended = entries.len() == 1 && first + 1 == dates.len();
             if !appended {
@@ -321,7 +339,9 @@ impl Graph {
                     return;
                 }
             }
-        } else if let (Some(spec), Some(axis)) = (past_spec(node), self.axis_below(node, store)) {
+        } else if let (Some(spec), Some(axis)) =
+            (self.past_spec(node), self.axis_below(node, store))
+        {
             self.work.spend(entries.len());
             for index in entries {
                 values[index] = spec.value(axis, index);
@@ -352,38 +372,44 @@ impl Graph {
         }
     }
 
+    fn rolling_spec(&self, node: &Node) -> Option<RollingSpec> {
+        match node.op {
+            Op::Rolling {
+                over,
+                window,
+                excluding_current,
+                statistic,
+            } => Some(RollingSpec {
+                window,
+                excluding_current,
+                statistic,
+                frequency: node.frequency,
+                rounded: self.program.node(over).rounded,
+            }),
+            _ => None,
+        }
+    }
+
+    fn past_spec(&self, node: &Node) -> Option<PastSpec> {
+        match node.op {
+            Op::Past {
+                over,
+                ago,
+                relation,
+            } => Some(PastSpec {
+                ago,
+                relation,
+                frequency: node.frequency,
+                max_age_days: node.max_age_days,
+                rounded: self.program.node(over).rounded,
+            }),
+            _ => None,
+        }
+    }
+
     /// An input by its index.
     pub fn input(&self, index: usize) -> &Input {
         &self.program.inputs[index]
-    }
-}
-
-fn rolling_spec(node: &Node) -> Option<RollingSpec> {
-    match node.op {
-        Op::Rolling {
-            window,
-            excluding_current,
-            statistic,
-            ..
-        } => Some(RollingSpec {
-            window,
-            excluding_current,
-            statistic,
-            frequency: node.frequency,
-        }),
-        _ => None,
-    }
-}
-
-fn past_spec(node: &Node) -> Option<PastSpec> {
-    match node.op {
-        Op::Past { ago, relation, .. } => Some(PastSpec {
-            ago,
-            relation,
-            frequency: node.frequency,
-            max_age_days: node.max_age_days,
-        }),
-        _ => None,
     }
 }
 

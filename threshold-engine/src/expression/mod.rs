@@ -4,16 +4,16 @@
 //! [`Program`]: the expressions of one definition, common parts once. A [`Graph`] evaluates a program
 //! over a store and keeps a column of values for each node that a window runs over.
 //!
-//! Numbers are decimals throughout: sums are exact, quotients have 15 decimals. Only the standard
+//! Numbers are decimals throughout: sums are exact, quotients have 28 digits and are compared by 12
+//! decimals, so that what is equal in exact arithmetic is equal. Only the standard
 //! deviation and the z-score are floating point, rounded to 12 significant digits.
 
 mod check;
 mod column;
+mod cost;
 mod evaluate;
 mod function;
 mod graph;
-#[cfg(test)]
-mod naive;
 mod node;
 mod parse;
 mod past;

@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) frequency: Frequency,
     /// Of the input below that ages most quickly.
     pub(crate) max_age_days: u32,
+    /// A quotient is a part of it, so that its last digits may come from rounding.
+    pub(crate) rounded: bool,
     /// How far back it looks, in days.
     pub(crate) history_days: u32,
     /// Its values are kept: a window's, and those that a window runs over.
@@ -117,6 +119,29 @@ pub(crate) enum Statistic {
     Sustained,
 }
 
+impl Statistic {
+    /// As expressions call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+            Self::Lowest => "lowest",
+            Self::Highest => "highest",
+            Self::StandardDeviation => "stddev",
+            Self::ZScore => "zscore",
+            Self::Percentile => "percentile",
+            Self::Sustained => "sustained",
+        }
+    }
+
+    fn rounds(self) -> bool {
+        match self {
+            Self::Mean | Self::StandardDeviation | Self::ZScore | Self::Percentile => true,
+            Self::Sum | Self::Lowest | Self::Highest | Self::Sustained => false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
     Value,
@@ -134,6 +159,18 @@ impl Op {
             Self::Binary(_, a, b) | Self::Compare(_, a, b) | Self::And(a, b) | Self::Or(a, b) => {
                 [Some(*a), Some(*b)]
             }
+        }
+    }
+
+    /// Its result is rounded. A constant is, if it has more decimals than anybody would write.
+    fn rounds(&self) -> bool {
+        const WRITTEN_DECIMALS_MAX: u32 = 20;
+        match self {
+            Self::Number(number) => number.scale() > WRITTEN_DECIMALS_MAX,
+            Self::Binary(arithmetic, ..) => *arithmetic == Arithmetic::Divide,
+            Self::Rolling { statistic, .. } => statistic.rounds(),
+            Self::Past { relation, .. } => *relation == Relation::PercentChange,
+            _ => false,
         }
     }
 
@@ -211,6 +248,7 @@ pub(super) fn describe(op: Op, inputs: &[Input], nodes: &[Node]) -> Node {
         inputs: 0,
         frequency: Frequency::Annual,
         max_age_days: u32::MAX,
+        rounded: op.rounds(),
         history_days: 0,
         kept: op.is_windowed(),
         op,
@@ -225,6 +263,7 @@ pub(super) fn describe(op: Op, inputs: &[Input], nodes: &[Node]) -> Node {
     for part in node.op.parts().into_iter().flatten() {
         let part = &nodes[part.position()];
         node.inputs |= part.inputs;
+        node.rounded |= part.rounded;
         node.frequency = node.frequency.min(part.frequency);
         node.max_age_days = node.max_age_days.min(part.max_age_days);
         node.history_days = node.history_days.max(part.history_days);

@@ -1,9 +1,16 @@
 //! CEL text to a syntax tree of our own. The only place that knows the `cel` crate, of which the
-//! parser is used and nothing else.
+//! parser is used and nothing else. Usual mistakes are found before it (`intent`).
+
+mod intent;
+mod tokens;
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 use cel::parser::Parser;
 use rust_decimal::Decimal;
+
+use self::intent::check_intent;
+use super::function::method;
+use crate::calendar::Span;
 
 /// At most this many bytes in one expression.
 const SOURCE_BYTES_MAX: usize = 2_000;
@@ -57,6 +64,7 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// Reads an expression, whose size and depth are bounded.
 pub(crate) fn parse(source: &str) -> Result<Syntax, SyntaxError> {
     check_bounds(source)?;
+    check_intent(source)?;
     std::thread::scope(|scope| {
         let parser = std::thread::Builder::new().stack_size(STACK_BYTES);
         let parsed = match parser.spawn_scoped(scope, || parse_bounded(source)) {
@@ -74,13 +82,50 @@ fn parse_bounded(source: &str) -> Result<Syntax, SyntaxError> {
         Err(errors) => {
             let first = errors.errors.first();
             let (line, column) = first.map_or((1, 0), |error| error.pos);
-            let reason = first.map_or("no expression", |error| error.msg.as_str());
-            refuse(
-                offset_of(source, line, column),
-                reason.trim_start_matches("Syntax error: "),
-            )
+            // What the parser says is about its grammar.
+            refuse(offset_of(source, line, column), "this cannot be read")
         }
     }
+}
+
+/// What a character that is not on every keyboard was probably meant to be.
+fn not_ascii(other: char) -> String {
+    let meant = match other {
+        '≥' => ">=",
+        '≤' => "<=",
+        '≠' => "!=",
+        '×' | '·' => "*",
+        '÷' => "/",
+        '−' | '–' | '—' => "-",
+        '“' | '”' | '„' | '‘' | '’' => "\"",
+        '∧' => "&&",
+        '∨' => "||",
+        '¬' => "!",
+        '\u{a0}' => {
+            return "only ASCII characters may stand in an expression: write a space".into();
+        }
+        _ => return "only ASCII characters may stand in an expression".into(),
+    };
+    format!("only ASCII characters may stand in an expression: write {meant} for {other}")
+}
+
+/// The span that a text such as "3 months" or "3m" was probably meant to be, in quotes.
+pub(super) fn meant_span(text: &str) -> Option<String> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let count: u32 = text[..digits].parse().ok()?;
+    let unit = text[digits..].trim_matches(|c: char| !c.is_ascii_alphabetic());
+    let (count, unit) = match unit.to_ascii_lowercase().as_str() {
+        "d" | "day" | "days" => (count, "d"),
+        "w" | "wk" | "week" | "weeks" => (count, "w"),
+        "m" | "mo" | "mon" | "mth" | "month" | "months" => (count, "mo"),
+        "q" | "quarter" | "quarters" => (count.checked_mul(3)?, "mo"),
+        "y" | "yr" | "yrs" | "year" | "years" => (count, "y"),
+        _ => return None,
+    };
+    let span = format!("{count}{unit}");
+    Span::parse(&span)?;
+    Some(format!("\"{span}\""))
 }
 
 /// What is endless or deep is refused before the parser sees it.
@@ -88,8 +133,11 @@ fn check_bounds(source: &str) -> Result<(), SyntaxError> {
     if source.len() > SOURCE_BYTES_MAX {
         return refuse(0, format!("longer than {SOURCE_BYTES_MAX} bytes"));
     }
-    if let Some(offset) = source.bytes().position(|b| !b.is_ascii() || b == 0) {
-        return refuse(offset, "only ASCII characters may stand in an expression");
+    if let Some((offset, other)) = source
+        .char_indices()
+        .find(|(_, c)| !c.is_ascii() || *c == '\0')
+    {
+        return refuse(offset, not_ascii(other));
     }
     let (mut symbols, mut nesting) = (0, 0_usize);
     for (offset, byte) in source.bytes().enumerate() {
@@ -123,9 +171,21 @@ fn offset_of(source: &str, line: isize, column: isize) -> usize {
     (before + usize::try_from(column).unwrap_or(0)).min(source.len())
 }
 
+/// Of a call the parser tells where its bracket stands; its name is what is looked for.
+fn name_before(source: &str, offset: usize) -> usize {
+    let before = source.get(..offset).unwrap_or_default().trim_end();
+    let is_bracket = source.as_bytes().get(offset) == Some(&b'(');
+    let in_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    match before.bytes().rev().take_while(in_name).count() {
+        0 => offset,
+        name if is_bracket => before.len() - name,
+        _ => offset,
+    }
+}
+
 fn translate(tree: &IdedExpr, info: &SourceInfo) -> Result<Syntax, SyntaxError> {
     let (start, end) = info.offset_for(tree.id).unwrap_or((0, 0));
-    let offset = start as usize;
+    let offset = name_before(&info.source, start as usize);
     let term = match &tree.expr {
         Expr::Literal(literal) => {
             let written = info.source.get(offset..=end as usize).unwrap_or_default();
@@ -134,9 +194,15 @@ fn translate(tree: &IdedExpr, info: &SourceInfo) -> Result<Syntax, SyntaxError> 
         Expr::Ident(name) => Term::Name(name.clone()),
         Expr::Call(call) => call_term(call, offset, info)?,
         Expr::Select(select) => {
+            let field = &select.field;
+            let meant = match &select.operand.expr {
+                _ if method(field).is_some() => format!(".{field}(…)"),
+                Expr::Ident(name) => format!("series(\"{name}.{field}\") for a name with a dot"),
+                _ => format!(".{field}(…)"),
+            };
             return refuse(
                 offset,
-                format!("\".{0}\" is no function call: write .{0}(…)", select.field),
+                format!("\".{field}\" is no function call: write {meant}"),
             );
         }
         Expr::Comprehension(_) => {
@@ -243,7 +309,7 @@ mod tests {
 
     #[test]
     fn errors_say_where() {
-        assert_eq!(refused("A >\n 1 +", ""), 8);
+        assert_eq!(refused("A >\n 1 +", "missing after +"), 7);
         assert_eq!(refused("A > B.x", "no function call"), 5);
         refused("A ? B : C", "\"?:\"");
         refused("A.map(x, x > 1)", "macros");
@@ -253,7 +319,7 @@ mod tests {
         refused("null", "no meaning");
         refused("", "");
         refused("A > \u{a0}1", "ASCII");
-        refused("\"unclosed", "");
+        refused("\"unclosed", "never closed");
     }
 
     #[test]

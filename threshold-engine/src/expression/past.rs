@@ -2,7 +2,7 @@ use chrono::NaiveDate;
 
 use super::column::Axis;
 use super::node::Relation;
-use super::value::{Reason, Value, percent_change};
+use super::value::{Reason, Value, as_divisor, percent_change};
 use crate::calendar::{Frequency, Span, Window};
 use crate::series::last_at;
 
@@ -15,6 +15,8 @@ pub(crate) struct PastSpec {
     pub(crate) relation: Relation,
     pub(crate) frequency: Frequency,
     pub(crate) max_age_days: u32,
+    /// Whether the values are rounded.
+    pub(crate) rounded: bool,
 }
 
 impl PastSpec {
@@ -33,7 +35,7 @@ impl PastSpec {
         match self.relation {
             Relation::Value => Value::Number(then),
             Relation::Change => Value::or_overflow(now.checked_sub(then)),
-            Relation::PercentChange => percent_change(now, then),
+            Relation::PercentChange => percent_change(now, as_divisor(then, self.rounded)),
         }
     }
 

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use super::column::Axis;
 use super::node::Statistic;
 use super::sum::ExactSum;
-use super::value::{Reason, Value, divide, from_float, to_float};
+use super::value::{Reason, Value, divide, from_float, order, to_float};
 use crate::calendar::{Frequency, Span, Window};
 
 /// A window and what is made of it.
@@ -16,11 +16,13 @@ pub(crate) struct RollingSpec {
     pub(crate) excluding_current: bool,
     pub(crate) statistic: Statistic,
     pub(crate) frequency: Frequency,
+    /// Whether the values are rounded.
+    pub(crate) rounded: bool,
 }
 
 /// The part of an axis that lies in the window of one of its dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
+struct Extent {
     start: usize,
     end: usize,
     covered: bool,
@@ -45,7 +47,9 @@ impl RollingSpec {
     }
 
     /// The window of the date at `current`. `from`: an index that the window starts at or after.
-    pub(crate) fn extent(&self, dates: &[NaiveDate], current: usize, from: usize) -> Extent {
+    fn extent(&self, axis: Axis<'_>, current: usize, from: usize) -> Extent {
+        let dates = axis.dates();
+        let begin = axis.begin();
         let end = current + usize::from(!self.excluding_current);
         match self.window {
             Window::Count(count) => {
@@ -53,7 +57,7 @@ impl RollingSpec {
                 Extent {
                     start: end.saturating_sub(count),
                     end,
-                    covered: end >= count,
+                    covered: end >= begin + count,
                 }
             }
             Window::Span(span) => {
@@ -66,7 +70,10 @@ impl RollingSpec {
                         .position(|d| *d >= first)
                         .map_or(end, |ahead| from + ahead),
                 };
-                let covered = dates[0] < self.frequency.covered_before(first);
+                // What lies before the beginning is no part of the series.
+                let start = start.max(begin.min(end));
+                let begin_date = dates.get(begin);
+                let covered = begin_date.is_some_and(|d| *d < self.frequency.covered_before(first));
                 Extent {
                     start,
                     end,
@@ -104,7 +111,7 @@ impl Rolling {
     pub(crate) fn step(&mut self, axis: Axis<'_>, spec: &RollingSpec, current: usize) -> Value {
         let follows = self.at.is_some() && self.at == current.checked_sub(1);
         let from = if follows { self.start } else { 0 };
-        let extent = spec.extent(axis.dates(), current, from);
+        let extent = spec.extent(axis, current, from);
         if !follows {
             self.restart(extent.start);
         }
@@ -217,7 +224,7 @@ impl Rolling {
                 Some((mean, deviation)) => from_float((to_float(now) - mean) / deviation),
                 None => Value::missing(Reason::WindowEmpty),
             },
-            Statistic::Percentile => self.percentile(axis, current, now),
+            Statistic::Percentile => self.percentile(axis, current, now, spec.rounded),
             Statistic::Sustained => self.sustained(extent),
         }
     }
@@ -255,14 +262,14 @@ impl Rolling {
         Some((mean, if deviation <= noise { 0.0 } else { deviation }))
     }
 
-    fn percentile(&self, axis: Axis<'_>, current: usize, now: Decimal) -> Value {
+    fn percentile(&self, axis: Axis<'_>, current: usize, now: Decimal, rounded: bool) -> Value {
         let (mut others, mut halves) = (0_u32, 0_u32);
         for (index, number) in self.numbers(axis) {
             if index == current {
                 continue;
             }
             others += 1;
-            halves += match number.cmp(&now) {
+            halves += match order(number, now, rounded) {
                 std::cmp::Ordering::Less => 2,
                 std::cmp::Ordering::Equal => 1,
                 std::cmp::Ordering::Greater => 0,

@@ -1,10 +1,12 @@
 //! Words of expressions: windows and operators.
 
+use std::cmp::Ordering;
+
 use rust_decimal::Decimal;
 
 use super::check::{CompileError, refuse};
 use super::node::{Arithmetic, Comparison, Statistic};
-use super::parse::{Syntax, Term};
+use super::parse::{Syntax, Term, meant_span};
 use super::value::{Value, divide};
 use crate::calendar::{Span, Window};
 
@@ -18,12 +20,13 @@ pub(super) fn window_of(at: &Syntax, function: &str) -> Result<Window, CompileEr
     match &at.term {
         Term::Text(text) => match Span::parse(text) {
             Some(span) if !span.is_zero() => Ok(Window::Span(span)),
-            _ => refuse(
-                at,
-                format!(
-                    "\"{text}\" is no window: write \"90d\", \"52w\", \"3mo\", \"1y\" or a number"
-                ),
-            ),
+            _ => {
+                let meant = meant_span(text);
+                let meant = meant
+                    .as_deref()
+                    .unwrap_or(r#""90d", "52w", "3mo", "1y" or a number"#);
+                refuse(at, format!("\"{text}\" is no window: write {meant}"))
+            }
         },
         Term::Number(number) => {
             let count = u32::try_from(*number).ok();
@@ -97,14 +100,15 @@ impl Arithmetic {
 }
 
 impl Comparison {
-    pub(crate) fn holds(self, left: Decimal, right: Decimal) -> bool {
+    /// `order`: that of the left side and the right one.
+    pub(crate) fn holds(self, order: Ordering) -> bool {
         match self {
-            Self::Less => left < right,
-            Self::LessOrEqual => left <= right,
-            Self::Greater => left > right,
-            Self::GreaterOrEqual => left >= right,
-            Self::Equal => left == right,
-            Self::NotEqual => left != right,
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
         }
     }
 }

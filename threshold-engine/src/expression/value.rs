@@ -1,10 +1,16 @@
+use std::cmp::Ordering;
 use std::fmt;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
-/// Quotients are rounded to so many decimals, half to even. A fixed number of them, so that quotients
-/// which differ by an exact decimal differ by it also after rounding: 31/3 - 29.5/3 is 0.5.
-const QUOTIENT_DECIMALS: u32 = 15;
+/// Quotients are shown with so many decimals. They are computed with 28 digits.
+const SHOWN_DECIMALS: u32 = 15;
+/// Numbers of which a quotient is a part are compared by so many decimals of their difference: far more
+/// than any source publishes, and far fewer than rounding can reach. What is equal in exact arithmetic
+/// is equal, as long as no number on the way has more than 15 digits before the point.
+const COMPARED_DECIMALS: u32 = 12;
+/// One more than the largest number of 28 digits.
+const DIGITS_END: i128 = 10_i128.pow(28);
 
 /// What a node is at a date.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,6 +101,18 @@ impl Value {
         }
     }
 
+    /// As it is shown: a rounded number with 15 decimals and 28 digits at the most.
+    pub(crate) fn shown(self) -> Self {
+        let Self::Number(number) = self else {
+            return self;
+        };
+        let mut shown = round(number, SHOWN_DECIMALS);
+        if shown.mantissa().abs() >= DIGITS_END && shown.scale() > 0 {
+            shown = round(shown, shown.scale() - 1);
+        }
+        Self::Number(shown.normalize())
+    }
+
     /// A number, or an overflow.
     pub(crate) fn or_overflow(number: Option<Decimal>) -> Self {
         number.map_or(Self::missing(Reason::Overflow), Self::Number)
@@ -106,11 +124,34 @@ pub(crate) fn divide(dividend: Decimal, divisor: Decimal) -> Value {
     if divisor.is_zero() {
         return Value::missing(Reason::DivisionByZero);
     }
-    Value::or_overflow(dividend.checked_div(divisor).map(round_quotient))
+    Value::or_overflow(dividend.checked_div(divisor))
 }
 
-fn round_quotient(quotient: Decimal) -> Decimal {
-    quotient.round_dp_with_strategy(QUOTIENT_DECIMALS, RoundingStrategy::MidpointNearestEven)
+fn round(number: Decimal, decimals: u32) -> Decimal {
+    number.round_dp_with_strategy(decimals, RoundingStrategy::MidpointNearestEven)
+}
+
+/// The order of two numbers. `rounded`: a quotient is a part of one, so that a difference which rounding
+/// may have caused is none.
+pub(crate) fn order(left: Decimal, right: Decimal, rounded: bool) -> Ordering {
+    let exact = left.cmp(&right);
+    let is_caused = || {
+        let difference = left.checked_sub(right);
+        difference.is_some_and(|difference| round(difference, COMPARED_DECIMALS).is_zero())
+    };
+    match exact {
+        Ordering::Equal => exact,
+        _ if rounded && is_caused() => Ordering::Equal,
+        _ => exact,
+    }
+}
+
+/// A divisor. `rounded`: a quotient is a part of it, so that what rounding may have left of zero is zero.
+pub(crate) fn as_divisor(number: Decimal, rounded: bool) -> Decimal {
+    match order(number, Decimal::ZERO, rounded) {
+        Ordering::Equal => Decimal::ZERO,
+        _ => number,
+    }
 }
 
 /// By how many percent `now` differs from `then`.
@@ -145,10 +186,30 @@ mod tests {
 
     #[test]
     fn thirds_that_differ_by_a_half_do_so_also_where_digits_are_gained() {
-        // At 28 significant digits 10.333… and 9.8333… end at different decimals.
+        // At 28 significant digits 10.333… and 9.8333… may end at different decimals.
         let high = divide(d("31"), d("3")).number().unwrap();
         let low = divide(d("29.5"), d("3")).number().unwrap();
-        assert_eq!(high - low, d("0.5"));
+        assert_eq!(order(high - low, d("0.5"), true), Ordering::Equal);
+        assert_eq!(Value::Number(high - low).shown(), Value::Number(d("0.5")));
+    }
+
+    #[test]
+    fn exact_numbers_are_compared_exactly() {
+        let (zero, tiny) = (Decimal::ZERO, d("0.0000000000000000000000000001"));
+        assert_eq!(order(zero, tiny, false), Ordering::Less);
+        assert_eq!(order(zero, tiny, true), Ordering::Equal);
+        assert_eq!(order(zero, d("0.000000000001"), true), Ordering::Less);
+        let highest = order(Decimal::MAX, Decimal::MIN, true);
+        assert_eq!(highest, Ordering::Greater);
+    }
+
+    #[test]
+    fn what_is_shown_has_28_digits_at_the_most() {
+        let long = divide(d("80000000000000"), d("9")).number().unwrap();
+        assert_eq!(long.mantissa().to_string().len(), 28);
+        let longest = Decimal::from_i128_with_scale(7 * DIGITS_END + 5, 14);
+        let shown = Value::Number(longest).shown().number().unwrap();
+        assert!(shown.mantissa() < DIGITS_END, "{shown}");
     }
 
     #[test]

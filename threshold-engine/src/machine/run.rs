@@ -354,7 +354,13 @@ impl PatternRun {
         store: &SeriesStore,
         cause: &Cause,
     ) -> Crossing {
-        let outcome = self.outcome(date, store);
+        let mut outcome = self.outcome(date, store);
+        if let (Turn::Cleared, Some(clear)) = (turn, self.pattern.clear_when) {
+            // What decided is what is shown; a condition that compares nothing shows that of `when`.
+            let (value, threshold) = shown(&self.graph, clear, date, View::of(store));
+            outcome.value = value.or(outcome.value);
+            outcome.threshold = threshold.or(outcome.threshold);
+        }
         let before = date.pred_opt().and_then(|before| self.shown_at(before));
         let (previous_state, previous_since) = before.unwrap_or((Phase::Normal.name(), date));
         let facts = Facts {

@@ -74,7 +74,11 @@ impl Template {
         let text = written.map_or(WITH_VALUE, |text| text.get_ref());
         let refuse = |reason: String| match written {
             Some(place) => Refusal::at(place, reason),
-            None => Refusal { offset: 0, reason },
+            None => Refusal {
+                offset: 0,
+                reason,
+                is_exact: false,
+            },
         };
         if text.len() > TEMPLATE_BYTES_MAX {
             return Err(refuse(format!("longer than {TEMPLATE_BYTES_MAX} bytes")));

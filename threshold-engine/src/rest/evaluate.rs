@@ -100,7 +100,7 @@ async fn blocking<T: Send + 'static>(
 
 fn read(definition: &str) -> Result<Arc<Pattern>, Problem> {
     let mut pattern = Pattern::read(Path::new("definition"), definition)
-        .map_err(|mistake| refused(&mistake.to_string()))?;
+        .map_err(|mistake| refused(&format!("{mistake:#}")))?;
     pattern.enabled = true;
     Ok(Arc::new(pattern))
 }

@@ -334,6 +334,7 @@ fn content(
         file: file.clone(),
         line: 0,
         reason: error.to_string(),
+        excerpt: None,
     };
     let content = read.map_err(|error| mistakes.push(refused(error))).ok()?;
     Some(Put {

@@ -1,21 +1,39 @@
 //! Evaluation from scratch, with nothing kept: what the incremental one is compared with.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use chrono::{Datelike, Days, Months, NaiveDate};
 use rust_decimal::Decimal;
 
-use super::node::{Node, NodeIndex, Op, Program, Relation, Statistic};
-use super::value::{Missing, Reason, Value, divide, from_float, percent_change, to_float};
 use crate::calendar::{Frequency, Span, Window};
+use crate::expression::node::{Arithmetic, Node, NodeIndex, Op, Program, Relation, Statistic};
+use crate::expression::value::{
+    Missing, Reason, Value, as_divisor, divide, from_float, order, percent_change, to_float,
+};
 use crate::series::SeriesStore;
 
+/// A series written out: each of its dates with the value there, from the first value on.
+type Written = Rc<Vec<(NaiveDate, Value)>>;
+
 pub(super) struct Naive<'a> {
-    pub(super) program: &'a Program,
-    pub(super) store: &'a SeriesStore,
+    program: &'a Program,
+    store: &'a SeriesStore,
+    written: RefCell<HashMap<usize, Written>>,
 }
 
-impl Naive<'_> {
+impl<'a> Naive<'a> {
+    pub(super) fn new(program: &'a Program, store: &'a SeriesStore) -> Self {
+        let written = RefCell::default();
+        Self {
+            program,
+            store,
+            written,
+        }
+    }
+
     fn inputs(&self, node: &Node) -> Vec<usize> {
         let inputs = 0..self.program.inputs.len();
         inputs.filter(|i| node.inputs >> i & 1 == 1).collect()
@@ -28,6 +46,21 @@ impl Naive<'_> {
             dates.extend(self.store.get(series).iter().map(|o| o.date));
         }
         dates.into_iter().collect()
+    }
+
+    /// Writes a series out, as if it had been published so: date by date, and it begins with its first
+    /// value.
+    fn written(&self, index: NodeIndex) -> Written {
+        if let Some(written) = self.written.borrow().get(&index.position()) {
+            return written.clone();
+        }
+        let dates = self.dates(self.program.node(index)).into_iter();
+        let all = dates.map(|date| (date, self.value(index, date)));
+        let no_data = |(_, value): &(NaiveDate, Value)| matches!(value, Value::Missing(_));
+        let written = Rc::new(all.skip_while(no_data).collect::<Vec<_>>());
+        let mut known = self.written.borrow_mut();
+        known.insert(index.position(), written.clone());
+        written
     }
 
     fn observed(&self, input: usize, date: NaiveDate) -> Value {
@@ -48,7 +81,16 @@ impl Naive<'_> {
         }
     }
 
-    pub(super) fn value(&self, index: NodeIndex, date: NaiveDate) -> Value {
+    /// What a node is at a date, as it is shown.
+    pub(super) fn shown(&self, index: NodeIndex, date: NaiveDate) -> Value {
+        let value = self.value(index, date);
+        match self.program.node(index).rounded {
+            true => value.shown(),
+            false => value,
+        }
+    }
+
+    fn value(&self, index: NodeIndex, date: NaiveDate) -> Value {
         let node = self.program.node(index);
         let value = |part: &NodeIndex| self.value(*part, date);
         let number = |part: &NodeIndex, f: &dyn Fn(Decimal) -> Value| match value(part) {
@@ -62,8 +104,15 @@ impl Naive<'_> {
             Op::Pattern(_) => unreachable!("patterns only"),
             Op::Negate(a) => number(a, &|n| Value::Number(-n)),
             Op::Abs(a) => number(a, &|n| Value::Number(n.abs())),
-            Op::Binary(op, a, b) => number(a, &|x| number(b, &|y| op.apply(x, y))),
-            Op::Compare(op, a, b) => number(a, &|x| number(b, &|y| Value::Truth(op.holds(x, y)))),
+            Op::Binary(op, a, b) => number(a, &|x| {
+                number(b, &|y| match op {
+                    Arithmetic::Divide => op.apply(x, self.divisor(*b, y)),
+                    _ => op.apply(x, y),
+                })
+            }),
+            Op::Compare(op, a, b) => number(a, &|x| {
+                number(b, &|y| Value::Truth(op.holds(order(x, y, node.rounded))))
+            }),
             Op::Not(a) => match value(a) {
                 Value::Truth(t) => Value::Truth(!t),
                 other => other,
@@ -80,6 +129,10 @@ impl Naive<'_> {
         }
     }
 
+    fn divisor(&self, part: NodeIndex, number: Decimal) -> Decimal {
+        as_divisor(number, self.program.node(part).rounded)
+    }
+
     fn windowed(&self, node: &Node, date: NaiveDate) -> Value {
         for input in self.inputs(node) {
             let observed = self.observed(input, date);
@@ -88,32 +141,23 @@ impl Naive<'_> {
             }
         }
         let dates = self.dates(node);
-        let current = dates.iter().rposition(|d| *d <= date).unwrap();
+        let today = *dates.iter().rfind(|d| **d <= date).unwrap();
         match &node.op {
             Op::Rolling {
                 over,
                 window,
                 excluding_current,
                 statistic,
-            } => self.rolling(
-                node,
-                *over,
-                *window,
-                *excluding_current,
-                *statistic,
-                &dates,
-                current,
-            ),
+            } => self.rolling(node, *over, *window, *excluding_current, *statistic, today),
             Op::Past {
                 over,
                 ago,
                 relation,
-            } => self.past(node, *over, *ago, *relation, &dates, current),
+            } => self.past(node, *over, *ago, *relation, today),
             _ => unreachable!(),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one operation")]
     fn rolling(
         &self,
         node: &Node,
@@ -121,15 +165,10 @@ impl Naive<'_> {
         window: Window,
         excluding: bool,
         statistic: Statistic,
-        dates: &[NaiveDate],
-        current: usize,
+        today: NaiveDate,
     ) -> Value {
-        let (members, covered) = members(node.frequency, window, excluding, dates, current);
-        let today = dates[current];
-        let values: Vec<Value> = members
-            .iter()
-            .map(|i| self.value(over, dates[*i]))
-            .collect();
+        let series = self.written(over);
+        let (values, covered) = members(node.frequency, window, excluding, &series, today);
         if statistic == Statistic::Sustained {
             return match () {
                 () if values.contains(&Value::Truth(false)) => Value::Truth(false),
@@ -178,8 +217,15 @@ impl Naive<'_> {
                 if others.is_empty() {
                     return Value::missing(Reason::WindowEmpty);
                 }
-                let below = others.iter().filter(|n| **n < now).count() * 2;
-                let equal = others.iter().filter(|n| **n == now).count();
+                let rounded = self.program.node(over).rounded;
+                let count = |wanted: Ordering| {
+                    let others = others.iter();
+                    others
+                        .filter(|n| order(**n, now, rounded) == wanted)
+                        .count()
+                };
+                let below = count(Ordering::Less) * 2;
+                let equal = count(Ordering::Equal);
                 divide(Decimal::from((below + equal) * 50), others.len().into())
             }
             Statistic::Sustained => unreachable!(),
@@ -192,17 +238,18 @@ impl Naive<'_> {
         over: NodeIndex,
         ago: Window,
         relation: Relation,
-        dates: &[NaiveDate],
-        current: usize,
+        today: NaiveDate,
     ) -> Value {
-        let now = match self.value(over, dates[current]) {
+        let now = match self.value(over, today) {
             Value::Number(now) => now,
             missing => return missing,
         };
+        let mut dates = self.dates(self.program.node(over));
+        dates.retain(|d| *d < today);
         let then = match ago {
-            Window::Count(n) => current.checked_sub(n as usize).map(|i| dates[i]),
+            Window::Count(n) => dates.iter().rev().nth(n as usize - 1).copied(),
             Window::Span(span) => {
-                let wanted = span.before(dates[current]);
+                let wanted = span.before(today);
                 let quarter = |d: NaiveDate| (d.year(), d.month0() / 3);
                 let fits = |d: &NaiveDate| match node.frequency {
                     Frequency::Annual => d.year() == wanted.year(),
@@ -211,7 +258,7 @@ impl Naive<'_> {
                     Frequency::Weekly => (wanted - *d).num_days().abs() <= 3,
                     _ => (0..=i64::from(node.max_age_days)).contains(&(wanted - *d).num_days()),
                 };
-                dates[..current].iter().copied().rfind(fits)
+                dates.iter().copied().rfind(fits)
             }
         };
         let Some(then) = then else {
@@ -220,7 +267,9 @@ impl Naive<'_> {
         match (self.value(over, then), relation) {
             (Value::Number(then), Relation::Value) => Value::Number(then),
             (Value::Number(then), Relation::Change) => Value::Number(now - then),
-            (Value::Number(then), Relation::PercentChange) => percent_change(now, then),
+            (Value::Number(then), Relation::PercentChange) => {
+                percent_change(now, self.divisor(over, then))
+            }
             (missing, _) => missing,
         }
     }
@@ -235,35 +284,66 @@ fn three_valued(left: Value, right: Value, deciding: bool) -> Value {
     }
 }
 
-/// The dates in a window by their index, and whether the series covers it.
+/// The values in the window of a date, and whether the series covers it: whether it begins within the
+/// first period of the window or earlier.
 fn members(
     frequency: Frequency,
     window: Window,
     excluding: bool,
-    dates: &[NaiveDate],
-    current: usize,
-) -> (Vec<usize>, bool) {
-    let by_period = frequency >= Frequency::Monthly;
-    let today = dates[current];
-    let last = current + usize::from(!excluding);
-    match window {
+    series: &[(NaiveDate, Value)],
+    today: NaiveDate,
+) -> (Vec<Value>, bool) {
+    let in_time = |d: NaiveDate| if excluding { d < today } else { d <= today };
+    let by_then = series.iter().filter(|(d, _)| in_time(*d));
+    let by_then: Vec<(NaiveDate, Value)> = by_then.copied().collect();
+    let span = match window {
+        Window::Span(span) => span,
         Window::Count(n) => {
-            let n = n as usize;
-            ((last.saturating_sub(n)..last).collect(), last >= n)
+            let values = by_then.iter().rev().take(n as usize).map(|(_, v)| *v);
+            return (values.rev().collect(), by_then.len() >= n as usize);
         }
-        Window::Span(span) => {
-            let first = match span {
-                Span::Months(n) if by_period => {
-                    let month = today.with_day(1).unwrap();
-                    month - Months::new(if excluding { n } else { n - 1 })
-                }
-                Span::Months(n) if excluding => today - Months::new(n),
-                Span::Months(n) => today - Months::new(n) + Days::new(1),
-                Span::Days(n) if excluding => today - Days::new(n.into()),
-                Span::Days(n) => today - Days::new(n.into()) + Days::new(1),
+    };
+    // Months as numbers, so that nothing is shared with the calendar of the product.
+    let month = |d: NaiveDate| d.year() * 12 + d.month0() as i32;
+    let period_months = months_of(frequency);
+    let first_month = match span {
+        Span::Months(n) if period_months > 0 => {
+            Some(month(today) - n as i32 + i32::from(!excluding))
+        }
+        _ => None,
+    };
+    // The day before the window; with `excluding` the window begins with it.
+    let outside = match span {
+        Span::Months(n) => today - Months::new(n),
+        Span::Days(n) => today - Days::new(n.into()),
+    };
+    let first_day = outside + Days::new(u64::from(!excluding));
+    let inside = |d: NaiveDate| match first_month {
+        Some(first) => month(d) >= first,
+        None => d >= first_day,
+    };
+    let values = by_then.iter().filter(|(d, _)| inside(*d));
+    let values = values.map(|(_, v)| *v).collect();
+    let covered = series.first().is_some_and(|(begin, _)| match first_month {
+        Some(first) => month(*begin) < first + period_months as i32,
+        None => {
+            let period = match frequency {
+                Frequency::Irregular => Days::new(1),
+                Frequency::Daily => Days::new(5),
+                Frequency::Weekly => Days::new(7),
+                _ => return *begin < first_day + Months::new(period_months),
             };
-            let members = (0..last).filter(|i| dates[*i] >= first).collect();
-            (members, dates[0] < frequency.covered_before(first))
+            *begin < first_day + period
         }
+    });
+    (values, covered)
+}
+
+fn months_of(frequency: Frequency) -> u32 {
+    match frequency {
+        Frequency::Quarterly => 3,
+        Frequency::Annual => 12,
+        Frequency::Monthly => 1,
+        _ => 0,
     }
 }
