@@ -1,6 +1,7 @@
 //! The state machine of a pattern: a pure fold over its evaluated dates, folded again from where a
 //! revision changed the past.
 
+mod activity;
 mod crossing;
 mod outcome;
 mod run;

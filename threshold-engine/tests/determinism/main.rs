@@ -5,6 +5,9 @@
 )]
 
 mod definitions;
+mod naive;
+mod news;
 mod properties;
+mod steps;
 mod told;
 mod work;

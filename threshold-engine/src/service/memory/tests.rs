@@ -5,7 +5,7 @@ use test_support::{EventIds, TestDatabase};
 
 use super::*;
 use crate::{
-    series::{Cause, Point},
+    series::{Cause, Point, steps},
     store::{Change, Put},
 };
 
@@ -103,8 +103,8 @@ enum Step {
 /// Everything that points bring about, word for word.
 fn told(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     let mut emissions = Vec::new();
-    for point in points {
-        engine.apply(point, &mut emissions);
+    for step in steps(points) {
+        engine.apply(step, &mut emissions);
     }
     emissions.iter().map(|told| format!("{told:?}")).collect()
 }
