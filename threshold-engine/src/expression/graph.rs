@@ -7,7 +7,7 @@ use super::node::{Input, Node, NodeIndex, Op, Program};
 use super::past::PastSpec;
 use super::rolling::RollingSpec;
 use super::value::{Reason, Value};
-use crate::calendar::{Frequency, Span, Window};
+use crate::calendar::{Span, Window};
 use crate::series::{Change, Edit, Observations, SeriesIndex, SeriesStore, last_at};
 use crate::work::Work;
 
@@ -147,28 +147,6 @@ impl Graph {
 
     fn has_date_of(&self, inputs: u64, date: NaiveDate, store: &SeriesStore) -> bool {
         self.some(inputs).any(|index| store.get(index).has(date))
-    }
-
-    /// The inputs of a node whose observations are counted, as bits: those of the coarsest frequency.
-    /// None where all are irregular, as these have their observations on dates of their own.
-    pub(crate) fn counted_inputs(&self, node: NodeIndex) -> u64 {
-        let inputs = self.program.node(node).inputs;
-        let read = || {
-            let all = self.program.inputs.iter().enumerate();
-            all.filter(move |(index, _)| inputs & (1 << index) != 0)
-        };
-        let coarsest = read().map(|(_, input)| input.frequency).max();
-        if coarsest == Some(Frequency::Irregular) {
-            return 0;
-        }
-        read()
-            .filter(|(_, input)| Some(input.frequency) == coarsest)
-            .fold(0, |bits, (index, _)| bits | 1 << index)
-    }
-
-    /// Whether every one of some inputs has an observation for exactly this date.
-    pub(crate) fn all_have(&self, inputs: u64, date: NaiveDate, store: &SeriesStore) -> bool {
-        self.some(inputs).all(|index| store.get(index).has(date))
     }
 
     /// The series of those inputs whose bit is set.

@@ -9,6 +9,7 @@
 
 mod check;
 mod column;
+mod counted;
 mod evaluate;
 mod function;
 mod graph;

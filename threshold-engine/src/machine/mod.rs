@@ -10,7 +10,7 @@ mod told;
 
 pub use crossing::{Crossing, Direction};
 pub use outcome::{InputUse, Outcome};
-pub use run::{PatternRun, Spell, Step};
+pub use run::{PatternRun, Step};
 pub(crate) use state::RECENT_MAX;
-pub use state::{Phase, Rule, State, Turn};
+pub use state::{Phase, Rule, Spell, State, Turn};
 pub(crate) use told::Told;

@@ -2,12 +2,11 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use serde::Serialize;
 
 use super::activity::Activity;
 use super::crossing::{Crossing, Direction};
 use super::outcome::{Outcome, shown};
-use super::state::{Phase, Signals, State, Turn};
+use super::state::{Phase, Signals, Spell, State, Turn};
 use super::told::Told;
 use crate::emission::{Emission, crossing_id};
 use crate::expression::{DateRange, Graph, View};
@@ -25,15 +24,6 @@ pub struct Step {
     pub state: State,
     /// What happened at it.
     pub turn: Option<Turn>,
-}
-
-/// A time for which a pattern was active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Spell {
-    /// First date.
-    pub entered: NaiveDate,
-    /// The date at which it was normal again; absent: it lasts.
-    pub cleared: Option<NaiveDate>,
 }
 
 /// A pattern at work: its evaluated dates, and what was told of them.

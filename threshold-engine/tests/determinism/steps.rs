@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{NaiveDate, NaiveTime};
+use threshold_engine::backtest::{AsKnown, Options, run};
+use threshold_engine::library::Library;
 use threshold_engine::pattern::Pattern;
 use threshold_engine::regime::Regime;
 use threshold_engine::series::{Cause, Point};
@@ -242,4 +244,45 @@ id = "calm"
         "2024-01-02 calm storm revised",
     ];
     assert_eq!(told, expected);
+}
+
+/// The interest on reserves of the 29th came before the rate of the 29th: their difference to the 28th
+/// was never there.
+#[test]
+fn a_backtest_never_mixes_two_days() {
+    let patterns = vec![read(
+        "when = 'SOFR - IORB > 0.10'\n[inputs]\n\
+         SOFR = { frequency = \"daily\", unit = \"percent\" }\n\
+         IORB = { frequency = \"daily\", unit = \"percent\" }\n",
+    )];
+    let library = Library {
+        patterns,
+        regimes: Vec::new(),
+    };
+    let days = [
+        ("2024-05-28", "5.45", "5.40"),
+        ("2024-05-29", "5.41", "5.29"),
+        ("2024-05-30", "5.36", "5.29"),
+    ];
+    let points = (1..).zip(days).flat_map(|(position, (day, sofr, iorb))| {
+        let sofr = event(2 * position, "SOFR", day, &[(day, sofr)]);
+        let iorb = event(2 * position + 1, "IORB", day, &[(day, iorb)]);
+        [sofr, iorb].concat()
+    });
+    let points: Vec<_> = points.collect();
+    for as_known in [AsKnown::Then, AsKnown::Now] {
+        let options = Options {
+            from: date("2024-01-01"),
+            to: date("2024-12-31"),
+            as_known,
+        };
+        let result = run(&library, points.clone(), options, |_, _| {});
+        let told: Vec<_> = result.patterns[0]
+            .crossings
+            .iter()
+            .map(|c| format!("{} {} {}", c.date, c.direction.name(), c.value.unwrap()))
+            .collect();
+        let expected = ["2024-05-29 entered 0.12", "2024-05-30 cleared 0.07"];
+        assert_eq!(told, expected, "{as_known:?}");
+    }
 }

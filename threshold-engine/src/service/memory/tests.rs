@@ -35,7 +35,7 @@ impl Bench {
 
     /// Values that cross 50 now and then, some of them of the past.
     fn points(&mut self, count: usize) -> Vec<Point> {
-        let began = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap();
+        let began = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
         let points = (0..count).map(|_| {
             self.made += 1;
             let known_from = DateTime::<Utc>::UNIX_EPOCH + Days::new(self.made);
