@@ -43,7 +43,7 @@ fn report(order: &str, patterns: &[Arc<Pattern>], points: &[Point]) -> anyhow::R
     let mut told = 0;
     let start = Instant::now();
     for point in points {
-        engine.apply(point, &mut out);
+        engine.apply(std::slice::from_ref(point), &mut out);
         told += out.len();
         out.clear();
     }

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
 
 use crate::emission::Emission;
 use crate::expression::DateRange;
@@ -8,27 +10,34 @@ use crate::machine::PatternRun;
 use crate::pattern::Pattern;
 use crate::regime::World;
 use crate::regime::{Regime, RegimeRun};
-use crate::series::{Point, SeriesStore};
+use crate::series::{
+    Cause, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges, moment, reached, steps,
+};
 use crate::work::{Work, WorkSpent};
 
 /// All patterns and regimes at work on one sequence of points.
 ///
-/// What is emitted depends on the sequence alone: not on how points were grouped, on time, or on
-/// restarts. After a restart the same points, played through [`Engine::apply`] with the emissions
-/// dropped, or [`Engine::rebuild`], make the same engine, down to the ids of what it emits later. Where
-/// definitions were replaced on the way, replacing them at the same places makes it the same too.
+/// Points come in steps: those of one event that became known at one moment. What is emitted depends on
+/// the sequence of steps alone: not on how they were grouped, on time, or on restarts. After a restart
+/// the same points, played through [`Engine::apply`] with the emissions dropped, or
+/// [`Engine::rebuild`], make the same engine, down to the ids of what it emits later. Where definitions
+/// were replaced on the way, replacing them at the same places makes it the same too.
+///
+/// An observation dated in the future, by the moment of its step, is kept aside. It takes part in the
+/// first step whose moment has reached its date.
 #[derive(Clone, Debug)]
 pub struct Engine {
     store: SeriesStore,
+    future: FutureObservations,
+    /// The last date that any step has reached.
+    reached: Option<NaiveDate>,
     /// By id, ascending: the order of emissions.
     patterns: Vec<PatternRun>,
     /// By id, ascending.
     regimes: Vec<RegimeRun>,
     /// For each series of the store, the patterns that read it, by their place.
     readers: Vec<Vec<usize>>,
-    /// For each pattern, where the point at hand changed when it is active.
-    altered: Vec<Option<DateRange>>,
-    /// How often a point made a pattern look at its condition.
+    /// How often a step made a pattern look at its condition.
     evaluations: u64,
 }
 
@@ -41,10 +50,11 @@ impl Engine {
     ) -> Self {
         let mut engine = Self {
             store: SeriesStore::default(),
+            future: FutureObservations::default(),
+            reached: None,
             patterns: Vec::new(),
             regimes: Vec::new(),
             readers: Vec::new(),
-            altered: Vec::new(),
             evaluations: 0,
         };
         for pattern in patterns.into_iter().filter(|pattern| pattern.enabled) {
@@ -57,44 +67,103 @@ impl Engine {
         engine
     }
 
-    /// Takes one point in and adds what is to be told of it: crossings by pattern id and date, then
-    /// transitions by model id and date. Points of series that nothing reads change nothing.
-    pub fn apply(&mut self, point: &Point, out: &mut Vec<Emission>) {
-        let Some(series) = self.store.find(&point.series) else {
+    /// Takes the points of one step in and adds what is to be told of it: crossings by pattern id and
+    /// date, then transitions by model id and date. Points of series that nothing reads change nothing.
+    pub fn apply(&mut self, step: &[Point], out: &mut Vec<Emission>) {
+        if let Some(moment) = step.iter().map(moment).max() {
+            self.apply_at(moment, step, out);
+        }
+    }
+
+    /// As [`Engine::apply`], at a moment that is known otherwise.
+    pub(crate) fn apply_at(
+        &mut self,
+        moment: DateTime<Utc>,
+        step: &[Point],
+        out: &mut Vec<Emission>,
+    ) {
+        let read: Vec<_> = step
+            .iter()
+            .filter_map(|point| Some((self.store.find(&point.series)?, point)))
+            .collect();
+        let Some((_, last)) = read.last() else {
             return;
         };
+        let reached = reached(moment);
+        self.reached = self.reached.max(Some(reached));
+        let mut changes = StepChanges::default();
+        for (date, series, future) in self.future.take_to(reached) {
+            self.change(series, date, future.known_from, future.value, &mut changes);
+        }
+        for (series, point) in &read {
+            if point.date > reached {
+                self.future.keep(*series, point);
+            } else {
+                let (date, known_from) = (point.date, point.known_from);
+                self.change(*series, date, known_from, point.value, &mut changes);
+            }
+        }
+        if changes.complete(&self.store) {
+            self.finish_step(&changes, &last.cause, out);
+        }
+    }
+
+    /// Changes one value, and what patterns and regimes keep of it.
+    fn change(
+        &mut self,
+        series: SeriesIndex,
+        date: NaiveDate,
+        known_from: DateTime<Utc>,
+        value: Option<Decimal>,
+        changes: &mut StepChanges,
+    ) {
         let observations = self.store.get_mut(series);
-        let Some(change) = observations.apply(point.date, point.known_from, point.value) else {
+        let Some(change) = observations.apply(date, known_from, value) else {
             return;
         };
-        self.altered.fill(None);
-        self.evaluations += self.readers[series.0].len() as u64;
+        changes.add(series, change);
         for place in &self.readers[series.0] {
-            let run = &mut self.patterns[*place];
-            self.altered[*place] = run.update(&self.store, series, change, &point.cause, out);
+            self.patterns[*place].update(&self.store, series, change);
+        }
+        for regime in &mut self.regimes {
+            regime.update(&self.store, series, change);
+        }
+    }
+
+    fn finish_step(&mut self, changes: &StepChanges, cause: &Cause, out: &mut Vec<Emission>) {
+        let places: BTreeSet<usize> = changes
+            .series()
+            .flat_map(|series| self.readers[series.0].iter().copied())
+            .collect();
+        self.evaluations += places.len() as u64;
+        let mut altered = Vec::new();
+        for place in places {
+            let range = self.patterns[place].finish_step(&self.store, changes, cause, out);
+            altered.extend(range.map(|range| (place, range)));
         }
         let world = World {
             store: &self.store,
             patterns: &self.patterns,
         };
         for regime in &mut self.regimes {
-            let altered = self
-                .altered
+            let asked = |place: usize| {
+                let id = &self.patterns[place].pattern().id;
+                regime.model().patterns.contains(id)
+            };
+            let by_patterns = altered
                 .iter()
-                .zip(&self.patterns)
-                .filter_map(|(range, run)| Some(((*range)?, run)))
-                .filter(|(_, run)| regime.model().patterns.contains(&run.pattern().id))
-                .map(|(range, _)| range)
+                .filter(|(place, _)| asked(*place))
+                .map(|(_, range)| *range)
                 .reduce(DateRange::hull);
-            regime.update(world, series, change, altered, &point.cause, out);
+            regime.finish_step(world, changes, by_patterns, cause, out);
         }
     }
 
-    /// Takes points in without telling anything, as after a restart.
-    pub fn rebuild<'a>(&mut self, points: impl IntoIterator<Item = &'a Point>) {
+    /// Takes points in, step by step, without telling anything, as after a restart.
+    pub fn rebuild(&mut self, points: &[Point]) {
         let mut dropped = Vec::new();
-        for point in points {
-            self.apply(point, &mut dropped);
+        for step in steps(points) {
+            self.apply(step, &mut dropped);
             dropped.clear();
         }
     }
@@ -103,19 +172,15 @@ impl Engine {
     ///
     /// # Errors
     /// [`WorkSpent`].
-    pub fn rebuild_within<'a>(
-        &mut self,
-        points: impl IntoIterator<Item = &'a Point>,
-        work: &Work,
-    ) -> Result<(), WorkSpent> {
+    pub fn rebuild_within(&mut self, points: &[Point], work: &Work) -> Result<(), WorkSpent> {
         for run in &mut self.patterns {
             run.limit(work.clone());
         }
         let mut dropped = Vec::new();
-        for point in points {
-            self.apply(point, &mut dropped);
+        for step in steps(points) {
+            self.apply(step, &mut dropped);
             dropped.clear();
-            work.spend(1);
+            work.spend(step.len());
             if work.is_spent() {
                 return Err(WorkSpent);
             }
@@ -130,13 +195,22 @@ impl Engine {
         series.into_iter().filter(missing).collect()
     }
 
-    /// Takes in, silently, points of series that nothing reads yet.
+    /// Takes in, silently, points of series that nothing reads yet. Those dated in the future stay
+    /// aside, unless they or another step have reached their dates.
     pub fn load<'a>(&mut self, points: impl IntoIterator<Item = &'a Point>) {
+        let mut last = self.reached;
+        let mut waiting = FutureObservations::default();
         for point in points {
             let series = self.store.keep(&point.series);
-            let observations = self.store.get_mut(series);
-            observations.apply(point.date, point.known_from, point.value);
+            waiting.keep(series, point);
+            last = last.max(Some(reached(moment(point))));
         }
+        let now = last.map(|last| waiting.take_to(last));
+        for (date, series, future) in now.into_iter().flatten() {
+            let observations = self.store.get_mut(series);
+            observations.apply(date, future.known_from, future.value);
+        }
+        self.future.append(waiting);
         self.note_readers();
     }
 
@@ -227,10 +301,9 @@ impl Engine {
                 }
             }
         }
-        self.altered = vec![None; self.patterns.len()];
     }
 
-    /// How often a point has made a pattern look at its condition since the engine was made.
+    /// How often a step has made a pattern look at its condition since the engine was made.
     pub fn evaluations(&self) -> u64 {
         self.evaluations
     }
@@ -260,13 +333,5 @@ impl Engine {
             store: &self.store,
             patterns: &self.patterns,
         }
-    }
-
-    /// The newest date that any series held has an observation for.
-    pub fn newest_date(&self) -> Option<NaiveDate> {
-        let series = (0..self.readers.len()).map(crate::series::SeriesIndex);
-        series
-            .filter_map(|index| self.store.get(index).dates().last().copied())
-            .max()
     }
 }

@@ -7,7 +7,11 @@ use sqlx::PgConnection;
 use trace_context::count as count_of;
 use tracing::{Span, field::Empty};
 
-use crate::{Emission, Engine, series::Point, store};
+use crate::{
+    Emission, Engine,
+    series::{Point, steps},
+    store,
+};
 
 /// The server ends a session that says nothing for some seconds within a transaction, as a process
 /// does that was frozen; one that computes says something in between.
@@ -52,11 +56,11 @@ impl<'a> Evaluation<'a> {
         let started = Instant::now();
         let before = engine.evaluations();
         let _entered = self.span.enter();
-        while let Some((point, rest)) = self.rest.split_first()
+        while let Some(step) = steps(self.rest).next()
             && started.elapsed() < self.slice
         {
-            engine.apply(point, &mut self.evaluated.emissions);
-            self.rest = rest;
+            engine.apply(step, &mut self.evaluated.emissions);
+            self.rest = &self.rest[step.len()..];
         }
         self.evaluated.evaluations += engine.evaluations() - before;
         self.took += started.elapsed();

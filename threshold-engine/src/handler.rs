@@ -207,7 +207,8 @@ fn read_points(events: &[SourcedEvent]) -> Result<Vec<Point>, HandlerError> {
     Ok(points)
 }
 
-/// The points of an event; none if it is of another type. `Err`: why it cannot be evaluated.
+/// The points of an event in the order of its steps: as they became known. None if it is of another
+/// type. `Err`: why it cannot be evaluated.
 pub(crate) fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Result<(), String> {
     let Some(Payload::SeriesCollected(collected)) = &event.event.payload else {
         return Ok(());
@@ -218,6 +219,7 @@ pub(crate) fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Resul
         return Err("series_id is missing".to_owned());
     }
     let series: Arc<str> = collected.series_id.as_str().into();
+    let first = points.len();
     for (index, given) in (0..).zip(&collected.data_points) {
         let at = |problem: String| format!("data_points[{index}].{problem}");
         let date = given.date.parse();
@@ -252,6 +254,7 @@ pub(crate) fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Resul
             value,
         });
     }
+    points[first..].sort_by_key(|point| point.known_from);
     Ok(())
 }
 

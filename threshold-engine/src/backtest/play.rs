@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
@@ -10,7 +10,7 @@ use crate::expression::Input;
 use crate::library::Library;
 use crate::machine::{Crossing, Direction, PatternRun, Spell, Turn};
 use crate::regime::{RegimeSpell, Transition};
-use crate::series::{Point, SeriesIndex};
+use crate::series::{self, Point, SeriesIndex};
 
 /// Which values a backtest sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -172,8 +172,11 @@ pub struct ToldTransition {
     pub triggers: Vec<String>,
 }
 
-/// Plays points, in any order, through a library. `progress` is told after every thousand points how
-/// many of how many are played.
+/// So many points are played before progress is told again.
+const PROGRESS_POINTS: usize = 1_000;
+
+/// Plays points, in any order, through a library. `progress` is told now and then how many points of
+/// how many are played.
 pub fn run(
     library: &Library,
     points: Vec<Point>,
@@ -184,21 +187,26 @@ pub fn run(
     let mut engine = Engine::new(library.patterns.clone(), library.regimes.clone());
     let mut told = Vec::new();
     let mut out = Vec::new();
-    for (number, point) in points.iter().enumerate() {
-        engine.apply(point, &mut out);
+    let last_known = points.iter().map(|point| point.known_from).max();
+    let mut played = 0;
+    for step in points.chunk_by(|before, point| is_same_step(before, point, options.as_known)) {
+        let Some(last) = step.last() else { continue };
+        match (options.as_known, last_known) {
+            (AsKnown::Stored, _) => engine.apply(step, &mut out),
+            (AsKnown::Now, Some(last_known)) => engine.apply_at(last_known, step, &mut out),
+            (AsKnown::Then | AsKnown::Now, _) => engine.apply_at(last.known_from, step, &mut out),
+        }
         for emission in out.drain(..) {
             if emission.date() >= options.from {
-                told.push((told_at(point, options.as_known), emission));
+                told.push((told_at(last, options.as_known), emission));
             }
         }
-        if number % 1_000 == 0 {
-            progress(number, points.len());
+        if played % PROGRESS_POINTS + step.len() >= PROGRESS_POINTS {
+            progress(played, points.len());
         }
+        played += step.len();
     }
-    progress(points.len(), points.len());
-    if options.as_known == AsKnown::Now {
-        drop_withdrawn(&mut told);
-    }
+    progress(played, points.len());
     result(&engine, &told, shown(options, &points), points.len())
 }
 
@@ -212,14 +220,14 @@ fn shown(mut options: Options, points: &[Point]) -> Options {
     options
 }
 
-/// Between two series of one date a machine may tell what it takes back with the second: of what is
-/// known now neither is news.
-fn drop_withdrawn(told: &mut Vec<(DateTime<Utc>, Emission)>) {
-    let withdrawn = told.iter().filter(|(_, emission)| !emission.stands());
-    let withdrawn: HashSet<_> = withdrawn
-        .flat_map(|(_, e)| [Some(e.id()), e.revises()])
-        .collect();
-    told.retain(|(_, emission)| !withdrawn.contains(&Some(emission.id())));
+/// Whether a point belongs to the step of the one before it. Of all series, what became known at one
+/// moment does; of what is known now, what is of one date.
+fn is_same_step(before: &Point, point: &Point, as_known: AsKnown) -> bool {
+    match as_known {
+        AsKnown::Then => before.known_from == point.known_from,
+        AsKnown::Stored => series::is_same_step(before, point),
+        AsKnown::Now => before.date == point.date,
+    }
 }
 
 fn told_at(point: &Point, as_known: AsKnown) -> DateTime<Utc> {
@@ -235,7 +243,6 @@ fn in_order(mut points: Vec<Point>, options: Options) -> Vec<Point> {
     match options.as_known {
         AsKnown::Then => {
             points.retain(|point| point.known_from.date_naive() <= options.to);
-            // Of one moment: by date, as they would have come.
             points.sort_by(|a, b| {
                 (a.known_from, a.date, &a.series).cmp(&(b.known_from, b.date, &b.series))
             });

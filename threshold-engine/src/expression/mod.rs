@@ -11,6 +11,7 @@
 mod check;
 mod column;
 mod cost;
+mod counted;
 mod evaluate;
 mod function;
 mod graph;

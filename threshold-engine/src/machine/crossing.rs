@@ -12,11 +12,11 @@ use crate::series::Cause;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// It became active at the newest date.
+    /// It became active, by a new observation of this date or an earlier one.
     Entered,
-    /// It became normal at the newest date.
+    /// It became normal, likewise.
     Cleared,
-    /// What was told of a past date is otherwise.
+    /// A value that was known was replaced or withdrawn, and what was told of a date is otherwise.
     Revised,
 }
 
@@ -52,7 +52,7 @@ pub struct Crossing {
     pub previous_state: &'static str,
     /// Since when it was that.
     pub previous_since: NaiveDate,
-    /// The point that brought it about.
+    /// The step that brought it about, by its last point.
     pub cause: Cause,
     /// Rendered for people.
     pub message: String,

@@ -1,6 +1,7 @@
 //! The state machine of a pattern: a pure fold over its evaluated dates, folded again from where a
 //! revision changed the past.
 
+mod activity;
 mod crossing;
 mod outcome;
 mod run;
@@ -9,7 +10,7 @@ mod told;
 
 pub use crossing::{Crossing, Direction};
 pub use outcome::{InputUse, Outcome};
-pub use run::{PatternRun, Spell, Step};
+pub use run::{PatternRun, Step};
 pub(crate) use state::RECENT_MAX;
-pub use state::{Phase, Rule, State, Turn};
+pub use state::{Phase, Rule, Spell, State, Turn};
 pub(crate) use told::Told;

@@ -2,16 +2,16 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use serde::Serialize;
 
+use super::activity::Activity;
 use super::crossing::{Crossing, Direction};
 use super::outcome::{Outcome, shown};
-use super::state::{Phase, Signals, State, Turn};
+use super::state::{Phase, Signals, Spell, State, Turn};
 use super::told::Told;
 use crate::emission::{Emission, crossing_id};
 use crate::expression::{DateRange, Graph, View};
 use crate::pattern::{Facts, Pattern};
-use crate::series::{Cause, Change, SeriesIndex, SeriesStore};
+use crate::series::{Cause, Change, SeriesIndex, SeriesStore, StepChanges};
 use crate::work::Work;
 
 /// One evaluated date of a pattern.
@@ -26,15 +26,6 @@ pub struct Step {
     pub turn: Option<Turn>,
 }
 
-/// A time for which a pattern was active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Spell {
-    /// First date.
-    pub entered: NaiveDate,
-    /// The date at which it was normal again; absent: it lasts.
-    pub cleared: Option<NaiveDate>,
-}
-
 /// A pattern at work: its evaluated dates, and what was told of them.
 #[derive(Clone, Debug)]
 pub struct PatternRun {
@@ -42,8 +33,12 @@ pub struct PatternRun {
     graph: Graph,
     steps: Vec<Step>,
     told: Told<(NaiveDate, Turn)>,
-    /// The newest date that ever had an outcome. What happens from here on is news, not revision.
-    newest_decided: Option<NaiveDate>,
+    /// The inputs whose observations are counted for `when`, as bits.
+    when_counted: u64,
+    /// Likewise for the condition that clears.
+    clear_counted: u64,
+    /// Where the points of the step at hand may have altered the conditions.
+    altered: Option<DateRange>,
 }
 
 /// A date whose turn is another one than before.
@@ -57,12 +52,15 @@ impl PatternRun {
     /// Folds everything that the store has. Nothing is told of it.
     pub fn new(pattern: Arc<Pattern>, store: &mut SeriesStore) -> Self {
         let graph = Graph::new(pattern.program.clone(), store);
+        let clear = pattern.clear_when.unwrap_or(pattern.when);
         let mut run = Self {
+            when_counted: graph.counted_inputs(pattern.when),
+            clear_counted: graph.counted_inputs(clear),
             pattern,
             graph,
             steps: Vec::new(),
             told: Told::new(),
-            newest_decided: None,
+            altered: None,
         };
         let mut before = None;
         for date in run.graph.dates(store) {
@@ -70,7 +68,6 @@ impl PatternRun {
             if let Some(turn) = step.turn {
                 run.told.assume((date, turn));
             }
-            run.note_decided(&step);
             before = Some(step.state);
             run.steps.push(step);
         }
@@ -165,6 +162,8 @@ impl PatternRun {
         Signals {
             when: truth(self.pattern.when),
             clear: self.pattern.clear_when.map(truth),
+            when_counts: self.graph.all_have(self.when_counted, date, store),
+            clear_counts: self.graph.all_have(self.clear_counted, date, store),
         }
     }
 
@@ -179,37 +178,39 @@ impl PatternRun {
         }
     }
 
-    fn note_decided(&mut self, step: &Step) {
-        if !step.state.no_data {
-            self.newest_decided = self.newest_decided.max(Some(step.date));
-        }
-    }
-
     fn state_before(&self, index: usize) -> Option<State> {
         Some(self.steps[index.checked_sub(1)?].state)
     }
 
-    /// Takes over what a point changed in the store, and tells what is otherwise by it. Gives the
+    /// Takes over what a point changed in the store. What follows from it is looked at by
+    /// [`Self::finish_step`], once for all points of the step.
+    pub fn update(&mut self, store: &SeriesStore, series: SeriesIndex, change: Change) {
+        self.graph.update(store, series, change);
+        let ranges = [self.altered, self.range_to_evaluate(change.date)];
+        self.altered = ranges.into_iter().flatten().reduce(DateRange::hull);
+    }
+
+    /// Folds again what the points of a step altered, and tells what is otherwise by them. Gives the
     /// dates for which [`Self::is_active_at`] may answer otherwise, if there are any.
-    pub fn update(
+    pub fn finish_step(
         &mut self,
         store: &SeriesStore,
-        series: SeriesIndex,
-        change: Change,
+        changes: &StepChanges,
         cause: &Cause,
         out: &mut Vec<Emission>,
     ) -> Option<DateRange> {
-        self.graph.update(store, series, change);
-        let range = self.range_to_evaluate(change.date)?;
-        let news_from = self.newest_decided;
+        let range = self.altered.take()?;
+        let news_from = changes.news_from(self.graph.series().iter().copied());
         let mut differences = Vec::new();
         let mut activity = Activity::default();
-        let inserted = self.sync_date(store, change.date, &mut differences, &mut activity);
-        self.fold(store, range, inserted, &mut differences, &mut activity);
+        self.insert_dates(store, changes.dates(), &mut activity);
+        self.remove_dates(store, changes.dates(), &mut differences, &mut activity);
+        self.fold(store, range, &mut differences, &mut activity);
+        differences.sort_unstable_by_key(|difference: &Difference| difference.date);
         for difference in differences {
             self.tell(&difference, news_from, store, cause, out);
         }
-        activity.range()
+        activity.range(&self.steps)
     }
 
     fn range_to_evaluate(&self, date: NaiveDate) -> Option<DateRange> {
@@ -226,50 +227,64 @@ impl PatternRun {
             .map(|range| range.hull(day))
     }
 
-    /// Makes the date an evaluated one if, and only if, an input has an observation for it. Gives
-    /// the index of a new one.
-    fn sync_date(
-        &mut self,
-        store: &SeriesStore,
-        date: NaiveDate,
-        differences: &mut Vec<Difference>,
-        activity: &mut Activity,
-    ) -> Option<usize> {
-        let present = self.graph.has_date(date, store);
-        let place = match self.steps.last() {
+    fn place_of(&self, date: NaiveDate) -> Result<usize, usize> {
+        match self.steps.last() {
             Some(last) if last.date < date => Err(self.steps.len()),
             _ => self.steps.binary_search_by_key(&date, |step| step.date),
-        };
-        match place {
-            Err(index) if present => {
-                let before = self.state_before(index);
-                let signals = Signals {
-                    when: None,
-                    clear: None,
-                };
-                // Folded at once with its signals; only the turn before, none, is of interest.
-                let mut step = self.step(before, date, signals);
-                step.state = before.unwrap_or(step.state);
-                self.steps.insert(index, step);
-                if before.is_none() {
-                    activity.see(date, None, Some(false));
-                }
-                Some(index)
+        }
+    }
+
+    /// Makes dates evaluated ones if an input has an observation for them. Until they are folded they
+    /// are as the date before.
+    fn insert_dates(&mut self, store: &SeriesStore, dates: &[NaiveDate], activity: &mut Activity) {
+        for date in dates {
+            let Err(index) = self.place_of(*date) else {
+                continue;
+            };
+            if !self.graph.has_date(*date, store) {
+                continue;
             }
-            Ok(index) if !present => {
-                let removed = self.steps.remove(index);
-                let before = self.state_before(index).map(|s| s.phase.is_active());
-                activity.see(date, Some(removed.state.phase.is_active()), before);
-                if removed.turn.is_some() {
-                    differences.push(Difference {
-                        date,
-                        before: removed.turn,
-                        after: None,
-                    });
-                }
-                None
+            let before = self.state_before(index);
+            let signals = Signals {
+                when: None,
+                clear: None,
+                when_counts: false,
+                clear_counts: false,
+            };
+            let mut step = self.step(before, *date, signals);
+            step.state = before.unwrap_or(step.state);
+            self.steps.insert(index, step);
+            if before.is_none() {
+                activity.see(*date, None, Some(false));
             }
-            _ => None,
+        }
+    }
+
+    /// Takes dates away for which no input has an observation any more.
+    fn remove_dates(
+        &mut self,
+        store: &SeriesStore,
+        dates: &[NaiveDate],
+        differences: &mut Vec<Difference>,
+        activity: &mut Activity,
+    ) {
+        for date in dates {
+            let Ok(index) = self.place_of(*date) else {
+                continue;
+            };
+            if self.graph.has_date(*date, store) {
+                continue;
+            }
+            let removed = self.steps.remove(index);
+            let before = self.state_before(index).map(|s| s.phase.is_active());
+            activity.see(*date, Some(removed.state.phase.is_active()), before);
+            if removed.turn.is_some() {
+                differences.push(Difference {
+                    date: *date,
+                    before: removed.turn,
+                    after: None,
+                });
+            }
         }
     }
 
@@ -278,7 +293,6 @@ impl PatternRun {
         &mut self,
         store: &SeriesStore,
         range: DateRange,
-        inserted: Option<usize>,
         differences: &mut Vec<Difference>,
         activity: &mut Activity,
     ) {
@@ -298,7 +312,6 @@ impl PatternRun {
             let step = self.step(before, old.date, signals);
             self.steps[index] = step;
             before = Some(step.state);
-            self.note_decided(&step);
             activity.see(
                 step.date,
                 Some(old.state.phase.is_active()),
@@ -311,7 +324,7 @@ impl PatternRun {
                     after: step.turn,
                 });
             }
-            if step.date > range.last && step.state == old.state && inserted != Some(index) {
+            if step.date > range.last && step.state == old.state {
                 break;
             }
         }
@@ -333,7 +346,7 @@ impl PatternRun {
             out.push(Emission::Crossing(Box::new(crossing)));
         }
         if let Some(turn) = difference.after {
-            let is_news = news_from.is_none_or(|newest| date >= newest);
+            let is_news = news_from.is_some_and(|first| date >= first);
             let direction = match turn {
                 _ if !is_news || self.told.knows(&(date, turn)) => Direction::Revised,
                 Turn::Entered => Direction::Entered,
@@ -384,33 +397,5 @@ impl PatternRun {
             cause: cause.clone(),
             revises: self.told.last_event(&(date, turn)),
         }
-    }
-}
-
-/// Where a pattern is active that was not, or the other way round.
-#[derive(Default)]
-struct Activity {
-    first: Option<NaiveDate>,
-    /// The date from which on it is the same again; `None` after the first: to the end.
-    same_from: Option<NaiveDate>,
-}
-
-impl Activity {
-    /// Dates come ascending.
-    fn see(&mut self, date: NaiveDate, before: Option<bool>, after: Option<bool>) {
-        if before != after {
-            self.first = self.first.or(Some(date));
-            self.same_from = None;
-        } else if self.first.is_some_and(|first| first < date) && self.same_from.is_none() {
-            self.same_from = Some(date);
-        }
-    }
-
-    fn range(&self) -> Option<DateRange> {
-        let last = self.same_from.and_then(|date| date.pred_opt());
-        Some(DateRange {
-            first: self.first?,
-            last: last.unwrap_or(NaiveDate::MAX),
-        })
     }
 }

@@ -16,7 +16,7 @@ pub struct Rule {
     pub keep_for: Option<Window>,
     /// After a clear the pattern does not become active for so long.
     pub cooldown: Option<Span>,
-    /// The condition counts as holding if it held at n of the last m evaluated dates with data.
+    /// The condition counts as holding if it held at n of the last m observations.
     pub n_of_m: Option<[u8; 2]>,
 }
 
@@ -71,6 +71,15 @@ impl Turn {
     }
 }
 
+/// A time for which a pattern was active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Spell {
+    /// First date.
+    pub entered: NaiveDate,
+    /// The date at which it was normal again; absent: it lasts.
+    pub cleared: Option<NaiveDate>,
+}
+
 /// Everything that the fold carries from one evaluated date to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
@@ -84,9 +93,9 @@ pub struct State {
     pub cleared: Option<NaiveDate>,
     /// There is no data. The phase stays what it was.
     pub no_data: bool,
-    /// Evaluated dates with data in a pending or recovering phase.
+    /// Observations in a pending or recovering phase.
     count: u32,
-    /// Whether the condition held at the last dates with data, the latest in the lowest bit.
+    /// Whether the condition held at the last observations, the latest in the lowest bit.
     recent: u64,
     recent_count: u8,
 }
@@ -97,6 +106,10 @@ pub(crate) struct Signals {
     pub(crate) when: Option<bool>,
     /// Absent if the pattern has no clear condition of its own.
     pub(crate) clear: Option<Option<bool>>,
+    /// Whether the date is an observation for numbers of observations that `when` is to hold at.
+    pub(crate) when_counts: bool,
+    /// Likewise for the condition that clears.
+    pub(crate) clear_counts: bool,
 }
 
 impl State {
@@ -143,29 +156,29 @@ impl Rule {
         signals: Signals,
     ) -> (State, Option<Turn>) {
         let mut state = before;
-        let when = signals.when.map(|holds| self.counted(&mut state, holds));
+        let when = signals.when.map(|holds| match self.n_of_m {
+            Some(n_of_m) => recently(n_of_m, &mut state, holds, signals.when_counts),
+            None => holds,
+        });
         let moved = if state.phase.is_active() {
             let clear = signals.clear.unwrap_or(when.map(|holds| !holds));
-            clear.map(|clear| self.while_active(&mut state, date, clear))
+            let counts = signals.clear_counts;
+            clear.map(|clear| self.while_active(&mut state, date, clear, counts))
         } else {
-            when.map(|holds| self.while_normal(&mut state, date, holds))
+            let counts = signals.when_counts;
+            when.map(|holds| self.while_normal(&mut state, date, holds, counts))
         };
         state.no_data = moved.is_none();
         (state, moved.flatten())
     }
 
-    /// Whether the condition counts as holding.
-    fn counted(&self, state: &mut State, holds: bool) -> bool {
-        let Some([n, m]) = self.n_of_m else {
-            return holds;
-        };
-        let kept = u64::MAX >> (64 - u32::from(m.clamp(1, RECENT_MAX)));
-        state.recent = (state.recent << 1 | u64::from(holds)) & kept;
-        state.recent_count = (state.recent_count + 1).min(m);
-        state.recent.count_ones() >= u32::from(n)
-    }
-
-    fn while_normal(&self, state: &mut State, date: NaiveDate, holds: bool) -> Option<Turn> {
+    fn while_normal(
+        &self,
+        state: &mut State,
+        date: NaiveDate,
+        holds: bool,
+        counts: bool,
+    ) -> Option<Turn> {
         if !holds {
             if state.phase != Phase::Normal {
                 state.enter(Phase::Normal, date);
@@ -176,7 +189,7 @@ impl Rule {
         if next.phase == Phase::Normal {
             next.enter(Phase::Pending, date);
         }
-        next.count = next.count.saturating_add(1);
+        next.count = next.count.saturating_add(u32::from(counts));
         let cooled = next.cooled(self).is_none_or(|end| date >= end);
         *state = next;
         if !cooled || !reached(self.hold, &next, date) {
@@ -187,7 +200,13 @@ impl Rule {
         Some(Turn::Entered)
     }
 
-    fn while_active(&self, state: &mut State, date: NaiveDate, clear: bool) -> Option<Turn> {
+    fn while_active(
+        &self,
+        state: &mut State,
+        date: NaiveDate,
+        clear: bool,
+        counts: bool,
+    ) -> Option<Turn> {
         if !clear {
             if state.phase == Phase::Recovering {
                 state.enter(Phase::Active, state.entered.unwrap_or(date));
@@ -197,7 +216,7 @@ impl Rule {
         if state.phase == Phase::Active {
             state.enter(Phase::Recovering, date);
         }
-        state.count = state.count.saturating_add(1);
+        state.count = state.count.saturating_add(u32::from(counts));
         if !reached(self.keep_for, state, date) {
             return None;
         }
@@ -216,6 +235,16 @@ impl State {
     }
 }
 
+/// Whether the condition held at n of the last m observations; one that does not count is none of them.
+fn recently([n, m]: [u8; 2], state: &mut State, holds: bool, counts: bool) -> bool {
+    if counts {
+        let kept = u64::MAX >> (64 - u32::from(m.clamp(1, RECENT_MAX)));
+        state.recent = (state.recent << 1 | u64::from(holds)) & kept;
+        state.recent_count = (state.recent_count + 1).min(m);
+    }
+    state.recent.count_ones() >= u32::from(n)
+}
+
 fn reached(needed: Option<Window>, state: &State, date: NaiveDate) -> bool {
     match needed {
         None => true,
@@ -225,138 +254,4 @@ fn reached(needed: Option<Window>, state: &State, date: NaiveDate) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn day(day: u32) -> NaiveDate {
-        NaiveDate::from_ymd_opt(2024, 1, day).unwrap()
-    }
-
-    /// Folds '+' holds, '-' does not, '?' no data, 'c' the clear condition holds, one a day from
-    /// the 1st. Gives the turns as day and sign.
-    fn turns(rule: Rule, has_clear: bool, signals: &str) -> String {
-        let mut state = State::initial(day(1));
-        let mut told = String::new();
-        for (index, signal) in signals.chars().enumerate() {
-            let date = day(index as u32 + 1);
-            let known = |truth| (signal != '?').then_some(truth);
-            let signals = Signals {
-                when: known(signal == '+'),
-                clear: has_clear.then_some(known(signal == 'c')),
-            };
-            let (next, turn) = rule.step(state, date, signals);
-            state = next;
-            match turn {
-                Some(Turn::Entered) => told += &format!("+{} ", index + 1),
-                Some(Turn::Cleared) => told += &format!("-{} ", index + 1),
-                None => {}
-            }
-        }
-        told.trim_end().to_owned()
-    }
-
-    fn days(days: u32) -> Option<Window> {
-        Some(Window::Span(Span::Days(days)))
-    }
-
-    #[test]
-    fn without_fields_the_condition_decides() {
-        assert_eq!(turns(Rule::default(), false, "-++--+"), "+2 -4 +6");
-    }
-
-    #[test]
-    fn hold_by_observations_and_by_calendar() {
-        let rule = Rule {
-            hold: Some(Window::Count(3)),
-            ..Rule::default()
-        };
-        assert_eq!(turns(rule, false, "++-+++-"), "+6 -7");
-        assert_eq!(turns(rule, false, "+?+?+"), "+5");
-        let rule = Rule {
-            hold: days(2),
-            ..Rule::default()
-        };
-        assert_eq!(turns(rule, false, "++-+++-"), "+6 -7");
-        assert_eq!(turns(rule, false, "+??+"), "+4");
-    }
-
-    #[test]
-    fn keep_for_bridges_short_clears() {
-        let rule = Rule {
-            keep_for: days(2),
-            ..Rule::default()
-        };
-        assert_eq!(turns(rule, false, "+--+---"), "+1 -7");
-        let rule = Rule {
-            keep_for: Some(Window::Count(2)),
-            ..Rule::default()
-        };
-        assert_eq!(turns(rule, false, "+-+--+"), "+1 -5 +6");
-    }
-
-    #[test]
-    fn cooldown_delays_the_next_entry() {
-        let rule = Rule {
-            cooldown: Some(Span::Days(3)),
-            ..Rule::default()
-        };
-        assert_eq!(turns(rule, false, "+-++++"), "+1 -2 +5");
-        assert_eq!(turns(rule, false, "+-+---+"), "+1 -2 +7");
-    }
-
-    #[test]
-    fn n_of_m_counts_dates_with_data() {
-        let rule = Rule {
-            n_of_m: Some([2, 3]),
-            ..Rule::default()
-        };
-        assert_eq!(turns(rule, false, "+-+--"), "+3 -4");
-        assert_eq!(turns(rule, false, "+???+"), "+5");
-        assert_eq!(turns(rule, false, "+--+--+-+"), "+9");
-    }
-
-    #[test]
-    fn hysteresis_does_not_flicker() {
-        assert_eq!(turns(Rule::default(), true, "+-+-+-c-+"), "+1 -7 +9");
-        assert_eq!(turns(Rule::default(), false, "+-+-+-"), "+1 -2 +3 -4 +5 -6");
-    }
-
-    #[test]
-    fn no_data_changes_nothing_but_what_is_shown() {
-        assert_eq!(turns(Rule::default(), false, "+??-"), "+1 -4");
-        let signals = Signals {
-            when: None,
-            clear: None,
-        };
-        let rule = Rule::default();
-        let (first, _) = rule.step(State::initial(day(1)), day(1), signals);
-        let (second, _) = rule.step(first, day(2), signals);
-        assert_eq!((second.phase, second.no_data), (Phase::Normal, true));
-        assert_eq!(first, second);
-        let known = Signals {
-            when: Some(true),
-            ..signals
-        };
-        let (third, turn) = rule.step(second, day(3), known);
-        assert_eq!(turn, Some(Turn::Entered));
-        assert_eq!(
-            (third.phase, third.since, third.no_data),
-            (Phase::Active, day(3), false)
-        );
-    }
-
-    #[test]
-    fn the_earliest_change_is_told() {
-        let rule = Rule {
-            hold: days(5),
-            cooldown: Some(Span::Days(10)),
-            ..Rule::default()
-        };
-        let mut state = State::initial(day(1));
-        assert_eq!(state.earliest_change(&rule), None);
-        state.enter(Phase::Pending, day(3));
-        assert_eq!(state.earliest_change(&rule), Some(day(8)));
-        state.cleared = Some(day(2));
-        assert_eq!(state.earliest_change(&rule), Some(day(12)));
-    }
-}
+mod tests;

@@ -81,12 +81,12 @@ pub struct Transition {
     pub score: Option<Decimal>,
     /// The active ones of the patterns that the new state asks for.
     pub triggers: Vec<String>,
-    /// It lies at a past date, where a revision changed it, or was told before.
+    /// No new observation of its date or an earlier one brought it about, or it was told before.
     pub revised: bool,
     /// False: the transition that was told for the date did not happen.
     pub stands: bool,
     /// The event that told of this transition before, if one did.
     pub revises: Option<Ulid>,
-    /// The point that brought it about.
+    /// The step that brought it about, by its last point.
     pub cause: Cause,
 }

@@ -5,11 +5,11 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::decide::World;
-use super::{Regime, RegimeState, Transition};
+use super::{Regime, Transition};
 use crate::emission::{Emission, derived_id};
 use crate::expression::{DateRange, Graph};
 use crate::machine::{PatternRun, Told};
-use crate::series::{Cause, Change, SeriesIndex, SeriesStore};
+use crate::series::{Cause, Change, SeriesIndex, SeriesStore, StepChanges};
 
 /// Since when which state has held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,13 @@ impl Step {
     }
 }
 
+/// A date whose transition is another one than before.
+struct Difference {
+    date: NaiveDate,
+    before: Option<Key>,
+    after: Option<Key>,
+}
+
 /// A time for which a regime held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RegimeSpell {
@@ -51,8 +58,8 @@ pub struct RegimeRun {
     pub(super) graph: Graph,
     steps: Vec<Step>,
     told: Told<Key>,
-    /// The newest date at which every condition was known. What happens from here on is news.
-    newest_decided: Option<NaiveDate>,
+    /// Where the points of the step at hand may have altered the conditions.
+    altered: Option<DateRange>,
 }
 
 impl RegimeRun {
@@ -68,14 +75,13 @@ impl RegimeRun {
             graph,
             steps: Vec::new(),
             told: Told::new(),
-            newest_decided: None,
+            altered: None,
         };
         let world = World { store, patterns };
         let mut before = None;
         for date in run.all_dates(world) {
             let step = run.step(before, date, world);
             run.told_silently(&step);
-            run.note_decided(date, world);
             before = Some(step.standing);
             run.steps.push(step);
         }
@@ -153,54 +159,75 @@ impl RegimeRun {
         spells
     }
 
-    /// Takes over what a point changed, in the series themselves and through the patterns
-    /// (`altered`: where one of the model's patterns may be active otherwise than before).
-    pub(crate) fn update(
+    /// Takes over what a point changed in a series of its own, if it is one. What follows from it is
+    /// looked at by [`Self::finish_step`], once for all points of the step.
+    pub(crate) fn update(&mut self, store: &SeriesStore, series: SeriesIndex, change: Change) {
+        if self.graph.series().contains(&series) {
+            self.graph.update(store, series, change);
+            let ranges = [self.altered, self.graph.altered_anywhere()];
+            self.altered = ranges.into_iter().flatten().reduce(DateRange::hull);
+        }
+    }
+
+    /// Folds again what the points of a step altered, in its series and through the patterns
+    /// (`by_patterns`: where one of the model's patterns may be active otherwise than before).
+    pub(crate) fn finish_step(
         &mut self,
         world: World<'_>,
-        series: SeriesIndex,
-        change: Change,
-        altered: Option<DateRange>,
+        changes: &StepChanges,
+        by_patterns: Option<DateRange>,
         cause: &Cause,
         out: &mut Vec<Emission>,
     ) {
-        let mut range = altered;
-        if self.graph.series().contains(&series) {
-            self.graph.update(world.store, series, change);
-            let own = self.graph.altered_anywhere();
-            range = [own, range].into_iter().flatten().reduce(DateRange::hull);
-        }
+        let mut range = [self.altered.take(), by_patterns]
+            .into_iter()
+            .flatten()
+            .reduce(DateRange::hull);
         let mut differences = Vec::new();
-        let news_from = self.newest_decided;
-        let synced = self.sync_date(change.date, world, &mut differences);
-        if synced != Synced::Unchanged {
-            let day = DateRange {
-                first: change.date,
-                last: change.date,
-            };
-            range = Some(range.map_or(day, |range| range.hull(day)));
+        for date in changes.dates() {
+            if self.sync_date(*date, world, &mut differences) {
+                let day = DateRange {
+                    first: *date,
+                    last: *date,
+                };
+                range = Some(range.map_or(day, |range| range.hull(day)));
+            }
         }
         if let Some(range) = range {
-            self.fold(range, synced, world, &mut differences);
+            self.fold(range, world, &mut differences);
         }
-        for (before, after) in differences {
-            if let Some(key) = before {
+        if differences.is_empty() {
+            return;
+        }
+        let of_patterns = self
+            .model
+            .patterns
+            .iter()
+            .filter_map(|id| world.pattern(id));
+        let of_patterns = of_patterns.flat_map(|run| run.series().iter().copied());
+        let all = self.series().iter().copied().chain(of_patterns);
+        let news_from = changes.news_from(all);
+        differences.sort_unstable_by_key(|difference| difference.date);
+        for difference in differences {
+            if let Some(key) = difference.before {
                 self.tell(key, true, false, world, cause, out);
             }
-            if let Some(key) = after {
-                let is_news = news_from.is_none_or(|newest| key.0 >= newest);
+            if let Some(key) = difference.after {
+                let is_news = news_from.is_some_and(|first| key.0 >= first);
                 let revised = !is_news || self.told.knows(&key);
                 self.tell(key, revised, true, world, cause, out);
             }
         }
     }
 
+    /// Makes the date an evaluated one if, and only if, a series or a pattern of the model has it.
+    /// Whether that changes anything.
     fn sync_date(
         &mut self,
         date: NaiveDate,
         world: World<'_>,
-        differences: &mut Vec<(Option<Key>, Option<Key>)>,
-    ) -> Synced {
+        differences: &mut Vec<Difference>,
+    ) -> bool {
         let of_pattern = |id: &String| {
             let step = world.pattern(id).and_then(|run| run.step_at(date));
             step.is_some_and(|step| step.date == date)
@@ -209,25 +236,24 @@ impl RegimeRun {
             self.graph.has_date(date, world.store) || self.model.patterns.iter().any(of_pattern);
         match self.steps.binary_search_by_key(&date, |step| step.date) {
             Err(index) if present => {
-                let standing = self.standing_before(index, date);
-                self.steps.insert(
-                    index,
-                    Step {
-                        date,
-                        standing,
-                        left: None,
-                    },
-                );
-                Synced::Inserted(index)
+                let step = Step {
+                    date,
+                    standing: self.standing_before(index, date),
+                    left: None,
+                };
+                self.steps.insert(index, step);
+                true
             }
             Ok(index) if !present => {
-                let removed = self.steps.remove(index);
-                if removed.left.is_some() {
-                    differences.push((removed.key(), None));
-                }
-                Synced::Removed
+                let before = self.steps.remove(index).key();
+                differences.extend(before.map(|key| Difference {
+                    date,
+                    before: Some(key),
+                    after: None,
+                }));
+                true
             }
-            _ => Synced::Unchanged,
+            _ => false,
         }
     }
 
@@ -239,25 +265,21 @@ impl RegimeRun {
         })
     }
 
-    fn fold(
-        &mut self,
-        range: DateRange,
-        synced: Synced,
-        world: World<'_>,
-        differences: &mut Vec<(Option<Key>, Option<Key>)>,
-    ) {
+    fn fold(&mut self, range: DateRange, world: World<'_>, differences: &mut Vec<Difference>) {
         let first = self.steps.partition_point(|step| step.date < range.first);
         for index in first..self.steps.len() {
             let old = self.steps[index];
             let before = index.checked_sub(1).map(|index| self.steps[index].standing);
             let step = self.step(before, old.date, world);
             self.steps[index] = step;
-            self.note_decided(step.date, world);
             if old.key() != step.key() {
-                differences.push((old.key(), step.key()));
+                differences.push(Difference {
+                    date: step.date,
+                    before: old.key(),
+                    after: step.key(),
+                });
             }
-            let settled = step.standing == old.standing && synced != Synced::Inserted(index);
-            if step.date > range.last && settled {
+            if step.date > range.last && step.standing == old.standing {
                 break;
             }
         }
@@ -283,16 +305,6 @@ impl RegimeRun {
                 since: date,
             },
             left: Some(before.state),
-        }
-    }
-
-    fn note_decided(&mut self, date: NaiveDate, world: World<'_>) {
-        if self.newest_decided.is_some_and(|newest| newest >= date) {
-            return;
-        }
-        let mut conditions = self.model.states.iter().flat_map(RegimeState::conditions);
-        if conditions.all(|node| self.truth(node, date, world).is_some()) {
-            self.newest_decided = Some(date);
         }
     }
 
@@ -344,12 +356,4 @@ impl RegimeRun {
         let state = &self.model.states[last.standing.state];
         (!state.signals.is_empty()).then(|| self.score(state, last.date, world))
     }
-}
-
-/// What became of a date among the evaluated ones.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Synced {
-    Unchanged,
-    Inserted(usize),
-    Removed,
 }

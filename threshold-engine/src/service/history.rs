@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::memory::{Definition, put, remove};
 use crate::{
     Engine,
-    series::Point,
+    series::{OpenStep, Point},
     store::{self, Change},
 };
 
@@ -92,20 +92,26 @@ fn play(changes: Vec<Defined>, mut chunks: mpsc::Receiver<Chunk>) -> Engine {
     let mut player = Player {
         engine: Engine::new([], []),
         changes: changes.into_iter().peekable(),
+        open: OpenStep::default(),
         unread: Vec::new(),
     };
     while let Some(chunk) = chunks.blocking_recv() {
         for (sequence, point) in chunk {
             player.change_before(sequence);
-            player.take(point);
+            if let Some(step) = player.open.push(point) {
+                player.take(step);
+            }
         }
     }
+    player.end_step();
     player.change_before(i64::MAX);
     player.engine
 }
 
 struct Player {
     engine: Engine,
+    /// The points of the step that may not have ended.
+    open: OpenStep,
     /// Those to come.
     changes: iter::Peekable<std::vec::IntoIter<Defined>>,
     /// Points of series that nothing has read so far, which a later definition may.
@@ -113,17 +119,30 @@ struct Player {
 }
 
 impl Player {
-    fn take(&mut self, point: Point) {
-        if self.engine.store().find(&point.series).is_some() {
-            self.engine.rebuild([&point]);
+    fn end_step(&mut self) {
+        let step = self.open.take();
+        self.take(step);
+    }
+
+    /// Takes one step in, whose points are all of one series.
+    fn take(&mut self, step: Vec<Point>) {
+        let Some(first) = step.first() else {
+            return;
+        };
+        if self.engine.store().find(&first.series).is_some() {
+            self.engine.rebuild(&step);
         } else if self.changes.peek().is_some() {
-            self.unread.push(point);
+            self.unread.extend(step);
         }
     }
 
     /// Makes the changes that came before a point.
     fn change_before(&mut self, sequence: i64) {
         let is_before = |(change, _): &Defined| change.after_sequence < sequence;
+        if !self.changes.peek().is_some_and(is_before) {
+            return;
+        }
+        self.end_step();
         while let Some((change, definition)) = self.changes.next_if(is_before) {
             match definition {
                 Some(definition) => self.put(&definition),

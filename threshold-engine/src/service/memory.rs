@@ -19,6 +19,7 @@ use crate::{
     Engine,
     pattern::Pattern,
     regime::Regime,
+    series::OpenStep,
     store::{self, Head, Kind},
 };
 
@@ -119,11 +120,15 @@ impl Memory {
             store::allow_silence(connection).await?;
         }
         let mut points = pin!(store::points_after(connection, known.last_sequence));
+        let mut open = OpenStep::default();
         let mut count = 0;
         while let Some(point) = points.try_next().await? {
-            self.engine.rebuild([&point]);
+            if let Some(step) = open.push(point) {
+                self.engine.rebuild(&step);
+            }
             count += 1;
         }
+        self.engine.rebuild(&open.take());
         self.head = Some(head);
         debug!(points = count, "memory was brought up to the database");
         Ok(true)

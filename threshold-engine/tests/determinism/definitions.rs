@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use chrono::{DateTime, Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use threshold_engine::machine::Direction;
 use threshold_engine::pattern::Pattern;
 use threshold_engine::regime::Regime;
@@ -93,8 +93,13 @@ pub(crate) fn cause(position: u64, index: u32) -> Cause {
         position,
         index,
         event_id: Ulid::from_parts(position, 7),
-        occurred_at: DateTime::from_timestamp(1_700_000_000 + position as i64, 0).unwrap(),
+        occurred_at: known(position),
     }
+}
+
+/// A second for each position, long after every date.
+pub(crate) fn known(position: u64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_900_000_000 + position as i64, 0).unwrap()
 }
 
 pub(crate) fn point(position: u64, series: &str, date: u64, value: &str) -> Point {
@@ -102,7 +107,7 @@ pub(crate) fn point(position: u64, series: &str, date: u64, value: &str) -> Poin
         cause: cause(position, 0),
         series: series.into(),
         date: day(date),
-        known_from: DateTime::from_timestamp(position as i64, 0).unwrap(),
+        known_from: known(position),
         value: (value != ".").then(|| value.parse().unwrap()),
     }
 }
@@ -111,7 +116,7 @@ pub(crate) fn point(position: u64, series: &str, date: u64, value: &str) -> Poin
 #[track_caller]
 pub(crate) fn apply(engine: &mut Engine, point: Point) -> String {
     let mut out = Vec::new();
-    engine.apply(&point, &mut out);
+    engine.apply(&[point], &mut out);
     let lines: Vec<String> = out.iter().map(line).collect();
     lines.join("; ")
 }

@@ -1,10 +1,13 @@
-//! What is emitted depends on the sequence of points alone.
+//! What is emitted depends on the log alone: on its events, in their order.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, whose input is their own"
 )]
 
 mod definitions;
+mod naive;
+mod news;
 mod properties;
+mod steps;
 mod told;
 mod work;

@@ -1,14 +1,13 @@
 //! However points are grouped, and wherever an engine starts again, it tells the same.
 
-use chrono::DateTime;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use threshold_engine::series::Point;
+use threshold_engine::series::{Point, steps};
 use threshold_engine::{Emission, Engine};
 
 use crate::definitions::*;
 
-/// Series, date, value, and whether an older vintage.
+/// Series, date, value, and whether an older vintage. Up to three that follow each other are one step.
 type Raw = (bool, u64, Option<i8>, bool);
 
 fn raw_points() -> impl Strategy<Value = Vec<Raw>> {
@@ -21,11 +20,10 @@ fn points(raw: &[Raw]) -> Vec<Point> {
     let numbered = raw.iter().enumerate();
     numbered
         .map(|(number, (is_a, date, value, older))| Point {
-            cause: cause(number as u64 + 1, 0),
+            cause: cause(number as u64 / 3 + 1, (number % 3) as u32),
             series: if *is_a { "A" } else { "B" }.into(),
             date: day(*date),
-            known_from: DateTime::from_timestamp(if *older { 0 } else { number as i64 }, 0)
-                .unwrap(),
+            known_from: known(if *older { 0 } else { number as u64 / 3 }),
             value: value.map(Decimal::from),
         })
         .collect()
@@ -33,8 +31,8 @@ fn points(raw: &[Raw]) -> Vec<Point> {
 
 fn play(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     let mut out = Vec::new();
-    for point in points {
-        engine.apply(point, &mut out);
+    for step in steps(points) {
+        engine.apply(step, &mut out);
     }
     out.iter().map(in_full).collect()
 }
@@ -83,24 +81,6 @@ proptest! {
         prop_assert_eq!(play(&mut again, &points[..cut]), before);
     }
 
-    /// Grouped into other events, the same points tell the same but for what names those events.
-    #[test]
-    fn grouping_into_events_does_not_matter(raw in raw_points(), size in 1..10u64) {
-        let points = points(&raw);
-        let tell = |points: &[Point]| {
-            let mut out = Vec::new();
-            let mut engine = Engine::new(patterns(), [regime()]);
-            points.iter().for_each(|point| engine.apply(point, &mut out));
-            out.iter().map(without_id).collect::<Vec<_>>()
-        };
-        let mut grouped = points.clone();
-        for (number, point) in grouped.iter_mut().enumerate() {
-            let number = number as u64;
-            point.cause = cause(number / size + 1, (number % size) as u32);
-        }
-        prop_assert_eq!(tell(&points), tell(&grouped));
-    }
-
     /// What stands after all points is what a fold over the final values gives, and what was told
     /// adds up to it.
     #[test]
@@ -109,9 +89,9 @@ proptest! {
         let mut engine = Engine::new(patterns(), [regime()]);
         let mut out = Vec::new();
         let mut told = std::collections::BTreeSet::new();
-        for point in &points {
+        for step in steps(&points) {
             out.clear();
-            engine.apply(point, &mut out);
+            engine.apply(step, &mut out);
             let mut ids = std::collections::BTreeSet::new();
             for emission in &out {
                 prop_assert!(ids.insert(emission.id()));

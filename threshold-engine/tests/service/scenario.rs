@@ -209,12 +209,13 @@ impl Script {
         };
         let first = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap();
         let value = self.values[which];
+        // No two points of an event may have one date and one time; new ones are of one step.
+        let known = if is_revision { n } else { 0 };
         let is_withdrawn = is_revision && self.random.random_ratio(1, 10);
         DataPoint {
             date: (first + Days::new(day)).to_string(),
             value: (!is_withdrawn).then(|| format!("{}.{}0", value / 10, value % 10)),
-            // No two points of an event may have one date and one time.
-            known_from: Some((occurred_at + TimeDelta::microseconds(n)).into()),
+            known_from: Some((occurred_at + TimeDelta::microseconds(known)).into()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What an engine tells is what the pure engine says of the same points.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use atlas_events::{Event, Timestamp, event::Payload};
 use chrono::SubsecRound;
@@ -30,6 +30,7 @@ fn expected(folder: &Folder, events: &[Event]) -> Vec<Emission> {
             continue;
         };
         let occurred_at = event.occurred_at.and_then(Timestamp::to_utc).unwrap();
+        let mut by_moment: BTreeMap<_, Vec<Point>> = BTreeMap::new();
         for (index, point) in (0..).zip(&collected.data_points) {
             let known_from = point.known_from.and_then(Timestamp::to_utc).unwrap();
             let point = Point {
@@ -45,7 +46,10 @@ fn expected(folder: &Folder, events: &[Event]) -> Vec<Emission> {
                 known_from: known_from.trunc_subsecs(6),
                 value: point.value.as_ref().map(|v| v.parse().unwrap()),
             };
-            engine.apply(&point, &mut emissions);
+            by_moment.entry(point.known_from).or_default().push(point);
+        }
+        for step in by_moment.values() {
+            engine.apply(step, &mut emissions);
         }
     }
     emissions

@@ -5,7 +5,7 @@ use test_support::{EventIds, TestDatabase};
 
 use super::*;
 use crate::{
-    series::{Cause, Point},
+    series::{Cause, Point, steps},
     store::{Change, Put},
 };
 
@@ -35,7 +35,7 @@ impl Bench {
 
     /// Values that cross 50 now and then, some of them of the past.
     fn points(&mut self, count: usize) -> Vec<Point> {
-        let began = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap();
+        let began = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
         let points = (0..count).map(|_| {
             self.made += 1;
             let known_from = DateTime::<Utc>::UNIX_EPOCH + Days::new(self.made);
@@ -103,8 +103,8 @@ enum Step {
 /// Everything that points bring about, word for word.
 fn told(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     let mut emissions = Vec::new();
-    for point in points {
-        engine.apply(point, &mut emissions);
+    for step in steps(points) {
+        engine.apply(step, &mut emissions);
     }
     emissions.iter().map(|told| format!("{told:?}")).collect()
 }

@@ -1,0 +1,67 @@
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+
+use super::{Point, SeriesIndex};
+
+/// A date counts as reached one day before it begins in UTC: somewhere it may have begun already.
+const TOLERANCE_DAYS: i64 = 1;
+
+/// The moment at which a point became known, as far as it can be believed: `known_from` is what the
+/// source says, and the event's own time is checked by the log that accepted it.
+pub(crate) fn moment(point: &Point) -> DateTime<Utc> {
+    point.known_from.min(point.cause.occurred_at)
+}
+
+/// The last date that is not in the future at a moment.
+pub(crate) fn reached(moment: DateTime<Utc>) -> NaiveDate {
+    let day = moment.date_naive();
+    day.checked_add_signed(chrono::TimeDelta::days(TOLERANCE_DAYS))
+        .unwrap_or(day)
+}
+
+/// A value of a date that is not reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Future {
+    pub(crate) known_from: DateTime<Utc>,
+    pub(crate) value: Option<Decimal>,
+}
+
+/// Observations of dates that were in the future when they became known. For each date and series
+/// the vintage that would be in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FutureObservations {
+    by_date: BTreeMap<(NaiveDate, SeriesIndex), Future>,
+}
+
+impl FutureObservations {
+    /// Keeps a point, unless a newer vintage is kept.
+    pub(crate) fn keep(&mut self, series: SeriesIndex, point: &Point) {
+        let future = Future {
+            known_from: point.known_from,
+            value: point.value,
+        };
+        let kept = self.by_date.entry((point.date, series)).or_insert(future);
+        if kept.known_from <= point.known_from {
+            *kept = future;
+        }
+    }
+
+    /// Adds those of series that it keeps nothing of.
+    pub(crate) fn append(&mut self, mut others: Self) {
+        self.by_date.append(&mut others.by_date);
+    }
+
+    /// Takes out what is dated `last` or before, by date.
+    pub(crate) fn take_to(&mut self, last: NaiveDate) -> Vec<(NaiveDate, SeriesIndex, Future)> {
+        let mut taken = Vec::new();
+        while let Some(first) = self.by_date.first_entry()
+            && first.key().0 <= last
+        {
+            let ((date, series), future) = first.remove_entry();
+            taken.push((date, series, future));
+        }
+        taken
+    }
+}
