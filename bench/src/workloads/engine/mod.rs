@@ -117,7 +117,7 @@ impl Measurement {
     /// The event of an observation; what it brings about is expected from now on.
     fn expect(&mut self, observation: Observation, due_us: u64) -> Event {
         let mut told = Vec::new();
-        self.twin.apply(&observation.point(due_us), &mut told);
+        self.twin.apply(&[observation.point(due_us)], &mut told);
         self.expected
             .extend(told.iter().map(|emission| emission.id()));
         observation.event(due_us)
@@ -182,7 +182,7 @@ impl Measurement {
         let mut counted = self.twin.clone();
         let mut told = Vec::new();
         for observation in &observations {
-            counted.apply(&observation.point(0), &mut told);
+            counted.apply(&[observation.point(0)], &mut told);
         }
         let receiving = receive(reader, told_before + told.len() as u64);
         let publisher = connect(&self.stage.server.address).await?;

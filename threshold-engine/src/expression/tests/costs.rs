@@ -5,11 +5,10 @@ use crate::expression::{Compiler, Scope};
 
 fn compiled(sources: &[&str]) -> Result<(), String> {
     let mut compiler = Compiler::new(Scope::Pattern, inputs());
-    let all = sources.iter().try_for_each(|source| {
+    sources.iter().try_for_each(|source| {
         let compiled = compiler.condition(source);
         compiled.map(|_| ()).map_err(|error| error.reason)
-    });
-    all
+    })
 }
 
 #[test]
