@@ -115,11 +115,11 @@ impl Load {
     /// One of everything: a crossing and back, a refusal of each kind, reads, REST, a collection, and
     /// clients that are not let in.
     pub(crate) async fn once(&self) {
-        // A date of its own each time, in the present, so that patterns turn again and again.
+        // A date of its own each time, in the past, so that patterns turn again and again.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let n = since.as_millis() as u64;
         let day = |ahead: u64| {
-            let days = 20_000 + (n / 100 + ahead) % 40_000;
+            let days = 5_000 + (n / 100 + ahead) % 15_000;
             let date = chrono::DateTime::from_timestamp(days as i64 * 86_400, 0).unwrap();
             date.date_naive().to_string()
         };

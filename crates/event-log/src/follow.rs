@@ -40,7 +40,7 @@ pub struct Follower {
     /// but who reads two reads on.
     reads_on: bool,
     ahead: Option<ReadAhead>,
-    /// Whether the last page from the database held next to nothing that is wanted.
+    /// Whether next to nothing of the last page from the database was wanted.
     searches: bool,
     counted: CountedReader,
 }
@@ -51,13 +51,14 @@ impl Follower {
             counted: CountedReader::new(log.metrics()),
             pages: Pages::new(log.clone(), filter.clone(), stored),
             log,
-            filter,
             cursor: Arc::new(AtomicU64::new(after)),
             stored,
             live: false,
             reads_on: false,
             ahead: None,
-            searches: false,
+            // Until it is known what it finds.
+            searches: !filter.is_unfiltered(),
+            filter,
         }
     }
 

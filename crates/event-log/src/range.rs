@@ -19,7 +19,7 @@ pub struct RangeRead {
     bounds: Bounds,
     cursor: u64,
     up_to: u64,
-    /// Whether the last page held next to nothing that is wanted.
+    /// Whether next to nothing of the last page was wanted.
     searches: bool,
 }
 
@@ -37,11 +37,11 @@ impl RangeRead {
         };
         Self {
             log,
-            filter,
             bounds,
             cursor: after,
             up_to,
-            searches: false,
+            searches: !filter.is_unfiltered(),
+            filter,
         }
     }
 
