@@ -67,7 +67,7 @@ impl Engine {
         engine
     }
 
-    /// Takes the points of one step in and adds what is to be told of it: crossings by pattern id and
+    /// Takes the points of one step in and adds what is emitted for it: crossings by pattern id and
     /// date, then transitions by model id and date. Points of series that nothing reads change nothing.
     pub fn apply(&mut self, step: &[Point], out: &mut Vec<Emission>) {
         if let Some(moment) = step.iter().map(moment).max() {
@@ -159,7 +159,7 @@ impl Engine {
         }
     }
 
-    /// Takes points in, step by step, without telling anything, as after a restart.
+    /// Takes points in, step by step, and emits nothing, as after a restart.
     pub fn rebuild(&mut self, points: &[Point]) {
         let mut dropped = Vec::new();
         for step in steps(points) {

@@ -172,7 +172,7 @@ pub struct ToldTransition {
     pub triggers: Vec<String>,
 }
 
-/// So many points are played before progress is told again.
+/// Points between two reports of progress.
 const PROGRESS_POINTS: usize = 1_000;
 
 /// Plays points, in any order, through a library. `progress` is told now and then how many points of

@@ -117,10 +117,10 @@ impl Measurement {
 
     /// The event of an observation; what it brings about is expected from now on.
     fn expect(&mut self, observation: Observation, due_us: u64) -> Event {
-        let mut told = Vec::new();
-        self.twin.apply(&[observation.point(due_us)], &mut told);
+        let mut emitted = Vec::new();
+        self.twin.apply(&[observation.point(due_us)], &mut emitted);
         self.expected
-            .extend(told.iter().map(|emission| emission.id()));
+            .extend(emitted.iter().map(|emission| emission.id()));
         observation.event(due_us)
     }
 
@@ -181,11 +181,11 @@ impl Measurement {
         let before = Cpu::now(program.pid);
         // The ids depend on when an observation is due, the number of crossings does not.
         let mut counted = self.twin.clone();
-        let (mut told, due_us) = (Vec::new(), now_us());
+        let (mut emitted, due_us) = (Vec::new(), now_us());
         for observation in &observations {
-            counted.apply(&[observation.point(due_us)], &mut told);
+            counted.apply(&[observation.point(due_us)], &mut emitted);
         }
-        let receiving = receive(reader, told_before + told.len() as u64);
+        let receiving = receive(reader, told_before + emitted.len() as u64);
         let publisher = connect(&self.stage.server.address).await?;
         self.until_lag_is_gone(program).await?;
         let publishing = tokio::spawn(publish(publisher, observations.clone()));
