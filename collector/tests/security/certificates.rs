@@ -225,3 +225,33 @@ async fn a_connection_ends_when_its_authority_is_not_trusted_any_more() {
     renewed_client.publish(vec![custom_event(2)]).await.unwrap();
     collector.stop().await;
 }
+
+#[tokio::test]
+async fn a_connection_ends_when_the_certificate_of_its_authority_expires() {
+    // Time enough for what begins with it.
+    let short = Authority::lasting("short", Duration::from_secs(8));
+    let other = Authority::new("other");
+    let folder = Folder::create();
+    let database = TestDatabase::create().await;
+    let ca = folder.write("clients.pem", &format!("{}{}", short.pem, other.pem));
+    let files = tls_settings(&folder, &other.server());
+    let mut settings = borrowed(&files);
+    settings.push(("tls.client_ca", &ca));
+    let collector = Collector::start(&database, &settings).await;
+    let tls = Tls::trusting(&other.pem);
+    let (of_short, of_other) = (short.client("short"), other.client("other"));
+    let goes_on = Client::over(&collector, tls.showing(&of_other))
+        .await
+        .unwrap();
+    let client = Client::over(&collector, tls.showing(&of_short))
+        .await
+        .unwrap();
+    let mut stream = client.follow().await.unwrap();
+    goes_on.publish(vec![custom_event(1)]).await.unwrap();
+    assert_eq!(next(&mut stream).await.position, 1);
+    assert!(timeout(DEADLINE, stream.message()).await.unwrap().is_err());
+    let late = connection(&collector, &Arc::new(config(&other, &of_short))).await;
+    assert!(late.is_err());
+    goes_on.publish(vec![custom_event(2)]).await.unwrap();
+    collector.stop().await;
+}

@@ -83,7 +83,8 @@ async fn a_certificate_that_cannot_be_used_leaves_the_one_before() {
         serves().await;
     }
     tls_settings(&folder, &other);
-    let expires = "fredcollector_tls_certificate_expires_seconds{listener=\"grpc\"}";
+    let expires =
+        "fredcollector_tls_certificate_expires_seconds{listener=\"grpc\",what=\"certificate\"}";
     eventually(DEADLINE, async || metric(expires) > 0.0).await;
     serves().await;
     collector.stop().await;

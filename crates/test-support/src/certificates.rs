@@ -42,7 +42,20 @@ impl Authority {
     /// # Panics
     /// If there is no entropy.
     pub fn new(name: &str) -> Self {
+        Self::of(params(name, Validity::Now))
+    }
+
+    /// One whose own certificate is valid for so long, to the second.
+    ///
+    /// # Panics
+    /// If there is no entropy.
+    pub fn lasting(name: &str, valid: Duration) -> Self {
         let mut params = params(name, Validity::Now);
+        params.not_after = (SystemTime::now() + valid).into();
+        Self::of(params)
+    }
+
+    fn of(mut params: CertificateParams) -> Self {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();

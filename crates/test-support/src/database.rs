@@ -12,6 +12,10 @@ const SERVER_VARIABLE: &str = "ATLAS_TEST_DATABASE_URL";
 const NAME_PREFIX: &str = "atlas_test_";
 /// No test runs for as long as this: what is older was left behind by one that was killed.
 const LEFTOVER_SECONDS: i64 = 3_600;
+/// The database that the others are copies of: making the extension takes longer than all else.
+const TEMPLATE: &str = "atlas_test_template";
+/// Who makes it.
+const TEMPLATE_LOCK: i64 = 0x61_746c_6173;
 /// Creating a database fails with this code (object in use) while another session looks into the
 /// template, which it does for milliseconds.
 const TEMPLATE_IN_USE: &str = "55006";
@@ -41,9 +45,10 @@ impl TestDatabase {
             .await
             .unwrap_or_else(|error| panic!("{SERVER_VARIABLE} names no reachable server: {error}"));
         sweep(&mut connection).await;
+        make_template(&mut connection, &server).await;
         let id = Uuid::new_v4().simple();
         let name = format!("{NAME_PREFIX}{}_{id}", Utc::now().timestamp());
-        create_database(&mut connection, &name).await;
+        create_database(&mut connection, &name, TEMPLATE).await;
         let database = Self { server, name };
         database.prepare().await;
         database
@@ -68,14 +73,7 @@ impl TestDatabase {
 
     async fn prepare(&self) {
         let mut connection = self.connection().await;
-        connection
-            .execute(
-                "set client_min_messages = error;
-                 create extension if not exists timescaledb;
-                 select _timescaledb_functions.stop_background_workers()",
-            )
-            .await
-            .unwrap();
+        stop_workers(&mut connection).await;
     }
 }
 
@@ -113,9 +111,75 @@ fn server() -> PgConnectOptions {
         .unwrap_or_else(|error| panic!("{SERVER_VARIABLE} is not a URL of PostgreSQL: {error}"))
 }
 
-async fn create_database(connection: &mut PgConnection, name: &str) {
+/// Makes the template, or makes it anew where it has another version of the extension than the server
+/// would install now, or was left half made.
+async fn make_template(connection: &mut PgConnection, server: &PgConnectOptions) {
+    if has_template(connection).await {
+        return;
+    }
+    // Without a time-out: others wait here while it is made.
+    connection
+        .execute(AssertSqlSafe(format!(
+            "select pg_advisory_lock({TEMPLATE_LOCK})"
+        )))
+        .await
+        .unwrap();
+    if !has_template(connection).await {
+        drop_database(connection, TEMPLATE).await.unwrap();
+        create_database(connection, TEMPLATE, "template1").await;
+        let options = server.clone().database(TEMPLATE);
+        let mut template = PgConnection::connect_with(&options).await.unwrap();
+        template
+            .execute(
+                "set client_min_messages = error;
+                 create extension if not exists timescaledb",
+            )
+            .await
+            .unwrap();
+        stop_workers(&mut template).await;
+        template.close().await.unwrap();
+        let version =
+            "(select default_version from pg_available_extensions where name = 'timescaledb')";
+        connection
+            .execute(AssertSqlSafe(format!(
+                "do $$ begin execute format('comment on database {TEMPLATE} is %L', {version}); end $$"
+            )))
+            .await
+            .unwrap();
+    }
+    connection
+        .execute(AssertSqlSafe(format!(
+            "select pg_advisory_unlock({TEMPLATE_LOCK})"
+        )))
+        .await
+        .unwrap();
+}
+
+/// Whether it is there, and complete: its comment is the version of the extension, and comes last.
+async fn has_template(connection: &mut PgConnection) -> bool {
+    sqlx::query_scalar(
+        "select exists (
+             select from pg_database d, pg_available_extensions e
+             where d.datname = $1 and e.name = 'timescaledb'
+                 and shobj_description(d.oid, 'pg_database') = e.default_version
+         )",
+    )
+    .bind(TEMPLATE)
+    .fetch_one(connection)
+    .await
+    .unwrap()
+}
+
+async fn stop_workers(connection: &mut PgConnection) {
+    connection
+        .execute("select _timescaledb_functions.stop_background_workers()")
+        .await
+        .unwrap();
+}
+
+async fn create_database(connection: &mut PgConnection, name: &str, template: &str) {
     for _ in 0..CREATE_ATTEMPTS {
-        let create = format!("create database {name}");
+        let create = format!("create database {name} template {template}");
         match connection.execute(AssertSqlSafe(create)).await {
             Ok(_) => return,
             Err(error) if code_of(&error).as_deref() == Some(TEMPLATE_IN_USE) => {

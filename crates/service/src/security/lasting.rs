@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use rustls::{
     pki_types::{CertificateDer, UnixTime},
-    server::danger::ClientCertVerifier,
+    server::danger::ClientCertVerifier as _,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -22,11 +22,13 @@ use tokio::{
 };
 use tracing::debug;
 
+use super::authorities::Authorities;
+
 /// The clock of the machine can be set; a wait is therefore not long.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What certificates of clients are checked with now; `None`: there is nothing to check.
-pub(super) type Trust = Option<Arc<dyn ClientCertVerifier>>;
+pub(super) type Trust = Option<Arc<Authorities>>;
 
 /// A connection that ends once its certificate is not trusted any more.
 pub(super) struct Lasting {
@@ -86,14 +88,15 @@ async fn distrusted(
         return;
     };
     loop {
-        let verifier = trust.borrow_and_update().clone();
-        let is_trusted = verifier.is_some_and(|verifier| {
-            let verified = verifier.verify_client_cert(own, between, UnixTime::now());
-            verified.is_ok()
-        });
-        if !is_trusted {
+        let Some(authorities) = trust.borrow_and_update().clone() else {
+            return;
+        };
+        let verified = authorities.verify_client_cert(own, between, UnixTime::now());
+        if verified.is_err() {
             return;
         }
+        let next_expires = authorities.next_expires(Utc::now());
+        let expires = next_expires.map_or(expires, |next| next.min(expires));
         loop {
             // Whole seconds: it is valid during its last one.
             let remaining = (expires - Utc::now()).to_std().unwrap_or_default();

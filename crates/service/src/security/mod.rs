@@ -6,6 +6,7 @@
 //! `tokens`, records of administrative actions in `audit`.
 
 mod audit;
+mod authorities;
 mod certificate;
 mod config;
 mod connections;
@@ -252,7 +253,7 @@ pub(crate) fn describe(prefix: &str) {
     describe_gauge!(
         format!("{prefix}_tls_certificate_expires_seconds"),
         Unit::Seconds,
-        "Until the certificate of a listener expires; negative once it has"
+        "Until the certificate of a listener expires, or the first of the authorities of its clients, by what; negative once it has"
     );
     describe_counter!(
         format!("{prefix}_security_reload_failures_total"),

@@ -8,20 +8,23 @@ use std::{
 use chrono::{DateTime, Utc};
 use metrics::{counter, gauge};
 use rustls::{
-    RootCertStore, ServerConfig,
+    ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, ServerSessionMemoryCache},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::sync::watch;
 use tracing::{info, warn};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::lasting::Trust;
+use super::{authorities::Authorities, lasting::Trust};
 
 /// TLS sessions that clients may take up again, of a listener that asks for no certificates.
 const SESSIONS_MAX: usize = 1_024;
+
+/// A setting, and the file that it names.
+pub(super) type Place = (&'static str, PathBuf);
 
 /// The files of a listener, with the settings that name them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,19 +110,13 @@ impl TlsFiles {
         let trust: Trust = match self.client_ca.as_ref().zip(contents.client_ca.as_deref()) {
             None => None,
             Some((place, pem)) => {
-                let roots = authorities(place, pem)?;
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
-                let verifier = match self.client_optional {
-                    true => verifier.allow_unauthenticated(),
-                    false => verifier,
-                };
-                let verifier = verifier.build().map_err(|error| wrong(place, error))?;
-                Some(verifier)
+                let read = Authorities::read(place, pem, self.client_optional, &provider)?;
+                Some(Arc::new(read))
             }
         };
         let builder = match trust.clone() {
             None => builder.with_no_client_auth(),
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            Some(authorities) => builder.with_client_cert_verifier(authorities),
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
@@ -166,7 +163,7 @@ impl TlsFiles {
 
 impl Contents {
     pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsProblem> {
-        let read = |place: &(&'static str, PathBuf)| {
+        let read = |place: &Place| {
             std::fs::read(&place.1)
                 .map_err(|error| wrong(place, format!("cannot be read: {error}")))
         };
@@ -178,7 +175,7 @@ impl Contents {
     }
 }
 
-pub(super) fn wrong(place: &(&'static str, PathBuf), problem: impl ToString) -> TlsProblem {
+pub(super) fn wrong(place: &Place, problem: impl ToString) -> TlsProblem {
     TlsProblem {
         key: place.0,
         file: place.1.clone(),
@@ -186,8 +183,8 @@ pub(super) fn wrong(place: &(&'static str, PathBuf), problem: impl ToString) -> 
     }
 }
 
-fn certificates(
-    place: &(&'static str, PathBuf),
+pub(super) fn certificates(
+    place: &Place,
     pem: &[u8],
 ) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
     let none = || wrong(place, "holds no certificate in PEM");
@@ -199,39 +196,9 @@ fn certificates(
     Ok(chain)
 }
 
-fn authorities(place: &(&'static str, PathBuf), pem: &[u8]) -> Result<RootCertStore, TlsProblem> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(place, pem)? {
-        check_times(place, &certificate)?;
-        if !is_authority(&certificate) {
-            let problem = "holds a certificate that is no authority's: its basic constraints do not \
-                           say CA, or its key is not for signing certificates";
-            return Err(wrong(place, problem));
-        }
-        let added = roots.add(certificate);
-        added.map_err(|error| wrong(place, format!("is no authority: {error}")))?;
-    }
-    Ok(roots)
-}
-
-/// Whether a certificate may vouch for others. The library takes any as an anchor of trust, with
-/// which whoever holds the key of a server or client could let others in.
-fn is_authority(certificate: &CertificateDer<'_>) -> bool {
-    let Ok((_, read)) = X509Certificate::from_der(certificate) else {
-        return false;
-    };
-    let is_ca = read
-        .basic_constraints()
-        .is_ok_and(|basic| basic.is_some_and(|b| b.value.ca));
-    let signs = read
-        .key_usage()
-        .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
-    is_ca && signs
-}
-
 /// That a certificate is valid now; gives when it expires.
-fn check_times(
-    place: &(&'static str, PathBuf),
+pub(super) fn check_times(
+    place: &Place,
     certificate: &CertificateDer<'_>,
 ) -> Result<DateTime<Utc>, TlsProblem> {
     let unreadable = |_| wrong(place, "holds a certificate that cannot be read");
@@ -313,8 +280,19 @@ impl Tls {
             }
             current.seen = read;
         }
-        let seconds = (current.expires - Utc::now()).as_seconds_f64();
-        gauge!(format!("{prefix}_tls_certificate_expires_seconds"), "listener" => listener)
+        let authorities = self.trust.borrow().as_ref().map(|trust| trust.expires());
+        let own = Some((current.expires, "certificate"));
+        for (expires, what) in own
+            .into_iter()
+            .chain(authorities.map(|at| (at, "client_ca")))
+        {
+            let seconds = (expires - Utc::now()).as_seconds_f64();
+            gauge!(
+                format!("{prefix}_tls_certificate_expires_seconds"),
+                "listener" => listener,
+                "what" => what,
+            )
             .set(seconds);
+        }
     }
 }
