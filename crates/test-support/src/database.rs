@@ -41,17 +41,31 @@ impl TestDatabase {
     /// If the variable is not set, or the server cannot be reached or lacks the extension.
     pub async fn create() -> Self {
         let server = server();
-        let mut connection = PgConnection::connect_with(&server)
-            .await
-            .unwrap_or_else(|error| panic!("{SERVER_VARIABLE} names no reachable server: {error}"));
+        let mut connection = connect(&server).await;
         sweep(&mut connection).await;
         make_template(&mut connection, &server).await;
+        let database = Self::named(server);
+        create_database(&mut connection, &database.name, TEMPLATE).await;
+        stop_workers(&mut database.connection().await).await;
+        database
+    }
+
+    /// A database in another encoding than UTF-8, without the extension.
+    ///
+    /// # Panics
+    /// As [`Self::create`].
+    pub async fn create_encoded(encoding: &str) -> Self {
+        let database = Self::named(server());
+        let options = format!("template0 encoding '{encoding}' locale 'C'");
+        let mut connection = connect(&database.server).await;
+        create_database(&mut connection, &database.name, &options).await;
+        database
+    }
+
+    fn named(server: PgConnectOptions) -> Self {
         let id = Uuid::new_v4().simple();
         let name = format!("{NAME_PREFIX}{}_{id}", Utc::now().timestamp());
-        create_database(&mut connection, &name, TEMPLATE).await;
-        let database = Self { server, name };
-        database.prepare().await;
-        database
+        Self { server, name }
     }
 
     /// The URL of the database, with user, and with the password if the server's URL has one.
@@ -69,11 +83,6 @@ impl TestDatabase {
 
     fn options(&self) -> PgConnectOptions {
         self.server.clone().database(&self.name)
-    }
-
-    async fn prepare(&self) {
-        let mut connection = self.connection().await;
-        stop_workers(&mut connection).await;
     }
 }
 
@@ -175,6 +184,12 @@ async fn stop_workers(connection: &mut PgConnection) {
         .execute("select _timescaledb_functions.stop_background_workers()")
         .await
         .unwrap();
+}
+
+async fn connect(server: &PgConnectOptions) -> PgConnection {
+    PgConnection::connect_with(server)
+        .await
+        .unwrap_or_else(|error| panic!("{SERVER_VARIABLE} names no reachable server: {error}"))
 }
 
 async fn create_database(connection: &mut PgConnection, name: &str, template: &str) {

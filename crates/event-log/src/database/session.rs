@@ -16,7 +16,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every session has. Times are here because a peer that is gone or frozen closes nothing, and
 /// what it holds would keep others waiting for as long as TCP allows, which is hours.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 12] = [
     // Plans made for the values at hand open and lock only the chunks that these values reach; a
     // generic plan locks every chunk of the log at each execution.
     ("plan_cache_mode", "force_custom_plan"),
@@ -26,6 +26,9 @@ const SETTINGS: [(&str, &str); 10] = [
     ("statement_timeout", "60s"),
     // The head is locked for milliseconds. Who holds it for longer without a word has stopped.
     ("idle_in_transaction_session_timeout", "5s"),
+    // Sessions wait for events for as long as there are none, and for the head in their turn.
+    ("idle_session_timeout", "0"),
+    ("lock_timeout", "0"),
     // A statement that nobody waits for any more, because its client hung up, ends.
     ("client_connection_check_interval", "1s"),
     ("tcp_keepalives_idle", "10"),
@@ -34,10 +37,17 @@ const SETTINGS: [(&str, &str); 10] = [
     ("tcp_user_timeout", "30s"),
 ];
 
-/// What is acknowledged was committed to disk, whatever the database or the role is set to; stronger
-/// settings are kept.
-const DURABLE: &str = "case when current_setting('synchronous_commit') in ('off', 'local')
-    then set_config('synchronous_commit', 'on', false) end";
+/// What every session has whatever the database or the role is set to, since what is promised depends
+/// on it: what is acknowledged was committed to disk (stronger settings are kept); who waits for the
+/// head sees what the one before has committed. `transaction_timeout` came with PostgreSQL 17.
+const PINNED: &str = "
+    set_config('default_transaction_isolation', 'read committed', false),
+    set_config('client_encoding', 'UTF8', false),
+    set_config('timezone', 'UTC', false),
+    case when current_setting('transaction_timeout', true) is not null
+        then set_config('transaction_timeout', '0', false) end,
+    case when current_setting('synchronous_commit') in ('off', 'local')
+        then set_config('synchronous_commit', 'on', false) end";
 
 /// Why a session cannot be worked with.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +63,12 @@ pub enum SessionProblem {
         /// The schema that the session works in.
         found: String,
     },
+    /// The database cannot store every text.
+    #[error(
+        "the database's encoding is {0}, which cannot store every text: make one with \
+         `create database … encoding 'UTF8' template template0`"
+    )]
+    Encoding(String),
     /// What one session sets, another one meets.
     #[error(
         "the address of the database leads to a pooler that shares sessions among clients; have \
@@ -105,7 +121,10 @@ pub(crate) async fn settle(
     connection: &mut PgConnection,
     options: &PgConnectOptions,
 ) -> Result<(), LogError> {
-    let found = apply(connection, options).await?;
+    let (found, encoding) = apply(connection, options).await?;
+    if encoding != "UTF8" {
+        return Err(LogError::Session(SessionProblem::Encoding(encoding)));
+    }
     match wanted_schema(options) {
         Some(wanted) if wanted != found => {
             Err(LogError::Session(SessionProblem::Schema { wanted, found }))
@@ -114,19 +133,21 @@ pub(crate) async fn settle(
     }
 }
 
-/// Gives a session its settings; the schema that it then works in.
+/// Gives a session its settings; the schema that it then works in, and the encoding of the database.
 pub(super) async fn apply(
     connection: &mut PgConnection,
     options: &PgConnectOptions,
-) -> Result<String, LogError> {
+) -> Result<(String, String), LogError> {
     let set: String = settings(options)
         .map(|(name, value)| format!("set {name} = {};", literal(name, value)))
         .collect();
-    let statements = format!("{set} select coalesce(current_schema()::text, ''), {DURABLE}");
+    let statements = format!(
+        "{set} select coalesce(current_schema()::text, ''), current_setting('server_encoding'), {PINNED}"
+    );
     let row = raw_sql(AssertSqlSafe(statements))
         .fetch_one(connection)
         .await?;
-    Ok(row.try_get(0)?)
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// Refuses poolers that give the sessions of the server to a client for a transaction only.

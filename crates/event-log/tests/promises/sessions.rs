@@ -3,8 +3,9 @@
 use std::{str::FromStr, sync::Arc};
 
 use event_log::{EventLog, LogError};
-use sqlx::postgres::PgConnectOptions;
-use test_support::drafts;
+use futures::future::join_all;
+use sqlx::{AssertSqlSafe, postgres::PgConnectOptions};
+use test_support::{TestDatabase, drafts};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -68,6 +69,60 @@ async fn a_session_whose_schema_is_gone_is_refused() {
             .map(|_| ());
     }
     assert!(first.is_err());
+}
+
+/// Settings of a role or a database that would change what a transaction sees, or end one of ours.
+#[tokio::test]
+async fn what_promises_depend_on_is_not_left_to_the_settings_of_the_database() {
+    let test = TestLog::create().await;
+    let mut connection = test.database.connection().await;
+    let settings = [
+        (
+            "default_transaction_isolation",
+            "serializable",
+            "read committed",
+        ),
+        ("lock_timeout", "1ms", "0"),
+        ("idle_session_timeout", "100ms", "0"),
+        ("synchronous_commit", "off", "on"),
+        ("timezone", "America/New_York", "UTC"),
+    ];
+    for (name, value, _) in settings {
+        let statement = format!(
+            "do $$ begin execute format('alter database %I set {name} = %L', current_database(),
+                                        '{value}'); end $$"
+        );
+        let altered = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection);
+        altered.await.unwrap();
+    }
+    let logs = [test.open().await, test.open().await];
+    // Both wait for the head again and again, of which a serializable transaction would fail.
+    let appending = (0..200).map(|n| logs[n as usize % 2].append(drafts(n..n + 1)));
+    for appended in join_all(appending).await {
+        appended.unwrap();
+    }
+    assert_eq!(logs[0].head().await.unwrap().last_position, 200);
+    let pool = pool(&test.database.url(), SCHEMA).await;
+    for (name, _, expected) in settings {
+        let found: String = sqlx::query_scalar("select current_setting($1)")
+            .bind(name)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_store_every_text_is_refused() {
+    let test = TestDatabase::create_encoded("LATIN1").await;
+    let refused = event_log::connect(&test.url(), SCHEMA, 5)
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("encoding is LATIN1"),
+        "{refused}"
+    );
 }
 
 /// As PgBouncer does with `pool_mode = transaction`.
