@@ -43,6 +43,7 @@ pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<Pg
         .await;
     ignore_race(created)?;
     session::settle(&mut connection, &options).await?;
+    session::refuse_few(&mut connection, connections_max).await?;
     let looking = session::refuse_shared(&mut connection, &options);
     within(session::CONNECT_TIMEOUT, looking).await?;
     connection.close().await?;

@@ -14,6 +14,9 @@ use crate::LogError;
 /// After so long without an answer a server is as good as away: for connecting and for pings.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// So many connections storing events may take, besides those of the pool.
+const STORING_MAX: u32 = 10;
+
 /// What every session has. Times are here because a peer that is gone or frozen closes nothing, and
 /// what it holds would keep others waiting for as long as TCP allows, which is hours.
 const SETTINGS: [(&str, &str); 12] = [
@@ -69,6 +72,18 @@ pub enum SessionProblem {
          `create database … encoding 'UTF8' template template0`"
     )]
     Encoding(String),
+    /// The server would refuse connections once they are needed.
+    #[error(
+        "the server lets this role have {allowed} connections, and up to {needed} may be needed: raise \
+         the limit of the role, the database or the server (max_connections), or lower \
+         database.connections_max"
+    )]
+    Few {
+        /// As many as the limits of server, database and role allow, if nobody else has any.
+        allowed: i64,
+        /// The configured number, and what storing events may take besides.
+        needed: i64,
+    },
     /// What one session sets, another one meets.
     #[error(
         "the address of the database leads to a pooler that shares sessions among clients; have \
@@ -172,6 +187,34 @@ pub(super) async fn refuse_shared(
     }
     second.close().await?;
     Ok(())
+}
+
+/// Refuses a server, database or role that allows fewer connections than may be needed: reading would go
+/// on, and storing events would fail.
+///
+/// # Errors
+/// [`LogError::Session`] or [`LogError::Database`].
+pub(super) async fn refuse_few(
+    connection: &mut PgConnection,
+    connections_max: u32,
+) -> Result<(), LogError> {
+    // Limits of roles and databases do not hold for a superuser; -1 is no limit.
+    let row = raw_sql(
+        "select least(
+             current_setting('max_connections')::bigint
+                 - current_setting('superuser_reserved_connections')::bigint,
+             case when not rolsuper then nullif(rolconnlimit, -1) end,
+             case when not rolsuper then nullif(datconnlimit, -1) end)
+         from pg_roles, pg_database
+         where rolname = session_user and datname = current_database()",
+    )
+    .fetch_one(connection)
+    .await?;
+    let (allowed, needed) = (row.try_get(0)?, i64::from(connections_max + STORING_MAX));
+    match allowed < needed {
+        true => Err(LogError::Session(SessionProblem::Few { allowed, needed })),
+        false => Ok(()),
+    }
 }
 
 /// The process of the server that serves a connection.

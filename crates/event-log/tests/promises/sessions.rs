@@ -125,6 +125,39 @@ async fn a_database_that_cannot_store_every_text_is_refused() {
     );
 }
 
+#[tokio::test]
+async fn a_role_that_may_have_too_few_connections_is_refused() {
+    let test = TestDatabase::create().await;
+    let mut connection = test.connection().await;
+    let role = format!("atlas_test_few_{}", std::process::id());
+    let statements = format!(
+        "create role {role} login password 'few' connection limit 14;
+         do $$ begin execute format('alter database %I owner to {role}', current_database()); end $$"
+    );
+    let made = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection);
+    made.await.unwrap();
+    let url = test.url();
+    let (_, server) = url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:few@{server}");
+    event_log::connect(&url, SCHEMA, 4)
+        .await
+        .unwrap()
+        .close()
+        .await;
+    let refused = event_log::connect(&url, SCHEMA, 5).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("14 connections, and up to 15"),
+        "{refused}"
+    );
+    let statements = format!(
+        "do $$ begin execute format('alter database %I owner to current_user', current_database()); end $$;
+         drop owned by {role};
+         drop role {role}"
+    );
+    let dropped = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection);
+    dropped.await.unwrap();
+}
+
 /// As PgBouncer does with `pool_mode = transaction`.
 #[tokio::test]
 async fn a_pooler_that_shares_sessions_among_clients_is_refused() {
