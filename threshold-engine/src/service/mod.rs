@@ -3,9 +3,11 @@
 mod collected;
 mod definitions;
 mod error;
-mod history;
 mod memory;
+mod preload;
 mod program;
+mod progress;
+mod recovery;
 mod standby;
 mod start;
 mod telemetry;
@@ -27,8 +29,9 @@ use crate::{config::Config, handler::EngineHandler};
 pub use collected::Registry;
 pub(crate) use definitions::Definitions;
 pub use error::{ServeError, StartError};
-pub(crate) use memory::SharedMemory;
+pub(crate) use memory::{AgreeError, SharedMemory};
 pub use program::{ask_health, renew_log, run_program};
+pub(crate) use progress::Progress;
 pub use service::{Listeners, telemetry::Metrics};
 pub use telemetry::{describe_metrics, keep_metrics};
 
@@ -44,6 +47,7 @@ pub struct Service {
     consumer: Consumer,
     handler: EngineHandler,
     memory: SharedMemory,
+    recovery: recovery::Recovery,
     definitions: Definitions,
     reload_interval: Duration,
     stopped_grace: Duration,
@@ -127,7 +131,7 @@ impl Service {
             }
             Ok(consumed?)
         });
-        let following = standby::follow(self.pool.clone(), self.memory, self.stop.clone());
+        let following = standby::follow(self.recovery, self.memory, self.stop.clone());
         parts.spawn("standby", async move {
             following.await;
             Ok(())
