@@ -1,4 +1,8 @@
+mod image;
 mod load;
+mod prepare;
+#[cfg(test)]
+pub(crate) mod samples;
 mod undo;
 
 use std::collections::BTreeSet;
@@ -17,6 +21,7 @@ use crate::series::{
     moment, reached, steps,
 };
 use crate::work::{Work, WorkSpent};
+pub(crate) use prepare::PreparedPattern;
 use undo::Undo;
 
 /// All patterns and regimes at work on one sequence of points.
@@ -249,10 +254,13 @@ impl Engine {
     }
 
     fn put_pattern(&mut self, pattern: Arc<Pattern>) {
+        let run = PatternRun::new(pattern, &mut self.store);
+        self.put_run(run);
+    }
+
+    fn put_run(&mut self, mut run: PatternRun) {
         self.undo = None;
-        let place = self.place_of_pattern(&pattern.id);
-        let mut run = PatternRun::new(pattern, &mut self.store);
-        match place {
+        match self.place_of_pattern(&run.pattern().id) {
             Ok(place) => {
                 run.take_over_from(&self.patterns[place]);
                 self.patterns[place] = run;

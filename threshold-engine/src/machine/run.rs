@@ -30,7 +30,7 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub struct PatternRun {
     pattern: Arc<Pattern>,
-    graph: Graph,
+    pub(super) graph: Graph,
     steps: Vec<Step>,
     pub(super) told: Told<(NaiveDate, Turn)>,
     /// The inputs whose observations are counted for `when`, as bits.

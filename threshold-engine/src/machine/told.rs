@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use ulid::Ulid;
 
 use super::{PatternRun, Turn};
+use crate::series::SeriesIndex;
 
 /// What is known of a crossing or transition: the event that told of it last, and whether it stands.
 pub(crate) type Known = (Option<Ulid>, bool);
@@ -103,5 +104,21 @@ impl PatternRun {
     /// The same, to be changed with what it is made of.
     pub(crate) fn told_mut(&mut self) -> &mut Told<(NaiveDate, Turn)> {
         &mut self.told
+    }
+
+    /// What it was at its dates stands and nobody was told: it is put to work now.
+    pub(crate) fn assume_all(&mut self) {
+        let mut told = Told::new();
+        for step in self.steps() {
+            if let Some(turn) = step.turn {
+                told.assume((step.date, turn));
+            }
+        }
+        self.told = told;
+    }
+
+    /// It reads the same series of another store from now on.
+    pub(crate) fn move_to(&mut self, place: impl FnMut(SeriesIndex) -> SeriesIndex) {
+        self.graph.move_to(place);
     }
 }

@@ -169,6 +169,39 @@ impl Observations {
         vintages
     }
 
+    /// The dates whose newest vintages are others here and there, ascending.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<NaiveDate> {
+        let mut differences = Vec::new();
+        let (mut mine, mut theirs) = (0, 0);
+        while mine < self.dates.len() || theirs < other.dates.len() {
+            match (self.dates.get(mine), other.dates.get(theirs)) {
+                (Some(date), Some(other_date)) if date == other_date => {
+                    if self.values[mine] != other.values[theirs]
+                        || self.known_from[mine] != other.known_from[theirs]
+                    {
+                        differences.push(*date);
+                    }
+                    (mine, theirs) = (mine + 1, theirs + 1);
+                }
+                (Some(date), other_date) if other_date.is_none_or(|other| date < other) => {
+                    differences.push(*date);
+                    mine += 1;
+                }
+                (_, other_date) => {
+                    differences.extend(other_date);
+                    theirs += 1;
+                }
+            }
+        }
+        let withdrawn = self.withdrawn.iter().chain(&other.withdrawn);
+        let withdrawn = withdrawn.map(|(date, _)| *date);
+        differences
+            .extend(withdrawn.filter(|date| self.withdrawn.get(date) != other.withdrawn.get(date)));
+        differences.sort_unstable();
+        differences.dedup();
+        differences
+    }
+
     /// Takes out what is dated after `last`.
     pub(crate) fn split_after(&mut self, last: NaiveDate) -> Vec<(NaiveDate, Future)> {
         let from = self.dates.partition_point(|date| *date <= last);

@@ -14,8 +14,7 @@ use tracing::{info, warn};
 
 use super::{
     collected::{Collected, KnownSeries},
-    memory::{AgreeError, Definition, Memory, SharedMemory},
-    preload::Preloaded,
+    memory::{AgreeError, Definition, Memory, Ready, SharedMemory},
     recovery::Recovery,
     telemetry,
 };
@@ -134,12 +133,12 @@ impl Definitions {
         self.tell(&files);
         loop {
             self.recovery.approach().await?;
-            let preloaded = self.preload(&files, switch).await?;
+            let ready = self.make_ready(&files, switch).await?;
             let mut transaction = self.pool.begin().await?;
             if let Some((pattern_id, enabled, reason)) = switch {
                 store::insert_switch(&mut transaction, pattern_id, enabled, reason).await?;
             }
-            match self.reload_in(&mut transaction, &files, preloaded).await {
+            match self.reload_in(&mut transaction, &files, ready).await {
                 Ok(reloaded) => {
                     transaction.commit().await?;
                     return Ok(reloaded);
@@ -161,27 +160,27 @@ impl Definitions {
         unblocked(move || Files::of(&folder, library, mistakes, series, &known)).await
     }
 
-    /// What the definitions are the first to read that are to be put to work, as it looks now.
-    async fn preload(
+    /// Reads and folds what the definitions need that are to be put to work, as it looks now.
+    async fn make_ready(
         &self,
         files: &Files,
         switch: Option<Switched<'_>>,
-    ) -> Result<Preloaded, sqlx::Error> {
+    ) -> Result<Ready, sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
         let running = store::running(&mut *connection).await?;
         let mut switches = store::last_switches(&mut connection).await?;
         drop(connection);
         switches.extend(switch.map(|(id, enabled, _)| (id.to_owned(), enabled)));
         let (put, _) = files.differences(&running, &switches);
-        let definitions = put.into_iter().map(|(_, wanted)| &wanted.definition);
-        self.recovery.preload(definitions).await
+        let definitions = put.into_iter().map(|(_, wanted)| wanted.definition.clone());
+        self.recovery.make_ready(definitions.collect()).await
     }
 
     async fn reload_in(
         &self,
         connection: &mut PgConnection,
         files: &Files,
-        preloaded: Preloaded,
+        ready: Ready,
     ) -> Result<Reloaded, AgreeError> {
         let head = store::lock_head(connection).await?;
         let mut memory = self.memory.lock().await;
@@ -195,7 +194,7 @@ impl Definitions {
             return Ok(reloaded);
         }
         memory.changing();
-        memory.give(preloaded);
+        memory.give(ready);
         // A new definition is played over all points of its series.
         store::allow_silence(connection).await?;
         for ((kind, id), wanted) in put {

@@ -9,9 +9,10 @@ use sqlx::PgConnection;
 use tokio::sync::{Mutex, Notify};
 use tracing::{debug, error};
 
-use super::{preload::Preloaded, telemetry};
+use super::{recovery::Preloaded, telemetry};
 use crate::{
     Engine,
+    engine::PreparedPattern,
     pattern::Pattern,
     regime::Regime,
     series::Point,
@@ -39,6 +40,8 @@ pub(crate) struct Memory {
     changes: i64,
     /// Points of series that definitions of this transaction are the first to read.
     preloaded: Preloaded,
+    /// Patterns of this transaction that were folded before it began.
+    prepared: Vec<PreparedPattern>,
     /// Notified when it is too far behind to be brought up while the head is locked.
     behind: Arc<Notify>,
 }
@@ -161,6 +164,7 @@ impl Memory {
             before: None,
             changes: position.changes,
             preloaded: Preloaded::default(),
+            prepared: Vec::new(),
             behind: Arc::default(),
         }
     }
@@ -292,12 +296,15 @@ impl Memory {
             changed_by: Some(head.changed_by),
         });
         self.preloaded = Preloaded::default();
+        self.prepared.clear();
         telemetry::tell_patterns(&self.engine);
     }
 
-    /// What was read before of series that the definitions of the transaction under way read.
-    pub(super) fn give(&mut self, preloaded: Preloaded) {
+    /// What was made ready before the transaction under way: points of series that its definitions are
+    /// the first to read, and patterns that were folded.
+    pub(super) fn give(&mut self, (preloaded, prepared): Ready) {
         self.preloaded = preloaded;
+        self.prepared = prepared;
     }
 
     /// Changes a definition as was recorded, with the points that a new series of it has.
@@ -310,8 +317,23 @@ impl Memory {
         let missing = missing(&self.engine, definition);
         let loading = self.preloaded.complete(connection, missing, i64::MAX);
         self.engine.load_series(loading.await?);
-        put(&mut self.engine, definition);
+        match self.take_prepared(definition) {
+            Some(prepared) => self.engine.replace_by_prepared(prepared),
+            None => put(&mut self.engine, definition),
+        }
         Ok(())
+    }
+
+    fn take_prepared(&mut self, definition: &Definition) -> Option<PreparedPattern> {
+        let Definition::Pattern(pattern) = definition else {
+            return None;
+        };
+        let is_it = |prepared: &PreparedPattern| {
+            let ready = prepared.pattern();
+            ready.id == pattern.id && ready.version == pattern.version
+        };
+        let place = self.prepared.iter().position(is_it)?;
+        Some(self.prepared.swap_remove(place))
     }
 
     /// Takes a definition away as was recorded.
@@ -320,6 +342,9 @@ impl Memory {
         remove(&mut self.engine, kind, id);
     }
 }
+
+/// What can be made ready for definitions without any lock.
+pub(crate) type Ready = (Preloaded, Vec<PreparedPattern>);
 
 /// The series of a definition whose points an engine is to be given first.
 pub(super) fn missing(engine: &Engine, definition: &Definition) -> Vec<String> {

@@ -4,9 +4,7 @@ mod collected;
 mod definitions;
 mod error;
 mod memory;
-mod preload;
 mod program;
-mod progress;
 mod recovery;
 mod standby;
 mod start;
@@ -31,7 +29,7 @@ pub(crate) use definitions::Definitions;
 pub use error::{ServeError, StartError};
 pub(crate) use memory::{AgreeError, SharedMemory};
 pub use program::{ask_health, renew_log, run_program};
-pub(crate) use progress::Progress;
+pub(crate) use recovery::Progress;
 pub use service::{Listeners, telemetry::Metrics};
 pub use telemetry::{describe_metrics, keep_metrics};
 
@@ -50,6 +48,8 @@ pub struct Service {
     recovery: recovery::Recovery,
     definitions: Definitions,
     reload_interval: Duration,
+    /// `None`: none are written.
+    snapshot_interval: Option<Duration>,
     stopped_grace: Duration,
     metrics: Metrics,
     drain: Duration,
@@ -131,6 +131,14 @@ impl Service {
             }
             Ok(consumed?)
         });
+        if let Some(interval) = self.snapshot_interval {
+            let (pool, memory) = (self.pool.clone(), self.memory.clone());
+            let keeping = recovery::keep_snapshots(pool, memory, interval, self.stop.clone());
+            parts.spawn("snapshots", async move {
+                keeping.await;
+                Ok(())
+            });
+        }
         let following = standby::follow(self.recovery, self.memory, self.stop.clone());
         parts.spawn("standby", async move {
             following.await;

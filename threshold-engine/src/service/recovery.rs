@@ -4,6 +4,10 @@
 //! What is recorded never changes, so it is read in pages, each a statement of its own. Only what came
 //! while the last of them was read is left to whoever holds the lock ([`Memory::agree`]).
 
+mod preload;
+mod progress;
+mod snapshots;
+
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -15,15 +19,18 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use tracing::{debug, info};
 
-use super::{
-    memory::{Definition, Memory, Position, SharedMemory, missing, put, remove},
-    preload::Preloaded,
-    progress::Progress,
-};
+use super::memory::{Definition, Memory, Position, Ready, SharedMemory, missing, put, remove};
 use crate::{
+    engine::PreparedPattern,
     series::{Point, is_same_step},
     store::{self, Change, Recorded},
 };
+
+pub(super) use preload::Preloaded;
+pub(crate) use progress::Progress;
+pub(super) use snapshots::keep as keep_snapshots;
+#[cfg(test)]
+pub(super) use snapshots::{Written, write as write_snapshot};
 
 /// So many numbers of the sequence are read at once.
 const PAGE_POINTS: i64 = 16_384;
@@ -77,6 +84,10 @@ impl Recovery {
         let mut rounds = 0;
         loop {
             let recorded = store::recorded(&mut *connection).await?;
+            if rounds == 0 && self.memory.lock().await.position() == Some(Position::ORIGIN) {
+                let begun = self.begun(&mut connection).await?;
+                self.memory.lock().await.replace(begun);
+            }
             match standing(&mut connection, &self.memory, recorded).await? {
                 Standing::Agrees => return Ok(()),
                 Standing::Near if rounds > 0 => return Ok(()),
@@ -90,23 +101,27 @@ impl Recovery {
         }
     }
 
-    /// Reads the points of the series that some definitions are the first to read.
-    pub(crate) async fn preload<'a>(
+    /// Makes ready what can be for definitions that are to be put to work, while the engine goes on:
+    /// reads the series that they are the first to read, and folds the patterns.
+    pub(crate) async fn make_ready(
         &self,
-        definitions: impl Iterator<Item = &'a Definition>,
-    ) -> Result<Preloaded, sqlx::Error> {
+        definitions: Vec<Definition>,
+    ) -> Result<Ready, sqlx::Error> {
+        if definitions.is_empty() {
+            return Ok(Ready::default());
+        }
         let missing: BTreeSet<String> = {
             let memory = self.memory.lock().await;
-            definitions
-                .flat_map(|definition| missing(&memory.engine, definition))
-                .collect()
+            let missing = definitions.iter().flat_map(|d| missing(&memory.engine, d));
+            missing.collect()
         };
-        if missing.is_empty() {
-            return Ok(Preloaded::default());
-        }
         let mut connection = self.pool.acquire().await?;
         let recorded = store::recorded(&mut *connection).await?;
-        Preloaded::read(&mut connection, missing, recorded.head.last_sequence).await
+        let last = recorded.head.last_sequence;
+        let preloaded = Preloaded::read(&mut connection, missing, last).await?;
+        drop(connection);
+        let prepared = prepare(&self.memory, definitions, &preloaded).await?;
+        Ok((preloaded, prepared))
     }
 
     /// Undoes what was not committed, or makes the memory anew beside the one that is given up.
@@ -124,20 +139,43 @@ impl Recovery {
             return Ok(());
         }
         let _holding = self.progress.hold();
-        let renewed = Arc::new(Mutex::new(Memory::new()));
-        loop {
-            let recorded = store::recorded(&mut *connection).await?;
-            match standing(connection, &renewed, recorded).await? {
-                Standing::Agrees | Standing::Near => break,
-                Standing::Behind | Standing::Unproven => {
-                    self.advance(connection, &renewed, recorded).await?;
-                }
-            }
-        }
+        let renewed = self.begun(connection).await?;
+        let renewed = Arc::new(Mutex::new(renewed));
+        self.bring_up(connection, &renewed).await?;
         let mut renewed = renewed.lock().await;
         let renewed = std::mem::replace(&mut *renewed, Memory::new());
         self.memory.lock().await.replace(renewed);
         Ok(())
+    }
+
+    /// Plays what is recorded on a memory that nobody else has, but for what is recorded meanwhile.
+    pub(super) async fn bring_up(
+        &self,
+        connection: &mut PgConnection,
+        memory: &SharedMemory,
+    ) -> Result<(), sqlx::Error> {
+        loop {
+            let recorded = store::recorded(&mut *connection).await?;
+            match standing(connection, memory, recorded).await? {
+                Standing::Agrees | Standing::Near => return Ok(()),
+                Standing::Behind | Standing::Unproven => {
+                    self.advance(connection, memory, recorded).await?;
+                }
+            }
+        }
+    }
+
+    /// What is recorded is to be played on this: the state of the newest snapshot, or nothing.
+    async fn begun(&self, connection: &mut PgConnection) -> Result<Memory, sqlx::Error> {
+        let recorded = store::recorded(&mut *connection).await?;
+        let loaded = snapshots::load(connection, recorded).await?;
+        Ok(loaded.unwrap_or_else(Memory::new))
+    }
+
+    #[cfg(test)]
+    pub(super) async fn begun_now(&self) -> Result<Memory, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        self.begun(&mut connection).await
     }
 
     /// Plays what is recorded up to a state. Ends early where somebody else changes the memory.
@@ -234,6 +272,31 @@ impl Recovery {
     }
 }
 
+/// Folds patterns beside the engine, one after the other. Regimes are folded when they are put to work.
+async fn prepare(
+    memory: &SharedMemory,
+    definitions: Vec<Definition>,
+    preloaded: &Preloaded,
+) -> Result<Vec<PreparedPattern>, sqlx::Error> {
+    let store = {
+        let memory = memory.lock().await;
+        let series = definitions.iter().flat_map(Definition::series);
+        memory.engine.beside(series, preloaded.copy())
+    };
+    unblocked(move || {
+        let patterns = definitions
+            .into_iter()
+            .filter_map(|definition| match definition {
+                Definition::Pattern(pattern) => Some(pattern),
+                Definition::Regime(_) => None,
+            });
+        // Each with a store that shares its series with the others.
+        let prepared = patterns.map(|pattern| PreparedPattern::new(pattern, store.clone()));
+        prepared.collect()
+    })
+    .await
+}
+
 async fn standing(
     connection: &mut PgConnection,
     memory: &SharedMemory,
@@ -309,10 +372,13 @@ async fn define(
         (change, definition)
     })
     .await?;
-    let mut loaded = Vec::new();
+    let (mut loaded, mut prepared) = (Vec::new(), None);
     if let Some(definition) = &definition {
         let missing = missing(&memory.lock().await.engine, definition);
-        let mut preloaded = Preloaded::default();
+        let series = missing.iter().cloned();
+        let mut preloaded = Preloaded::read(connection, series, at.sequence).await?;
+        let definitions = vec![definition.clone()];
+        prepared = prepare(memory, definitions, &preloaded).await?.pop();
         loaded = preloaded.complete(connection, missing, at.sequence).await?;
     }
     let mut memory = Arc::clone(memory).lock_owned().await;
@@ -320,7 +386,10 @@ async fn define(
         memory.change(at, to, |engine| match &definition {
             Some(definition) => {
                 engine.load_series(loaded);
-                put(engine, definition);
+                match prepared {
+                    Some(prepared) => engine.replace_by_prepared(prepared),
+                    None => put(engine, definition),
+                }
             }
             None if change.put.is_none() => remove(engine, change.kind, &change.id),
             None => {}

@@ -21,8 +21,7 @@ use super::{
     collected::Collected,
     definitions::Definitions,
     memory::Memory,
-    progress::Progress,
-    recovery::Recovery,
+    recovery::{Progress, Recovery},
     telemetry::{self, METRICS_PREFIX},
 };
 use crate::{
@@ -148,6 +147,7 @@ impl Service {
             consumer,
             definitions,
             reload_interval: config.patterns.reload_interval,
+            snapshot_interval: config.snapshots.interval,
             stopped_grace: config.consumer.stopped_grace,
             metrics,
             drain: config.shutdown.drain,

@@ -6,6 +6,7 @@ mod head;
 mod history;
 mod points;
 mod session;
+mod snapshots;
 mod switches;
 
 use sqlx::{
@@ -20,6 +21,10 @@ pub(crate) use history::{
 };
 pub(crate) use points::{append_points, points_of, received_of};
 pub(crate) use session::{allow_silence, keep_alive};
+pub(crate) use snapshots::{
+    Snapshot, begin_snapshot, finish_snapshot, insert_parts, newest_snapshot, parts,
+    running_behind, share_parts, snapshots, stored_parts,
+};
 pub(crate) use switches::{Switch, insert_switch, last_switches, switches_of};
 
 static MIGRATOR: Migrator = Migrator {

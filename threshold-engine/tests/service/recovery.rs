@@ -70,3 +70,41 @@ async fn an_engine_that_starts_says_how_far_it_is() {
     );
     life.stop().await;
 }
+
+/// Nothing is left to be played: what the engine knows it has of the snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_starts_begins_with_a_snapshot() {
+    let bed = Bed::create(Folder::with_definitions()).await;
+    let life = Life::start(bed.config(SCHEMA), bed.source(Form::Grpc)).await;
+    bed.log.append(Script::new(62).drafts(300)).await.unwrap();
+    let pool = bed.pool(SCHEMA).await;
+    bed.caught_up(&pool).await;
+    let has_all = "select exists (select from snapshots join engine_head
+                                  using (last_sequence, changed_by))";
+    eventually(DEADLINE, async || {
+        let found = sqlx::query_scalar::<_, bool>(has_all);
+        found.fetch_one(&pool).await.unwrap()
+    })
+    .await;
+    let mut known = Vec::new();
+    for path in [
+        "/v1/patterns/alpha-high",
+        "/v1/patterns/spread-wide",
+        "/v1/regimes",
+    ] {
+        known.push((path, life.get(path).await));
+    }
+    assert!(!known[0].1["spells"].as_array().unwrap().is_empty());
+    life.stop().await;
+    // But the last one, which proves that what came before it was committed.
+    let deleted =
+        sqlx::query("delete from points where sequence < (select last_sequence from engine_head)");
+    assert!(deleted.execute(&pool).await.unwrap().rows_affected() > 100);
+    let life = Life::start(bed.config(SCHEMA), bed.source(Form::Grpc)).await;
+    for (path, before) in known {
+        assert_eq!(life.get(path).await, before);
+    }
+    bed.log.append(Script::new(63).drafts(5)).await.unwrap();
+    bed.caught_up(&pool).await;
+    life.stop().await;
+}

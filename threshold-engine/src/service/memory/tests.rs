@@ -1,3 +1,5 @@
+mod snapshots;
+
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::{PgPool, PgTransaction};
@@ -7,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::*;
 use crate::{
     series::{Cause, Point, steps},
-    service::{progress::Progress, recovery::Recovery},
+    service::recovery::{Progress, Recovery},
     store::{Change, Put},
 };
 

@@ -20,22 +20,22 @@ pub(crate) struct Progress {
 
 /// Until this is dropped there is no memory to serve with.
 #[derive(Debug)]
-pub(super) struct Holding(Arc<Progress>);
+pub(in crate::service) struct Holding(Arc<Progress>);
 
 impl Progress {
-    pub(super) fn hold(self: &Arc<Self>) -> Holding {
+    pub(in crate::service) fn hold(self: &Arc<Self>) -> Holding {
         self.holding.fetch_add(1, Ordering::Relaxed);
         Holding(Arc::clone(self))
     }
 
     /// Points are played from a number up to another one.
-    pub(super) fn begin(&self, at: i64, to: i64) {
+    pub(in crate::service) fn begin(&self, at: i64, to: i64) {
         self.to.store(to, Ordering::Relaxed);
         self.reach(at);
     }
 
     /// Points are played up to a number.
-    pub(super) fn reach(&self, at: i64) {
+    pub(in crate::service) fn reach(&self, at: i64) {
         self.at.store(at, Ordering::Relaxed);
     }
 

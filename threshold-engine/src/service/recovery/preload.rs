@@ -16,7 +16,7 @@ pub(crate) struct Preloaded(HashMap<String, (LoadedSeries, i64)>);
 impl Preloaded {
     /// Reads what is recorded of some series up to a number. Without a lock that is to be a number
     /// which is committed.
-    pub(super) async fn read(
+    pub(in crate::service) async fn read(
         connection: &mut PgConnection,
         series: impl IntoIterator<Item = String>,
         to: i64,
@@ -30,8 +30,15 @@ impl Preloaded {
         Ok(preloaded)
     }
 
+    /// What was read of each series.
+    pub(in crate::service) fn copy(&self) -> Vec<(Arc<str>, LoadedSeries)> {
+        let all = self.0.iter();
+        all.map(|(id, (loaded, _))| (id.as_str().into(), loaded.clone()))
+            .collect()
+    }
+
     /// Takes some series out, with what lacks of them up to a number.
-    pub(super) async fn complete(
+    pub(in crate::service) async fn complete(
         &mut self,
         connection: &mut PgConnection,
         series: Vec<String>,
