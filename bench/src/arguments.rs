@@ -98,6 +98,9 @@ pub(crate) struct RunOptions {
     /// How long the stalled reader stalls (default: 60, quick: 2)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) stall_seconds: Option<u64>,
+    /// How many points the engine starts over (default: 2,000,000, quick: 40,000)
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=100_000_000))]
+    pub(crate) engine_start_points: Option<i64>,
     /// Also write the results to this file, if all workloads of all systems were measured in full
     #[arg(long, value_name = "PATH")]
     pub(crate) results: Option<PathBuf>,
@@ -112,6 +115,9 @@ impl RunOptions {
         }
         if let Some(seconds) = self.stall_seconds {
             command += &format!(" --stall-seconds {seconds}");
+        }
+        if let Some(points) = self.engine_start_points {
+            command += &format!(" --engine-start-points {points}");
         }
         command
     }
@@ -148,6 +154,8 @@ pub(crate) enum Workload {
     Republish,
     /// The threshold engine: a backlog, publish to crossing, a cold start
     Engine,
+    /// The threshold engine over many points: starts, and crossings while patterns and engines are added
+    EngineStart,
     /// What the disk needs to keep a few bytes for good
     Fsync,
     /// A reader that stops reading under full load; the last, for it leaves gigabytes to be written
@@ -173,6 +181,8 @@ pub(crate) struct Sizes {
     pub(crate) republish_events: u64,
     pub(crate) stall_seconds: u64,
     pub(crate) engine_years: i32,
+    pub(crate) engine_start_points: i64,
+    pub(crate) engine_start_patterns: usize,
 }
 
 impl Sizes {
@@ -183,6 +193,9 @@ impl Sizes {
         };
         sizes.runs = options.runs;
         sizes.stall_seconds = options.stall_seconds.unwrap_or(sizes.stall_seconds);
+        if let Some(points) = options.engine_start_points {
+            sizes.engine_start_points = points;
+        }
         sizes
     }
 
@@ -203,6 +216,8 @@ impl Sizes {
             idle_subscribers: 1_000,
             republish_events: 1_000_000,
             engine_years: 60,
+            engine_start_points: 2_000_000,
+            engine_start_patterns: 500,
             stall_seconds: 60,
         }
     }
@@ -221,6 +236,8 @@ impl Sizes {
             page_cost_pages: 5,
             idle_subscribers: 20,
             republish_events: 2_000,
+            engine_start_points: 5_000,
+            engine_start_patterns: 10,
             stall_seconds: 1,
             ..Self::quick()
         }
@@ -244,6 +261,8 @@ impl Sizes {
             republish_events: 20_000,
             stall_seconds: 2,
             engine_years: 4,
+            engine_start_points: 40_000,
+            engine_start_patterns: 50,
         }
     }
 }

@@ -1,8 +1,14 @@
+mod image;
+mod load;
+mod prepare;
+#[cfg(test)]
+pub(crate) mod samples;
+mod undo;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use rust_decimal::Decimal;
 
 use crate::emission::Emission;
 use crate::expression::DateRange;
@@ -11,9 +17,12 @@ use crate::pattern::Pattern;
 use crate::regime::World;
 use crate::regime::{Regime, RegimeRun};
 use crate::series::{
-    Cause, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges, moment, reached, steps,
+    Cause, Change, Future, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges,
+    moment, reached, steps,
 };
 use crate::work::{Work, WorkSpent};
+pub(crate) use prepare::PreparedPattern;
+use undo::Undo;
 
 /// All patterns and regimes at work on one sequence of points.
 ///
@@ -39,6 +48,8 @@ pub struct Engine {
     readers: Vec<Vec<usize>>,
     /// How often a step made a pattern look at its condition.
     evaluations: u64,
+    /// What leads back to where [`Self::keep_undo`] was called last.
+    undo: Option<Undo>,
 }
 
 impl Engine {
@@ -56,6 +67,7 @@ impl Engine {
             regimes: Vec::new(),
             readers: Vec::new(),
             evaluations: 0,
+            undo: None,
         };
         for pattern in patterns.into_iter().filter(|pattern| pattern.enabled) {
             engine.put_pattern(pattern);
@@ -90,22 +102,27 @@ impl Engine {
             return;
         };
         let reached = reached(moment);
+        self.begin_step();
         self.reached = self.reached.max(Some(reached));
         let mut changes = StepChanges::default();
         for (date, series, future) in self.future.take_to(reached) {
-            self.change(series, date, future.known_from, future.value, &mut changes);
+            self.note_future(date, series, Some(future));
+            self.change(series, date, future, &mut changes);
         }
         for (series, point) in &read {
             if point.date > reached {
+                self.note_future(point.date, *series, self.future.get(point.date, *series));
                 self.future.keep(*series, point);
             } else {
-                let (date, known_from) = (point.date, point.known_from);
-                self.change(*series, date, known_from, point.value, &mut changes);
+                let (known_from, value) = (point.known_from, point.value);
+                let vintage = Future { known_from, value };
+                self.change(*series, point.date, vintage, &mut changes);
             }
         }
         if changes.complete(&self.store) {
             self.finish_step(&changes, &last.cause, out);
         }
+        self.end_step();
     }
 
     /// Changes one value, and what patterns and regimes keep of it.
@@ -113,14 +130,18 @@ impl Engine {
         &mut self,
         series: SeriesIndex,
         date: NaiveDate,
-        known_from: DateTime<Utc>,
-        value: Option<Decimal>,
+        vintage: Future,
         changes: &mut StepChanges,
     ) {
+        self.note_observation(series, date);
         let observations = self.store.get_mut(series);
-        let Some(change) = observations.apply(date, known_from, value) else {
-            return;
-        };
+        if let Some(change) = observations.apply(date, vintage.known_from, vintage.value) {
+            self.changed(series, change, changes);
+        }
+    }
+
+    /// One value has changed.
+    fn changed(&mut self, series: SeriesIndex, change: Change, changes: &mut StepChanges) {
         changes.add(series, change);
         for place in &self.readers[series.0] {
             self.patterns[*place].update(&self.store, series, change);
@@ -188,32 +209,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The series of a definition that are not held yet, whose points [`Engine::load`] is to be given
-    /// before the definition is put to work.
-    pub fn series_to_load<'a>(&self, series: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-        let missing = |id: &&str| self.store.find(id).is_none();
-        series.into_iter().filter(missing).collect()
-    }
-
-    /// Takes in, silently, points of series that nothing reads yet. Those dated in the future stay
-    /// aside, unless they or another step have reached their dates.
-    pub fn load<'a>(&mut self, points: impl IntoIterator<Item = &'a Point>) {
-        let mut last = self.reached;
-        let mut waiting = FutureObservations::default();
-        for point in points {
-            let series = self.store.keep(&point.series);
-            waiting.keep(series, point);
-            last = last.max(Some(reached(moment(point))));
-        }
-        let now = last.map(|last| waiting.take_to(last));
-        for (date, series, future) in now.into_iter().flatten() {
-            let observations = self.store.get_mut(series);
-            observations.apply(date, future.known_from, future.value);
-        }
-        self.future.append(waiting);
-        self.note_readers();
-    }
-
     /// Puts a pattern, or a new version of one, to work. It is folded over everything held without
     /// telling anything; from the next point on it tells. A disabled one is taken away.
     pub fn replace_pattern(&mut self, pattern: Arc<Pattern>) {
@@ -232,6 +227,7 @@ impl Engine {
         let Ok(place) = self.place_of_pattern(id) else {
             return false;
         };
+        self.undo = None;
         self.patterns.remove(place);
         self.note_readers();
         self.refold_regimes(id);
@@ -246,6 +242,7 @@ impl Engine {
 
     /// Takes a model away. False if there is none of that id.
     pub fn remove_regime(&mut self, id: &str) -> bool {
+        self.undo = None;
         let before = self.regimes.len();
         self.regimes.retain(|run| run.model().id != id);
         before > self.regimes.len()
@@ -257,9 +254,13 @@ impl Engine {
     }
 
     fn put_pattern(&mut self, pattern: Arc<Pattern>) {
-        let place = self.place_of_pattern(&pattern.id);
-        let mut run = PatternRun::new(pattern, &mut self.store);
-        match place {
+        let run = PatternRun::new(pattern, &mut self.store);
+        self.put_run(run);
+    }
+
+    fn put_run(&mut self, mut run: PatternRun) {
+        self.undo = None;
+        match self.place_of_pattern(&run.pattern().id) {
             Ok(place) => {
                 run.take_over_from(&self.patterns[place]);
                 self.patterns[place] = run;
@@ -269,6 +270,7 @@ impl Engine {
     }
 
     fn put_regime(&mut self, regime: Arc<Regime>) {
+        self.undo = None;
         let place = self
             .regimes
             .binary_search_by(|run| run.model().id.cmp(&regime.id));

@@ -18,7 +18,7 @@ use crate::{
     evaluation::Evaluation,
     machine::Direction,
     series::{Cause, Point},
-    service::SharedMemory,
+    service::{AgreeError, SharedMemory},
     store,
 };
 
@@ -70,7 +70,7 @@ impl EngineHandler {
         }
         let head = store::lock_head(connection).await?;
         let mut memory = self.memory.lock().await;
-        memory.agree(connection, head).await?;
+        memory.agree(connection, head).await.map_err(not_agreed)?;
         memory.changing();
         // The database stores the points while they are evaluated.
         let mut evaluation = Evaluation::new(points);
@@ -194,6 +194,14 @@ impl Handler for EngineHandler {
                 histogram!("thresholdengine_publish_to_crossing_seconds").record(seconds);
             }
         }
+    }
+}
+
+/// It may agree at the next attempt.
+fn not_agreed(error: AgreeError) -> HandlerError {
+    match error {
+        AgreeError::Database(error) => error.into(),
+        AgreeError::Behind => HandlerError::transient(error),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod regime;
 mod rest;
 pub mod series;
 pub mod service;
+mod snapshot;
 pub mod status;
 mod store;
 mod work;

@@ -122,6 +122,8 @@ async fn run_all(bench: &mut Bench<'_>, workloads: &[Workload]) -> Result<()> {
             Workload::Stalled => stalled::run(bench).await,
             Workload::Engine if bench.systems(0, &[System::Atlas]).is_empty() => Ok(()),
             Workload::Engine => engine::run(bench).await,
+            Workload::EngineStart if bench.systems(0, &[System::Atlas]).is_empty() => Ok(()),
+            Workload::EngineStart => engine::start::run(bench).await,
         };
         measured.context(name)?;
     }

@@ -9,7 +9,9 @@ use service::config::{
 };
 use service::security::SecurityConfig;
 
-use super::{Config, ConsumptionConfig, Flags, PatternsConfig, SourceConfig, Uncollected};
+use super::{
+    Config, ConsumptionConfig, Flags, PatternsConfig, SnapshotsConfig, SourceConfig, Uncollected,
+};
 
 const SOURCE_NAME: &str = "collector";
 const SOURCE_URL: &str = "http://127.0.0.1:5001";
@@ -63,6 +65,7 @@ fn read(reader: &mut Reader) -> Config {
         events: EventsConfig::read(reader, 0),
         consumer: consumer(reader),
         patterns: patterns(reader),
+        snapshots: snapshots(reader),
         shutdown: ShutdownConfig::read(reader),
         telemetry: TelemetryConfig::read(reader),
         security: SecurityConfig::read(reader, addresses),
@@ -181,5 +184,14 @@ fn patterns(reader: &mut Reader) -> PatternsConfig {
         reload_interval,
         uncollected,
         collected: collected.map(|ids| ids.into_iter().collect::<BTreeSet<_>>()),
+    }
+}
+
+fn snapshots(reader: &mut Reader) -> SnapshotsConfig {
+    reader.section::<SnapshotsConfig>("snapshots");
+    let key = "snapshots.interval_milliseconds";
+    let interval = reader.milliseconds(key, 300_000, 0..=86_400_000);
+    SnapshotsConfig {
+        interval: (!interval.is_zero()).then_some(interval),
     }
 }

@@ -32,6 +32,8 @@ pub struct Config {
     pub consumer: ConsumptionConfig,
     /// `[patterns]`: the definitions.
     pub patterns: PatternsConfig,
+    /// `[snapshots]`: states of the memory that a start begins with.
+    pub snapshots: SnapshotsConfig,
     /// `[shutdown]`.
     pub shutdown: ShutdownConfig,
     /// `[telemetry]`: what the process tells about itself.
@@ -79,6 +81,14 @@ pub struct PatternsConfig {
     pub collected: Option<BTreeSet<String>>,
     /// What becomes of such a definition where it is known what is collected.
     pub uncollected: Uncollected,
+}
+
+/// `[snapshots]`: states of the memory that a start begins with.
+#[derive(Debug, Clone, Documented, DocumentedFields)]
+pub struct SnapshotsConfig {
+    /// How often the state of the memory is stored, if anything has come since, so that a start plays only
+    /// what came later. 0 (`None`): never.
+    pub interval: Option<Duration>,
 }
 
 /// What becomes of a definition that reads a series which nobody collects.

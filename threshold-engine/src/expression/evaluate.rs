@@ -6,9 +6,16 @@ use rust_decimal::Decimal;
 use super::graph::{Graph, View};
 use super::node::{Arithmetic, Node, NodeIndex, Op};
 use super::value::{Missing, Reason, Value, as_divisor, order};
-use crate::series::{Observation, SeriesStore, last_at};
+use crate::series::{Observation, SeriesIndex, SeriesStore, last_at};
 
 impl Graph {
+    /// It is over the same series of another store from now on.
+    pub(crate) fn move_to(&mut self, mut place: impl FnMut(SeriesIndex) -> SeriesIndex) {
+        for series in &mut self.series {
+            *series = place(*series);
+        }
+    }
+
     /// What a node is at a date, as it is shown: quotients have 15 decimals.
     pub fn evaluate(&self, index: NodeIndex, date: NaiveDate, view: View<'_>) -> Value {
         let value = self.value(index, date, view);

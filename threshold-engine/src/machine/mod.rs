@@ -13,4 +13,4 @@ pub use outcome::{InputUse, Outcome};
 pub use run::{PatternRun, Step};
 pub(crate) use state::RECENT_MAX;
 pub use state::{Phase, Rule, Spell, State, Turn};
-pub(crate) use told::Told;
+pub(crate) use told::{Known, Told};

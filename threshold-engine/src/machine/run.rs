@@ -30,9 +30,9 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub struct PatternRun {
     pattern: Arc<Pattern>,
-    graph: Graph,
+    pub(super) graph: Graph,
     steps: Vec<Step>,
-    told: Told<(NaiveDate, Turn)>,
+    pub(super) told: Told<(NaiveDate, Turn)>,
     /// The inputs whose observations are counted for `when`, as bits.
     when_counted: u64,
     /// Likewise for the condition that clears.

@@ -1,24 +1,43 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use chrono::NaiveDate;
 use ulid::Ulid;
+
+use super::{PatternRun, Turn};
+use crate::series::SeriesIndex;
+
+/// What is known of a crossing or transition: the event that told of it last, and whether it stands.
+pub(crate) type Known = (Option<Ulid>, bool);
 
 /// What was told about each crossing or transition: whether it stands, and in which event that was last
 /// said.
 #[derive(Clone, Debug)]
 pub(crate) struct Told<K> {
-    by_key: BTreeMap<K, (Option<Ulid>, bool)>,
+    /// Shared with copies until one of them tells more.
+    by_key: Arc<BTreeMap<K, Known>>,
+    /// What was known before each change, while changes may have to be undone.
+    before: Option<Vec<(K, Option<Known>)>>,
 }
 
 impl<K: Ord + Clone> Told<K> {
     pub(crate) fn new() -> Self {
-        Self {
-            by_key: BTreeMap::new(),
-        }
+        Self::of(Arc::default())
+    }
+
+    /// Of what was told before.
+    pub(crate) fn of(by_key: Arc<BTreeMap<K, Known>>) -> Self {
+        let before = None;
+        Self { by_key, before }
+    }
+
+    /// All that was told.
+    pub(crate) fn shared(&self) -> Arc<BTreeMap<K, Known>> {
+        Arc::clone(&self.by_key)
     }
 
     /// It stands and nobody was told, as it lies before the definition's time.
     pub(crate) fn assume(&mut self, key: K) {
-        self.by_key.insert(key, (None, true));
+        self.set(key, (None, true));
     }
 
     /// Whether it was ever told or assumed.
@@ -33,17 +52,73 @@ impl<K: Ord + Clone> Told<K> {
 
     /// It is told now, in this event.
     pub(crate) fn tell(&mut self, key: K, event: Ulid, stands: bool) {
-        self.by_key.insert(key, (Some(event), stands));
+        self.set(key, (Some(event), stands));
+    }
+
+    fn set(&mut self, key: K, known: Known) {
+        let by_key = Arc::make_mut(&mut self.by_key);
+        let before = by_key.insert(key.clone(), known);
+        if let Some(changes) = &mut self.before {
+            changes.push((key, before));
+        }
     }
 
     /// Where both know the same to stand, the events of the one before are the ones to name.
     pub(crate) fn adopt(&mut self, before: &Self) {
-        for (key, known) in &mut self.by_key {
+        for (key, known) in Arc::make_mut(&mut self.by_key) {
             if let Some((event, stood)) = before.by_key.get(key)
                 && *stood == known.1
             {
                 known.0 = *event;
             }
         }
+    }
+
+    /// From now on changes can be undone, or not any more.
+    pub(crate) fn keep_undo(&mut self, keeps: bool) {
+        self.before = keeps.then(Vec::new);
+    }
+
+    /// Takes back all changes since [`Self::keep_undo`].
+    pub(crate) fn undo(&mut self) {
+        let changes = self.before.take().unwrap_or_default();
+        if changes.is_empty() {
+            return;
+        }
+        let by_key = Arc::make_mut(&mut self.by_key);
+        for (key, before) in changes.into_iter().rev() {
+            match before {
+                Some(known) => by_key.insert(key, known),
+                None => by_key.remove(&key),
+            };
+        }
+    }
+}
+
+impl PatternRun {
+    /// What was told of it.
+    pub(crate) fn told(&self) -> &Told<(NaiveDate, Turn)> {
+        &self.told
+    }
+
+    /// The same, to be changed with what it is made of.
+    pub(crate) fn told_mut(&mut self) -> &mut Told<(NaiveDate, Turn)> {
+        &mut self.told
+    }
+
+    /// What it was at its dates stands and nobody was told: it is put to work now.
+    pub(crate) fn assume_all(&mut self) {
+        let mut told = Told::new();
+        for step in self.steps() {
+            if let Some(turn) = step.turn {
+                told.assume((step.date, turn));
+            }
+        }
+        self.told = told;
+    }
+
+    /// It reads the same series of another store from now on.
+    pub(crate) fn move_to(&mut self, place: impl FnMut(SeriesIndex) -> SeriesIndex) {
+        self.graph.move_to(place);
     }
 }

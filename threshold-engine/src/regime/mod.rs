@@ -17,6 +17,7 @@ use crate::expression::{NodeIndex, Program};
 use crate::series::Cause;
 
 pub(crate) use decide::World;
+pub(crate) use run::Key;
 pub use run::{RegimeRun, RegimeSpell};
 
 /// A model of regimes as its file defines it, compiled.

@@ -27,7 +27,7 @@ struct Step {
 }
 
 /// Date, state before and state after.
-type Key = (NaiveDate, usize, usize);
+pub(crate) type Key = (NaiveDate, usize, usize);
 
 impl Step {
     fn key(&self) -> Option<Key> {
@@ -131,6 +131,16 @@ impl RegimeRun {
     /// The series that it reads itself.
     pub fn series(&self) -> &[SeriesIndex] {
         self.graph.series()
+    }
+
+    /// What was told of it.
+    pub(crate) fn told(&self) -> &Told<Key> {
+        &self.told
+    }
+
+    /// The same, to be changed with what it is made of.
+    pub(crate) fn told_mut(&mut self) -> &mut Told<Key> {
+        &mut self.told
     }
 
     /// The state that holds at a date, and since when; `None` before the first evaluation.

@@ -14,14 +14,19 @@ mod regimes;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
 use consumer::{ConsumerAdmin, ConsumerStatus};
-use service::rest::{Operation, limit_time};
+use service::rest::{Operation, Problem, ProblemKind, limit_time};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::service::{Definitions, SharedMemory};
+use crate::service::{Definitions, Progress, SharedMemory};
 
 /// What the handlers work on.
 #[derive(Clone, Debug)]
@@ -33,6 +38,7 @@ pub(crate) struct App {
     pub(crate) status: ConsumerStatus,
     /// Whoever evaluates a pattern takes one.
     pub(crate) evaluations: Arc<Semaphore>,
+    pub(crate) progress: Arc<Progress>,
 }
 
 /// As many as there may be evaluations at a time.
@@ -58,6 +64,15 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
         .routes(routes!(consumption::list))
         .routes(routes!(consumption::reset))
         .layer(middleware::from_fn_with_state(request_timeout, limit_time))
+        .layer(middleware::from_fn_with_state(app.clone(), once_it_knows))
         .with_state(app);
     service::rest::finish(routes, operation, request_timeout)
+}
+
+/// Nobody is told what an engine knows that does not know all yet.
+async fn once_it_knows(State(app): State<App>, request: Request, next: Next) -> Response {
+    match app.progress.obstacle() {
+        Some(reason) => Problem::new(ProblemKind::Stopped, reason).into_response(),
+        None => next.run(request).await,
+    }
 }

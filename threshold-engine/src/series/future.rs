@@ -22,7 +22,7 @@ pub(crate) fn reached(moment: DateTime<Utc>) -> NaiveDate {
 }
 
 /// A value of a date that is not reached.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Future {
     pub(crate) known_from: DateTime<Utc>,
     pub(crate) value: Option<Decimal>,
@@ -48,9 +48,23 @@ impl FutureObservations {
         }
     }
 
-    /// Adds those of series that it keeps nothing of.
-    pub(crate) fn append(&mut self, mut others: Self) {
-        self.by_date.append(&mut others.by_date);
+    /// What is kept for a date.
+    pub(crate) fn get(&self, date: NaiveDate, series: SeriesIndex) -> Option<Future> {
+        self.by_date.get(&(date, series)).copied()
+    }
+
+    /// Keeps exactly this for a date, or nothing.
+    pub(crate) fn set(&mut self, date: NaiveDate, series: SeriesIndex, future: Option<Future>) {
+        match future {
+            Some(future) => self.by_date.insert((date, series), future),
+            None => self.by_date.remove(&(date, series)),
+        };
+    }
+
+    /// All that is kept, by date.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NaiveDate, SeriesIndex, Future)> {
+        let all = self.by_date.iter();
+        all.map(|((date, series), future)| (*date, *series, *future))
     }
 
     /// Takes out what is dated `last` or before, by date.

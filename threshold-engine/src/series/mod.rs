@@ -2,16 +2,17 @@
 
 mod changes;
 mod future;
+mod loaded;
 mod observations;
 mod point;
 mod step;
 mod store;
 
 pub use changes::StepChanges;
-pub(crate) use future::{FutureObservations, moment, reached};
+pub(crate) use future::{Future, FutureObservations, moment, reached};
+pub use loaded::LoadedSeries;
 pub(crate) use observations::last_at;
 pub use observations::{Change, Edit, Observation, Observations};
 pub use point::{Cause, Point};
-pub(crate) use step::OpenStep;
 pub use step::{is_same_step, steps};
 pub use store::{SeriesIndex, SeriesStore};

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 
+use super::future::Future;
+
 /// A value in force.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
@@ -89,6 +91,141 @@ impl Observations {
             }
         };
         Some(Change { date, edit })
+    }
+
+    /// The newest vintage of a date, also one that withdraws.
+    pub(crate) fn vintage(&self, date: NaiveDate) -> Option<Future> {
+        match self.search(date) {
+            Ok(index) => Some(Future {
+                known_from: self.known_from[index],
+                value: Some(self.values[index]),
+            }),
+            Err(_) => self.withdrawn.get(&date).map(|known_from| Future {
+                known_from: *known_from,
+                value: None,
+            }),
+        }
+    }
+
+    /// Makes exactly this the newest vintage of a date, whatever it was.
+    pub(crate) fn restore(&mut self, date: NaiveDate, vintage: Option<Future>) -> Option<Change> {
+        self.withdrawn.remove(&date);
+        let edit = match (self.search(date), vintage) {
+            (
+                Ok(index),
+                Some(Future {
+                    known_from,
+                    value: Some(value),
+                }),
+            ) => {
+                self.values[index] = value;
+                self.known_from[index] = known_from;
+                Some(Edit::Replaced)
+            }
+            (
+                Err(index),
+                Some(Future {
+                    known_from,
+                    value: Some(value),
+                }),
+            ) => {
+                self.dates.insert(index, date);
+                self.values.insert(index, value);
+                self.known_from.insert(index, known_from);
+                Some(Edit::Inserted)
+            }
+            (found, withdrawn) => {
+                if let Some(withdrawn) = withdrawn {
+                    self.withdrawn.insert(date, withdrawn.known_from);
+                }
+                found.ok().map(|index| {
+                    self.dates.remove(index);
+                    self.values.remove(index);
+                    self.known_from.remove(index);
+                    Edit::Removed
+                })
+            }
+        };
+        edit.map(|edit| Change { date, edit })
+    }
+
+    /// The newest vintage of each date, ascending, also of those that are withdrawn.
+    pub(crate) fn vintages(&self) -> Vec<(NaiveDate, Future)> {
+        let values = self.iter().map(|observation| {
+            let (known_from, value) = (observation.known_from, Some(observation.value));
+            (observation.date, Future { known_from, value })
+        });
+        let mut vintages: Vec<_> = values.collect();
+        if !self.withdrawn.is_empty() {
+            vintages.extend(self.withdrawn.iter().map(|(date, known_from)| {
+                let future = Future {
+                    known_from: *known_from,
+                    value: None,
+                };
+                (*date, future)
+            }));
+            vintages.sort_unstable_by_key(|(date, _)| *date);
+        }
+        vintages
+    }
+
+    /// The dates whose newest vintages are others here and there, ascending.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<NaiveDate> {
+        let mut differences = Vec::new();
+        let (mut mine, mut theirs) = (0, 0);
+        while mine < self.dates.len() || theirs < other.dates.len() {
+            match (self.dates.get(mine), other.dates.get(theirs)) {
+                (Some(date), Some(other_date)) if date == other_date => {
+                    if self.values[mine] != other.values[theirs]
+                        || self.known_from[mine] != other.known_from[theirs]
+                    {
+                        differences.push(*date);
+                    }
+                    (mine, theirs) = (mine + 1, theirs + 1);
+                }
+                (Some(date), other_date) if other_date.is_none_or(|other| date < other) => {
+                    differences.push(*date);
+                    mine += 1;
+                }
+                (_, other_date) => {
+                    differences.extend(other_date);
+                    theirs += 1;
+                }
+            }
+        }
+        let withdrawn = self.withdrawn.iter().chain(&other.withdrawn);
+        let withdrawn = withdrawn.map(|(date, _)| *date);
+        differences
+            .extend(withdrawn.filter(|date| self.withdrawn.get(date) != other.withdrawn.get(date)));
+        differences.sort_unstable();
+        differences.dedup();
+        differences
+    }
+
+    /// Takes out what is dated after `last`.
+    pub(crate) fn split_after(&mut self, last: NaiveDate) -> Vec<(NaiveDate, Future)> {
+        let from = self.dates.partition_point(|date| *date <= last);
+        let dates = self.dates.split_off(from);
+        let values = self.values.split_off(from);
+        let known_from = self.known_from.split_off(from);
+        let vintages = values.into_iter().zip(known_from);
+        let mut after: Vec<_> = dates
+            .into_iter()
+            .zip(vintages.map(|(value, known_from)| Future {
+                known_from,
+                value: Some(value),
+            }))
+            .collect();
+        let withdrawn = last.succ_opt().map(|next| self.withdrawn.split_off(&next));
+        let withdrawn = withdrawn.into_iter().flatten();
+        after.extend(withdrawn.map(|(date, known_from)| {
+            let future = Future {
+                known_from,
+                value: None,
+            };
+            (date, future)
+        }));
+        after
     }
 
     /// Where the date is, or where it would be.

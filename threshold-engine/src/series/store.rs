@@ -12,7 +12,8 @@ pub struct SeriesIndex(pub(crate) usize);
 pub struct SeriesStore {
     by_id: HashMap<Arc<str>, SeriesIndex>,
     ids: Vec<Arc<str>>,
-    series: Vec<Observations>,
+    /// Shared with copies of the store until one of them changes the series.
+    series: Vec<Arc<Observations>>,
 }
 
 impl SeriesStore {
@@ -25,7 +26,7 @@ impl SeriesStore {
         let id: Arc<str> = id.into();
         self.by_id.insert(id.clone(), index);
         self.ids.push(id);
-        self.series.push(Observations::default());
+        self.series.push(Arc::default());
         index
     }
 
@@ -41,7 +42,17 @@ impl SeriesStore {
 
     /// Its observations in force, to be changed.
     pub fn get_mut(&mut self, index: SeriesIndex) -> &mut Observations {
-        &mut self.series[index.0]
+        Arc::make_mut(&mut self.series[index.0])
+    }
+
+    /// All of it, to be kept beside the store.
+    pub(crate) fn shared(&self, index: SeriesIndex) -> Arc<Observations> {
+        Arc::clone(&self.series[index.0])
+    }
+
+    /// Replaces all of it.
+    pub(crate) fn set(&mut self, index: SeriesIndex, observations: Arc<Observations>) {
+        self.series[index.0] = observations;
     }
 
     /// Its id.

@@ -14,7 +14,8 @@ use tracing::{info, warn};
 
 use super::{
     collected::{Collected, KnownSeries},
-    memory::{Definition, Memory, SharedMemory},
+    memory::{AgreeError, Definition, Memory, Ready, SharedMemory},
+    recovery::Recovery,
     telemetry,
 };
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
 pub(crate) struct Definitions {
     pool: PgPool,
     memory: SharedMemory,
+    recovery: Recovery,
     folder: Arc<Path>,
     collected: Collected,
     report: Arc<Mutex<Report>>,
@@ -62,6 +64,9 @@ struct Wanted {
     enabled: bool,
 }
 
+/// A pattern that is switched by hand: its id, on or off, and why.
+type Switched<'a> = (&'a str, bool, &'a str);
+
 /// What the files hold.
 struct Files {
     wanted: BTreeMap<(Kind, String), Wanted>,
@@ -74,12 +79,14 @@ impl Definitions {
     pub(crate) fn new(
         pool: PgPool,
         memory: SharedMemory,
+        recovery: Recovery,
         folder: &Path,
         collected: Collected,
     ) -> Self {
         Self {
             pool,
             memory,
+            recovery,
             folder: folder.into(),
             collected,
             report: Arc::default(),
@@ -98,10 +105,7 @@ impl Definitions {
 
     /// Reads the files and puts to work what has changed. What is broken stays as it was.
     pub(crate) async fn reload(&self) -> Result<Reloaded, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        let reloaded = self.reload_in(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(reloaded)
+        self.reload_with(None).await
     }
 
     /// What is known of the series that the definitions read, as last read.
@@ -118,22 +122,66 @@ impl Definitions {
         enabled: bool,
         reason: &str,
     ) -> Result<Reloaded, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        store::insert_switch(&mut transaction, pattern_id, enabled, reason).await?;
-        let reloaded = self.reload_in(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(reloaded)
+        self.reload_with(Some((pattern_id, enabled, reason))).await
     }
 
-    async fn reload_in(&self, connection: &mut PgConnection) -> Result<Reloaded, sqlx::Error> {
+    /// Reads the files, and makes ready without any lock what is to be put to work.
+    async fn reload_with(&self, switch: Option<Switched<'_>>) -> Result<Reloaded, sqlx::Error> {
+        // First, as what it takes at a start can be seen.
+        self.recovery.approach().await?;
+        let files = self.read_files().await?;
+        self.tell(&files);
+        loop {
+            self.recovery.approach().await?;
+            let ready = self.make_ready(&files, switch).await?;
+            let mut transaction = self.pool.begin().await?;
+            if let Some((pattern_id, enabled, reason)) = switch {
+                store::insert_switch(&mut transaction, pattern_id, enabled, reason).await?;
+            }
+            match self.reload_in(&mut transaction, &files, ready).await {
+                Ok(reloaded) => {
+                    transaction.commit().await?;
+                    return Ok(reloaded);
+                }
+                Err(AgreeError::Behind) => transaction.rollback().await?,
+                Err(AgreeError::Database(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn read_files(&self) -> Result<Files, sqlx::Error> {
         let folder = self.folder.to_path_buf();
         let (library, mistakes) = unblocked(move || Library::load(&folder)).await?;
         let series = library.series();
-        let known = self.collected.known(&mut *connection, &series).await?;
+        let mut connection = self.pool.acquire().await?;
+        let known = self.collected.known(&mut connection, &series).await?;
+        drop(connection);
         let folder = self.folder.to_path_buf();
-        let files =
-            unblocked(move || Files::of(&folder, library, mistakes, series, &known)).await?;
-        self.tell(&files);
+        unblocked(move || Files::of(&folder, library, mistakes, series, &known)).await
+    }
+
+    /// Reads and folds what the definitions need that are to be put to work, as it looks now.
+    async fn make_ready(
+        &self,
+        files: &Files,
+        switch: Option<Switched<'_>>,
+    ) -> Result<Ready, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let running = store::running(&mut *connection).await?;
+        let mut switches = store::last_switches(&mut connection).await?;
+        drop(connection);
+        switches.extend(switch.map(|(id, enabled, _)| (id.to_owned(), enabled)));
+        let (put, _) = files.differences(&running, &switches);
+        let definitions = put.into_iter().map(|(_, wanted)| wanted.definition.clone());
+        self.recovery.make_ready(definitions.collect()).await
+    }
+
+    async fn reload_in(
+        &self,
+        connection: &mut PgConnection,
+        files: &Files,
+        ready: Ready,
+    ) -> Result<Reloaded, AgreeError> {
         let head = store::lock_head(connection).await?;
         let mut memory = self.memory.lock().await;
         memory.agree(connection, head).await?;
@@ -146,6 +194,7 @@ impl Definitions {
             return Ok(reloaded);
         }
         memory.changing();
+        memory.give(ready);
         // A new definition is played over all points of its series.
         store::allow_silence(connection).await?;
         for ((kind, id), wanted) in put {

@@ -20,6 +20,9 @@ pub enum StartError {
         /// What the system said.
         problem: std::io::Error,
     },
+    /// The listener of REST does not work.
+    #[error("the listener of REST does not work: {0}")]
+    Listener(std::io::Error),
     /// The engine's state cannot be read from the database.
     #[error("the engine's state cannot be read from the database: {0}")]
     State(#[from] sqlx::Error),

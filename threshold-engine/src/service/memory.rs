@@ -1,34 +1,31 @@
-//! The engine in memory, and how it is made of the database.
+//! The engine in memory, and which part of what is recorded it is made of.
 
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, pin::pin, sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc};
 
-use futures::TryStreamExt;
-use metrics::histogram;
 use sqlx::PgConnection;
-use tokio::sync::Mutex;
-use tracing::{debug, error, info};
+use tokio::sync::{Mutex, Notify};
+use tracing::{debug, error};
 
-use super::{
-    history::{Played, played},
-    telemetry,
-};
+use super::{recovery::Preloaded, telemetry};
 use crate::{
     Engine,
+    engine::PreparedPattern,
     pattern::Pattern,
     regime::Regime,
-    series::OpenStep,
-    store::{self, Head, Kind},
+    series::Point,
+    store::{self, Head, Kind, Recorded},
 };
 
-/// More points than these may take seconds to be played after the server has sent them.
-const POINTS_SILENT_MAX: i64 = 5_000;
+/// As many points may be played while the head is locked, which takes some tenths of a second.
+const LAST_STRETCH_POINTS: i64 = 8_192;
 
 /// The engine, shared by the consumer, the reloading of definitions, and REST.
 ///
-/// Whoever changes it holds the lock of the head in the database first, and this one second.
+/// Whoever changes it beyond what is recorded holds the lock of the head in the database first, and this
+/// one second. Nobody reads much of the database while holding this one.
 pub(crate) type SharedMemory = Arc<Mutex<Memory>>;
 
 /// The engine, and which state of the database it agrees with.
@@ -36,9 +33,38 @@ pub(crate) type SharedMemory = Arc<Mutex<Memory>>;
 pub(crate) struct Memory {
     pub(crate) engine: Engine,
     /// `None` while it is being changed: what is dropped halfway is not to be trusted.
-    head: Option<Head>,
-    /// How many changes of definitions it knows.
+    position: Option<Position>,
+    /// Where [`Engine::undo`] leads back to.
+    before: Option<Position>,
+    /// How many changes of definitions there are with those of the transaction under way.
     changes: i64,
+    /// Points of series that definitions of this transaction are the first to read.
+    preloaded: Preloaded,
+    /// Patterns of this transaction that were folded before it began.
+    prepared: Vec<PreparedPattern>,
+    /// Notified when it is too far behind to be brought up while the head is locked.
+    behind: Arc<Notify>,
+}
+
+/// How much of what is recorded a memory is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Number of the last point.
+    pub(crate) sequence: i64,
+    /// How many changes of definitions it knows.
+    pub(crate) changes: i64,
+    /// The transaction that was the last to change anything, where it ends with one; `None` in the middle
+    /// of what was committed.
+    pub(crate) changed_by: Option<i64>,
+}
+
+/// Why a memory does not agree with the database.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgreeError {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error("the engine's memory is being brought up to what was recorded meanwhile")]
+    Behind,
 }
 
 /// A definition, compiled.
@@ -76,100 +102,209 @@ impl Definition {
     }
 }
 
+impl From<Recorded> for Position {
+    fn from(recorded: Recorded) -> Self {
+        Self {
+            sequence: recorded.head.last_sequence,
+            changes: recorded.changes,
+            changed_by: Some(recorded.head.changed_by),
+        }
+    }
+}
+
+impl Position {
+    /// Before anything was recorded.
+    pub(crate) const ORIGIN: Self = Self {
+        sequence: 0,
+        changes: 0,
+        changed_by: Some(0),
+    };
+
+    fn head(self) -> Option<Head> {
+        Some(Head {
+            last_sequence: self.sequence,
+            changed_by: self.changed_by?,
+        })
+    }
+
+    /// Whether it knows what is not recorded, because its transaction is under way or was undone.
+    pub(crate) fn is_ahead_of(self, recorded: Recorded) -> bool {
+        self.sequence > recorded.head.last_sequence || self.changes > recorded.changes
+    }
+
+    /// Whether what it lacks is few points and nothing else.
+    pub(crate) fn is_near(self, recorded: Recorded) -> bool {
+        let lacks = recorded.head.last_sequence - self.sequence;
+        self.changes == recorded.changes && lacks <= LAST_STRETCH_POINTS
+    }
+
+    /// Whether all that it is made of was committed.
+    pub(crate) async fn is_committed(
+        self,
+        connection: &mut PgConnection,
+    ) -> Result<bool, sqlx::Error> {
+        match self.head() {
+            Some(head) => store::is_committed(connection, head).await,
+            None => Ok(true),
+        }
+    }
+}
+
 impl Memory {
     /// Of nothing yet.
     pub(crate) fn new() -> Self {
+        Self::of(Engine::new([], []), Position::ORIGIN)
+    }
+
+    /// Of what is recorded up to a position.
+    pub(crate) fn of(engine: Engine, position: Position) -> Self {
         Self {
-            engine: Engine::new([], []),
-            head: None,
-            changes: 0,
+            engine,
+            position: Some(position),
+            before: None,
+            changes: position.changes,
+            preloaded: Preloaded::default(),
+            prepared: Vec::new(),
+            behind: Arc::default(),
         }
     }
 
-    /// Makes it agree with the database at a head that is locked: plays what others have added to what
-    /// it knows, or else everything.
+    /// Notified when somebody needs it who found it too far behind.
+    pub(super) fn behind(&self) -> Arc<Notify> {
+        Arc::clone(&self.behind)
+    }
+
+    /// Takes the place of another one.
+    pub(super) fn replace(&mut self, by: Self) {
+        self.engine = by.engine;
+        self.position = by.position;
+        self.before = None;
+        telemetry::tell_patterns(&self.engine);
+    }
+
+    /// Makes it agree with the database at a head that is locked, by playing what others have added to
+    /// what it knows.
+    ///
+    /// # Errors
+    /// [`AgreeError::Behind`] if that is more than can be played while others wait for the head; it is
+    /// then being brought up without the lock.
     pub(crate) async fn agree(
         &mut self,
         connection: &mut PgConnection,
         head: Head,
-    ) -> Result<(), sqlx::Error> {
-        if self.head == Some(head) {
+    ) -> Result<(), AgreeError> {
+        if self.head() == Some(head) {
             return Ok(());
         }
-        if !self.catch_up(connection, head).await? {
-            self.rebuild(connection, head).await?;
+        self.settle(connection).await?;
+        if self.head() == Some(head) {
+            telemetry::tell_patterns(&self.engine);
+            return Ok(());
         }
-        telemetry::tell_patterns(&self.engine);
-        Ok(())
-    }
-
-    /// Plays the points that others have added, if that is all that has happened since: where several
-    /// engines take turns, each lacks but what the others did last. False if it is not.
-    async fn catch_up(
-        &mut self,
-        connection: &mut PgConnection,
-        head: Head,
-    ) -> Result<bool, sqlx::Error> {
-        let Some(known) = self.head.take() else {
-            return Ok(false);
+        let recorded = store::recorded(&mut *connection).await?;
+        let Some(position) = self.position.filter(|known| known.is_near(recorded)) else {
+            self.behind.notify_one();
+            return Err(AgreeError::Behind);
         };
-        if !store::leads_on(connection, known, self.changes).await? {
-            return Ok(false);
-        }
-        if head.last_sequence - known.last_sequence > POINTS_SILENT_MAX {
-            store::allow_silence(connection).await?;
-        }
-        let mut points = pin!(store::points_after(connection, known.last_sequence));
-        let mut open = OpenStep::default();
-        let mut count = 0;
-        while let Some(point) = points.try_next().await? {
-            if let Some(step) = open.push(point) {
-                self.engine.rebuild(&step);
-            }
-            count += 1;
-        }
-        self.engine.rebuild(&open.take());
-        self.head = Some(head);
-        debug!(points = count, "memory was brought up to the database");
-        Ok(true)
+        let (after, to) = (position.sequence, head.last_sequence);
+        let points = store::points_between(connection, after, to, &self.series()).await?;
+        let points: Vec<Point> = points.into_iter().map(|(_, point)| point).collect();
+        self.play(position, &points, recorded.into());
+        telemetry::tell_patterns(&self.engine);
+        debug!(
+            points = points.len(),
+            "memory was brought up to the database"
+        );
+        Ok(())
     }
 
-    async fn rebuild(
+    /// Undoes what it knows of a transaction that was not committed. To be called with the head locked:
+    /// then none of this process is under way. If that is not possible it agrees with nothing.
+    pub(super) async fn settle(
         &mut self,
         connection: &mut PgConnection,
-        head: Head,
     ) -> Result<(), sqlx::Error> {
-        let started = Instant::now();
-        store::allow_silence(connection).await?;
-        let Played {
-            engine,
-            points,
-            changes,
-        } = played(connection).await?;
-        self.engine = engine;
-        self.changes = i64::try_from(changes).unwrap_or(i64::MAX);
-        self.head = Some(head);
-        let seconds = started.elapsed().as_secs_f64();
-        histogram!("thresholdengine_rebuild_seconds").record(seconds);
-        info!(points, seconds, "memory was made of the database");
+        if let Some(position) = self.position
+            && position.is_committed(&mut *connection).await?
+        {
+            return Ok(());
+        }
+        self.position = None;
+        let before = self.before.take();
+        if let Some(before) = before
+            && before.is_committed(connection).await?
+            && self.engine.undo()
+        {
+            self.position = Some(before);
+            debug!("memory undid what was not committed");
+        }
         Ok(())
+    }
+
+    /// Plays points that are committed. False if it is not at the position that they follow on.
+    pub(super) fn play(&mut self, at: Position, points: &[Point], to: Position) -> bool {
+        self.change(at, to, |engine| engine.rebuild(points))
+    }
+
+    /// Changes the engine as is committed. False if it is not at the position `at`.
+    pub(super) fn change(
+        &mut self,
+        at: Position,
+        to: Position,
+        change: impl FnOnce(&mut Engine),
+    ) -> bool {
+        if self.position != Some(at) {
+            return false;
+        }
+        self.position = None;
+        self.before = None;
+        self.engine.drop_undo();
+        change(&mut self.engine);
+        self.position = Some(to);
+        true
+    }
+
+    /// Ids of the series that it holds.
+    pub(super) fn series(&self) -> Vec<String> {
+        let ids = self.engine.store().ids();
+        ids.map(|id| id.to_string()).collect()
+    }
+
+    /// What it is made of; `None` if that is not known for sure.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.position
     }
 
     /// Which state of the database it agrees with; `None` if with none for sure.
     pub(crate) fn head(&self) -> Option<Head> {
-        self.head
+        self.position?.head()
     }
 
     /// It is about to be changed, and agrees with nothing until [`Self::changed`].
     pub(crate) fn changing(&mut self) {
-        self.head = None;
+        self.before = self.position.take();
+        self.changes = self.before.map_or(0, |before| before.changes);
+        self.engine.keep_undo();
     }
 
     /// It was changed as the transaction of `head` changes the database. Should that not commit,
     /// the next one to look finds another head.
     pub(crate) fn changed(&mut self, head: Head) {
-        self.head = Some(head);
+        self.position = Some(Position {
+            sequence: head.last_sequence,
+            changes: self.changes,
+            changed_by: Some(head.changed_by),
+        });
+        self.preloaded = Preloaded::default();
+        self.prepared.clear();
         telemetry::tell_patterns(&self.engine);
+    }
+
+    /// What was made ready before the transaction under way: points of series that its definitions are
+    /// the first to read, and patterns that were folded.
+    pub(super) fn give(&mut self, (preloaded, prepared): Ready) {
+        self.preloaded = preloaded;
+        self.prepared = prepared;
     }
 
     /// Changes a definition as was recorded, with the points that a new series of it has.
@@ -178,19 +313,27 @@ impl Memory {
         connection: &mut PgConnection,
         definition: &Definition,
     ) -> Result<(), sqlx::Error> {
-        let missing: Vec<String> = self
-            .engine
-            .series_to_load(definition.series())
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        if !missing.is_empty() {
-            let points: Vec<_> = store::points_of(connection, &missing).try_collect().await?;
-            self.engine.load(points.iter().map(|(_, point)| point));
-        }
-        put(&mut self.engine, definition);
         self.changes += 1;
+        let missing = missing(&self.engine, definition);
+        let loading = self.preloaded.complete(connection, missing, i64::MAX);
+        self.engine.load_series(loading.await?);
+        match self.take_prepared(definition) {
+            Some(prepared) => self.engine.replace_by_prepared(prepared),
+            None => put(&mut self.engine, definition),
+        }
         Ok(())
+    }
+
+    fn take_prepared(&mut self, definition: &Definition) -> Option<PreparedPattern> {
+        let Definition::Pattern(pattern) = definition else {
+            return None;
+        };
+        let is_it = |prepared: &PreparedPattern| {
+            let ready = prepared.pattern();
+            ready.id == pattern.id && ready.version == pattern.version
+        };
+        let place = self.prepared.iter().position(is_it)?;
+        Some(self.prepared.swap_remove(place))
     }
 
     /// Takes a definition away as was recorded.
@@ -198,6 +341,15 @@ impl Memory {
         self.changes += 1;
         remove(&mut self.engine, kind, id);
     }
+}
+
+/// What can be made ready for definitions without any lock.
+pub(crate) type Ready = (Preloaded, Vec<PreparedPattern>);
+
+/// The series of a definition whose points an engine is to be given first.
+pub(super) fn missing(engine: &Engine, definition: &Definition) -> Vec<String> {
+    let missing = engine.series_to_load(definition.series());
+    missing.into_iter().map(str::to_owned).collect()
 }
 
 pub(super) fn put(engine: &mut Engine, definition: &Definition) {

@@ -3,9 +3,9 @@
 mod collected;
 mod definitions;
 mod error;
-mod history;
 mod memory;
 mod program;
+mod recovery;
 mod standby;
 mod start;
 mod telemetry;
@@ -27,8 +27,9 @@ use crate::{config::Config, handler::EngineHandler};
 pub use collected::Registry;
 pub(crate) use definitions::Definitions;
 pub use error::{ServeError, StartError};
-pub(crate) use memory::SharedMemory;
+pub(crate) use memory::{AgreeError, SharedMemory};
 pub use program::{ask_health, renew_log, run_program};
+pub(crate) use recovery::Progress;
 pub use service::{Listeners, telemetry::Metrics};
 pub use telemetry::{describe_metrics, keep_metrics};
 
@@ -44,8 +45,11 @@ pub struct Service {
     consumer: Consumer,
     handler: EngineHandler,
     memory: SharedMemory,
+    recovery: recovery::Recovery,
     definitions: Definitions,
     reload_interval: Duration,
+    /// `None`: none are written.
+    snapshot_interval: Option<Duration>,
     stopped_grace: Duration,
     metrics: Metrics,
     drain: Duration,
@@ -127,7 +131,15 @@ impl Service {
             }
             Ok(consumed?)
         });
-        let following = standby::follow(self.pool.clone(), self.memory, self.stop.clone());
+        if let Some(interval) = self.snapshot_interval {
+            let (pool, memory) = (self.pool.clone(), self.memory.clone());
+            let keeping = recovery::keep_snapshots(pool, memory, interval, self.stop.clone());
+            parts.spawn("snapshots", async move {
+                keeping.await;
+                Ok(())
+            });
+        }
+        let following = standby::follow(self.recovery, self.memory, self.stop.clone());
         parts.spawn("standby", async move {
             following.await;
             Ok(())

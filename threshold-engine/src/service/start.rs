@@ -12,7 +12,7 @@ use service::{
     Listeners, Security,
     rest::{Obstacle, Operation},
 };
-use tokio::sync::Mutex;
+use tokio::{net::TcpListener, sync::Mutex};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -21,6 +21,7 @@ use super::{
     collected::Collected,
     definitions::Definitions,
     memory::Memory,
+    recovery::{Progress, Recovery},
     telemetry::{self, METRICS_PREFIX},
 };
 use crate::{
@@ -83,11 +84,11 @@ impl Service {
         })?;
         let memory = Arc::new(Mutex::new(Memory::new()));
         let collected = Collected::new(&config.patterns, registry);
-        let definitions = Definitions::new(pool.clone(), Arc::clone(&memory), folder, collected);
-        definitions.reload().await?;
-        let found = definitions.report();
-        let (patterns, mistakes) = (found.patterns.len(), found.mistakes.len());
-        info!(patterns, mistakes, folder = %folder.display(), "definitions were read");
+        let progress = Arc::<Progress>::default();
+        let holding = progress.hold();
+        let recovery = Recovery::new(pool.clone(), Arc::clone(&memory), Arc::clone(&progress));
+        let (shared, mine) = (Arc::clone(&memory), recovery.clone());
+        let definitions = Definitions::new(pool.clone(), shared, mine, folder, collected);
 
         let stop = CancellationToken::new();
         let addresses = listeners.addresses()?;
@@ -98,6 +99,7 @@ impl Service {
             admin: consumer.admin(),
             status: consumer.status(),
             evaluations: rest::evaluations(),
+            progress: Arc::clone(&progress),
         };
         let operation = Operation {
             log: log.clone(),
@@ -105,7 +107,7 @@ impl Service {
             metrics_prefix: METRICS_PREFIX,
             security: security.clone(),
             stopping: stop.clone(),
-            obstacle: stopped(consumer.status()),
+            obstacle: obstacle(progress, consumer.status()),
         };
         let streams = StreamConfig {
             metrics_prefix: METRICS_PREFIX.to_owned(),
@@ -121,18 +123,31 @@ impl Service {
             ..StreamConfig::default()
         };
         let router = rest::router(app, operation, config.rest.request_timeout);
+        // How far it is can be asked meanwhile.
+        let (answering, rest) = shared_listener(listeners.rest)?;
+        let incoming = security.accept_rest(answering);
+        let making = async {
+            let _holding = holding;
+            definitions.reload().await
+        };
+        service::rest::serve_while(incoming, router.clone(), making).await?;
+        let found = definitions.report();
+        let (patterns, mistakes) = (found.patterns.len(), found.mistakes.len());
+        info!(patterns, mistakes, folder = %folder.display(), "definitions were read");
         Ok(Self {
-            rest: (listeners.rest, router),
+            rest: (rest, router),
             grpc: (listeners.grpc, streams),
             addresses,
             security,
             handler: EngineHandler::new(Arc::clone(&memory), log.clone()),
             memory,
+            recovery,
             log,
             pool,
             consumer,
             definitions,
             reload_interval: config.patterns.reload_interval,
+            snapshot_interval: config.snapshots.interval,
             stopped_grace: config.consumer.stopped_grace,
             metrics,
             drain: config.shutdown.drain,
@@ -141,12 +156,27 @@ impl Service {
     }
 }
 
-/// Why an engine that is up is not ready: it consumes nothing more of a source.
-fn stopped(status: ConsumerStatus) -> Obstacle {
+/// Why an engine that is up is not ready: its memory is being made, or it consumes nothing more of a
+/// source.
+fn obstacle(progress: Arc<Progress>, status: ConsumerStatus) -> Obstacle {
     Arc::new(move || {
         let mut sources = status.sources().into_iter();
-        sources.find_map(|source| source.stopped)
+        let stopped = || sources.find_map(|source| source.stopped);
+        progress.obstacle().or_else(stopped)
     })
+}
+
+/// The same listener twice: what is not accepted on one is on the other.
+fn shared_listener(listener: TcpListener) -> Result<(TcpListener, TcpListener), StartError> {
+    let twice = || {
+        let first = listener.into_std()?;
+        let second = first.try_clone()?;
+        Ok((
+            TcpListener::from_std(first)?,
+            TcpListener::from_std(second)?,
+        ))
+    };
+    twice().map_err(StartError::Listener)
 }
 
 /// What operators use over gRPC.

@@ -59,6 +59,7 @@ pub(super) fn prepare() {
         "thresholdengine_evaluation_seconds",
         "thresholdengine_publish_to_crossing_seconds",
         "thresholdengine_rebuild_seconds",
+        "thresholdengine_snapshot_seconds",
     ] {
         let _ = histogram!(name);
     }
@@ -113,6 +114,11 @@ fn evaluation() {
         "thresholdengine_rebuild_seconds",
         Unit::Seconds,
         "How long it took to make the memory of the database"
+    );
+    describe_histogram!(
+        "thresholdengine_snapshot_seconds",
+        Unit::Seconds,
+        "How long it took to store the state of the memory"
     );
 }
 

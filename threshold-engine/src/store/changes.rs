@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use sqlx::{PgConnection, PgExecutor};
 
 /// What a definition is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Pattern,
     Regime,
@@ -81,18 +81,6 @@ impl TryFrom<Row> for Change {
             after_sequence: row.after_sequence,
         })
     }
-}
-
-/// Everything that was ever put to work or taken away, in order.
-pub(crate) async fn changes(connection: &mut PgConnection) -> Result<Vec<Change>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        "select kind, id, version, file, content, after_sequence
-         from definition_changes order by change"
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(Change::try_from).collect()
 }
 
 /// The last change of each definition that is at work.

@@ -3,8 +3,10 @@
 
 mod changes;
 mod head;
+mod history;
 mod points;
 mod session;
+mod snapshots;
 mod switches;
 
 use sqlx::{
@@ -12,10 +14,17 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
-pub(crate) use changes::{Change, Kind, Put, changes, insert_change, running};
-pub(crate) use head::{Head, head, leads_on, lock_head, move_head};
-pub(crate) use points::{append_points, points_after, points_of, received_of};
+pub(crate) use changes::{Change, Kind, Put, insert_change, running};
+pub(crate) use head::{Head, lock_head, move_head};
+pub(crate) use history::{
+    Recorded, changes_after, is_committed, points_between, recorded, vintages_of,
+};
+pub(crate) use points::{append_points, points_of, received_of};
 pub(crate) use session::{allow_silence, keep_alive};
+pub(crate) use snapshots::{
+    Snapshot, begin_snapshot, finish_snapshot, insert_parts, newest_snapshot, parts,
+    running_behind, share_parts, snapshots, stored_parts,
+};
 pub(crate) use switches::{Switch, insert_switch, last_switches, switches_of};
 
 static MIGRATOR: Migrator = Migrator {

@@ -12,17 +12,17 @@ use ulid::Ulid;
 use super::Head;
 use crate::series::{Cause, Point};
 
-struct Row {
-    sequence: i64,
-    source: String,
-    position: i64,
-    point_index: i32,
-    event_id: String,
-    occurred_at: DateTime<Utc>,
-    series_id: String,
-    date: NaiveDate,
-    known_from: DateTime<Utc>,
-    value: Option<Decimal>,
+pub(super) struct Row {
+    pub(super) sequence: i64,
+    pub(super) source: String,
+    pub(super) position: i64,
+    pub(super) point_index: i32,
+    pub(super) event_id: String,
+    pub(super) occurred_at: DateTime<Utc>,
+    pub(super) series_id: String,
+    pub(super) date: NaiveDate,
+    pub(super) known_from: DateTime<Utc>,
+    pub(super) value: Option<Decimal>,
 }
 
 /// Stores points with the numbers that follow on a head, and moves it in the name of this
@@ -107,23 +107,6 @@ pub(crate) fn points_of<'a>(
     .map(move |row| texts.point(row?))
 }
 
-/// Every point after a number, in sequence.
-pub(crate) fn points_after(
-    connection: &mut PgConnection,
-    sequence: i64,
-) -> impl Stream<Item = Result<Point, sqlx::Error>> {
-    let mut texts = Texts::default();
-    sqlx::query_as!(
-        Row,
-        "select sequence, source, position, point_index, event_id, occurred_at, series_id, date,
-                known_from, value
-         from points where sequence > $1 order by sequence",
-        sequence
-    )
-    .fetch(connection)
-    .map(move |row| Ok(texts.point(row?)?.1))
-}
-
 /// Those of some series of which there is any point.
 pub(crate) async fn received_of(
     connection: &mut PgConnection,
@@ -141,7 +124,7 @@ pub(crate) async fn received_of(
 
 /// Texts that many points have in common.
 #[derive(Default)]
-struct Texts(HashSet<Arc<str>>);
+pub(super) struct Texts(HashSet<Arc<str>>);
 
 impl Texts {
     fn shared(&mut self, text: &str) -> Arc<str> {
@@ -153,7 +136,7 @@ impl Texts {
         text
     }
 
-    fn point(&mut self, row: Row) -> Result<(i64, Point), sqlx::Error> {
+    pub(super) fn point(&mut self, row: Row) -> Result<(i64, Point), sqlx::Error> {
         let event_id = Ulid::from_string(&row.event_id);
         let point = Point {
             cause: Cause {

@@ -94,6 +94,8 @@ impl Bed {
             "consumer.stopped_grace_seconds=3".to_owned(),
             format!("patterns.folder={}", self.folder.path().display()),
             "patterns.reload_interval_milliseconds=50".to_owned(),
+            // So that starts begin with them.
+            "snapshots.interval_milliseconds=100".to_owned(),
             "shutdown.drain_seconds=5".to_owned(),
         ]
     }

@@ -39,7 +39,7 @@ impl Life {
         Self::of(service.unwrap())
     }
 
-    fn of(service: Service) -> Self {
+    pub(crate) fn of(service: Service) -> Self {
         let rest = format!("http://{}", service.rest_address());
         let grpc = format!("http://{}", service.grpc_address());
         let shutdown = CancellationToken::new();

@@ -15,6 +15,7 @@ mod evaluate;
 mod frozen;
 mod hostile;
 mod life;
+mod recovery;
 mod rest;
 mod scenario;
 mod sources;

@@ -14,6 +14,10 @@ pub(super) const SERIES: usize = 20;
 /// The name under which the engine knows the log.
 const SOURCE: &str = "collector";
 
+/// A series beside those of the history.
+pub(super) const LIVE: &str = "SERIES99";
+const LIVE_SERIES: usize = 99;
+
 /// How often a series has an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frequency {
@@ -122,6 +126,16 @@ impl History {
 }
 
 impl Observation {
+    /// An observation of [`LIVE`], at this position in the log.
+    pub(super) fn live(number: u64, date: NaiveDate, hundredths: i64) -> Self {
+        Self {
+            number,
+            series: LIVE_SERIES,
+            date,
+            hundredths,
+        }
+    }
+
     fn event_id(&self, due_us: u64) -> Ulid {
         // An odd factor spreads the number over all bits and never gives two numbers the same.
         let spread = self.number.wrapping_mul(0x9E37_79B9_7F4A_7C15);

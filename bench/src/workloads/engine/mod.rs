@@ -8,6 +8,7 @@
 mod definitions;
 mod history;
 mod program;
+pub(super) mod start;
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 /// How long a start may take before the measurement is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// A running `threshold-engine serve`, the same program under the name of this one.
 pub(super) struct Program {

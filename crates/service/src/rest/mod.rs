@@ -16,9 +16,11 @@ mod problem;
 mod received;
 mod server;
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -28,6 +30,8 @@ pub use layers::limit_time;
 pub use operation::{Obstacle, Operation};
 pub(crate) use received::Bodies;
 pub(crate) use server::serve;
+
+use crate::security::Incoming;
 
 pub use problem::{FieldError, PROBLEM_JSON, Problem, ProblemDetails, ProblemKind};
 
@@ -51,6 +55,27 @@ pub fn finish(routes: OpenApiRouter, operation: Operation, request_timeout: Dura
         .layer(axum::Extension(document::Document::new(api)))
         .layer(middleware::from_fn_with_state(guard, guard::guard));
     surround(router, prefix, security.rest_is_encrypted())
+}
+
+/// How long requests may take that have come while something was under way.
+const LAST_ANSWERS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Answers requests while something is under way that has to be done first.
+pub async fn serve_while<T>(
+    incoming: Incoming,
+    router: Router,
+    work: impl Future<Output = T>,
+) -> T {
+    let stop = CancellationToken::new();
+    let mut serving = tokio::spawn(serve(incoming, router, stop.clone()));
+    let stopping = stop.drop_guard();
+    let done = work.await;
+    drop(stopping);
+    if timeout(LAST_ANSWERS_PATIENCE, &mut serving).await.is_err() {
+        // Whoever was not answered asks again.
+        serving.abort();
+    }
+    done
 }
 
 /// What holds for every request, whatever its route.

@@ -1,11 +1,15 @@
+mod snapshots;
+
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::{PgPool, PgTransaction};
 use test_support::{EventIds, TestDatabase};
+use tokio::sync::OwnedMutexGuard;
 
 use super::*;
 use crate::{
     series::{Cause, Point, steps},
+    service::recovery::{Progress, Recovery},
     store::{Change, Put},
 };
 
@@ -14,13 +18,13 @@ struct Bench {
     random: StdRng,
     ids: EventIds,
     made: u64,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl Bench {
     async fn create() -> Self {
         let database = TestDatabase::create().await;
-        let pool = event_log::connect(&database.url(), "engine", 2)
+        let pool = event_log::connect(&database.url(), "engine", 5)
             .await
             .unwrap();
         store::migrate(&pool).await.unwrap();
@@ -29,7 +33,7 @@ impl Bench {
             random: StdRng::seed_from_u64(1),
             ids: EventIds::new(1),
             made: 0,
-            _database: database,
+            database,
         }
     }
 
@@ -57,16 +61,30 @@ impl Bench {
         points.collect()
     }
 
+    /// The database, for sessions that end rather than wait for a lock.
+    fn url_without_waiting(&self) -> String {
+        let url = self.database.url();
+        let sign = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{sign}options=-c%20lock_timeout%3D1ms")
+    }
+
     async fn begin(&self) -> (PgTransaction<'static>, Head) {
         let mut transaction = self.pool.begin().await.unwrap();
         let head = store::lock_head(&mut transaction).await.unwrap();
         (transaction, head)
     }
 
+    /// A memory of nothing yet, and what brings it up.
+    fn memory(&self) -> Kept {
+        let memory = Arc::new(Mutex::new(Memory::new()));
+        let progress = Arc::<Progress>::default();
+        let recovery = Recovery::new(self.pool.clone(), Arc::clone(&memory), progress);
+        Kept { memory, recovery }
+    }
+
     /// Has a memory do something in a transaction that commits or does not.
-    async fn step(&self, memory: &mut Memory, step: &Step, commits: bool) -> Vec<String> {
-        let (mut transaction, head) = self.begin().await;
-        memory.agree(&mut transaction, head).await.unwrap();
+    async fn step(&self, kept: &Kept, step: &Step, commits: bool) -> Vec<String> {
+        let (mut transaction, head, mut memory) = kept.agreed(self).await;
         memory.changing();
         let (stands_at, emissions) = match step {
             Step::Points(points) => {
@@ -74,7 +92,7 @@ impl Bench {
                 (stored.unwrap().unwrap(), told(&mut memory.engine, points))
             }
             Step::Definition(limit) => {
-                define(&mut transaction, memory, head, *limit).await;
+                define(&mut transaction, &mut memory, head, *limit).await;
                 let moved = store::move_head(&mut transaction, head.last_sequence).await;
                 (moved.unwrap(), Vec::new())
             }
@@ -87,10 +105,46 @@ impl Bench {
         emissions
     }
 
-    /// Whether a memory can be brought up to what is committed by playing points alone.
-    async fn catches_up(&self, memory: &mut Memory) -> bool {
+    /// Whether a memory agrees with what is committed without anything that was done before.
+    async fn agrees(&self, kept: &Kept) -> bool {
         let (mut transaction, head) = self.begin().await;
-        memory.catch_up(&mut transaction, head).await.unwrap()
+        let agreed = kept.memory.lock().await.agree(&mut transaction, head).await;
+        match agreed {
+            Ok(()) => true,
+            Err(AgreeError::Behind) => false,
+            Err(AgreeError::Database(error)) => panic!("{error}"),
+        }
+    }
+}
+
+struct Kept {
+    memory: SharedMemory,
+    recovery: Recovery,
+}
+
+impl Kept {
+    /// With the head locked, however often it has to be brought up before.
+    async fn agreed(
+        &self,
+        bench: &Bench,
+    ) -> (PgTransaction<'static>, Head, OwnedMutexGuard<Memory>) {
+        loop {
+            self.recovery.approach().await.unwrap();
+            let (mut transaction, head) = bench.begin().await;
+            let mut memory = Arc::clone(&self.memory).lock_owned().await;
+            match memory.agree(&mut transaction, head).await {
+                Ok(()) => return (transaction, head, memory),
+                Err(AgreeError::Behind) => transaction.rollback().await.unwrap(),
+                Err(AgreeError::Database(error)) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Everything that it knows, once it agrees.
+    async fn facts(&self, bench: &Bench) -> String {
+        let (transaction, _, memory) = self.agreed(bench).await;
+        transaction.rollback().await.unwrap();
+        memory.engine.facts()
     }
 }
 
@@ -146,50 +200,95 @@ fn definition(limit: u32) -> String {
 }
 
 #[tokio::test]
-async fn only_what_others_added_is_played_where_nothing_else_happened() {
+async fn under_the_lock_few_points_are_played_and_what_was_undone_is_taken_back() {
     let mut bench = Bench::create().await;
-    let (mut one, mut other) = (Memory::new(), Memory::new());
-    bench
-        .step(&mut one, &Step::Definition(Some(80)), true)
-        .await;
-    assert!(!bench.catches_up(&mut other).await, "it knows nothing yet");
-    let points = Step::Points(bench.points(10));
-    bench.step(&mut other, &points, true).await;
-    assert!(
-        bench.catches_up(&mut one).await,
-        "behind its own definition"
-    );
+    let (one, other) = (bench.memory(), bench.memory());
+    bench.step(&one, &Step::Definition(Some(80)), true).await;
+    assert!(!bench.agrees(&other).await, "it knows no definition yet");
+    other.recovery.approach().await.unwrap();
     for _ in 0..3 {
         let points = Step::Points(bench.points(5));
-        bench.step(&mut one, &points, true).await;
-        assert!(bench.catches_up(&mut other).await, "behind a catch-up");
+        bench.step(&one, &points, true).await;
+        assert!(bench.agrees(&other).await, "behind points");
     }
 
     let undone = Step::Points(bench.points(5));
-    bench.step(&mut other, &undone, false).await;
+    bench.step(&other, &undone, false).await;
     let instead = Step::Points(bench.points(5));
-    bench.step(&mut one, &instead, true).await;
+    bench.step(&one, &instead, true).await;
     assert!(
-        !bench.catches_up(&mut other).await,
-        "it holds points that were undone"
+        bench.agrees(&other).await,
+        "it held points that were undone"
     );
+    assert_eq!(other.facts(&bench).await, one.facts(&bench).await);
 
-    let points = Step::Points(bench.points(5));
-    bench.step(&mut other, &points, true).await;
-    bench
-        .step(&mut one, &Step::Definition(Some(90)), true)
-        .await;
-    assert!(
-        !bench.catches_up(&mut other).await,
-        "a definition has changed"
+    bench.step(&one, &Step::Definition(Some(90)), true).await;
+    assert!(!bench.agrees(&other).await, "a definition has changed");
+    other.recovery.approach().await.unwrap();
+    assert!(bench.agrees(&other).await);
+    assert_eq!(other.facts(&bench).await, one.facts(&bench).await);
+
+    let many = usize::try_from(LAST_STRETCH_POINTS + 1).unwrap();
+    let points = Step::Points(bench.points(many));
+    bench.step(&one, &points, true).await;
+    assert!(!bench.agrees(&other).await, "behind many points");
+    other.recovery.approach().await.unwrap();
+    assert!(bench.agrees(&other).await);
+}
+
+/// Another engine holds the head, as while it consumes: whoever starts reads all without waiting for
+/// it, and in transactions that end with each page.
+#[tokio::test]
+async fn what_is_recorded_is_read_without_the_lock_of_the_head() {
+    const BATCHES: usize = 5;
+    const BATCH_POINTS: usize = 4_000;
+    let mut bench = Bench::create().await;
+    let (working, starting) = (bench.memory(), bench.memory());
+    let mut definition = Step::Definition(Some(80));
+    for limit in [90, 70] {
+        bench.step(&working, &definition, true).await;
+        for _ in 0..BATCHES {
+            let points = Step::Points(bench.points(BATCH_POINTS));
+            bench.step(&working, &points, true).await;
+        }
+        definition = Step::Definition(Some(limit));
+    }
+    bench.step(&working, &definition, true).await;
+    let (mut transaction, head) = bench.begin().await;
+    sqlx::query("set local idle_in_transaction_session_timeout = 0")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    // The first lock that it had to wait for would be an error.
+    let pool = event_log::connect(&bench.url_without_waiting(), "engine", 1)
+        .await
+        .unwrap();
+    let progress = Arc::<Progress>::default();
+    let recovery = Recovery::new(pool.clone(), Arc::clone(&starting.memory), progress);
+    let before = transactions_of(&pool).await;
+    recovery.approach().await.unwrap();
+    let transactions = transactions_of(&pool).await - before;
+    // Each page, each text of a definition and each series that is read first, at least.
+    assert!(transactions > 8, "{transactions}");
+    assert_eq!(starting.memory.lock().await.head(), Some(head));
+    transaction.rollback().await.unwrap();
+    assert_eq!(starting.facts(&bench).await, working.facts(&bench).await);
+}
+
+/// How many transactions the only session of a pool has had.
+async fn transactions_of(pool: &PgPool) -> i64 {
+    let counting = sqlx::query_scalar(
+        "select split_part(virtualtransaction, '/', 2)::bigint from pg_locks
+         where pid = pg_backend_pid() and locktype = 'virtualxid'",
     );
+    counting.fetch_one(pool).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_memory_tells_what_one_made_anew_tells_whatever_others_did() {
     const STEPS: usize = 150;
     let mut bench = Bench::create().await;
-    let mut memories = [Memory::new(), Memory::new(), Memory::new()];
+    let memories = [bench.memory(), bench.memory(), bench.memory()];
     let mut told_count = 0;
     for _ in 0..STEPS {
         let step = match bench.random.random_range(0..20) {
@@ -202,13 +301,15 @@ async fn a_memory_tells_what_one_made_anew_tells_whatever_others_did() {
         };
         let commits = bench.random.random_bool(0.75);
         let chosen = bench.random.random_range(0..memories.len());
-        let (mut transaction, head) = bench.begin().await;
-        let mut anew = Memory::new();
-        anew.agree(&mut transaction, head).await.unwrap();
-        transaction.rollback().await.unwrap();
-        let emissions = bench.step(&mut memories[chosen], &step, commits).await;
+        let anew = bench.memory();
+        let facts = anew.facts(&bench).await;
+        assert_eq!(memories[chosen].facts(&bench).await, facts);
+        let emissions = bench.step(&memories[chosen], &step, commits).await;
         if let Step::Points(points) = &step {
-            assert_eq!(emissions, told(&mut anew.engine, points));
+            assert_eq!(
+                emissions,
+                told(&mut anew.memory.lock().await.engine, points)
+            );
         }
         told_count += emissions.len();
     }

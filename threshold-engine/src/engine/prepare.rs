@@ -1,0 +1,110 @@
+//! Patterns that are folded beside an engine, which goes on meanwhile.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use ulid::Ulid;
+
+use super::Engine;
+use crate::{
+    machine::PatternRun,
+    pattern::Pattern,
+    series::{Cause, LoadedSeries, SeriesIndex, SeriesStore, StepChanges},
+};
+
+/// A pattern, folded over a copy of its series.
+#[derive(Clone, Debug)]
+pub(crate) struct PreparedPattern {
+    run: PatternRun,
+    store: SeriesStore,
+}
+
+impl PreparedPattern {
+    /// Folds a pattern over all that a store has. Takes its time.
+    pub(crate) fn new(pattern: Arc<Pattern>, mut store: SeriesStore) -> Self {
+        let run = PatternRun::new(pattern, &mut store);
+        Self { run, store }
+    }
+
+    /// The definition.
+    pub(crate) fn pattern(&self) -> &Arc<Pattern> {
+        self.run.pattern()
+    }
+
+    /// Folds again where the series of an engine are otherwise than those of the copy by now.
+    fn bring_up(&mut self, engine: &SeriesStore) {
+        let mut changes = StepChanges::default();
+        let mut series: Vec<SeriesIndex> = self.run.series().to_vec();
+        series.sort_unstable();
+        series.dedup();
+        for index in series {
+            let Some(theirs) = engine.find(self.store.id(index)) else {
+                continue;
+            };
+            let theirs = engine.shared(theirs);
+            let mine = self.store.shared(index);
+            if Arc::ptr_eq(&mine, &theirs) {
+                continue;
+            }
+            for date in mine.differences(&theirs) {
+                let observations = self.store.get_mut(index);
+                if let Some(change) = observations.restore(date, theirs.vintage(date)) {
+                    changes.add(index, change);
+                    self.run.update(&self.store, index, change);
+                }
+            }
+        }
+        if changes.complete(&self.store) {
+            // Nobody is told what is folded before the pattern is at work.
+            let nobody = Cause {
+                source: "".into(),
+                position: 0,
+                index: 0,
+                event_id: Ulid::nil(),
+                occurred_at: DateTime::<Utc>::UNIX_EPOCH,
+            };
+            let (store, run) = (&self.store, &mut self.run);
+            run.finish_step(store, &changes, &nobody, &mut Vec::new());
+        }
+        self.run.assume_all();
+    }
+}
+
+impl Engine {
+    /// A copy of some series, and of those that were loaded for them, as [`Engine::load_series`] would
+    /// make them now. Cheap for those that the engine has: they are copied when one of the two changes.
+    pub(crate) fn beside<'a>(
+        &self,
+        series: impl IntoIterator<Item = &'a str>,
+        loaded: Vec<(Arc<str>, LoadedSeries)>,
+    ) -> SeriesStore {
+        let mut store = SeriesStore::default();
+        for id in series {
+            if let Some(index) = self.store.find(id) {
+                let copy = store.keep(id);
+                store.set(copy, self.store.shared(index));
+            }
+        }
+        let reached = loaded.iter().map(|(_, series)| series.reached());
+        let last = reached.max().flatten().max(self.reached);
+        for (id, series) in loaded {
+            let index = store.keep(&id);
+            store.set(index, Arc::new(series.split(last).0));
+        }
+        store
+    }
+
+    /// As [`Engine::replace_pattern`] with a pattern that was folded before. The engine has its series.
+    pub(crate) fn replace_by_prepared(&mut self, mut prepared: PreparedPattern) {
+        prepared.bring_up(&self.store);
+        let PreparedPattern { mut run, store } = prepared;
+        run.move_to(|index| self.store.keep(store.id(index)));
+        let id = run.pattern().id.clone();
+        self.put_run(run);
+        self.note_readers();
+        self.refold_regimes(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Taking back points whose transaction was not committed.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use ulid::Ulid;
+
+use super::Engine;
+use crate::series::{Cause, Future, SeriesIndex, StepChanges};
+
+/// What was before each change of what an engine is made of. Everything else follows from it.
+#[derive(Clone, Debug)]
+pub(super) struct Undo {
+    reached: Option<NaiveDate>,
+    observations: Vec<(SeriesIndex, NaiveDate, Option<Future>)>,
+    future: Vec<(NaiveDate, SeriesIndex, Option<Future>)>,
+    /// A step has begun and not ended: it panicked, and nothing is to be trusted.
+    within_step: bool,
+}
+
+impl Engine {
+    /// From now on steps can be taken back, until definitions change or this is called again.
+    pub fn keep_undo(&mut self) {
+        self.undo = Some(Undo {
+            reached: self.reached,
+            observations: Vec::new(),
+            future: Vec::new(),
+            within_step: false,
+        });
+        self.keep_undo_of_told(true);
+    }
+
+    /// What was applied since [`Self::keep_undo`] stays.
+    pub fn drop_undo(&mut self) {
+        self.undo = None;
+        self.keep_undo_of_told(false);
+    }
+
+    fn keep_undo_of_told(&mut self, keeps: bool) {
+        for run in &mut self.patterns {
+            run.told_mut().keep_undo(keeps);
+        }
+        for run in &mut self.regimes {
+            run.told_mut().keep_undo(keeps);
+        }
+    }
+
+    /// Takes back all steps since [`Self::keep_undo`]: the engine is what it was then. False, and
+    /// nothing is to be trusted, if that is not possible.
+    pub fn undo(&mut self) -> bool {
+        let Some(undo) = self.undo.take() else {
+            return false;
+        };
+        if undo.within_step {
+            return false;
+        }
+        let mut changes = StepChanges::default();
+        for (series, date, before) in undo.observations.into_iter().rev() {
+            if let Some(change) = self.store.get_mut(series).restore(date, before) {
+                self.changed(series, change, &mut changes);
+            }
+        }
+        if changes.complete(&self.store) {
+            // Nobody sees what is told of it, and that it was told is taken back below.
+            let nobody = Cause {
+                source: "".into(),
+                position: 0,
+                index: 0,
+                event_id: Ulid::nil(),
+                occurred_at: DateTime::<Utc>::UNIX_EPOCH,
+            };
+            self.finish_step(&changes, &nobody, &mut Vec::new());
+        }
+        for run in &mut self.patterns {
+            run.told_mut().undo();
+        }
+        for run in &mut self.regimes {
+            run.told_mut().undo();
+        }
+        for (date, series, before) in undo.future.into_iter().rev() {
+            self.future.set(date, series, before);
+        }
+        self.reached = undo.reached;
+        true
+    }
+
+    pub(super) fn begin_step(&mut self) {
+        if let Some(undo) = &mut self.undo {
+            undo.within_step = true;
+        }
+    }
+
+    pub(super) fn end_step(&mut self) {
+        if let Some(undo) = &mut self.undo {
+            undo.within_step = false;
+        }
+    }
+
+    pub(super) fn note_observation(&mut self, series: SeriesIndex, date: NaiveDate) {
+        if let Some(undo) = &mut self.undo {
+            let before = self.store.get(series).vintage(date);
+            undo.observations.push((series, date, before));
+        }
+    }
+
+    pub(super) fn note_future(
+        &mut self,
+        date: NaiveDate,
+        series: SeriesIndex,
+        before: Option<Future>,
+    ) {
+        if let Some(undo) = &mut self.undo {
+            undo.future.push((date, series, before));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+impl Engine {
+    /// All that it is made of and what follows from it, for comparisons.
+    pub(crate) fn facts(&self) -> String {
+        use std::fmt::Write;
+
+        let mut facts = format!("reached {:?}\n", self.reached);
+        let mut future: Vec<_> = self.future.iter().collect();
+        future.sort_by_key(|(date, series, _)| (*date, self.store.id(*series)));
+        for (date, series, vintage) in future {
+            let id = self.store.id(series);
+            writeln!(facts, "future {date} {id} {vintage:?}").unwrap();
+        }
+        let mut ids: Vec<_> = self.store.ids().collect();
+        ids.sort();
+        for id in ids {
+            let series = self.store.find(id).unwrap();
+            let vintages = self.store.get(series).vintages();
+            writeln!(facts, "series {id} {vintages:?}").unwrap();
+        }
+        for run in &self.patterns {
+            let (pattern, told) = (run.pattern(), run.told().shared());
+            let steps = run.steps();
+            writeln!(
+                facts,
+                "{} {} {steps:?} {told:?}",
+                pattern.id, pattern.version
+            )
+            .unwrap();
+        }
+        for run in &self.regimes {
+            let (model, told) = (run.model(), run.told().shared());
+            let steps = run.spells();
+            writeln!(facts, "{} {} {steps:?} {told:?}", model.id, model.version).unwrap();
+        }
+        facts
+    }
+}
