@@ -44,6 +44,8 @@ pub(crate) struct Running {
     /// As last seen in the database.
     pub(crate) checkpoint: Option<Checkpoint>,
     queue: Queue,
+    /// Events that were parked since one was processed last.
+    pub(crate) parked_in_a_row: u64,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -66,6 +68,7 @@ impl Running {
             state,
             checkpoint,
             queue: Queue::new(readings),
+            parked_in_a_row: 0,
             _reader: AbortOnDropHandle::new(tokio::spawn(reader.run())),
         }
     }
@@ -101,6 +104,8 @@ pub(crate) struct Worker<H> {
     pub(crate) shutdown: CancellationToken,
     wake: Arc<Notify>,
     parked: Gauge,
+    /// While parked events are being retried: the number of the last one that was.
+    pub(crate) retried_to: Option<u64>,
     /// How often spans are made that no trace asked for.
     pub(crate) pace: Pace,
 }
@@ -116,6 +121,7 @@ impl<H: Handler> Worker<H> {
         Self {
             pace: Pace::one_in(trace::INTERVAL),
             parked: gauge!(format!("{}_parked_events", config.metrics_prefix)),
+            retried_to: None,
             session: Session::new(pool.clone(), config.database_answer_max),
             pool,
             config,
@@ -260,23 +266,34 @@ impl<H: Handler> Worker<H> {
         let mut poll = tokio::time::interval(self.config.poll_interval);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut turn = 0;
+        // Batches and retries take turns, so that neither holds up the other.
+        let mut retries_are_next = false;
         loop {
-            let index = tokio::select! {
+            let retrying = self.retried_to.is_some();
+            let next = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Err(Halt::Shutdown),
-                _ = poll.tick() => None,
-                () = self.wake.notified() => None,
-                index = next_ready(&mut self.sources, turn) => Some(index),
+                _ = poll.tick() => Next::LookAround,
+                () = self.wake.notified() => Next::LookAround,
+                () = std::future::ready(()), if retrying && retries_are_next => Next::Retry,
+                index = next_ready(&mut self.sources, turn) => Next::Batch(index),
+                () = std::future::ready(()), if retrying => Next::Retry,
             };
-            let Some(index) = index else {
-                self.look_around().await?;
-                continue;
-            };
-            turn = index + 1;
-            match self.sources[index].queue.next(limits).await {
-                Ok(Some(batch)) => self.process(index, batch).await?,
-                Ok(None) => {}
-                Err(error) => self.give_up(index, error).await?,
+            match next {
+                Next::LookAround => self.look_around().await?,
+                Next::Retry => {
+                    self.retry_some().await?;
+                    retries_are_next = false;
+                }
+                Next::Batch(index) => {
+                    turn = index + 1;
+                    match self.sources[index].queue.next(limits).await {
+                        Ok(Some(batch)) => self.process(index, batch).await?,
+                        Ok(None) => {}
+                        Err(error) => self.give_up(index, error).await?,
+                    }
+                    retries_are_next = true;
+                }
             }
         }
     }
@@ -297,7 +314,8 @@ impl<H: Handler> Worker<H> {
                 return Ok(());
             }
         }
-        self.retry_parked().await?;
+        // Unless some are being retried already, which goes on.
+        self.retried_to.get_or_insert(0);
         let counting = parking::count_open(&self.pool, &self.config.service);
         match within(self.config.database_answer_max, counting).await {
             Ok(open) => self.parked.set(open as f64),
@@ -374,6 +392,14 @@ impl<H: Handler> Worker<H> {
         let slept = self.shutdown.run_until_cancelled(tokio::time::sleep(pause));
         slept.await.ok_or(Halt::Shutdown)
     }
+}
+
+/// What there is to do.
+enum Next {
+    LookAround,
+    Retry,
+    /// Of a source.
+    Batch(usize),
 }
 
 /// The next source, from a place on, of which a batch can be made.
