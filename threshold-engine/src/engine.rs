@@ -1,9 +1,13 @@
+mod definitions;
+mod failing;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 
+use crate::definition::Kind;
 use crate::emission::Emission;
 use crate::expression::DateRange;
 use crate::machine::PatternRun;
@@ -13,7 +17,11 @@ use crate::regime::{Regime, RegimeRun};
 use crate::series::{
     Cause, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges, moment, reached, steps,
 };
+use crate::standing::Standing;
 use crate::work::{Work, WorkSpent};
+
+pub use failing::Failed;
+use failing::Failing;
 
 /// All patterns and regimes at work on one sequence of points.
 ///
@@ -25,6 +33,9 @@ use crate::work::{Work, WorkSpent};
 ///
 /// An observation dated in the future, by the moment of its step, is kept aside. It takes part in the
 /// first step whose moment has reached its date.
+///
+/// A definition that cannot be evaluated is taken away after the step that it fails at, and emits nothing
+/// for it ([`Engine::failed`]). The same points make it fail at the same step.
 #[derive(Clone, Debug)]
 pub struct Engine {
     store: SeriesStore,
@@ -39,6 +50,9 @@ pub struct Engine {
     readers: Vec<Vec<usize>>,
     /// How often a step made a pattern look at its condition.
     evaluations: u64,
+    /// In the step at hand.
+    failing: Failing,
+    failed: Vec<Failed>,
 }
 
 impl Engine {
@@ -56,6 +70,8 @@ impl Engine {
             regimes: Vec::new(),
             readers: Vec::new(),
             evaluations: 0,
+            failing: Failing::default(),
+            failed: Vec::new(),
         };
         for pattern in patterns.into_iter().filter(|pattern| pattern.enabled) {
             engine.put_pattern(pattern);
@@ -103,7 +119,7 @@ impl Engine {
                 self.change(*series, date, known_from, point.value, &mut changes);
             }
         }
-        if changes.complete(&self.store) {
+        if changes.complete(&self.store) || !self.failing.is_empty() {
             self.finish_step(&changes, &last.cause, out);
         }
     }
@@ -123,10 +139,13 @@ impl Engine {
         };
         changes.add(series, change);
         for place in &self.readers[series.0] {
-            self.patterns[*place].update(&self.store, series, change);
+            let run = &mut self.patterns[*place];
+            let update = || run.update(&self.store, series, change);
+            self.failing.guard(Kind::Pattern, *place, update);
         }
-        for regime in &mut self.regimes {
-            regime.update(&self.store, series, change);
+        for (place, run) in self.regimes.iter_mut().enumerate() {
+            let update = || run.update(&self.store, series, change);
+            self.failing.guard(Kind::Regime, place, update);
         }
     }
 
@@ -136,27 +155,85 @@ impl Engine {
             .flat_map(|series| self.readers[series.0].iter().copied())
             .collect();
         self.evaluations += places.len() as u64;
-        let mut altered = Vec::new();
+        let mut altered: Vec<(Arc<Pattern>, DateRange)> = Vec::new();
+        let mut told = Vec::new();
         for place in places {
-            let range = self.patterns[place].finish_step(&self.store, changes, cause, out);
-            altered.extend(range.map(|range| (place, range)));
+            let run = &mut self.patterns[place];
+            let finish = || run.finish_step(&self.store, changes, cause, &mut told);
+            let range = self.failing.guard(Kind::Pattern, place, finish);
+            let run = &self.patterns[place];
+            match range {
+                Some(range) if self.failing.accept(Kind::Pattern, place, run.too_costly()) => {
+                    out.append(&mut told);
+                    altered.extend(range.map(|range| (run.pattern().clone(), range)));
+                }
+                _ => told.clear(),
+            }
         }
+        let gone = self.take_failing_patterns(cause);
         let world = World {
             store: &self.store,
             patterns: &self.patterns,
         };
-        for regime in &mut self.regimes {
-            let asked = |place: usize| {
-                let id = &self.patterns[place].pattern().id;
-                regime.model().patterns.contains(id)
-            };
+        for (place, run) in self.regimes.iter_mut().enumerate() {
+            let asks = |id: &String| run.model().patterns.contains(id);
+            if gone.iter().any(asks) {
+                // Folded anew below.
+                continue;
+            }
             let by_patterns = altered
                 .iter()
-                .filter(|(place, _)| asked(*place))
+                .filter(|(pattern, _)| asks(&pattern.id))
                 .map(|(_, range)| *range)
                 .reduce(DateRange::hull);
-            regime.finish_step(world, changes, by_patterns, cause, out);
+            let finish = || {
+                run.finish_step(world, changes, by_patterns, cause, &mut told);
+                run.too_costly()
+            };
+            let finished = self.failing.guard(Kind::Regime, place, finish);
+            if finished.is_some_and(|reason| self.failing.accept(Kind::Regime, place, reason)) {
+                out.append(&mut told);
+            } else {
+                told.clear();
+            }
         }
+        for (place, reason) in self.failing.take(Kind::Regime) {
+            let run = self.regimes.remove(place);
+            self.failed
+                .push(Failed::of_regime(&run, reason, Some(cause)));
+        }
+        if !gone.is_empty() {
+            let shifts = self.refold_regimes(&gone, Some(cause));
+            let mut failed = self.failed.iter_mut();
+            if let Some(failed) = failed.rfind(|failed| failed.kind == Kind::Pattern) {
+                failed.shifts = shifts;
+            }
+        }
+    }
+
+    /// Takes the patterns away that failed in the step at hand; gives their ids.
+    fn take_failing_patterns(&mut self, cause: &Cause) -> Vec<String> {
+        let mut gone = Vec::new();
+        for (place, reason) in self.failing.take(Kind::Pattern) {
+            let run = self.patterns.remove(place);
+            gone.push(run.pattern().id.clone());
+            self.failed
+                .push(Failed::of_pattern(&run, reason, Some(cause)));
+        }
+        if !gone.is_empty() {
+            self.note_readers();
+        }
+        gone
+    }
+
+    /// The definitions that failed since the engine was made or [`Self::take_failed`] was called, in order.
+    pub fn failed(&self) -> &[Failed] {
+        &self.failed
+    }
+
+    /// The same from a place in the order on, to be forgotten.
+    pub fn take_failed(&mut self, from: usize) -> Vec<Failed> {
+        self.failed.split_off(from.min(self.failed.len()))
     }
 
     /// Takes points in, step by step, without telling anything, as after a restart.
@@ -181,126 +258,11 @@ impl Engine {
             self.apply(step, &mut dropped);
             dropped.clear();
             work.spend(step.len());
-            if work.is_spent() {
+            if work.is_spent() || !self.failed.is_empty() {
                 return Err(WorkSpent);
             }
         }
         Ok(())
-    }
-
-    /// The series of a definition that are not held yet, whose points [`Engine::load`] is to be given
-    /// before the definition is put to work.
-    pub fn series_to_load<'a>(&self, series: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-        let missing = |id: &&str| self.store.find(id).is_none();
-        series.into_iter().filter(missing).collect()
-    }
-
-    /// Takes in, silently, points of series that nothing reads yet. Those dated in the future stay
-    /// aside, unless they or another step have reached their dates.
-    pub fn load<'a>(&mut self, points: impl IntoIterator<Item = &'a Point>) {
-        let mut last = self.reached;
-        let mut waiting = FutureObservations::default();
-        for point in points {
-            let series = self.store.keep(&point.series);
-            waiting.keep(series, point);
-            last = last.max(Some(reached(moment(point))));
-        }
-        let now = last.map(|last| waiting.take_to(last));
-        for (date, series, future) in now.into_iter().flatten() {
-            let observations = self.store.get_mut(series);
-            observations.apply(date, future.known_from, future.value);
-        }
-        self.future.append(waiting);
-        self.note_readers();
-    }
-
-    /// Puts a pattern, or a new version of one, to work. It is folded over everything held without
-    /// telling anything; from the next point on it tells. A disabled one is taken away.
-    pub fn replace_pattern(&mut self, pattern: Arc<Pattern>) {
-        if !pattern.enabled {
-            self.remove_pattern(&pattern.id);
-            return;
-        }
-        let id = pattern.id.clone();
-        self.put_pattern(pattern);
-        self.note_readers();
-        self.refold_regimes(&id);
-    }
-
-    /// Takes a pattern away. False if there is none of that id.
-    pub fn remove_pattern(&mut self, id: &str) -> bool {
-        let Ok(place) = self.place_of_pattern(id) else {
-            return false;
-        };
-        self.patterns.remove(place);
-        self.note_readers();
-        self.refold_regimes(id);
-        true
-    }
-
-    /// Puts a model of regimes, or a new version of one, to work, silently as with patterns.
-    pub fn replace_regime(&mut self, regime: Arc<Regime>) {
-        self.put_regime(regime);
-        self.note_readers();
-    }
-
-    /// Takes a model away. False if there is none of that id.
-    pub fn remove_regime(&mut self, id: &str) -> bool {
-        let before = self.regimes.len();
-        self.regimes.retain(|run| run.model().id != id);
-        before > self.regimes.len()
-    }
-
-    fn place_of_pattern(&self, id: &str) -> Result<usize, usize> {
-        self.patterns
-            .binary_search_by(|run| run.pattern().id.as_str().cmp(id))
-    }
-
-    fn put_pattern(&mut self, pattern: Arc<Pattern>) {
-        let place = self.place_of_pattern(&pattern.id);
-        let mut run = PatternRun::new(pattern, &mut self.store);
-        match place {
-            Ok(place) => {
-                run.take_over_from(&self.patterns[place]);
-                self.patterns[place] = run;
-            }
-            Err(place) => self.patterns.insert(place, run),
-        }
-    }
-
-    fn put_regime(&mut self, regime: Arc<Regime>) {
-        let place = self
-            .regimes
-            .binary_search_by(|run| run.model().id.cmp(&regime.id));
-        let mut run = RegimeRun::new(regime, &mut self.store, &self.patterns);
-        match place {
-            Ok(place) => {
-                run.take_over_from(&self.regimes[place]);
-                self.regimes[place] = run;
-            }
-            Err(place) => self.regimes.insert(place, run),
-        }
-    }
-
-    fn refold_regimes(&mut self, pattern_id: &str) {
-        let asking = |run: &&RegimeRun| run.model().patterns.iter().any(|id| id == pattern_id);
-        let models: Vec<_> = self.regimes.iter().filter(asking).collect();
-        let models: Vec<_> = models.iter().map(|run| run.model().clone()).collect();
-        for model in models {
-            self.put_regime(model);
-        }
-    }
-
-    fn note_readers(&mut self) {
-        self.readers = vec![Vec::new(); self.store.ids().count()];
-        for (place, run) in self.patterns.iter().enumerate() {
-            for series in run.series() {
-                let readers = &mut self.readers[series.0];
-                if readers.last() != Some(&place) {
-                    readers.push(place);
-                }
-            }
-        }
     }
 
     /// How often a step has made a pattern look at its condition since the engine was made.
@@ -321,6 +283,24 @@ impl Engine {
     /// A pattern at work.
     pub fn pattern(&self, id: &str) -> Option<&PatternRun> {
         Some(&self.patterns[self.place_of_pattern(id).ok()?])
+    }
+
+    fn place_of_regime(&self, id: &str) -> Result<usize, usize> {
+        self.regimes
+            .binary_search_by(|run| run.model().id.as_str().cmp(id))
+    }
+
+    /// A model of regimes at work.
+    pub fn regime(&self, id: &str) -> Option<&RegimeRun> {
+        Some(&self.regimes[self.place_of_regime(id).ok()?])
+    }
+
+    /// What a definition is as of its newest evaluated date; `None` if it is not at work.
+    pub fn standing(&self, kind: Kind, id: &str) -> Option<Standing> {
+        match kind {
+            Kind::Pattern => self.pattern(id).map(PatternRun::standing),
+            Kind::Regime => self.regime(id).map(RegimeRun::standing),
+        }
     }
 
     /// The observations held.

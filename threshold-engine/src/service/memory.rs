@@ -16,7 +16,7 @@ use super::{
     telemetry,
 };
 use crate::{
-    Engine,
+    Engine, Failed,
     pattern::Pattern,
     regime::Regime,
     series::OpenStep,
@@ -172,12 +172,13 @@ impl Memory {
         telemetry::tell_patterns(&self.engine);
     }
 
-    /// Changes a definition as was recorded, with the points that a new series of it has.
+    /// Changes a definition as was recorded, with the points that a new series of it has. Gives what
+    /// cannot be evaluated: the definition itself, which changes nothing then, or regimes that ask for it.
     pub(crate) async fn put(
         &mut self,
         connection: &mut PgConnection,
         definition: &Definition,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<Vec<Failed>, sqlx::Error> {
         let missing: Vec<String> = self
             .engine
             .series_to_load(definition.series())
@@ -188,15 +189,27 @@ impl Memory {
             let points: Vec<_> = store::points_of(connection, &missing).try_collect().await?;
             self.engine.load(points.iter().map(|(_, point)| point));
         }
+        let before = self.engine.failed().len();
         put(&mut self.engine, definition);
-        self.changes += 1;
-        Ok(())
+        let failed = self.engine.take_failed(before);
+        // What was never at work is not put there, and no change is recorded.
+        if failed.iter().all(|failed| failed.before.is_some()) {
+            self.changes += 1;
+        }
+        Ok(failed)
     }
 
-    /// Takes a definition away as was recorded.
-    pub(crate) fn remove(&mut self, kind: Kind, id: &str) {
+    /// A change was recorded that the engine has made by itself.
+    pub(crate) fn note_change(&mut self) {
+        self.changes += 1;
+    }
+
+    /// Takes a definition away as was recorded. Gives what fails without it.
+    pub(crate) fn remove(&mut self, kind: Kind, id: &str) -> Vec<Failed> {
+        let before = self.engine.failed().len();
         self.changes += 1;
         remove(&mut self.engine, kind, id);
+        self.engine.take_failed(before)
     }
 }
 

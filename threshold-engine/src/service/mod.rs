@@ -25,9 +25,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{config::Config, handler::EngineHandler};
 
 pub use collected::Registry;
-pub(crate) use definitions::Definitions;
+pub use definitions::ReloadError;
+pub(crate) use definitions::{Definitions, Edits};
 pub use error::{ServeError, StartError};
-pub(crate) use memory::SharedMemory;
+pub(crate) use memory::{Memory, SharedMemory};
 pub use program::{ask_health, renew_log, run_program};
 pub use service::{Listeners, telemetry::Metrics};
 pub use telemetry::{describe_metrics, keep_metrics};

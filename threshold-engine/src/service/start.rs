@@ -83,7 +83,13 @@ impl Service {
         })?;
         let memory = Arc::new(Mutex::new(Memory::new()));
         let collected = Collected::new(&config.patterns, registry);
-        let definitions = Definitions::new(pool.clone(), Arc::clone(&memory), folder, collected);
+        let definitions = Definitions::new(
+            pool.clone(),
+            Arc::clone(&memory),
+            log.clone(),
+            &config.patterns,
+            collected,
+        );
         definitions.reload().await?;
         let found = definitions.report();
         let (patterns, mistakes) = (found.patterns.len(), found.mistakes.len());

@@ -5,6 +5,7 @@ mod changes;
 mod head;
 mod points;
 mod session;
+mod suspensions;
 mod switches;
 
 use sqlx::{
@@ -12,10 +13,11 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
-pub(crate) use changes::{Change, Kind, Put, changes, insert_change, running};
+pub(crate) use changes::{Change, Kind, Last, Put, changes, insert_change, last_changes, last_put};
 pub(crate) use head::{Head, head, leads_on, lock_head, move_head};
 pub(crate) use points::{append_points, points_after, points_of, received_of};
 pub(crate) use session::{allow_silence, keep_alive};
+pub(crate) use suspensions::{Suspension, delete_suspension, insert_suspension, suspensions};
 pub(crate) use switches::{Switch, insert_switch, last_switches, switches_of};
 
 static MIGRATOR: Migrator = Migrator {
