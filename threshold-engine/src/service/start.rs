@@ -14,10 +14,10 @@ use service::{
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
-    Registry, Service, StartError,
+    Registry, ReloadError, Service, StartError,
     collected::Collected,
     definitions::Definitions,
     memory::Memory,
@@ -90,7 +90,13 @@ impl Service {
             &config.patterns,
             collected,
         );
-        definitions.reload().await?;
+        match definitions.reload().await {
+            // An engine whose log is halted says so, and serves what there is; the files are looked at again.
+            Err(ReloadError::Log(reason)) => {
+                warn!(%reason, "definitions cannot be taken up yet; trying again");
+            }
+            reloaded => drop(reloaded?),
+        }
         let found = definitions.report();
         let (patterns, mistakes) = (found.patterns.len(), found.mistakes.len());
         info!(patterns, mistakes, folder = %folder.display(), "definitions were read");

@@ -26,11 +26,11 @@ impl Folded {
         match event.payload.as_ref().unwrap() {
             Payload::ThresholdCrossed(crossed) => {
                 let known = self.patterns.get_mut(&crossed.pattern_id);
-                *known.expect("only what is deployed crosses") = crossed.active.unwrap();
+                *known.unwrap() = crossed.active.unwrap();
             }
             Payload::RegimeTransition(transition) => {
                 let known = self.regimes.get_mut(&transition.model_id);
-                let known = known.expect("only what is deployed changes");
+                let known = known.unwrap();
                 if !transition.definition_event_id.is_empty() {
                     assert_eq!(*known, transition.from_regime, "{event:?}");
                     assert_ne!(*known, transition.to_regime, "{event:?}");

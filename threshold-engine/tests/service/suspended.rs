@@ -112,7 +112,7 @@ fn suspension(told: &[Event]) -> (usize, &Event, &DefinitionChangedEvent) {
         let is_suspended = changed.change() == DefinitionChange::Suspended;
         is_suspended.then_some((place, event, changed))
     });
-    found.expect("something is suspended")
+    found.unwrap()
 }
 
 /// Without what is told at a time of its own, and without positions.
