@@ -33,6 +33,7 @@ pub(crate) fn from_flags(options: &PublishOptions) -> Result<Event, Failure> {
         Some(1) => "collectionFailed",
         Some(2) => "thresholdCrossed",
         Some(3) => "regimeTransition",
+        Some(4) => "definitionChanged",
         _ => "custom",
     };
     let payload = match field {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use atlas_events::{
-    CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, Event, RegimeTransitionEvent,
+    CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, DefinitionChange,
+    DefinitionChangedEvent, DefinitionKind, DefinitionState, Event, RegimeTransitionEvent,
     SeriesCollectedEvent, ThresholdCrossedEvent, Timestamp, event::Payload,
 };
 use chrono::SecondsFormat;
@@ -48,6 +49,10 @@ impl Renderer {
             Some(Payload::RegimeTransition(transition)) => {
                 let what = regime(transition);
                 ("RegimeTransitionEvent", String::new(), what)
+            }
+            Some(Payload::DefinitionChanged(changed)) => {
+                let (series, what) = (changed.series_ids.join(","), definition(changed));
+                ("DefinitionChangedEvent", series, what)
             }
             Some(Payload::Custom(custom)) => return custom_line(event, &at, custom),
             Some(Payload::Heartbeat(marker)) => {
@@ -183,14 +188,45 @@ fn regime(transition: &RegimeTransitionEvent) -> String {
         since,
         ..
     } = transition;
+    let by = match transition.definition_event_id.is_empty() {
+        true => "",
+        false => " (by its definition)",
+    };
     let told = match (transition.revised, transition.withdrawn) {
         (true, true) => " (after all not)",
         (true, false) => " (after all)",
         (false, _) => "",
     };
     clean(&format!(
-        "{model_id} {from_regime} -> {to_regime} since {since}{told}"
+        "{model_id} {from_regime} -> {to_regime} since {since}{told}{by}"
     ))
+}
+
+fn definition(changed: &DefinitionChangedEvent) -> String {
+    let kind = match changed.kind() {
+        DefinitionKind::Unspecified => "definition",
+        DefinitionKind::Pattern => "pattern",
+        DefinitionKind::Regime => "regime model",
+    };
+    let what = match changed.change() {
+        DefinitionChange::Unspecified => "changed",
+        DefinitionChange::Deployed => "deployed",
+        DefinitionChange::Replaced => "replaced",
+        DefinitionChange::Suspended => "suspended",
+        DefinitionChange::Removed => "removed",
+        DefinitionChange::Stated => "stated",
+    };
+    let state = |state: &Option<DefinitionState>| {
+        let state = state.as_ref().map(|state| state.state.clone());
+        state.unwrap_or_else(|| "not evaluated".to_owned())
+    };
+    let (before, after) = (state(&changed.before), state(&changed.after));
+    let reason = match changed.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    let id = &changed.definition_id;
+    clean(&format!("{kind} {id} {what}, {before} -> {after}{reason}"))
 }
 
 fn custom_line(event: &Event, at: &str, custom: &CustomEvent) -> String {

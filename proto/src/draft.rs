@@ -110,8 +110,8 @@ impl Draft {
 }
 
 fn missing_payload() -> Violation {
-    let known = "series_collected, collection_failed, threshold_crossed, regime_transition and \
-                 custom";
+    let known = "series_collected, collection_failed, threshold_crossed, regime_transition, \
+                 definition_changed and custom";
     Violation::new(
         "payload",
         format!("is missing or of an unknown kind; known are {known}"),
@@ -210,6 +210,7 @@ fn payload_json(payload: &Payload, bytes: usize) -> Result<String, Violation> {
         Payload::CollectionFailed(message) => serde_json::to_writer(&mut json, message),
         Payload::ThresholdCrossed(message) => serde_json::to_writer(&mut json, message),
         Payload::RegimeTransition(message) => serde_json::to_writer(&mut json, message),
+        Payload::DefinitionChanged(message) => serde_json::to_writer(&mut json, message),
         Payload::Custom(message) => serde_json::to_writer(&mut json, message),
         Payload::Heartbeat(message) => serde_json::to_writer(&mut json, message),
         Payload::CaughtUp(message) => serde_json::to_writer(&mut json, message),

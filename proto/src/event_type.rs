@@ -4,13 +4,17 @@ use crate::event::Payload;
 
 /// Names of the payloads that are stored, as filters and the `event_type` column spell them.
 /// `CustomEvent` stands for every `custom:<type>`.
-pub const KNOWN_EVENT_TYPES: [&str; 5] = [
+pub const KNOWN_EVENT_TYPES: [&str; 6] = [
     "SeriesCollectedEvent",
     "CollectionFailedEvent",
     "ThresholdCrossedEvent",
     "RegimeTransitionEvent",
-    "CustomEvent",
+    "DefinitionChangedEvent",
+    CUSTOM_EVENT,
 ];
+
+/// Stands for every custom type in filters.
+pub(crate) const CUSTOM_EVENT: &str = "CustomEvent";
 
 /// Prefix of the names of types that the platform does not know.
 pub(crate) const CUSTOM_PREFIX: &str = "custom:";
@@ -36,6 +40,7 @@ impl EventType {
             Payload::CollectionFailed(_) => KNOWN_EVENT_TYPES[1],
             Payload::ThresholdCrossed(_) => KNOWN_EVENT_TYPES[2],
             Payload::RegimeTransition(_) => KNOWN_EVENT_TYPES[3],
+            Payload::DefinitionChanged(_) => KNOWN_EVENT_TYPES[4],
             Payload::Custom(custom) => {
                 return Some(Self::custom(&custom.r#type));
             }

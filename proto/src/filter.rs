@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     Event, KNOWN_EVENT_TYPES, Violation,
-    event_type::{CUSTOM_PREFIX, EventType},
+    event_type::{CUSTOM_EVENT, CUSTOM_PREFIX, EventType},
     rules::{check_custom_type, series_of},
     text::{check_series_id, clip},
 };
@@ -44,7 +44,7 @@ impl EventFilter {
         for (index, id) in series_ids.iter().enumerate() {
             check_series_id(&format!("series_ids[{index}]"), id)?;
         }
-        let any_custom = event_types.iter().any(|name| name == KNOWN_EVENT_TYPES[4]);
+        let any_custom = event_types.iter().any(|name| name == CUSTOM_EVENT);
         Ok(Self {
             event_types,
             any_custom,

@@ -3,8 +3,9 @@
 use pbjson_types::{Struct, Value, value::Kind};
 
 use crate::{
-    CollectionFailedEvent, DataPoint, Draft, RegimeTransitionEvent, SeriesCollectedEvent,
-    ThresholdCrossedEvent, ThresholdInput, event::Payload,
+    CollectionFailedEvent, DataPoint, DefinitionChangedEvent, DefinitionState, Draft,
+    RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput,
+    event::Payload,
 };
 
 /// What an allocation takes besides what was asked for.
@@ -64,6 +65,7 @@ fn payload(payload: &Payload) -> usize {
         Payload::CollectionFailed(event) => collection_failed(event),
         Payload::ThresholdCrossed(event) => threshold_crossed(event),
         Payload::RegimeTransition(event) => regime_transition(event),
+        Payload::DefinitionChanged(event) => definition_changed(event),
         Payload::Custom(event) => text(&event.r#type) + event.data.as_ref().map_or(0, fields),
         Payload::Heartbeat(_)
         | Payload::CaughtUp(_)
@@ -114,10 +116,28 @@ fn regime_transition(event: &RegimeTransitionEvent) -> usize {
         &event.cause_event_id,
         &event.model_version,
         &event.revises_event_id,
+        &event.definition_event_id,
+        &event.current_regime,
     ];
     own.iter().map(|own| text(own)).sum::<usize>()
         + optional(event.score.as_ref())
         + texts(&event.trigger_pattern_ids)
+}
+
+fn definition_changed(event: &DefinitionChangedEvent) -> usize {
+    let own = [
+        &event.definition_id,
+        &event.name,
+        &event.version,
+        &event.previous_version,
+        &event.reason,
+        &event.cause_event_id,
+    ];
+    let state = |state: &DefinitionState| text(&state.state) + text(&state.since);
+    let states = [&event.before, &event.after].into_iter().flatten();
+    own.iter().map(|own| text(own)).sum::<usize>()
+        + states.map(state).sum::<usize>()
+        + texts(&event.series_ids)
 }
 
 fn fields(data: &Struct) -> usize {

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::{
-    CollectionFailedEvent, CustomEvent, KNOWN_EVENT_TYPES, RegimeTransitionEvent,
-    SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp, Violation,
+    CollectionFailedEvent, CustomEvent, DefinitionChangedEvent, DefinitionState, KNOWN_EVENT_TYPES,
+    RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp,
+    Violation,
     event::Payload,
     parse_decimal,
     text::{check_name, check_series_id, check_text},
@@ -37,6 +38,9 @@ pub(crate) fn check_payload(
         Payload::RegimeTransition(transition) => {
             check_transition(transition).map_err(|v| v.within("regime_transition"))
         }
+        Payload::DefinitionChanged(changed) => {
+            check_definition(changed).map_err(|v| v.within("definition_changed"))
+        }
         Payload::Custom(custom) => check_custom(custom).map_err(|v| v.within("custom")),
         Payload::Heartbeat(_)
         | Payload::CaughtUp(_)
@@ -53,6 +57,12 @@ pub(crate) fn series_of(payload: &Payload) -> Vec<String> {
         Payload::CollectionFailed(failed) => vec![failed.series_id.clone()],
         Payload::ThresholdCrossed(crossed) => {
             let mut series: Vec<_> = crossed.inputs.iter().map(|i| i.series_id.clone()).collect();
+            series.sort_unstable();
+            series.dedup();
+            series
+        }
+        Payload::DefinitionChanged(changed) => {
+            let mut series = changed.series_ids.clone();
             series.sort_unstable();
             series.dedup();
             series
@@ -144,10 +154,40 @@ fn check_transition(event: &RegimeTransitionEvent) -> Result<(), Violation> {
     check_text("cause_event_id", &event.cause_event_id, NAME_CHARS_MAX)?;
     check_text("model_version", &event.model_version, NAME_CHARS_MAX)?;
     check_text("revises_event_id", &event.revises_event_id, NAME_CHARS_MAX)?;
+    let definition_event_id = &event.definition_event_id;
+    check_text("definition_event_id", definition_event_id, NAME_CHARS_MAX)?;
+    check_text("current_regime", &event.current_regime, NAME_CHARS_MAX)?;
     for (index, id) in event.trigger_pattern_ids.iter().enumerate() {
         check_name(&format!("trigger_pattern_ids[{index}]"), id, NAME_CHARS_MAX)?;
     }
     check_decimal("score", event.score.as_deref())
+}
+
+fn check_definition(event: &DefinitionChangedEvent) -> Result<(), Violation> {
+    check_name("definition_id", &event.definition_id, NAME_CHARS_MAX)?;
+    for (field, text) in [
+        ("name", &event.name),
+        ("version", &event.version),
+        ("previous_version", &event.previous_version),
+        ("cause_event_id", &event.cause_event_id),
+    ] {
+        check_text(field, text, NAME_CHARS_MAX)?;
+    }
+    for (field, state) in [("before", &event.before), ("after", &event.after)] {
+        if let Some(state) = state {
+            check_state(state).map_err(|v| v.within(field))?;
+        }
+    }
+    check_text("reason", &event.reason, MESSAGE_CHARS_MAX)?;
+    for (index, id) in event.series_ids.iter().enumerate() {
+        check_series_id(&format!("series_ids[{index}]"), id)?;
+    }
+    Ok(())
+}
+
+fn check_state(state: &DefinitionState) -> Result<(), Violation> {
+    check_text("state", &state.state, NAME_CHARS_MAX)?;
+    check_text("since", &state.since, NAME_CHARS_MAX)
 }
 
 fn check_custom(event: &CustomEvent) -> Result<(), Violation> {

@@ -3,6 +3,7 @@
 
 mod case;
 mod fields;
+mod kind;
 mod place;
 mod version;
 
@@ -10,6 +11,7 @@ pub use case::{ExpectedSeries, SeriesText, TestCase};
 pub(crate) use case::{RawCase, cases};
 pub use fields::Severity;
 pub(crate) use fields::{RawInput, check_id, check_labels, check_name, inputs_of};
+pub use kind::Kind;
 pub use place::LoadError;
 pub(crate) use place::{File, Refusal};
 pub(crate) use version::version_of;

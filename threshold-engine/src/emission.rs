@@ -3,7 +3,7 @@
 use atlas_events::{
     CrossingDirection, RegimeTransitionEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp,
 };
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
@@ -94,15 +94,29 @@ pub(crate) fn derived_id(what: &[&str], cause: &Cause) -> Ulid {
     }
     hash.update(cause.position.to_be_bytes());
     hash.update(cause.index.to_be_bytes());
+    id_at(cause.occurred_at, hash)
+}
+
+/// As [`derived_id`], of what no point has caused.
+pub(crate) fn id_of(what: &[&str], occurred_at: DateTime<Utc>) -> Ulid {
+    let mut hash = Sha256::new();
+    for part in what {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    id_at(occurred_at, hash)
+}
+
+fn id_at(occurred_at: DateTime<Utc>, hash: Sha256) -> Ulid {
     let digest = hash.finalize();
     let mut random = [0; 16];
     random[6..].copy_from_slice(&digest[..10]);
-    let milliseconds = u64::try_from(cause.occurred_at.timestamp_millis()).unwrap_or(0);
+    let milliseconds = u64::try_from(occurred_at.timestamp_millis()).unwrap_or(0);
     Ulid::from_parts(milliseconds, u128::from_be_bytes(random))
 }
 
 /// In plain notation, with the 28 significant digits that the contract has room for.
-fn exact_text(value: Decimal) -> String {
+pub(crate) fn exact_text(value: Decimal) -> String {
     value.round_sf(28).unwrap_or(value).normalize().to_string()
 }
 
@@ -146,6 +160,7 @@ impl From<&Crossing> for ThresholdCrossedEvent {
                 }
             },
             withdrawn: !crossing.stands,
+            active: Some(crossing.active),
         }
     }
 }
@@ -178,6 +193,8 @@ impl From<&Transition> for RegimeTransitionEvent {
             revises_event_id: transition
                 .revises
                 .map_or_else(String::new, |id| id.to_string()),
+            definition_event_id: String::new(),
+            current_regime: transition.current.clone(),
         }
     }
 }

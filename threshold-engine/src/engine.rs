@@ -1,3 +1,5 @@
+mod definitions;
+mod failing;
 mod image;
 mod load;
 mod prepare;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use crate::definition::Kind;
 use crate::emission::Emission;
 use crate::expression::DateRange;
 use crate::machine::PatternRun;
@@ -20,9 +23,13 @@ use crate::series::{
     Cause, Change, Future, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges,
     moment, reached, steps,
 };
+use crate::standing::Standing;
 use crate::work::{Work, WorkSpent};
 pub(crate) use prepare::PreparedPattern;
 use undo::Undo;
+
+pub use failing::Failed;
+use failing::Failing;
 
 /// All patterns and regimes at work on one sequence of points.
 ///
@@ -34,6 +41,9 @@ use undo::Undo;
 ///
 /// An observation dated in the future, by the moment of its step, is kept aside. It takes part in the
 /// first step whose moment has reached its date.
+///
+/// A definition that cannot be evaluated is taken away after the step that it fails at, and emits nothing
+/// for it ([`Engine::failed`]). The same points make it fail at the same step.
 #[derive(Clone, Debug)]
 pub struct Engine {
     store: SeriesStore,
@@ -50,6 +60,9 @@ pub struct Engine {
     evaluations: u64,
     /// What leads back to where [`Self::keep_undo`] was called last.
     undo: Option<Undo>,
+    /// In the step at hand.
+    failing: Failing,
+    failed: Vec<Failed>,
 }
 
 impl Engine {
@@ -68,6 +81,8 @@ impl Engine {
             readers: Vec::new(),
             evaluations: 0,
             undo: None,
+            failing: Failing::default(),
+            failed: Vec::new(),
         };
         for pattern in patterns.into_iter().filter(|pattern| pattern.enabled) {
             engine.put_pattern(pattern);
@@ -119,7 +134,7 @@ impl Engine {
                 self.change(*series, point.date, vintage, &mut changes);
             }
         }
-        if changes.complete(&self.store) {
+        if changes.complete(&self.store) || !self.failing.is_empty() {
             self.finish_step(&changes, &last.cause, out);
         }
         self.end_step();
@@ -144,10 +159,13 @@ impl Engine {
     fn changed(&mut self, series: SeriesIndex, change: Change, changes: &mut StepChanges) {
         changes.add(series, change);
         for place in &self.readers[series.0] {
-            self.patterns[*place].update(&self.store, series, change);
+            let run = &mut self.patterns[*place];
+            let update = || run.update(&self.store, series, change);
+            self.failing.guard(Kind::Pattern, *place, update);
         }
-        for regime in &mut self.regimes {
-            regime.update(&self.store, series, change);
+        for (place, run) in self.regimes.iter_mut().enumerate() {
+            let update = || run.update(&self.store, series, change);
+            self.failing.guard(Kind::Regime, place, update);
         }
     }
 
@@ -157,27 +175,87 @@ impl Engine {
             .flat_map(|series| self.readers[series.0].iter().copied())
             .collect();
         self.evaluations += places.len() as u64;
-        let mut altered = Vec::new();
+        let mut altered: Vec<(Arc<Pattern>, DateRange)> = Vec::new();
+        let mut told = Vec::new();
         for place in places {
-            let range = self.patterns[place].finish_step(&self.store, changes, cause, out);
-            altered.extend(range.map(|range| (place, range)));
+            let run = &mut self.patterns[place];
+            let finish = || run.finish_step(&self.store, changes, cause, &mut told);
+            let range = self.failing.guard(Kind::Pattern, place, finish);
+            let run = &self.patterns[place];
+            match range {
+                Some(range) if self.failing.accept(Kind::Pattern, place, run.too_costly()) => {
+                    out.append(&mut told);
+                    altered.extend(range.map(|range| (run.pattern().clone(), range)));
+                }
+                _ => told.clear(),
+            }
         }
+        let gone = self.take_failing_patterns(cause);
         let world = World {
             store: &self.store,
             patterns: &self.patterns,
         };
-        for regime in &mut self.regimes {
-            let asked = |place: usize| {
-                let id = &self.patterns[place].pattern().id;
-                regime.model().patterns.contains(id)
-            };
+        for (place, run) in self.regimes.iter_mut().enumerate() {
+            let asks = |id: &String| run.model().patterns.contains(id);
+            if gone.iter().any(asks) {
+                // Folded anew below.
+                continue;
+            }
             let by_patterns = altered
                 .iter()
-                .filter(|(place, _)| asked(*place))
+                .filter(|(pattern, _)| asks(&pattern.id))
                 .map(|(_, range)| *range)
                 .reduce(DateRange::hull);
-            regime.finish_step(world, changes, by_patterns, cause, out);
+            let finish = || {
+                run.finish_step(world, changes, by_patterns, cause, &mut told);
+                run.too_costly()
+            };
+            let finished = self.failing.guard(Kind::Regime, place, finish);
+            if finished.is_some_and(|reason| self.failing.accept(Kind::Regime, place, reason)) {
+                out.append(&mut told);
+            } else {
+                told.clear();
+            }
         }
+        for (place, reason) in self.failing.take(Kind::Regime) {
+            self.undo = None;
+            let run = self.regimes.remove(place);
+            self.failed
+                .push(Failed::of_regime(&run, reason, Some(cause)));
+        }
+        if !gone.is_empty() {
+            let shifts = self.refold_regimes(&gone, Some(cause));
+            let mut failed = self.failed.iter_mut();
+            if let Some(failed) = failed.rfind(|failed| failed.kind == Kind::Pattern) {
+                failed.shifts = shifts;
+            }
+        }
+    }
+
+    /// Takes the patterns away that failed in the step at hand; gives their ids.
+    fn take_failing_patterns(&mut self, cause: &Cause) -> Vec<String> {
+        let mut gone = Vec::new();
+        for (place, reason) in self.failing.take(Kind::Pattern) {
+            self.undo = None;
+            let run = self.patterns.remove(place);
+            gone.push(run.pattern().id.clone());
+            self.failed
+                .push(Failed::of_pattern(&run, reason, Some(cause)));
+        }
+        if !gone.is_empty() {
+            self.note_readers();
+        }
+        gone
+    }
+
+    /// The definitions that failed since the engine was made or [`Self::take_failed`] was called, in order.
+    pub fn failed(&self) -> &[Failed] {
+        &self.failed
+    }
+
+    /// The same from a place in the order on, to be forgotten.
+    pub fn take_failed(&mut self, from: usize) -> Vec<Failed> {
+        self.failed.split_off(from.min(self.failed.len()))
     }
 
     /// Takes points in, step by step, and emits nothing, as after a restart.
@@ -202,107 +280,11 @@ impl Engine {
             self.apply(step, &mut dropped);
             dropped.clear();
             work.spend(step.len());
-            if work.is_spent() {
+            if work.is_spent() || !self.failed.is_empty() {
                 return Err(WorkSpent);
             }
         }
         Ok(())
-    }
-
-    /// Puts a pattern, or a new version of one, to work. It is folded over everything held without
-    /// telling anything; from the next point on it tells. A disabled one is taken away.
-    pub fn replace_pattern(&mut self, pattern: Arc<Pattern>) {
-        if !pattern.enabled {
-            self.remove_pattern(&pattern.id);
-            return;
-        }
-        let id = pattern.id.clone();
-        self.put_pattern(pattern);
-        self.note_readers();
-        self.refold_regimes(&id);
-    }
-
-    /// Takes a pattern away. False if there is none of that id.
-    pub fn remove_pattern(&mut self, id: &str) -> bool {
-        let Ok(place) = self.place_of_pattern(id) else {
-            return false;
-        };
-        self.undo = None;
-        self.patterns.remove(place);
-        self.note_readers();
-        self.refold_regimes(id);
-        true
-    }
-
-    /// Puts a model of regimes, or a new version of one, to work, silently as with patterns.
-    pub fn replace_regime(&mut self, regime: Arc<Regime>) {
-        self.put_regime(regime);
-        self.note_readers();
-    }
-
-    /// Takes a model away. False if there is none of that id.
-    pub fn remove_regime(&mut self, id: &str) -> bool {
-        self.undo = None;
-        let before = self.regimes.len();
-        self.regimes.retain(|run| run.model().id != id);
-        before > self.regimes.len()
-    }
-
-    fn place_of_pattern(&self, id: &str) -> Result<usize, usize> {
-        self.patterns
-            .binary_search_by(|run| run.pattern().id.as_str().cmp(id))
-    }
-
-    fn put_pattern(&mut self, pattern: Arc<Pattern>) {
-        let run = PatternRun::new(pattern, &mut self.store);
-        self.put_run(run);
-    }
-
-    fn put_run(&mut self, mut run: PatternRun) {
-        self.undo = None;
-        match self.place_of_pattern(&run.pattern().id) {
-            Ok(place) => {
-                run.take_over_from(&self.patterns[place]);
-                self.patterns[place] = run;
-            }
-            Err(place) => self.patterns.insert(place, run),
-        }
-    }
-
-    fn put_regime(&mut self, regime: Arc<Regime>) {
-        self.undo = None;
-        let place = self
-            .regimes
-            .binary_search_by(|run| run.model().id.cmp(&regime.id));
-        let mut run = RegimeRun::new(regime, &mut self.store, &self.patterns);
-        match place {
-            Ok(place) => {
-                run.take_over_from(&self.regimes[place]);
-                self.regimes[place] = run;
-            }
-            Err(place) => self.regimes.insert(place, run),
-        }
-    }
-
-    fn refold_regimes(&mut self, pattern_id: &str) {
-        let asking = |run: &&RegimeRun| run.model().patterns.iter().any(|id| id == pattern_id);
-        let models: Vec<_> = self.regimes.iter().filter(asking).collect();
-        let models: Vec<_> = models.iter().map(|run| run.model().clone()).collect();
-        for model in models {
-            self.put_regime(model);
-        }
-    }
-
-    fn note_readers(&mut self) {
-        self.readers = vec![Vec::new(); self.store.ids().count()];
-        for (place, run) in self.patterns.iter().enumerate() {
-            for series in run.series() {
-                let readers = &mut self.readers[series.0];
-                if readers.last() != Some(&place) {
-                    readers.push(place);
-                }
-            }
-        }
     }
 
     /// How often a step has made a pattern look at its condition since the engine was made.
@@ -323,6 +305,24 @@ impl Engine {
     /// A pattern at work.
     pub fn pattern(&self, id: &str) -> Option<&PatternRun> {
         Some(&self.patterns[self.place_of_pattern(id).ok()?])
+    }
+
+    fn place_of_regime(&self, id: &str) -> Result<usize, usize> {
+        self.regimes
+            .binary_search_by(|run| run.model().id.as_str().cmp(id))
+    }
+
+    /// A model of regimes at work.
+    pub fn regime(&self, id: &str) -> Option<&RegimeRun> {
+        Some(&self.regimes[self.place_of_regime(id).ok()?])
+    }
+
+    /// What a definition is as of its newest evaluated date; `None` if it is not at work.
+    pub fn standing(&self, kind: Kind, id: &str) -> Option<Standing> {
+        match kind {
+            Kind::Pattern => self.pattern(id).map(PatternRun::standing),
+            Kind::Regime => self.regime(id).map(RegimeRun::standing),
+        }
     }
 
     /// The observations held.

@@ -8,7 +8,7 @@ use trace_context::count as count_of;
 use tracing::{Span, field::Empty};
 
 use crate::{
-    Emission, Engine,
+    Emission, Engine, Failed,
     series::{Point, steps},
     store,
 };
@@ -20,11 +20,23 @@ const SLICE: Duration = Duration::from_secs(1);
 /// What points bring about, and how often a pattern looked at its condition for that.
 pub(crate) struct Evaluated {
     pub(crate) emissions: Vec<Emission>,
+    /// In order.
+    pub(crate) failed: Vec<FailedAt>,
     pub(crate) evaluations: u64,
+}
+
+/// A definition that failed, and where.
+pub(crate) struct FailedAt {
+    pub(crate) failed: Failed,
+    /// It failed behind so many of the points,
+    pub(crate) points: usize,
+    /// and so many of the emissions.
+    pub(crate) emissions: usize,
 }
 
 /// Points on their way through an engine.
 pub(crate) struct Evaluation<'a> {
+    count: usize,
     rest: &'a [Point],
     slice: Duration,
     evaluated: Evaluated,
@@ -40,10 +52,12 @@ impl<'a> Evaluation<'a> {
             atlas.emissions = Empty,
         );
         Self {
+            count: points.len(),
             rest: points,
             slice: SLICE,
             evaluated: Evaluated {
                 emissions: Vec::new(),
+                failed: Vec::new(),
                 evaluations: 0,
             },
             took: Duration::ZERO,
@@ -59,8 +73,16 @@ impl<'a> Evaluation<'a> {
         while let Some(step) = steps(self.rest).next()
             && started.elapsed() < self.slice
         {
+            let failed_before = engine.failed().len();
             engine.apply(step, &mut self.evaluated.emissions);
             self.rest = &self.rest[step.len()..];
+            for failed in engine.take_failed(failed_before) {
+                self.evaluated.failed.push(FailedAt {
+                    failed,
+                    points: self.count - self.rest.len(),
+                    emissions: self.evaluated.emissions.len(),
+                });
+            }
         }
         self.evaluated.evaluations += engine.evaluations() - before;
         self.took += started.elapsed();

@@ -1,26 +1,30 @@
 //! What the engine does with the events of its sources.
 
-use std::sync::Arc;
+mod events;
 
-use atlas_events::{
-    Acceptance, Draft, Event, Timestamp, event::Payload, parse_decimal, parse_event_id,
-};
-use chrono::{DateTime, SubsecRound, Utc};
+use std::{collections::BTreeSet, sync::Arc};
+
+use atlas_events::{Acceptance, DefinitionChange, Draft, Event, Timestamp, event::Payload};
+use chrono::{DateTime, Utc};
 use consumer::{BoxError, Handler, HandlerError, SourcedEvent};
 use event_log::{EventLog, Uncommitted};
 use metrics::{counter, histogram};
 use sqlx::PgConnection;
 use trace_context::{TraceContext, count as count_of};
-use tracing::Instrument;
+use tracing::{Instrument, error};
 
 use crate::{
-    Emission,
-    evaluation::Evaluation,
-    machine::Direction,
-    series::{Cause, Point},
-    service::{AgreeError, SharedMemory},
-    store,
+    Emission, Engine, Failed,
+    definition::Kind,
+    evaluation::{Evaluated, Evaluation},
+    lifecycle::{Origin, Turned},
+    received::{read_event, read_points},
+    series::Point,
+    service::{AgreeError, Edits, Memory, SharedMemory},
+    store::{self, Change, Head},
 };
+
+use events::{definition_of, direction_of, event_of, forget_revised_before, refused};
 
 /// The name under which the engine publishes, and under which its checkpoints are found.
 pub const SERVICE: &str = "ThresholdEngine";
@@ -61,15 +65,16 @@ impl EngineHandler {
         &mut self,
         connection: &mut PgConnection,
         points: &[Point],
-    ) -> Result<Vec<Emission>, HandlerError> {
+    ) -> Result<Brought, HandlerError> {
         self.done.points = points.len();
         if points.len() < TOGETHER_POINTS_MIN
-            && let Some(emissions) = self.take_in_few(connection, points).await?
+            && let Some(brought) = self.take_in_few(connection, points).await?
         {
-            return Ok(emissions);
+            return Ok(brought);
         }
-        let head = store::lock_head(connection).await?;
-        let mut memory = self.memory.lock().await;
+        let head = store::lock_head(connection).await.map_err(own)?;
+        let shared = Arc::clone(&self.memory);
+        let mut memory = shared.lock().await;
         memory.agree(connection, head).await.map_err(not_agreed)?;
         memory.changing();
         // The database stores the points while they are evaluated.
@@ -77,11 +82,12 @@ impl EngineHandler {
         let storing = store::append_points(connection, head, points);
         let evaluating = async { evaluation.advance(&mut memory.engine) };
         let (stored, _) = tokio::join!(storing, evaluating);
-        let stored = stored?.ok_or_else(|| HandlerError::transient(HEAD_MOVED))?;
-        let evaluated = evaluation.finish(&mut memory.engine, connection).await?;
-        memory.changed(stored);
-        self.done.evaluations = evaluated.evaluations;
-        Ok(evaluated.emissions)
+        let stored = stored.map_err(own)?;
+        let stored = stored.ok_or_else(|| HandlerError::transient(HEAD_MOVED))?;
+        let brought = evaluation.finish(&mut memory.engine, connection).await;
+        let brought = brought.map_err(own)?;
+        self.end(connection, &mut memory, (head, stored), brought)
+            .await
     }
 
     /// The same in one round trip, where the database is as the memory has it; `None` where it is
@@ -90,38 +96,123 @@ impl EngineHandler {
         &mut self,
         connection: &mut PgConnection,
         points: &[Point],
-    ) -> Result<Option<Vec<Emission>>, HandlerError> {
+    ) -> Result<Option<Brought>, HandlerError> {
         // The lock of the memory is not held while the statement may wait for that of the head.
         let Some(head) = self.memory.lock().await.head() else {
             return Ok(None);
         };
-        let Some(stored) = store::append_points(connection, head, points).await? else {
+        let stored = store::append_points(connection, head, points).await;
+        let Some(stored) = stored.map_err(own)? else {
             return Ok(None);
         };
-        let mut memory = self.memory.lock().await;
+        let shared = Arc::clone(&self.memory);
+        let mut memory = shared.lock().await;
         if memory.head() != Some(head) {
             // Somebody has begun to change it and was undone.
             return Err(HandlerError::transient(HEAD_MOVED));
         }
         memory.changing();
         let evaluation = Evaluation::new(points);
-        let evaluated = evaluation.finish(&mut memory.engine, connection).await?;
-        memory.changed(stored);
-        self.done.evaluations = evaluated.evaluations;
-        Ok(Some(evaluated.emissions))
+        let evaluated = evaluation.finish(&mut memory.engine, connection).await;
+        let evaluated = evaluated.map_err(own)?;
+        let brought = self.end(connection, &mut memory, (head, stored), evaluated);
+        Ok(Some(brought.await?))
     }
 
-    fn drafts(
+    /// Records what failed, and has the memory be that of the new head.
+    async fn end(
         &mut self,
+        connection: &mut PgConnection,
+        memory: &mut Memory,
+        (head, stored): (Head, Head),
+        evaluated: Evaluated,
+    ) -> Result<Brought, HandlerError> {
+        self.done.evaluations = evaluated.evaluations;
+        let mut failures = Vec::with_capacity(evaluated.failed.len());
+        for at in &evaluated.failed {
+            let points = i64::try_from(at.points).unwrap_or(i64::MAX);
+            let after_sequence = head.last_sequence.saturating_add(points);
+            let events = self.suspend(connection, memory, &at.failed, after_sequence);
+            failures.push((at.emissions, events.await.map_err(own)?));
+        }
+        memory.changed(stored);
+        let acceptance = self.log.acceptance();
+        let stated = self.stated(&memory.engine, &evaluated.emissions, &acceptance, stored);
+        failures.push((evaluated.emissions.len(), stated));
+        Ok(Brought {
+            emissions: evaluated.emissions,
+            definitions: failures,
+            acceptance,
+            after_sequence: stored.last_sequence,
+        })
+    }
+
+    /// What is told of definitions in place of emissions that the log is too young for.
+    fn stated(
+        &self,
+        engine: &Engine,
         emissions: &[Emission],
-        events: &[SourcedEvent],
-    ) -> Result<Vec<Draft>, HandlerError> {
-        let log_acceptance = self.log.acceptance();
+        acceptance: &Acceptance,
+        stored: Head,
+    ) -> Vec<Event> {
+        let too_old = emissions
+            .iter()
+            .filter(|emission| emission.cause().occurred_at < acceptance.earliest);
+        let definitions: BTreeSet<_> = too_old.map(definition_of).collect();
+        let log_id = self.log.log_id().to_string();
+        let event = |key: (Kind, &str)| {
+            let turned = Turned::stated(engine, key.0, key.1)?;
+            let origin = Origin::of_state(&log_id, key, stored.last_sequence, acceptance.now);
+            Some(origin.turned(&turned))
+        };
+        definitions.into_iter().filter_map(event).collect()
+    }
+
+    /// Records that a definition failed; gives the events that tell it.
+    async fn suspend(
+        &self,
+        connection: &mut PgConnection,
+        memory: &mut Memory,
+        failed: &Failed,
+        after_sequence: i64,
+    ) -> Result<Vec<Event>, sqlx::Error> {
+        let reason = failed.reason.as_str();
+        error!(kind = %failed.kind, id = failed.id, reason, "a definition is suspended");
+        store::insert_suspension(connection, failed).await?;
+        let change = Change {
+            kind: failed.kind,
+            id: failed.id.clone(),
+            put: None,
+            after_sequence,
+        };
+        let action = DefinitionChange::Suspended;
+        let recorded = store::insert_change(connection, &change, action, reason).await?;
+        memory.note_change();
+        let earliest = self.log.acceptance().earliest;
+        let cause = failed.cause.as_ref();
+        let origin = match cause.filter(|cause| cause.occurred_at >= earliest) {
+            Some(cause) => Origin::of_failure(failed, cause),
+            None => {
+                let log_id = self.log.log_id().to_string();
+                Origin::of_change(&log_id, recorded.change, recorded.changed_at)
+            }
+        };
+        let shifts = failed.shifts.iter().map(|shift| origin.shifted(shift));
+        let turned = origin.turned(&Turned::from(failed));
+        Ok(std::iter::once(turned).chain(shifts).collect())
+    }
+
+    fn drafts(&mut self, brought: Brought, events: &[SourcedEvent]) -> Drafted {
+        let log_acceptance = brought.acceptance;
         let now = log_acceptance.now;
-        let mut drafts = Vec::with_capacity(emissions.len());
+        let mut drafted = Drafted::default();
+        let mut definitions = brought.definitions.into_iter().peekable();
         // That of this processing, which links to the causes.
         let context = TraceContext::current().map(|context| context.to_string());
-        for emission in emissions {
+        for (place, emission) in brought.emissions.iter().enumerate() {
+            while let Some((_, told)) = definitions.next_if(|(behind, _)| *behind <= place) {
+                self.add_definitions(told, &mut drafted);
+            }
             let index = events.partition_point(|e| e.position() < emission.cause().position);
             let cause = &events[index];
             let occurred_at = emission.cause().occurred_at;
@@ -131,18 +222,104 @@ impl EngineHandler {
             }
             let age = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
             let told = (direction_of(emission), cause.recorded_at().map(age));
-            self.done.told.push(told);
             // What its source accepted is not refused for the clock of this machine.
             let acceptance = Acceptance::new(now.max(occurred_at), log_acceptance.earliest);
-            let draft = Draft::new(event_of(emission, cause, context.as_deref()), &acceptance);
-            drafts.push(draft.map_err(|violation| HandlerError::Permanent {
-                event: Some(index),
-                handler: Some(told_by(emission).to_owned()),
-                reason: format!("what it brings about cannot be told: {violation}"),
-            })?);
+            let mut event = event_of(emission, cause, context.as_deref());
+            forget_revised_before(log_acceptance.earliest, &mut event);
+            match Draft::new(event, &acceptance) {
+                Ok(draft) => {
+                    self.done.told.push(told);
+                    drafted.drafts.push(draft);
+                }
+                Err(violation) => drafted.refuse(refused(emission, &violation)),
+            }
         }
-        Ok(drafts)
+        for (_, told) in definitions {
+            self.add_definitions(told, &mut drafted);
+        }
+        drafted
     }
+
+    /// Adds what is told of definitions, which keeps the rules of the contract by its making.
+    fn add_definitions(&mut self, events: Vec<Event>, drafted: &mut Drafted) {
+        let log_acceptance = self.log.acceptance();
+        for event in events {
+            let at = event.occurred_at.and_then(Timestamp::to_utc);
+            let now = log_acceptance.now;
+            let now = at.map_or(now, |at| now.max(at));
+            let acceptance = Acceptance::new(now, log_acceptance.earliest);
+            let direction = match &event.payload {
+                Some(Payload::RegimeTransition(_)) => "transition",
+                _ => "definition",
+            };
+            match Draft::new(event, &acceptance) {
+                Ok(draft) => {
+                    self.done.told.push((direction, None));
+                    drafted.drafts.push(draft);
+                }
+                Err(violation) => {
+                    error!(%violation, "what became of a definition cannot be told");
+                }
+            }
+        }
+    }
+
+    /// Suspends definitions whose emissions break the contract, as no definition can that was checked when it was
+    /// read.
+    async fn suspend_refused(
+        &mut self,
+        connection: &mut PgConnection,
+        refused: Vec<Failed>,
+        after_sequence: i64,
+        drafted: &mut Drafted,
+    ) -> Result<(), HandlerError> {
+        let shared = Arc::clone(&self.memory);
+        let mut memory = shared.lock().await;
+        let Some(head) = memory.head() else {
+            return Err(HandlerError::transient(HEAD_MOVED));
+        };
+        memory.changing();
+        let log_id = self.log.log_id().to_string();
+        let mut edits = Edits::begin(connection, &mut memory, log_id, after_sequence);
+        edits.suspend_all(refused).await.map_err(own)?;
+        let events = edits.events();
+        memory.changed(head);
+        self.add_definitions(events, drafted);
+        Ok(())
+    }
+}
+
+/// What a batch brings about.
+struct Brought {
+    emissions: Vec<Emission>,
+    /// What is told of definitions, and behind how many emissions.
+    definitions: Vec<(usize, Vec<Event>)>,
+    /// What the log accepted when it was evaluated.
+    acceptance: Acceptance,
+    /// Number of the last point.
+    after_sequence: i64,
+}
+
+/// What is to be told.
+#[derive(Default)]
+struct Drafted {
+    drafts: Vec<Draft>,
+    /// Definitions whose emissions break the contract, each once.
+    refused: Vec<Failed>,
+}
+
+impl Drafted {
+    fn refuse(&mut self, failed: Failed) {
+        let known = |known: &Failed| known.kind == failed.kind && known.id == failed.id;
+        if !self.refused.iter().any(known) {
+            self.refused.push(failed);
+        }
+    }
+}
+
+/// A statement of the engine's own failed. Its points were checked when they were read, so that no event is to blame.
+fn own(error: sqlx::Error) -> HandlerError {
+    HandlerError::transient(error)
 }
 
 impl Handler for EngineHandler {
@@ -156,8 +333,15 @@ impl Handler for EngineHandler {
         if points.is_empty() {
             return Ok(());
         }
-        let emissions = self.take_in(connection, &points).await?;
-        let drafts = self.drafts(&emissions, events)?;
+        let brought = self.take_in(connection, &points).await?;
+        let after_sequence = brought.after_sequence;
+        let mut drafted = self.drafts(brought, events);
+        let refused = std::mem::take(&mut drafted.refused);
+        if !refused.is_empty() {
+            self.suspend_refused(connection, refused, after_sequence, &mut drafted)
+                .await?;
+        }
+        let drafts = drafted.drafts;
         if !drafts.is_empty() {
             let emitting = trace_context::child!(
                 "emit",
@@ -169,9 +353,21 @@ impl Handler for EngineHandler {
                 messaging.batch.message_count = count_of(drafts.len()),
             );
             let appending = self.log.append_in(connection, drafts);
-            self.done.appended = Some(appending.instrument(emitting).await?);
+            // Drafts keep the contract: what the log refuses is no fault of the events at hand.
+            let appended = appending.instrument(emitting).await;
+            self.done.appended = Some(appended.map_err(HandlerError::transient)?);
         }
         Ok(())
+    }
+
+    fn unprocessable(&self, events: &[SourcedEvent]) -> Vec<(usize, String)> {
+        let mut points = Vec::new();
+        let refused = events.iter().enumerate().filter_map(|(index, event)| {
+            points.clear();
+            let refused = read_event(event, &mut points).err()?;
+            Some((index, refused))
+        });
+        refused.collect()
     }
 
     async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), BoxError> {
@@ -200,102 +396,7 @@ impl Handler for EngineHandler {
 /// It may agree at the next attempt.
 fn not_agreed(error: AgreeError) -> HandlerError {
     match error {
-        AgreeError::Database(error) => error.into(),
+        AgreeError::Database(error) => own(error),
         AgreeError::Behind => HandlerError::transient(error),
-    }
-}
-
-/// The points of all events that bring any, in order.
-fn read_points(events: &[SourcedEvent]) -> Result<Vec<Point>, HandlerError> {
-    let mut points = Vec::new();
-    for (index, event) in events.iter().enumerate() {
-        let refused = |reason| HandlerError::permanent(index, reason);
-        read_event(event, &mut points).map_err(refused)?;
-    }
-    Ok(points)
-}
-
-/// The points of an event in the order of its steps: as they became known. None if it is of another
-/// type. `Err`: why it cannot be evaluated.
-pub(crate) fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Result<(), String> {
-    let Some(Payload::SeriesCollected(collected)) = &event.event.payload else {
-        return Ok(());
-    };
-    let event_id = parse_event_id(&event.event.event_id)
-        .map_err(|_| format!("event_id \"{}\" is no ULID", event.event.event_id))?;
-    if collected.series_id.is_empty() {
-        return Err("series_id is missing".to_owned());
-    }
-    let series: Arc<str> = collected.series_id.as_str().into();
-    let first = points.len();
-    for (index, given) in (0..).zip(&collected.data_points) {
-        let at = |problem: String| format!("data_points[{index}].{problem}");
-        let date = given.date.parse();
-        let date = date.map_err(|_| at(format!("date \"{}\" is no date", given.date)))?;
-        // Without the zeros at the end, as the database may have others.
-        let value = match &given.value {
-            Some(text) => Some(
-                parse_decimal(text)
-                    .ok_or_else(|| at(format!("value \"{text}\" is no decimal")))?
-                    .normalize(),
-            ),
-            None => None,
-        };
-        let known_from = match given.known_from {
-            Some(time) => time
-                .to_utc()
-                .ok_or_else(|| at("known_from is not a time in the years 1 to 9999".to_owned()))?
-                .trunc_subsecs(6),
-            None => event.occurred_at(),
-        };
-        points.push(Point {
-            cause: Cause {
-                source: Arc::clone(&event.source),
-                position: event.position(),
-                index,
-                event_id,
-                occurred_at: event.occurred_at(),
-            },
-            series: Arc::clone(&series),
-            date,
-            known_from,
-            value,
-        });
-    }
-    points[first..].sort_by_key(|point| point.known_from);
-    Ok(())
-}
-
-/// Where no span of this engine is recorded, the context of the cause is handed on.
-fn event_of(emission: &Emission, cause: &SourcedEvent, context: Option<&str>) -> Event {
-    let payload = match emission {
-        Emission::Crossing(crossing) => Payload::ThresholdCrossed(crossing.as_ref().into()),
-        Emission::Transition(transition) => Payload::RegimeTransition(transition.as_ref().into()),
-    };
-    Event {
-        event_id: emission.id().to_string(),
-        occurred_at: Some(Timestamp::from(emission.cause().occurred_at)),
-        source_service: SERVICE.to_owned(),
-        traceparent: context.unwrap_or(&cause.event.traceparent).to_owned(),
-        payload: Some(payload),
-        ..Event::default()
-    }
-}
-
-fn told_by(emission: &Emission) -> &str {
-    match emission {
-        Emission::Crossing(crossing) => &crossing.pattern.id,
-        Emission::Transition(transition) => &transition.model.id,
-    }
-}
-
-fn direction_of(emission: &Emission) -> &'static str {
-    match emission {
-        Emission::Crossing(crossing) => match crossing.direction {
-            Direction::Entered => "entered",
-            Direction::Cleared => "cleared",
-            Direction::Revised => "revised",
-        },
-        Emission::Transition(_) => "transition",
     }
 }

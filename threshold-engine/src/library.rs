@@ -237,7 +237,14 @@ impl Tree {
                 return;
             }
         };
-        for entry in entries.filter_map(Result::ok) {
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.mistakes.push(mistake(folder, 0, error.to_string()));
+                    return;
+                }
+            };
             self.entries += 1;
             if self.entries > ENTRIES_MAX || self.files.len() > FILES_MAX {
                 return;

@@ -62,6 +62,61 @@ impl Work {
     }
 }
 
+/// What one changed observation may cost a definition that is evaluated continuously. A copy counts for itself.
+///
+/// The same sequence of observations spends the same, whatever the machine.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    steps_max: u64,
+    left: AtomicU64,
+    spent: AtomicBool,
+}
+
+impl Allowance {
+    /// So many steps from each [`Self::begin`] on; without bound before the first.
+    pub(crate) fn new(steps_max: u64) -> Self {
+        Self {
+            steps_max,
+            left: AtomicU64::new(u64::MAX),
+            spent: AtomicBool::new(false),
+        }
+    }
+
+    /// Another observation has changed.
+    pub(crate) fn begin(&self) {
+        self.left.store(self.steps_max, Ordering::Relaxed);
+    }
+
+    pub(crate) fn spend(&self, steps: usize) {
+        let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+        let left = self.left.load(Ordering::Relaxed).checked_sub(steps);
+        if left.is_none() {
+            self.spent.store(true, Ordering::Relaxed);
+        }
+        self.left.store(left.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// Whether an observation took more than is allowed; from then on for ever.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// How many steps one observation may take.
+    pub(crate) fn steps_max(&self) -> u64 {
+        self.steps_max
+    }
+}
+
+impl Clone for Allowance {
+    fn clone(&self) -> Self {
+        Self {
+            steps_max: self.steps_max,
+            left: AtomicU64::new(self.left.load(Ordering::Relaxed)),
+            spent: AtomicBool::new(self.is_spent()),
+        }
+    }
+}
+
 impl Left {
     /// One thread counts; others only read.
     fn take(&self, from: &AtomicU64, count: usize) {

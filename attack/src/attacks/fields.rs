@@ -1,11 +1,12 @@
 //! Every text of every request, one request for each.
 
 use atlas_events::{
-    CollectionFailedEvent, ContinueIn, CustomEvent, DataPoint, DiscardParkedEventsRequest, Event,
-    FindEventRequest, ListParkedEventsRequest, LogPosition, ParkedEventFilter, PublishRequest,
-    RegimeTransitionEvent, ResetCheckpointRequest, RetryParkedEventsRequest, SeriesCollectedEvent,
-    SubscriptionRequest, ThresholdCrossedEvent, ThresholdInput, TimeRangeRequest, Timestamp,
-    event::Payload, reset_checkpoint_request::Target as ResetTarget,
+    CollectionFailedEvent, ContinueIn, CustomEvent, DataPoint, DefinitionChangedEvent,
+    DiscardParkedEventsRequest, Event, FindEventRequest, ListParkedEventsRequest, LogPosition,
+    ParkedEventFilter, PublishRequest, RegimeTransitionEvent, ResetCheckpointRequest,
+    RetryParkedEventsRequest, SeriesCollectedEvent, SubscriptionRequest, ThresholdCrossedEvent,
+    ThresholdInput, TimeRangeRequest, Timestamp, event::Payload,
+    reset_checkpoint_request::Target as ResetTarget,
 };
 use chrono::Utc;
 use prost::Message;
@@ -65,6 +66,14 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
         change(&mut regime, text());
         Payload::RegimeTransition(regime)
     };
+    let definition = |change: fn(&mut DefinitionChangedEvent, String)| {
+        let mut definition = DefinitionChangedEvent {
+            definition_id: source(),
+            ..Default::default()
+        };
+        change(&mut definition, text());
+        Payload::DefinitionChanged(definition)
+    };
     let payloads = [
         ("custom.type", custom(text())),
         ("series_collected.date", point(text(), "1".to_owned())),
@@ -112,6 +121,11 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
                 }];
             }),
         ),
+        (
+            "definition_changed.definition_id",
+            definition(|d, t| d.definition_id = t),
+        ),
+        ("definition_changed.reason", definition(|d, t| d.reason = t)),
         ("regime_transition.model_id", regime(|r, t| r.model_id = t)),
         (
             "regime_transition.to_regime",

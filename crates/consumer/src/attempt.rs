@@ -234,6 +234,13 @@ impl<H: Handler> Guarded<H> {
         Ok(())
     }
 
+    /// The events that the handler can never process.
+    pub(crate) fn unprocessable(&self, events: &[SourcedEvent]) -> Vec<(usize, String)> {
+        let found = AssertUnwindSafe(|| self.handler.unprocessable(events));
+        // Whatever makes it panic is found again when the events are handled.
+        std::panic::catch_unwind(found).unwrap_or_default()
+    }
+
     /// Has the handler process events in a turn, after making its memory agree with the database if
     /// need be.
     pub(crate) async fn handle(

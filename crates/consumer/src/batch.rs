@@ -44,6 +44,23 @@ impl Batch {
         });
     }
 
+    /// Takes several events out, by their index, ascending.
+    pub(crate) fn park_all(&mut self, handler: &str, refused: Vec<(usize, String)>) {
+        let mut refused = refused.into_iter().peekable();
+        let events = std::mem::take(&mut self.events);
+        for (index, event) in events.into_iter().enumerate() {
+            match refused.next_if(|(refused, _)| *refused == index) {
+                Some((_, reason)) => self.parking.push(Parking {
+                    event,
+                    handler: handler.to_owned(),
+                    reason,
+                    attempts: self.attempts,
+                }),
+                None => self.events.push(event),
+            }
+        }
+    }
+
     /// A batch for each event, in order; the last moves the checkpoint to where this one would
     /// have.
     pub(crate) fn into_singles(self) -> VecDeque<Self> {

@@ -32,6 +32,9 @@ pub struct ConsumerConfig {
     pub reconnect_backoff: Backoff,
     /// Pauses before a batch that failed, or the database, is tried again.
     pub retry_backoff: Backoff,
+    /// So many events in a row that cannot be processed are no accident of single events: the consumer stops instead of
+    /// parking them.
+    pub parked_in_a_row_max: u64,
     /// Ids of processed events are kept for at least this long, and as long as their log still
     /// holds the events: a replay cannot reach an event that was forgotten.
     pub processed_keep: Duration,
@@ -59,6 +62,7 @@ impl ConsumerConfig {
             database_answer_max: Duration::from_secs(10),
             reconnect_backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(1)),
             retry_backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(5)),
+            parked_in_a_row_max: 100,
             processed_keep: Duration::from_secs(30 * 24 * 3600),
             prune_interval: Duration::from_secs(3600),
             backfill_months: None,

@@ -73,6 +73,21 @@ pub enum ConsumerError {
         /// When.
         at: DateTime<Utc>,
     },
+    /// One event after the other could not be processed.
+    #[error(
+        "of source \"{name}\" {count} events in a row cannot be processed, such as the one at position {position}: \
+         {reason}; none of them is given up: mend the cause and start again, or move the checkpoint past them"
+    )]
+    NothingProcessable {
+        /// The source.
+        name: String,
+        /// How many.
+        count: u64,
+        /// Of the last one.
+        position: u64,
+        /// Why it cannot be processed.
+        reason: String,
+    },
     /// Events are missing from an unfiltered stream.
     #[error(
         "source \"{name}\" has a hole: position {found} came after {after}; nothing after the hole \
@@ -126,6 +141,7 @@ impl ConsumerError {
             | Self::Address { .. }
             | Self::Migration(_)
             | Self::Stopped { .. }
+            | Self::NothingProcessable { .. }
             | Self::Damaged { .. }
             | Self::Refused { .. }
             | Self::Away { .. } => false,

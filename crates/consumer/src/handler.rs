@@ -146,6 +146,14 @@ pub trait Handler: Send {
         events: &[SourcedEvent],
     ) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
+    /// The events of a batch of which it is plain, without looking at anything else, that they can never be
+    /// processed: by their index, ascending, with the reason. They are parked together, and [`Handler::handle`] is given the
+    /// others only, so that nothing has to be undone for them.
+    fn unprocessable(&self, events: &[SourcedEvent]) -> Vec<(usize, String)> {
+        let _ = events;
+        Vec::new()
+    }
+
     /// Makes what the handler keeps in memory agree with the database, read through `connection`.
     /// Called before the first batch, and before the next one after effects were undone or another
     /// instance of the service has written any. From this call on, nobody else writes effects until

@@ -33,6 +33,7 @@ mod process;
 mod processed;
 mod reader;
 mod retry;
+mod running;
 mod service;
 mod session;
 mod source;

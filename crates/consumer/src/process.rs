@@ -5,10 +5,11 @@ use std::{collections::VecDeque, ops::ControlFlow, time::Instant};
 use tracing::{Instrument, error, warn};
 
 use crate::{
-    Handler, SourcedEvent,
+    ConsumerError, Handler, SourcedEvent,
     attempt::{self, Failure, Place},
     batch::Batch,
     checkpoint::{self, Checkpoint},
+    stop::halt,
     trace,
     worker::{Halt, Worker},
 };
@@ -23,6 +24,10 @@ impl<H: Handler> Worker<H> {
                 return Err(Halt::Shutdown);
             }
             batch.attempts += 1;
+            if batch.attempts == 1 {
+                self.set_aside(index, &mut batch);
+            }
+            self.brake(index, &batch)?;
             let place = Place {
                 service: &self.config.service,
                 source: self.sources[index].name(),
@@ -58,6 +63,37 @@ impl<H: Handler> Worker<H> {
             }
         }
         Ok(())
+    }
+
+    /// Takes out of a batch, at once, what its handler can never process.
+    fn set_aside(&self, index: usize, batch: &mut Batch) {
+        let refused = self.guarded.unprocessable(&batch.events);
+        for (place, reason) in &refused {
+            let (source, position) = (self.sources[index].name(), batch.events[*place].position());
+            error!(source, position, %reason, "an event cannot be processed; parking it");
+        }
+        if !refused.is_empty() {
+            batch.park_all(&self.config.service, refused);
+        }
+    }
+
+    /// Ends a source of which nothing can be processed any more, before all of it is parked.
+    fn brake(&self, index: usize, batch: &Batch) -> Result<(), Halt> {
+        let source = &self.sources[index];
+        let count = source.parked_in_a_row + batch.parking.len() as u64;
+        let Some(last) = batch.parking.last() else {
+            return Ok(());
+        };
+        if !batch.events.is_empty() || count < self.config.parked_in_a_row_max {
+            return Ok(());
+        }
+        let error = ConsumerError::NothingProcessable {
+            name: source.name().to_owned(),
+            count,
+            position: last.event.position(),
+            reason: last.reason.clone(),
+        };
+        Err(halt(&source.state, error))
     }
 
     /// What to do instead of a batch that failed; `Break` if nothing with what is in hand, which
@@ -147,6 +183,10 @@ impl<H: Handler> Worker<H> {
         skipped: usize,
     ) {
         let source = &mut self.sources[index];
+        source.parked_in_a_row = match batch.events.is_empty() {
+            true => source.parked_in_a_row + batch.parking.len() as u64,
+            false => 0,
+        };
         let events = batch.events.len() + batch.parking.len() - skipped;
         source.state.processed.increment(events as u64);
         source.state.skipped.increment(skipped as u64);

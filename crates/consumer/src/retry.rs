@@ -1,5 +1,7 @@
 //! Parked events that are to be processed once more.
 
+use std::time::{Duration, Instant};
+
 use event_log::within;
 use sqlx::PgConnection;
 use tracing::{info, warn};
@@ -13,26 +15,34 @@ use crate::{
     worker::{Halt, Worker},
 };
 
+/// Parked events are retried for so long before other events have their turn.
+const SLICE: Duration = Duration::from_millis(20);
+
 impl<H: Handler> Worker<H> {
-    /// Processes all that is marked as retrying, each in a transaction of its own. What fails in
-    /// passing stays marked, for the next time.
-    pub(crate) async fn retry_parked(&mut self) -> Result<(), Halt> {
-        let mut last = 0;
-        while !self.shutdown.is_cancelled() {
+    /// Processes some of what is marked as retrying, each in a transaction of its own, for so long that nothing else
+    /// waits for it noticeably. What fails in passing stays marked, for the next time.
+    pub(crate) async fn retry_some(&mut self) -> Result<(), Halt> {
+        let began = Instant::now();
+        while let Some(last) = self.retried_to {
+            if self.shutdown.is_cancelled() {
+                return Err(Halt::Shutdown);
+            }
             let next = parking::next_retrying(&self.pool, &self.config.service, last);
-            match within(self.config.database_answer_max, next).await {
-                Ok(Some(id)) => {
-                    last = id;
-                    self.retry(id).await;
-                }
-                Ok(None) => return Ok(()),
+            self.retried_to = match within(self.config.database_answer_max, next).await {
+                Ok(next) => next,
                 Err(reason) => {
                     warn!(%reason, "cannot read the parked events");
-                    return Ok(());
+                    None
                 }
+            };
+            if let Some(id) = self.retried_to {
+                self.retry(id).await;
+            }
+            if began.elapsed() >= SLICE {
+                break;
             }
         }
-        Err(Halt::Shutdown)
+        Ok(())
     }
 
     async fn retry(&mut self, id: u64) {
@@ -101,7 +111,15 @@ impl<H: Handler> Worker<H> {
                 reason,
             });
         }
-        self.guarded.handle(transaction, turn, &[event]).await?;
+        let events = [event];
+        if let Some((_, reason)) = self.guarded.unprocessable(&events).pop() {
+            return Err(Failure::Permanent {
+                position: None,
+                handler: None,
+                reason,
+            });
+        }
+        self.guarded.handle(transaction, turn, &events).await?;
         parking::resolve(transaction, id).await?;
         Ok(Some(turn))
     }

@@ -7,18 +7,19 @@ use event_log::within;
 use metrics::{Gauge, gauge};
 use sqlx::PgPool;
 use tokio::{sync::Notify, time::MissedTickBehavior};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 use trace_context::Pace;
 use tracing::{debug, info, warn};
 
 use crate::{
     ConsumerConfig, ConsumerError, Handler, Source,
     attempt::{self, Failure, Guarded},
-    batch::{Limits, Queue},
+    batch::Limits,
     checkpoint::{self, Checkpoint},
-    lag::{ConsumerStatus, SourceState},
+    lag::ConsumerStatus,
     parking,
-    reader::{Reader, ReaderSettings},
+    reader::ReaderSettings,
+    running::Running,
     session::Session,
     stop::{halt, stop_of, stopped},
     trace,
@@ -37,60 +38,6 @@ impl From<ConsumerError> for Halt {
     }
 }
 
-/// A source that is being read.
-pub(crate) struct Running {
-    pub(crate) source: Source,
-    pub(crate) state: Arc<SourceState>,
-    /// As last seen in the database.
-    pub(crate) checkpoint: Option<Checkpoint>,
-    queue: Queue,
-    _reader: AbortOnDropHandle<()>,
-}
-
-impl Running {
-    fn start(
-        source: Source,
-        state: Arc<SourceState>,
-        checkpoint: Option<Checkpoint>,
-        settings: ReaderSettings,
-    ) -> Self {
-        let shared = Arc::clone(&state);
-        let (reader, readings) = Reader::new(source.clone(), checkpoint.as_ref(), settings, shared);
-        state.begins_after(
-            checkpoint
-                .as_ref()
-                .and_then(|checkpoint| checkpoint.position),
-        );
-        Self {
-            source,
-            state,
-            checkpoint,
-            queue: Queue::new(readings),
-            _reader: AbortOnDropHandle::new(tokio::spawn(reader.run())),
-        }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.source.name
-    }
-
-    /// Goes on behind a checkpoint that has advanced within what was received, without being started
-    /// anew. False, and nothing is done, if it has not, or what is in hand reaches beyond it.
-    fn go_on_behind(&mut self, found: &Checkpoint, in_hand: u64) -> bool {
-        let place = |of: &Checkpoint| Some((of.log_id?, of.position?));
-        let own = self.checkpoint.as_ref().and_then(place);
-        let (Some((log_id, own)), Some((found_log_id, to))) = (own, place(found)) else {
-            return false;
-        };
-        if found_log_id != log_id || to < own.max(in_hand) || !self.queue.skip_to(to) {
-            return false;
-        }
-        self.state.processed_up_to(to, None);
-        self.checkpoint = Some(found.clone());
-        true
-    }
-}
-
 /// A running consumer.
 pub(crate) struct Worker<H> {
     pub(crate) pool: PgPool,
@@ -101,6 +48,8 @@ pub(crate) struct Worker<H> {
     pub(crate) shutdown: CancellationToken,
     wake: Arc<Notify>,
     parked: Gauge,
+    /// While parked events are being retried: the number of the last one that was.
+    pub(crate) retried_to: Option<u64>,
     /// How often spans are made that no trace asked for.
     pub(crate) pace: Pace,
 }
@@ -116,6 +65,7 @@ impl<H: Handler> Worker<H> {
         Self {
             pace: Pace::one_in(trace::INTERVAL),
             parked: gauge!(format!("{}_parked_events", config.metrics_prefix)),
+            retried_to: None,
             session: Session::new(pool.clone(), config.database_answer_max),
             pool,
             config,
@@ -260,23 +210,34 @@ impl<H: Handler> Worker<H> {
         let mut poll = tokio::time::interval(self.config.poll_interval);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut turn = 0;
+        // Batches and retries take turns, so that neither holds up the other.
+        let mut retries_are_next = false;
         loop {
-            let index = tokio::select! {
+            let retrying = self.retried_to.is_some();
+            let next = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Err(Halt::Shutdown),
-                _ = poll.tick() => None,
-                () = self.wake.notified() => None,
-                index = next_ready(&mut self.sources, turn) => Some(index),
+                _ = poll.tick() => Next::LookAround,
+                () = self.wake.notified() => Next::LookAround,
+                () = std::future::ready(()), if retrying && retries_are_next => Next::Retry,
+                index = next_ready(&mut self.sources, turn) => Next::Batch(index),
+                () = std::future::ready(()), if retrying => Next::Retry,
             };
-            let Some(index) = index else {
-                self.look_around().await?;
-                continue;
-            };
-            turn = index + 1;
-            match self.sources[index].queue.next(limits).await {
-                Ok(Some(batch)) => self.process(index, batch).await?,
-                Ok(None) => {}
-                Err(error) => self.give_up(index, error).await?,
+            match next {
+                Next::LookAround => self.look_around().await?,
+                Next::Retry => {
+                    self.retry_some().await?;
+                    retries_are_next = false;
+                }
+                Next::Batch(index) => {
+                    turn = index + 1;
+                    match self.sources[index].queue.next(limits).await {
+                        Ok(Some(batch)) => self.process(index, batch).await?,
+                        Ok(None) => {}
+                        Err(error) => self.give_up(index, error).await?,
+                    }
+                    retries_are_next = true;
+                }
             }
         }
     }
@@ -297,7 +258,8 @@ impl<H: Handler> Worker<H> {
                 return Ok(());
             }
         }
-        self.retry_parked().await?;
+        // Unless some are being retried already, which goes on.
+        self.retried_to.get_or_insert(0);
         let counting = parking::count_open(&self.pool, &self.config.service);
         match within(self.config.database_answer_max, counting).await {
             Ok(open) => self.parked.set(open as f64),
@@ -374,6 +336,14 @@ impl<H: Handler> Worker<H> {
         let slept = self.shutdown.run_until_cancelled(tokio::time::sleep(pause));
         slept.await.ok_or(Halt::Shutdown)
     }
+}
+
+/// What there is to do.
+enum Next {
+    LookAround,
+    Retry,
+    /// Of a source.
+    Batch(usize),
 }
 
 /// The next source, from a place on, of which a batch can be made.

@@ -52,6 +52,12 @@ fn with_transition(change: impl FnOnce(&mut atlas_events::RegimeTransitionEvent)
     event(Payload::RegimeTransition(payload))
 }
 
+fn with_definition(change: impl FnOnce(&mut atlas_events::DefinitionChangedEvent)) -> Event {
+    let mut payload = crate::samples::definition();
+    change(&mut payload);
+    event(Payload::DefinitionChanged(payload))
+}
+
 fn of_type(name: &str) -> Event {
     let mut payload = custom();
     name.clone_into(&mut payload.r#type);
@@ -405,6 +411,22 @@ fn crossings_and_transitions() {
         "regime_transition.trigger_pattern_ids[0]",
         "is required",
     );
+    check(
+        with_definition(|d| d.definition_id.clear()),
+        "definition_changed.definition_id",
+        "is required",
+    );
+    check(
+        with_definition(|d| d.series_ids[1].push('\n')),
+        "definition_changed.series_ids[1]",
+        "control character",
+    );
+    check(
+        with_definition(|d| d.after.as_mut().unwrap().state = "x".repeat(101)),
+        "definition_changed.after.state",
+        "100",
+    );
+    check(with_definition(|d| d.change = 99), "payload", "99");
 }
 
 #[test]

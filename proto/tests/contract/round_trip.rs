@@ -1,9 +1,9 @@
 //! What a publisher gives is what is stored, in both forms.
 
 use atlas_events::{
-    CollectionFailedEvent, CustomEvent, DataPoint, Draft, Event, ID_TIME_TOLERANCE,
-    RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp,
-    event::Payload,
+    CollectionFailedEvent, CustomEvent, DataPoint, DefinitionChangedEvent, DefinitionState, Draft,
+    Event, ID_TIME_TOLERANCE, RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent,
+    ThresholdInput, Timestamp, event::Payload,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
@@ -157,6 +157,50 @@ fn transition() -> impl Strategy<Value = Payload> {
         )
 }
 
+fn definition() -> impl Strategy<Value = Payload> {
+    let state = || {
+        (text(), date(), option::of(any::<bool>())).prop_map(|(state, since, active)| {
+            DefinitionState {
+                state,
+                since,
+                active,
+            }
+        })
+    };
+    let states = (option::of(state()), option::of(state()));
+    let changes = (0..3i32, 0..5i32);
+    (
+        name(),
+        changes,
+        states,
+        text(),
+        vec(series_id(), 0..3),
+        any::<u64>(),
+    )
+        .prop_map(
+            |(
+                definition_id,
+                (kind, change),
+                (before, after),
+                reason,
+                series_ids,
+                cause_position,
+            )| {
+                Payload::DefinitionChanged(DefinitionChangedEvent {
+                    kind,
+                    definition_id,
+                    change,
+                    before,
+                    after,
+                    reason,
+                    series_ids,
+                    cause_position,
+                    ..DefinitionChangedEvent::default()
+                })
+            },
+        )
+}
+
 fn value() -> impl Strategy<Value = Value> {
     // Exact in few decimal digits, as readers of JSON differ in the last bit of others.
     let number = any::<i32>().prop_map(|number| f64::from(number) / 8.0);
@@ -198,7 +242,14 @@ fn accepted_time() -> impl Strategy<Value = DateTime<Utc>> {
 
 /// An event of any payload; its id, if it has one, is near its time.
 fn event() -> impl Strategy<Value = Event> {
-    let payload = prop_oneof![collected(), failed(), crossed(), transition(), custom()];
+    let payload = prop_oneof![
+        collected(),
+        failed(),
+        crossed(),
+        transition(),
+        definition(),
+        custom()
+    ];
     let apart = -3_599_000..=3_599_000i64;
     let id = option::of((apart, any::<u128>()));
     (accepted_time(), any::<bool>(), id, name(), text(), payload).prop_map(
@@ -232,6 +283,9 @@ fn from_json(like: &Payload, json: &str) -> Payload {
         }
         Payload::RegimeTransition(_) => {
             Payload::RegimeTransition(serde_json::from_str(json).unwrap())
+        }
+        Payload::DefinitionChanged(_) => {
+            Payload::DefinitionChanged(serde_json::from_str(json).unwrap())
         }
         Payload::Custom(_) => Payload::Custom(serde_json::from_str(json).unwrap()),
         marker => panic!("{marker:?}"),
@@ -332,6 +386,8 @@ fn an_event_is_about_the_series_of_its_payload() {
         ["UNRATE", "VIXCLS"]
     );
     assert!(series(Payload::RegimeTransition(samples::transition())).is_empty());
+    let definition = Payload::DefinitionChanged(samples::definition());
+    assert_eq!(series(definition), ["UNRATE", "VIXCLS"]);
     assert!(series(Payload::Custom(samples::custom())).is_empty());
 }
 

@@ -1,9 +1,9 @@
 //! Events that keep every rule, for tests to break one.
 
 use atlas_events::{
-    Acceptance, CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, Event,
-    RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp,
-    event::Payload,
+    Acceptance, CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, DefinitionChange,
+    DefinitionChangedEvent, DefinitionKind, DefinitionState, Event, RegimeTransitionEvent,
+    SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp, event::Payload,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use ulid::Ulid;
@@ -88,6 +88,21 @@ pub(crate) fn transition() -> RegimeTransitionEvent {
         to_regime: "recession".to_owned(),
         since: "2024-05-01".to_owned(),
         ..RegimeTransitionEvent::default()
+    }
+}
+
+pub(crate) fn definition() -> DefinitionChangedEvent {
+    DefinitionChangedEvent {
+        kind: DefinitionKind::Pattern.into(),
+        definition_id: "vix-above-30".to_owned(),
+        change: DefinitionChange::Deployed.into(),
+        after: Some(DefinitionState {
+            state: "active".to_owned(),
+            since: "2024-05-01".to_owned(),
+            active: Some(true),
+        }),
+        series_ids: vec!["VIXCLS".to_owned(), "UNRATE".to_owned()],
+        ..DefinitionChangedEvent::default()
     }
 }
 

@@ -51,6 +51,8 @@ pub struct BacktestResult {
     pub patterns: Vec<PatternResult>,
     /// By id.
     pub regimes: Vec<RegimeResult>,
+    /// Definitions that could not be evaluated to the end, and why: nothing else is told of them.
+    pub failed: Vec<String>,
 }
 
 /// What a pattern did.
@@ -300,6 +302,8 @@ fn result(
             }
         }
     }
+    let failed = engine.failed().iter();
+    let failed = failed.map(|failed| format!("{} {}: {}", failed.kind, failed.id, failed.reason));
     BacktestResult {
         from: options.from,
         to: options.to,
@@ -307,6 +311,7 @@ fn result(
         points,
         patterns,
         regimes,
+        failed: failed.collect(),
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use atlas_events::EventFilter;
 use consumer::{ConsumerError, HistoryReader, Source};
 
-use crate::handler::read_event;
+use crate::received::read_event;
 use crate::series::Point;
 
 /// Who reads, as the server of a log sees it.

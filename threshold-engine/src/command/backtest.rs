@@ -193,6 +193,9 @@ fn print_result(result: &BacktestResult, output: &mut impl Write) -> io::Result<
             writeln!(output, "{}", visible(&line))?;
         }
     }
+    for failed in &result.failed {
+        writeln!(output, "{}", visible(failed))?;
+    }
     let silent = result.patterns.iter().filter(|p| p.crossings.is_empty());
     writeln!(
         output,

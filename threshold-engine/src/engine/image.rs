@@ -2,7 +2,7 @@
 
 use std::{num::NonZero, sync::Arc, thread};
 
-use super::Engine;
+use super::{Engine, failing::Failing};
 use crate::{
     machine::{PatternRun, Told},
     pattern::Pattern,
@@ -25,6 +25,8 @@ impl Engine {
             readers: _,
             evaluations: _,
             undo: _,
+            failing: _,
+            failed: _,
         } = self;
         let mut series: Vec<SeriesImage> = store
             .ids()
@@ -94,6 +96,8 @@ impl Engine {
             readers: Vec::new(),
             evaluations: 0,
             undo: None,
+            failing: Failing::default(),
+            failed: Vec::new(),
         };
         engine.note_readers();
         engine

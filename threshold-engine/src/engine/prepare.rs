@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use ulid::Ulid;
 
-use super::Engine;
+use super::{Engine, failing::guarded};
 use crate::{
     machine::PatternRun,
     pattern::Pattern,
@@ -20,10 +20,11 @@ pub(crate) struct PreparedPattern {
 }
 
 impl PreparedPattern {
-    /// Folds a pattern over all that a store has. Takes its time.
-    pub(crate) fn new(pattern: Arc<Pattern>, mut store: SeriesStore) -> Self {
-        let run = PatternRun::new(pattern, &mut store);
-        Self { run, store }
+    /// Folds a pattern over all that a store has. Takes its time. `None` if that fails:
+    /// [`Engine::replace_pattern`] then says why.
+    pub(crate) fn new(pattern: Arc<Pattern>, mut store: SeriesStore) -> Option<Self> {
+        let run = guarded(|| PatternRun::new(pattern, &mut store)).ok()?;
+        Some(Self { run, store })
     }
 
     /// The definition.
@@ -96,13 +97,17 @@ impl Engine {
 
     /// As [`Engine::replace_pattern`] with a pattern that was folded before. The engine has its series.
     pub(crate) fn replace_by_prepared(&mut self, mut prepared: PreparedPattern) {
-        prepared.bring_up(&self.store);
+        let brought_up = guarded(|| prepared.bring_up(&self.store));
+        if brought_up.is_err() || prepared.run.too_costly().is_some() {
+            self.replace_pattern(Arc::clone(prepared.pattern()));
+            return;
+        }
         let PreparedPattern { mut run, store } = prepared;
         run.move_to(|index| self.store.keep(store.id(index)));
         let id = run.pattern().id.clone();
         self.put_run(run);
         self.note_readers();
-        self.refold_regimes(&id);
+        self.refold_regimes(&[id], None);
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Undo {
 }
 
 impl Engine {
-    /// From now on steps can be taken back, until definitions change or this is called again.
+    /// From now on steps can be taken back, until definitions change or fail, or this is called again.
     pub fn keep_undo(&mut self) {
         self.undo = Some(Undo {
             reached: self.reached,
@@ -52,13 +52,14 @@ impl Engine {
         if undo.within_step {
             return false;
         }
+        let failed_before = self.failed.len();
         let mut changes = StepChanges::default();
         for (series, date, before) in undo.observations.into_iter().rev() {
             if let Some(change) = self.store.get_mut(series).restore(date, before) {
                 self.changed(series, change, &mut changes);
             }
         }
-        if changes.complete(&self.store) {
+        if changes.complete(&self.store) || !self.failing.is_empty() {
             // Nobody sees what is told of it, and that it was told is taken back below.
             let nobody = Cause {
                 source: "".into(),
@@ -79,7 +80,7 @@ impl Engine {
             self.future.set(date, series, before);
         }
         self.reached = undo.reached;
-        true
+        self.failed.len() == failed_before
     }
 
     pub(super) fn begin_step(&mut self) {

@@ -3,16 +3,22 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use super::column::{Axis, Column};
+use super::cost::cost;
 use super::node::{Input, Node, NodeIndex, Op, Program};
 use super::past::PastSpec;
 use super::rolling::RollingSpec;
 use super::value::{Reason, Value};
 use crate::calendar::{Span, Window};
 use crate::series::{Change, Edit, Observations, SeriesIndex, SeriesStore, last_at};
-use crate::work::Work;
+use crate::work::{Allowance, Work};
 
 /// So many values are moved aside for another one in the time of a step.
 const MOVED_IN_A_STEP: usize = 128;
+
+/// One changed observation may take so many times the steps that the declared frequencies of the series
+/// allow for, and these at the least.
+const ALLOWED_TIMES: u64 = 4;
+const ALLOWED_STEPS_MIN: u64 = 1_000_000;
 
 /// What expressions are evaluated over.
 #[derive(Clone, Copy)]
@@ -68,6 +74,7 @@ pub struct Graph {
     /// For each node, where the latest change may have altered it.
     altered: Vec<Option<DateRange>>,
     pub(super) work: Work,
+    allowance: Allowance,
 }
 
 impl Graph {
@@ -78,12 +85,14 @@ impl Graph {
         let column = |node: &Node| node.kept.then(Column::default);
         let columns = program.nodes.iter().map(column).collect();
         let altered = vec![None; program.nodes.len()];
+        let allowed = cost(&program).steps.saturating_mul(ALLOWED_TIMES);
         let mut graph = Self {
             program,
             series,
             columns,
             altered,
             work: Work::default(),
+            allowance: Allowance::new(allowed.max(ALLOWED_STEPS_MIN)),
         };
         graph.fill(store);
         graph
@@ -94,14 +103,31 @@ impl Graph {
         self.work = work;
     }
 
-    /// Counts work that is done beside it.
+    /// Counts work that is done, also beside it.
     pub(crate) fn spend(&self, steps: usize) {
         self.work.spend(steps);
+        self.allowance.spend(steps);
     }
 
-    /// Whether its bound is reached.
+    /// Whether a bound is reached.
     pub(crate) fn is_spent(&self) -> bool {
-        self.work.is_spent()
+        self.work.is_spent() || self.allowance.is_spent()
+    }
+
+    /// From here on the work for another changed observation is counted.
+    pub(crate) fn begin_allowance(&self) {
+        self.allowance.begin();
+    }
+
+    /// Why it cannot be evaluated any further: one observation took more work than is allowed.
+    pub(crate) fn too_costly(&self) -> Option<String> {
+        self.allowance.is_spent().then(|| {
+            let steps = self.allowance.steps_max();
+            format!(
+                "one observation takes more than {steps} steps of work: its series have more \
+                 observations than their frequency says; correct it, or use shorter windows"
+            )
+        })
     }
 
     /// The compiled expressions.
@@ -240,7 +266,7 @@ impl Graph {
         self.work.hold(column.dates.len().saturating_sub(held));
         if !is_last {
             // Later ones move.
-            self.work.spend(held / MOVED_IN_A_STEP);
+            self.spend(held / MOVED_IN_A_STEP);
         }
         let dates = &column.dates;
         let reach = self.reach(node, dates, range, store, change);
@@ -334,15 +360,15 @@ impl Graph {
             }
             for index in entries {
                 values[index] = rolling.step(axis, &spec, index);
-                self.work.spend(rolling.cost(&spec));
-                if self.work.is_spent() {
+                self.spend(rolling.cost(&spec));
+                if self.is_spent() {
                     return;
                 }
             }
         } else if let (Some(spec), Some(axis)) =
             (self.past_spec(node), self.axis_below(node, store))
         {
-            self.work.spend(entries.len());
+            self.spend(entries.len());
             for index in entries {
                 values[index] = spec.value(axis, index);
             }
@@ -350,8 +376,8 @@ impl Graph {
             let view = View::of(store);
             for index in entries {
                 values[index] = self.evaluate_op(node, dates[index], view);
-                self.work.spend(1);
-                if self.work.is_spent() {
+                self.spend(1);
+                if self.is_spent() {
                     return;
                 }
             }

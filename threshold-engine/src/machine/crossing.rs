@@ -52,6 +52,8 @@ pub struct Crossing {
     pub previous_state: &'static str,
     /// Since when it was that.
     pub previous_since: NaiveDate,
+    /// Whether the pattern is active as of its newest evaluated date, after the whole step.
+    pub active: bool,
     /// The step that brought it about, by its last point.
     pub cause: Cause,
     /// Rendered for people.

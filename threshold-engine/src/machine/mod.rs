@@ -6,6 +6,7 @@ mod crossing;
 mod outcome;
 mod run;
 mod state;
+mod telling;
 mod told;
 
 pub use crossing::{Crossing, Direction};

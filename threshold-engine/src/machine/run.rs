@@ -4,14 +4,14 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::activity::Activity;
-use super::crossing::{Crossing, Direction};
 use super::outcome::{Outcome, shown};
-use super::state::{Phase, Signals, Spell, State, Turn};
+use super::state::{Signals, Spell, State, Turn};
 use super::told::Told;
-use crate::emission::{Emission, crossing_id};
+use crate::emission::Emission;
 use crate::expression::{DateRange, Graph, View};
-use crate::pattern::{Facts, Pattern};
+use crate::pattern::Pattern;
 use crate::series::{Cause, Change, SeriesIndex, SeriesStore, StepChanges};
+use crate::standing::Standing;
 use crate::work::Work;
 
 /// One evaluated date of a pattern.
@@ -29,7 +29,7 @@ pub struct Step {
 /// A pattern at work: its evaluated dates, and what was told of them.
 #[derive(Clone, Debug)]
 pub struct PatternRun {
-    pattern: Arc<Pattern>,
+    pub(super) pattern: Arc<Pattern>,
     pub(super) graph: Graph,
     steps: Vec<Step>,
     pub(super) told: Told<(NaiveDate, Turn)>,
@@ -39,13 +39,15 @@ pub struct PatternRun {
     clear_counted: u64,
     /// Where the points of the step at hand may have altered the conditions.
     altered: Option<DateRange>,
+    /// What it was after the last step that was evaluated completely.
+    settled: Option<State>,
 }
 
 /// A date whose turn is another one than before.
-struct Difference {
-    date: NaiveDate,
-    before: Option<Turn>,
-    after: Option<Turn>,
+pub(super) struct Difference {
+    pub(super) date: NaiveDate,
+    pub(super) before: Option<Turn>,
+    pub(super) after: Option<Turn>,
 }
 
 impl PatternRun {
@@ -61,6 +63,7 @@ impl PatternRun {
             steps: Vec::new(),
             told: Told::new(),
             altered: None,
+            settled: None,
         };
         let mut before = None;
         for date in run.graph.dates(store) {
@@ -71,7 +74,23 @@ impl PatternRun {
             before = Some(step.state);
             run.steps.push(step);
         }
+        run.settled = before;
         run
+    }
+
+    /// What it is as of its newest evaluated date.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::of_pattern(self.steps.last().map(|step| &step.state))
+    }
+
+    /// What it was after the last step that was evaluated completely.
+    pub(crate) fn settled(&self) -> Standing {
+        Standing::of_pattern(self.settled.as_ref())
+    }
+
+    /// Why it cannot be evaluated any further, where that is so.
+    pub(crate) fn too_costly(&self) -> Option<String> {
+        self.graph.too_costly()
     }
 
     /// Of another version of the same pattern: where both told the same, revisions name its events.
@@ -185,6 +204,7 @@ impl PatternRun {
     /// Takes over what a point changed in the store. What follows from it is looked at by
     /// [`Self::finish_step`], once for all points of the step.
     pub fn update(&mut self, store: &SeriesStore, series: SeriesIndex, change: Change) {
+        self.graph.begin_allowance();
         self.graph.update(store, series, change);
         let ranges = [self.altered, self.range_to_evaluate(change.date)];
         self.altered = ranges.into_iter().flatten().reduce(DateRange::hull);
@@ -200,6 +220,7 @@ impl PatternRun {
         out: &mut Vec<Emission>,
     ) -> Option<DateRange> {
         let range = self.altered.take()?;
+        self.graph.begin_allowance();
         let news_from = changes.news_from(self.graph.series().iter().copied());
         let mut differences = Vec::new();
         let mut activity = Activity::default();
@@ -210,6 +231,7 @@ impl PatternRun {
         for difference in differences {
             self.tell(&difference, news_from, store, cause, out);
         }
+        self.settled = self.steps.last().map(|step| step.state);
         activity.range(&self.steps)
     }
 
@@ -327,75 +349,6 @@ impl PatternRun {
             if step.date > range.last && step.state == old.state {
                 break;
             }
-        }
-    }
-
-    /// What was told and is no more comes first, then what is new.
-    fn tell(
-        &mut self,
-        difference: &Difference,
-        news_from: Option<NaiveDate>,
-        store: &SeriesStore,
-        cause: &Cause,
-        out: &mut Vec<Emission>,
-    ) {
-        let date = difference.date;
-        if let Some(turn) = difference.before {
-            let crossing = self.crossing(date, turn, Direction::Revised, false, store, cause);
-            self.told.tell((date, turn), crossing.id, false);
-            out.push(Emission::Crossing(Box::new(crossing)));
-        }
-        if let Some(turn) = difference.after {
-            let is_news = news_from.is_some_and(|first| date >= first);
-            let direction = match turn {
-                _ if !is_news || self.told.knows(&(date, turn)) => Direction::Revised,
-                Turn::Entered => Direction::Entered,
-                Turn::Cleared => Direction::Cleared,
-            };
-            let crossing = self.crossing(date, turn, direction, true, store, cause);
-            self.told.tell((date, turn), crossing.id, true);
-            out.push(Emission::Crossing(Box::new(crossing)));
-        }
-    }
-
-    fn crossing(
-        &self,
-        date: NaiveDate,
-        turn: Turn,
-        direction: Direction,
-        stands: bool,
-        store: &SeriesStore,
-        cause: &Cause,
-    ) -> Crossing {
-        let mut outcome = self.outcome(date, store);
-        if let (Turn::Cleared, Some(clear)) = (turn, self.pattern.clear_when) {
-            // What decided is what is shown; a condition that compares nothing shows that of `when`.
-            let (value, threshold) = shown(&self.graph, clear, date, View::of(store));
-            outcome.value = value.or(outcome.value);
-            outcome.threshold = threshold.or(outcome.threshold);
-        }
-        let before = date.pred_opt().and_then(|before| self.shown_at(before));
-        let (previous_state, previous_since) = before.unwrap_or((Phase::Normal.name(), date));
-        let facts = Facts {
-            direction,
-            turn,
-            stands,
-            date,
-            outcome: &outcome,
-        };
-        Crossing {
-            id: crossing_id(&self.pattern, date, turn, stands, cause),
-            message: self.pattern.render(&facts),
-            pattern: self.pattern.clone(),
-            direction,
-            turn,
-            stands,
-            date,
-            outcome,
-            previous_state,
-            previous_since,
-            cause: cause.clone(),
-            revises: self.told.last_event(&(date, turn)),
         }
     }
 }

@@ -120,6 +120,7 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
         when_text: normalised(raw.when.get_ref()),
         clear_when_text: raw.clear_when.map(|text| normalised(text.get_ref())),
         file: file.path.to_owned(),
+        text: file.text.into(),
         lines,
         message,
     })

@@ -49,12 +49,23 @@ pub struct Pattern {
     pub tests: Vec<TestCase>,
     /// Where it was read from.
     pub file: PathBuf,
+    /// The text that it was read from.
+    pub(crate) text: Arc<str>,
     /// The line of its id, and of each input by its place in the program.
     pub(crate) lines: Vec<usize>,
     message: Template,
 }
 
 impl Pattern {
+    /// The series that it reads, each once.
+    pub fn series_ids(&self) -> Vec<String> {
+        let inputs = self.program.inputs().iter();
+        let mut ids: Vec<_> = inputs.map(|input| input.series.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// The message of a crossing.
     pub fn render(&self, facts: &Facts<'_>) -> String {
         self.message.render(self, facts)

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::RegimeState;
-use super::run::{RegimeRun, Standing};
+use super::run::{Place, RegimeRun};
 use crate::expression::{NodeIndex, View};
 use crate::machine::PatternRun;
 use crate::series::SeriesStore;
@@ -33,7 +33,7 @@ impl<'a> World<'a> {
 impl RegimeRun {
     /// A state of higher precedence takes over as soon as it holds. For one of lower precedence the
     /// present one has to have dwelt for long enough, and must be known not to stay.
-    pub(super) fn next_state(&self, now: Standing, date: NaiveDate, world: World<'_>) -> usize {
+    pub(super) fn next_state(&self, now: Place, date: NaiveDate, world: World<'_>) -> usize {
         let states = &self.model.states;
         let holds = |state: &RegimeState| self.enters(state, date, world);
         let higher = states[..now.state].iter();
@@ -69,11 +69,13 @@ impl RegimeRun {
     }
 
     pub(super) fn score(&self, state: &RegimeState, date: NaiveDate, world: World<'_>) -> Decimal {
+        // As models are read, no sum of weights has more digits than a decimal.
         let signals = state.signals.iter();
         signals
             .filter(|(when, _)| self.truth(*when, date, world) == Some(true))
-            .map(|(_, weight)| *weight)
-            .sum()
+            .fold(Decimal::ZERO, |sum, (_, weight)| {
+                sum.saturating_add(*weight)
+            })
     }
 
     pub(super) fn truth(&self, node: NodeIndex, date: NaiveDate, world: World<'_>) -> Option<bool> {

@@ -18,6 +18,8 @@ use crate::pattern::normalised;
 
 /// At most this many states in one model.
 const STATES_MAX: usize = 32;
+/// Scores are below this: with decimals of 10 digits they have 28.
+const SCORE_END: Decimal = Decimal::from_parts(2_808_348_672, 232_830_643, 0, false, 0);
 /// At most this many signals of one state.
 const SIGNALS_MAX: usize = 64;
 
@@ -119,6 +121,7 @@ fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
         initial,
         program: Arc::new(program),
         file: file.path.to_owned(),
+        text: file.text.into(),
         lines,
     })
 }
@@ -161,8 +164,16 @@ fn compile_state(
         compiled.map_err(|error| file.in_expression(source, error))
     };
     let mut signals = Vec::new();
+    let mut most = Some(Decimal::ZERO);
     for signal in &raw.signals {
-        signals.push((condition(&signal.when)?, decimal(&signal.weight)?));
+        let weight = decimal(&signal.weight)?;
+        // Scores are emitted with 28 digits at most, whichever of the signals hold.
+        most = most.and_then(|most| most.checked_add(weight.abs()));
+        if most.is_none_or(|most| most >= SCORE_END) {
+            let reason = "the weights of the state have a sum of more than 18 digits";
+            return Err(Refusal::at(&signal.weight, reason));
+        }
+        signals.push((condition(&signal.when)?, weight));
     }
     Ok(RegimeState {
         id: raw.id.get_ref().clone(),

@@ -3,6 +3,7 @@
 mod decide;
 mod file;
 mod run;
+mod telling;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::series::Cause;
 pub(crate) use decide::World;
 pub(crate) use run::Key;
 pub use run::{RegimeRun, RegimeSpell};
+pub use telling::Shift;
 
 /// A model of regimes as its file defines it, compiled.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub struct Regime {
     pub tests: Vec<TestCase>,
     /// Where it was read from.
     pub file: PathBuf,
+    /// The text that it was read from.
+    pub(crate) text: Arc<str>,
     /// The line of its id, and of each input by its place in the program.
     pub(crate) lines: Vec<usize>,
 }
@@ -86,6 +90,8 @@ pub struct Transition {
     pub revised: bool,
     /// False: the transition that was told for the date did not happen.
     pub stands: bool,
+    /// The state that holds as of the newest evaluated date, after the whole step.
+    pub current: String,
     /// The event that told of this transition before, if one did.
     pub revises: Option<Ulid>,
     /// The step that brought it about, by its last point.

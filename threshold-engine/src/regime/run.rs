@@ -1,19 +1,18 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use rust_decimal::Decimal;
 use serde::Serialize;
 
+use super::Regime;
 use super::decide::World;
-use super::{Regime, Transition};
-use crate::emission::{Emission, derived_id};
+use crate::emission::Emission;
 use crate::expression::{DateRange, Graph};
 use crate::machine::{PatternRun, Told};
 use crate::series::{Cause, Change, SeriesIndex, SeriesStore, StepChanges};
 
 /// Since when which state has held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct Place {
     pub(super) state: usize,
     pub(super) since: NaiveDate,
 }
@@ -21,7 +20,7 @@ pub(super) struct Standing {
 #[derive(Clone, Copy, Debug)]
 struct Step {
     date: NaiveDate,
-    standing: Standing,
+    standing: Place,
     /// The state before, where another one began at this date.
     left: Option<usize>,
 }
@@ -57,9 +56,11 @@ pub struct RegimeRun {
     pub(super) model: Arc<Regime>,
     pub(super) graph: Graph,
     steps: Vec<Step>,
-    told: Told<Key>,
+    pub(super) told: Told<Key>,
     /// Where the points of the step at hand may have altered the conditions.
     altered: Option<DateRange>,
+    /// What it was after the last step that was evaluated completely.
+    pub(super) settled: Option<Place>,
 }
 
 impl RegimeRun {
@@ -76,6 +77,7 @@ impl RegimeRun {
             steps: Vec::new(),
             told: Told::new(),
             altered: None,
+            settled: None,
         };
         let world = World { store, patterns };
         let mut before = None;
@@ -85,7 +87,19 @@ impl RegimeRun {
             before = Some(step.standing);
             run.steps.push(step);
         }
+        run.settled = before;
         run
+    }
+
+    /// Why it cannot be evaluated any further, where that is so.
+    pub(crate) fn too_costly(&self) -> Option<String> {
+        self.graph.too_costly()
+    }
+
+    /// The newest evaluated date, and the state that holds at it, by its place in the model.
+    pub(super) fn last(&self) -> Option<(NaiveDate, Place)> {
+        let last = self.steps.last()?;
+        Some((last.date, last.standing))
     }
 
     fn told_silently(&mut self, step: &Step) {
@@ -173,6 +187,7 @@ impl RegimeRun {
     /// looked at by [`Self::finish_step`], once for all points of the step.
     pub(crate) fn update(&mut self, store: &SeriesStore, series: SeriesIndex, change: Change) {
         if self.graph.series().contains(&series) {
+            self.graph.begin_allowance();
             self.graph.update(store, series, change);
             let ranges = [self.altered, self.graph.altered_anywhere()];
             self.altered = ranges.into_iter().flatten().reduce(DateRange::hull);
@@ -189,6 +204,7 @@ impl RegimeRun {
         cause: &Cause,
         out: &mut Vec<Emission>,
     ) {
+        self.graph.begin_allowance();
         let mut range = [self.altered.take(), by_patterns]
             .into_iter()
             .flatten()
@@ -206,6 +222,7 @@ impl RegimeRun {
         if let Some(range) = range {
             self.fold(range, world, &mut differences);
         }
+        self.settled = self.last().map(|(_, now)| now);
         if differences.is_empty() {
             return;
         }
@@ -267,9 +284,9 @@ impl RegimeRun {
         }
     }
 
-    fn standing_before(&self, index: usize, date: NaiveDate) -> Standing {
+    fn standing_before(&self, index: usize, date: NaiveDate) -> Place {
         let before = index.checked_sub(1).map(|index| self.steps[index].standing);
-        before.unwrap_or(Standing {
+        before.unwrap_or(Place {
             state: self.model.initial,
             since: date,
         })
@@ -295,8 +312,8 @@ impl RegimeRun {
         }
     }
 
-    fn step(&self, before: Option<Standing>, date: NaiveDate, world: World<'_>) -> Step {
-        let before = before.unwrap_or(Standing {
+    fn step(&self, before: Option<Place>, date: NaiveDate, world: World<'_>) -> Step {
+        let before = before.unwrap_or(Place {
             state: self.model.initial,
             since: date,
         });
@@ -310,60 +327,11 @@ impl RegimeRun {
         }
         Step {
             date,
-            standing: Standing {
+            standing: Place {
                 state: next,
                 since: date,
             },
             left: Some(before.state),
         }
-    }
-
-    fn tell(
-        &mut self,
-        key: Key,
-        revised: bool,
-        stands: bool,
-        world: World<'_>,
-        cause: &Cause,
-        out: &mut Vec<Emission>,
-    ) {
-        let (since, from, to) = key;
-        let state = &self.model.states[to];
-        let from = self.model.states[from].id.clone();
-        let date = since.to_string();
-        let verdict = if stands { "stands" } else { "fell" };
-        let model = &self.model;
-        let what = [
-            "transition",
-            &model.id,
-            &model.version,
-            &date,
-            &from,
-            &state.id,
-            verdict,
-        ];
-        let id = derived_id(&what, cause);
-        let transition = Transition {
-            id,
-            model: model.clone(),
-            from,
-            to: state.id.clone(),
-            since,
-            score: (!state.signals.is_empty()).then(|| self.score(state, since, world)),
-            triggers: self.triggers(state, since, world),
-            revised,
-            stands,
-            revises: self.told.last_event(&key),
-            cause: cause.clone(),
-        };
-        self.told.tell(key, id, stands);
-        out.push(Emission::Transition(Box::new(transition)));
-    }
-
-    /// Score of the state that holds at the newest date, if it has signals.
-    pub(crate) fn score_now(&self, world: World<'_>) -> Option<Decimal> {
-        let last = self.steps.last()?;
-        let state = &self.model.states[last.standing.state];
-        (!state.signals.is_empty()).then(|| self.score(state, last.date, world))
     }
 }

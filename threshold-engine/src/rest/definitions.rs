@@ -6,8 +6,8 @@ use serde::Serialize;
 use service::rest::{Always, Problem};
 use utoipa::ToSchema;
 
-use super::App;
-use crate::definition::LoadError;
+use super::{App, pattern_view::SuspensionView};
+use crate::{definition::LoadError, store};
 
 /// What the last reading of the files found.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +20,24 @@ pub(super) struct DefinitionsView {
     mistakes: Vec<MistakeView>,
     /// Inputs of definitions that are in order whose series nobody has sent yet: there is no data.
     never_received: Vec<MistakeView>,
+    /// Definitions that are not evaluated because that failed.
+    suspended: Vec<SuspensionView>,
+    /// Definitions that another engine of the same database has otherwise in its files: those that were changed last
+    /// count.
+    conflicts: Vec<ConflictView>,
+}
+
+/// A definition that another engine of the same database has otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ConflictView {
+    /// `pattern` or `regime`.
+    kind: &'static str,
+    #[schema(example = "sahm-rule")]
+    id: String,
+    /// Hash of the definition in the files of this engine; absent if they do not hold it.
+    own_version: Option<String>,
+    /// Hash of the definition at work; absent if it was taken away.
+    running_version: Option<String>,
 }
 
 /// Something wrong with a file.
@@ -43,15 +61,24 @@ pub(super) struct ReloadedView {
     definitions: DefinitionsView,
 }
 
-fn view(app: &App) -> DefinitionsView {
+async fn view(app: &App) -> Result<DefinitionsView, Problem> {
+    let suspended = store::suspensions(&app.pool).await?;
     let report = app.definitions.report();
+    let conflicts = report.conflicts.into_iter().map(|conflict| ConflictView {
+        kind: conflict.kind.name(),
+        id: conflict.id,
+        own_version: conflict.own_version,
+        running_version: conflict.running_version,
+    });
     let views = |list: Vec<LoadError>| list.into_iter().map(MistakeView::from).collect();
-    DefinitionsView {
+    Ok(DefinitionsView {
+        suspended: suspended.into_iter().map(Into::into).collect(),
+        conflicts: conflicts.collect(),
         folder: app.definitions.folder().display().to_string(),
         read_at: report.read_at,
         mistakes: views(report.mistakes),
         never_received: views(report.never_received),
-    }
+    })
 }
 
 impl From<LoadError> for MistakeView {
@@ -70,8 +97,8 @@ impl From<LoadError> for MistakeView {
     security(("token" = ["read", "unlimited"])),
     responses((status = 200, description = "As last read", body = DefinitionsView), Always)
 )]
-pub(super) async fn get(State(app): State<App>) -> Json<DefinitionsView> {
-    Json(view(&app))
+pub(super) async fn get(State(app): State<App>) -> Result<Json<DefinitionsView>, Problem> {
+    Ok(Json(view(&app).await?))
 }
 
 /// Read the files now
@@ -83,10 +110,10 @@ pub(super) async fn get(State(app): State<App>) -> Json<DefinitionsView> {
     responses((status = 200, description = "What changed", body = ReloadedView), Always)
 )]
 pub(super) async fn reload(State(app): State<App>) -> Result<Json<ReloadedView>, Problem> {
-    let reloaded = app.definitions.reload().await?;
+    let reloaded = app.definitions.reload_now().await?;
     Ok(Json(ReloadedView {
         put: reloaded.put,
         removed: reloaded.removed,
-        definitions: view(&app),
+        definitions: view(&app).await?,
     }))
 }

@@ -24,9 +24,10 @@ use consumer::{ConsumerAdmin, ConsumerStatus};
 use service::rest::{Operation, Problem, ProblemKind, limit_time};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
+use tracing::error;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::service::{Definitions, Progress, SharedMemory};
+use crate::service::{Definitions, Progress, ReloadError, SharedMemory};
 
 /// What the handlers work on.
 #[derive(Clone, Debug)]
@@ -39,6 +40,19 @@ pub(crate) struct App {
     /// Whoever evaluates a pattern takes one.
     pub(crate) evaluations: Arc<Semaphore>,
     pub(crate) progress: Arc<Progress>,
+}
+
+impl From<ReloadError> for Problem {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Database(error) => error.into(),
+            ReloadError::Log(error) => error.into(),
+            ReloadError::Event(violation) => {
+                error!(%violation, "what becomes of definitions breaks the contract");
+                Self::new(ProblemKind::Internal, "what becomes of it cannot be told")
+            }
+        }
+    }
 }
 
 /// As many as there may be evaluations at a time.

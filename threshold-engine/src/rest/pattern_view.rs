@@ -11,7 +11,7 @@ use crate::{
     machine::{InputUse, Outcome, Spell},
     pattern::Pattern,
     status::PatternStatus,
-    store::Switch,
+    store::{Kind, Suspension, Switch},
 };
 
 /// All patterns.
@@ -33,7 +33,8 @@ pub(super) struct PatternView {
     pub(super) labels: BTreeMap<String, String>,
     /// Whether it is evaluated.
     pub(super) enabled: bool,
-    /// `normal`, `pending`, `active`, `recovering`, `no_data`, or `off` if it is not evaluated.
+    /// `normal`, `pending`, `active`, `recovering`, `no_data`; `off` if it is not evaluated, `suspended` if that is
+    /// because its evaluation failed.
     pub(super) state: &'static str,
     /// Since which observation date.
     pub(super) since: Option<NaiveDate>,
@@ -45,6 +46,65 @@ pub(super) struct PatternView {
     pub(super) earliest_change: Option<NaiveDate>,
     /// The condition today; absent if it is not evaluated.
     pub(super) outcome: Option<OutcomeView>,
+    /// Which version of it is not evaluated because that failed; absent if none is.
+    pub(super) suspension: Option<SuspensionView>,
+}
+
+/// A version of a definition that is not evaluated because that failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SuspensionView {
+    /// `pattern` or `regime`.
+    kind: &'static str,
+    #[schema(example = "sahm-rule")]
+    pub(super) id: String,
+    /// Hash of the definition.
+    version: String,
+    /// What failed, for people.
+    reason: String,
+    /// When.
+    suspended_at: DateTime<Utc>,
+    /// The event at which it failed; absent if it failed over what was known already.
+    event: Option<SuspendedAtView>,
+}
+
+/// The event at which the evaluation of a definition failed.
+#[derive(Debug, Serialize, ToSchema)]
+struct SuspendedAtView {
+    #[schema(example = "collector")]
+    source: String,
+    event_id: String,
+    /// In the log of the source.
+    position: u64,
+}
+
+impl From<Suspension> for SuspensionView {
+    fn from(suspension: Suspension) -> Self {
+        Self {
+            kind: suspension.kind.name(),
+            id: suspension.id,
+            version: suspension.version,
+            reason: suspension.reason,
+            suspended_at: suspension.suspended_at,
+            event: suspension.at.map(|at| SuspendedAtView {
+                source: at.source,
+                event_id: at.event_id,
+                position: at.position,
+            }),
+        }
+    }
+}
+
+impl PatternView {
+    /// With its suspension, if there is one.
+    pub(super) fn suspended(mut self, suspensions: &[Suspension]) -> Self {
+        let mut all = suspensions.iter();
+        let own = all.find(|s| s.kind == Kind::Pattern && s.id == self.id);
+        if own.is_some() && !self.enabled {
+            self.state = "suspended";
+        }
+        self.suspension = own.cloned().map(Into::into);
+        self
+    }
 }
 
 /// A condition at a date, with everything that it was made of.
@@ -120,6 +180,7 @@ impl From<PatternStatus> for PatternView {
             evaluated_to: status.evaluated_to,
             earliest_change: status.earliest_change,
             outcome: Some(status.outcome.into()),
+            suspension: None,
         }
     }
 }
@@ -140,6 +201,7 @@ impl From<&Pattern> for PatternView {
             evaluated_to: None,
             earliest_change: None,
             outcome: None,
+            suspension: None,
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) async fn list(
     State(app): State<App>,
     Caller(access): Caller,
 ) -> Result<axum::Json<PatternList>, Problem> {
+    let suspensions = store::suspensions(&app.pool).await?;
     let mut patterns: Vec<PatternView> = {
         let memory = app.memory.lock().await;
         let sees_id = |id: &str| {
@@ -58,6 +59,8 @@ pub(super) async fn list(
         }
     }
     patterns.sort_by(|a, b| a.id.cmp(&b.id));
+    let patterns = patterns.into_iter();
+    let patterns = patterns.map(|view| view.suspended(&suspensions)).collect();
     Ok(axum::Json(PatternList { patterns }))
 }
 
@@ -144,19 +147,21 @@ pub(super) fn sees(access: &Access, pattern: &Pattern) -> bool {
 
 async fn detail(app: &App, access: &Access, id: &str) -> Result<PatternDetail, Problem> {
     let switches = store::switches_of(&app.pool, id).await?;
+    let suspensions = store::suspensions(&app.pool).await?;
     {
         let memory = app.memory.lock().await;
         let run = memory.engine.pattern(id);
         let run = run.filter(|run| sees(access, run.pattern()));
         if let Some((run, now)) = run.zip(memory.engine.pattern_status(id, today())) {
-            let (now, spells) = (now.into(), run.spells());
+            let (now, spells) = (PatternView::from(now), run.spells());
+            let now = now.suspended(&suspensions);
             return Ok(PatternDetail::new(run.pattern(), now, spells, switches));
         }
     }
     // What is not theirs is not there, in the same words.
     match app.definitions.report().patterns.get(id) {
         Some(pattern) if sees(access, pattern) => {
-            let now = (&**pattern).into();
+            let now = PatternView::from(&**pattern).suspended(&suspensions);
             Ok(PatternDetail::new(pattern, now, Vec::new(), switches))
         }
         _ => Err(Problem::field(

@@ -1,29 +1,47 @@
 //! Which definitions are at work: those of the files, unless a file is broken or a pattern was
 //! switched by hand.
 
+mod edits;
+mod files;
+mod plan;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
+use atlas_events::{Acceptance, DefinitionChange, Draft, Event, Timestamp, Violation};
 use chrono::{DateTime, Utc};
+use event_log::{EventLog, LogError, Uncommitted};
 use metrics::gauge;
 use sqlx::{PgConnection, PgPool};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     collected::{Collected, KnownSeries},
-    memory::{AgreeError, Definition, Memory, Ready, SharedMemory},
+    memory::{AgreeError, Definition, Ready, SharedMemory},
     recovery::Recovery,
     telemetry,
 };
 use crate::{
+    Engine,
+    config::PatternsConfig,
     definition::LoadError,
-    library::{FILE_BYTES_MAX, Library, read_text},
+    library::Library,
     pattern::Pattern,
-    store::{self, Change, Kind, Put},
+    store::{self, Kind, Suspension},
 };
+
+pub(crate) use edits::Edits;
+use files::{Files, Key};
+pub(crate) use plan::Conflict;
+use plan::{Known, Own};
+
+/// What is gone from the files is taken away after so many looks at them: a folder that is mounted anew or a deployment
+/// in progress takes nothing away.
+const GONE_LOOKS: u32 = 3;
 
 /// The definitions of a folder, and putting them to work.
 #[derive(Clone, Debug)]
@@ -31,9 +49,59 @@ pub(crate) struct Definitions {
     pool: PgPool,
     memory: SharedMemory,
     recovery: Recovery,
+    log: EventLog,
     folder: Arc<Path>,
     collected: Collected,
+    /// For how long a definition has to be gone from the files.
+    grace: Duration,
+    own: Arc<tokio::sync::Mutex<Own>>,
     report: Arc<Mutex<Report>>,
+}
+
+/// Somebody switches a pattern.
+struct NewSwitch<'a> {
+    pattern_id: &'a str,
+    enabled: bool,
+    reason: &'a str,
+}
+
+impl NewSwitch<'_> {
+    async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let Self {
+            pattern_id,
+            enabled,
+            reason,
+        } = *self;
+        store::insert_switch(&mut *connection, pattern_id, enabled, reason).await?;
+        if enabled {
+            store::delete_suspension(connection, Kind::Pattern, pattern_id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is done once the transaction has committed.
+#[derive(Default)]
+struct Done {
+    told: Reloaded,
+    /// What the files hold and is switched off.
+    off: Vec<Key>,
+    /// What is not there any more.
+    forgotten: Vec<Key>,
+}
+
+/// Why definitions could not be taken up. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The database refused something, or did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The own log does not append.
+    #[error("what becomes of definitions cannot be told: {0}")]
+    Log(#[from] LogError),
+    /// What is to be told breaks a rule of the contract.
+    #[error("what becomes of definitions cannot be told: {0}")]
+    Event(#[from] Violation),
 }
 
 /// What the last reading of the files found.
@@ -43,6 +111,8 @@ pub(crate) struct Report {
     pub(crate) mistakes: Vec<LoadError>,
     /// Inputs whose series nobody has sent yet.
     pub(crate) never_received: Vec<LoadError>,
+    /// Definitions that another engine of the database has otherwise.
+    pub(crate) conflicts: Vec<Conflict>,
     /// Every series that a definition reads, also one that was refused.
     series: BTreeSet<String>,
     /// Every pattern whose file is in order, also those that are switched off.
@@ -54,25 +124,8 @@ pub(crate) struct Report {
 pub(crate) struct Reloaded {
     pub(crate) put: Vec<String>,
     pub(crate) removed: Vec<String>,
-}
-
-/// A definition whose file is in order.
-struct Wanted {
-    definition: Definition,
-    put: Put,
-    /// What the file says.
-    enabled: bool,
-}
-
-/// A pattern that is switched by hand: its id, on or off, and why.
-type Switched<'a> = (&'a str, bool, &'a str);
-
-/// What the files hold.
-struct Files {
-    wanted: BTreeMap<(Kind, String), Wanted>,
-    mistakes: Vec<LoadError>,
-    never_received: Vec<LoadError>,
-    series: BTreeSet<String>,
+    /// Files are gone, but not for long enough to be missed: they are to be looked at again.
+    pub(crate) is_waiting: bool,
 }
 
 impl Definitions {
@@ -80,15 +133,19 @@ impl Definitions {
         pool: PgPool,
         memory: SharedMemory,
         recovery: Recovery,
-        folder: &Path,
+        log: EventLog,
+        config: &PatternsConfig,
         collected: Collected,
     ) -> Self {
         Self {
             pool,
             memory,
             recovery,
-            folder: folder.into(),
+            log,
+            folder: config.folder.as_path().into(),
             collected,
+            grace: config.reload_interval * GONE_LOOKS,
+            own: Arc::default(),
             report: Arc::default(),
         }
     }
@@ -103,9 +160,15 @@ impl Definitions {
         report.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the files and puts to work what has changed. What is broken stays as it was.
-    pub(crate) async fn reload(&self) -> Result<Reloaded, sqlx::Error> {
-        self.reload_with(None).await
+    /// Reads the files and puts to work what has changed. What is broken stays as it was, and so does what is gone
+    /// for less than some looks at the files.
+    pub(crate) async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reload_after(self.grace, None).await
+    }
+
+    /// The same at somebody's request: what is gone is meant to be.
+    pub(crate) async fn reload_now(&self) -> Result<Reloaded, ReloadError> {
+        self.reload_after(Duration::ZERO, None).await
     }
 
     /// What is known of the series that the definitions read, as last read.
@@ -115,37 +178,70 @@ impl Definitions {
         self.collected.known(&mut connection, &series).await
     }
 
-    /// Switches a pattern on or off by hand.
+    /// Switches a pattern on or off by hand. One that was suspended because it failed is tried again.
     pub(crate) async fn switch(
         &self,
         pattern_id: &str,
         enabled: bool,
         reason: &str,
-    ) -> Result<Reloaded, sqlx::Error> {
-        self.reload_with(Some((pattern_id, enabled, reason))).await
+    ) -> Result<Reloaded, ReloadError> {
+        let switch = NewSwitch {
+            pattern_id,
+            enabled,
+            reason,
+        };
+        self.reload_after(self.grace, Some(switch)).await
     }
 
-    /// Reads the files, and makes ready without any lock what is to be put to work.
-    async fn reload_with(&self, switch: Option<Switched<'_>>) -> Result<Reloaded, sqlx::Error> {
+    /// Tells in the metrics how many definitions are suspended because they failed.
+    pub(crate) async fn tell_suspended(&self) -> Result<(), sqlx::Error> {
+        let suspended = store::suspensions(&self.pool).await?.len();
+        gauge!("thresholdengine_suspended_definitions").set(suspended as f64);
+        Ok(())
+    }
+
+    async fn reload_after(
+        &self,
+        grace: Duration,
+        switch: Option<NewSwitch<'_>>,
+    ) -> Result<Reloaded, ReloadError> {
+        // One at a time, so that what is read later counts.
+        let mut own = self.own.lock().await;
         // First, as what it takes at a start can be seen.
         self.recovery.approach().await?;
         let files = self.read_files().await?;
         self.tell(&files);
         loop {
             self.recovery.approach().await?;
-            let ready = self.make_ready(&files, switch).await?;
+            let ready = self
+                .make_ready(&mut own, &files, grace, switch.as_ref())
+                .await?;
             let mut transaction = self.pool.begin().await?;
-            if let Some((pattern_id, enabled, reason)) = switch {
-                store::insert_switch(&mut transaction, pattern_id, enabled, reason).await?;
+            if let Some(switch) = &switch {
+                switch.insert(&mut transaction).await?;
             }
-            match self.reload_in(&mut transaction, &files, ready).await {
-                Ok(reloaded) => {
-                    transaction.commit().await?;
-                    return Ok(reloaded);
+            let edit = self.edit(&mut transaction, &mut own, &files, grace, ready);
+            let (reloaded, events) = match edit.await {
+                Ok(edited) => edited,
+                Err(AgreeError::Behind) => {
+                    transaction.rollback().await?;
+                    continue;
                 }
-                Err(AgreeError::Behind) => transaction.rollback().await?,
-                Err(AgreeError::Database(error)) => return Err(error),
+                Err(AgreeError::Database(error)) => return Err(error.into()),
+            };
+            let appended = match events.is_empty() {
+                true => None,
+                false => Some(self.append(&mut transaction, events).await?),
+            };
+            transaction.commit().await?;
+            if let Some(appended) = appended {
+                appended.committed();
             }
+            own.done(&files, &reloaded.off);
+            for key in &reloaded.forgotten {
+                own.forget(key);
+            }
+            return Ok(reloaded.told);
         }
     }
 
@@ -160,62 +256,113 @@ impl Definitions {
         unblocked(move || Files::of(&folder, library, mistakes, series, &known)).await
     }
 
-    /// Reads and folds what the definitions need that are to be put to work, as it looks now.
+    /// Reads and folds what the definitions need that are to be put to work, as it looks now, without any lock.
     async fn make_ready(
         &self,
+        own: &mut Own,
         files: &Files,
-        switch: Option<Switched<'_>>,
+        grace: Duration,
+        switch: Option<&NewSwitch<'_>>,
     ) -> Result<Ready, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
-        let running = store::running(&mut *connection).await?;
-        let mut switches = store::last_switches(&mut connection).await?;
-        drop(connection);
-        switches.extend(switch.map(|(id, enabled, _)| (id.to_owned(), enabled)));
-        let (put, _) = files.differences(&running, &switches);
-        let definitions = put.into_iter().map(|(_, wanted)| wanted.definition.clone());
+        let mut transaction = self.pool.begin().await?;
+        if let Some(switch) = switch {
+            switch.insert(&mut transaction).await?;
+        }
+        let known = Known::read(&mut transaction).await?;
+        transaction.rollback().await?;
+        let plan = own.plan(files, &known, Instant::now(), grace);
+        let definitions = plan.put.into_iter();
+        let definitions = definitions.map(|(_, wanted)| wanted.definition.clone());
         self.recovery.make_ready(definitions.collect()).await
     }
 
-    async fn reload_in(
+    async fn edit(
         &self,
         connection: &mut PgConnection,
+        own: &mut Own,
         files: &Files,
+        grace: Duration,
         ready: Ready,
-    ) -> Result<Reloaded, AgreeError> {
+    ) -> Result<(Done, Vec<Event>), AgreeError> {
         let head = store::lock_head(connection).await?;
         let mut memory = self.memory.lock().await;
         memory.agree(connection, head).await?;
-        let running = store::running(&mut *connection).await?;
-        let switches = store::last_switches(connection).await?;
-        let (put, removed) = files.differences(&running, &switches);
-        let mut reloaded = Reloaded::default();
-        if put.is_empty() && removed.is_empty() {
+        let mut known = Known::read(connection).await?;
+        let lost = lost(&memory.engine, &mut known);
+        let plan = own.plan(files, &known, Instant::now(), grace);
+        self.tell_conflicts(&plan.conflicts);
+        let mut done = Done::default();
+        done.told.is_waiting = plan.is_waiting;
+        done.off = plan.off.iter().map(|key| (*key).clone()).collect();
+        if plan.put.is_empty() && plan.ended.is_empty() && lost.is_empty() {
             telemetry::tell_patterns(&memory.engine);
-            return Ok(reloaded);
+            return Ok((done, Vec::new()));
         }
         memory.changing();
         memory.give(ready);
         // A new definition is played over all points of its series.
         store::allow_silence(connection).await?;
-        for ((kind, id), wanted) in put {
-            let change = Change {
-                kind: *kind,
-                id: id.clone(),
-                put: Some(wanted.put.clone()),
-                after_sequence: head.last_sequence,
-            };
-            store::insert_change(connection, &change).await?;
-            memory.put(connection, &wanted.definition).await?;
-            info!(%kind, id, version = wanted.put.version, "a definition is at work");
-            reloaded.put.push(id.clone());
+        let log_id = self.log.log_id().to_string();
+        let mut edits = Edits::begin(connection, &mut memory, log_id, head.last_sequence);
+        for (key, reason) in &lost {
+            edits.suspend_lost(key, reason).await?;
+        }
+        for (key, wanted) in plan.put {
+            if edits.put(key, wanted).await? {
+                done.told.put.push(key.1.clone());
+            }
         }
         // Models of regimes before the patterns that they ask for.
-        for (kind, id) in removed.into_iter().rev() {
-            take_away(connection, &mut memory, kind, &id, head.last_sequence).await?;
-            reloaded.removed.push(id);
+        for ended in plan.ended.into_iter().rev() {
+            edits
+                .take_away(&ended.key, ended.change, &ended.reason)
+                .await?;
+            done.told.removed.push(ended.key.1.clone());
+            if ended.change == DefinitionChange::Removed {
+                done.forgotten.push(ended.key);
+            }
         }
-        memory.changed(store::move_head(connection, head.last_sequence).await?);
-        Ok(reloaded)
+        let events = edits.events();
+        // A head is known by what its transaction recorded.
+        let head = match memory.has_changes() {
+            true => store::move_head(connection, head.last_sequence).await?,
+            false => head,
+        };
+        memory.changed(head);
+        Ok((done, events))
+    }
+
+    async fn append(
+        &self,
+        connection: &mut PgConnection,
+        events: Vec<Event>,
+    ) -> Result<Uncommitted, ReloadError> {
+        let acceptance = self.log.acceptance();
+        // The clock of the database is not refused for that of this machine.
+        let accepted = |event: &Event| {
+            let at = event.occurred_at.and_then(Timestamp::to_utc);
+            let now = at.map_or(acceptance.now, |at| acceptance.now.max(at));
+            Acceptance::new(now, acceptance.earliest)
+        };
+        let drafts = events.into_iter().map(|event| {
+            let acceptance = accepted(&event);
+            Draft::new(event, &acceptance)
+        });
+        let drafts: Vec<_> = drafts.collect::<Result<_, _>>()?;
+        Ok(self.log.append_in(connection, drafts).await?)
+    }
+
+    fn tell_conflicts(&self, conflicts: &[Conflict]) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        for conflict in conflicts {
+            if !report.conflicts.contains(conflict) {
+                let Conflict { kind, id, .. } = conflict;
+                let (own, running) = (&conflict.own_version, &conflict.running_version);
+                warn!(%kind, id, own, running, "another engine of this database has other files; they were changed last and count");
+            }
+        }
+        gauge!("thresholdengine_definition_conflicts").set(conflicts.len() as f64);
+        report.conflicts = conflicts.to_vec();
     }
 
     /// Keeps what was found for REST, and tells of mistakes that were not there before.
@@ -242,6 +389,7 @@ impl Definitions {
             Some((id.clone(), Arc::clone(pattern)))
         });
         *report = Report {
+            conflicts: std::mem::take(&mut report.conflicts),
             read_at: Some(Utc::now()),
             mistakes: files.mistakes.clone(),
             never_received: files.never_received.clone(),
@@ -259,136 +407,28 @@ async fn unblocked<T: Send + 'static>(
     done.map_err(|error| sqlx::Error::AnyDriverError(error.into()))
 }
 
-async fn take_away(
-    connection: &mut PgConnection,
-    memory: &mut Memory,
-    kind: Kind,
-    id: &str,
-    after_sequence: i64,
-) -> Result<(), sqlx::Error> {
-    let change = Change {
-        kind,
-        id: id.to_owned(),
-        put: None,
-        after_sequence,
-    };
-    store::insert_change(connection, &change).await?;
-    memory.remove(kind, id);
-    info!(%kind, id, "a definition was taken away");
-    Ok(())
-}
-
-type Key = (Kind, String);
-
-impl Files {
-    fn of(
-        folder: &Path,
-        mut library: Library,
-        mut mistakes: Vec<LoadError>,
-        series: BTreeSet<String>,
-        known: &KnownSeries,
-    ) -> Self {
-        mistakes.extend(library.check_inputs(|series| known.may_come(series), None));
-        let never_received = library.inputs_without(|series| known.was_received(series));
-        let mut wanted = BTreeMap::new();
-        for pattern in library.patterns {
-            let (version, file) = (pattern.version.clone(), pattern.file.clone());
-            if let Some(put) = content(folder, &file, version, &mut mistakes) {
-                let key = (Kind::Pattern, pattern.id.clone());
-                let enabled = pattern.enabled;
-                let definition = Definition::pattern(Pattern::clone(&pattern));
-                wanted.insert(
-                    key,
-                    Wanted {
-                        definition,
-                        put,
-                        enabled,
-                    },
-                );
+/// What is recorded as being at work and is not in memory: it failed while history was played, or this version of the
+/// program cannot read it. It is taken for suspended from here on. With the reasons.
+fn lost(engine: &Engine, known: &mut Known) -> Vec<(Key, String)> {
+    let mut lost = Vec::new();
+    for last in &mut known.last {
+        if engine.standing(last.kind, &last.id).is_some() {
+            continue;
+        }
+        let Some(put) = last.put.take() else {
+            continue;
+        };
+        last.is_suspended = true;
+        let failed = engine.failed().iter().rev();
+        let mut failed = failed.filter(|f| f.kind == last.kind && f.id == last.id);
+        let reason = match failed.next() {
+            Some(failed) => {
+                known.suspensions.push(Suspension::of(failed, put.version));
+                failed.reason.clone()
             }
-        }
-        for regime in library.regimes {
-            let (version, file) = (regime.version.clone(), regime.file.clone());
-            if let Some(put) = content(folder, &file, version, &mut mistakes) {
-                let key = (Kind::Regime, regime.id.clone());
-                let definition = Definition::Regime(regime);
-                wanted.insert(
-                    key,
-                    Wanted {
-                        definition,
-                        put,
-                        enabled: true,
-                    },
-                );
-            }
-        }
-        Self {
-            wanted,
-            mistakes,
-            never_received,
-            series,
-        }
+            None => "this version of the program cannot read its file".to_owned(),
+        };
+        lost.push(((last.kind, last.id.clone()), reason));
     }
-
-    /// What is to be put to work and what is to be taken away.
-    fn differences<'a>(
-        &'a self,
-        running: &[Change],
-        switches: &HashMap<String, bool>,
-    ) -> (Vec<(&'a Key, &'a Wanted)>, Vec<Key>) {
-        let is_on = |(kind, id): &Key, wanted: &Wanted| {
-            let switch = switches.get(id).filter(|_| *kind == Kind::Pattern);
-            switch.copied().unwrap_or(wanted.enabled)
-        };
-        let runs = |(kind, id): &Key, version: &str| {
-            let same = |change: &&Change| change.kind == *kind && change.id == *id;
-            let put = running
-                .iter()
-                .find(same)
-                .and_then(|change| change.put.as_ref());
-            put.is_some_and(|put| put.version == version)
-        };
-        let put = self
-            .wanted
-            .iter()
-            .filter(|(key, wanted)| is_on(key, wanted) && !runs(key, &wanted.put.version));
-        let is_broken = |change: &Change| {
-            let file = change.put.as_ref().map(|put| Path::new(&put.file));
-            self.mistakes.iter().any(|mistake| {
-                // One that concerns a folder may hide any file.
-                Some(mistake.file.as_path()) == file || mistake.file.extension().is_none()
-            })
-        };
-        let removed = running.iter().filter_map(|change| {
-            let key = (change.kind, change.id.clone());
-            let stays = match self.wanted.get(&key) {
-                Some(wanted) => is_on(&key, wanted),
-                None => is_broken(change) && switches.get(&change.id) != Some(&false),
-            };
-            (!stays).then_some(key)
-        });
-        (put.collect(), removed.collect())
-    }
-}
-
-/// The text of a definition that was just read.
-fn content(
-    folder: &Path,
-    file: &PathBuf,
-    version: String,
-    mistakes: &mut Vec<LoadError>,
-) -> Option<Put> {
-    let read = read_text(&folder.join(file), FILE_BYTES_MAX);
-    let refused = |error: std::io::Error| LoadError {
-        file: file.clone(),
-        line: 0,
-        reason: error.to_string(),
-        excerpt: None,
-    };
-    let content = read.map_err(|error| mistakes.push(refused(error))).ok()?;
-    Some(Put {
-        version,
-        file: file.display().to_string(),
-        content,
-    })
+    lost
 }

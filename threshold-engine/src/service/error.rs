@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use consumer::ConsumerError;
 use service::PartEnded;
 
+use super::ReloadError;
+
 /// Why an engine could not start. Each text is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -26,6 +28,9 @@ pub enum StartError {
     /// The engine's state cannot be read from the database.
     #[error("the engine's state cannot be read from the database: {0}")]
     State(#[from] sqlx::Error),
+    /// The definitions cannot be taken up.
+    #[error("the definitions cannot be taken up: {0}")]
+    Definitions(#[from] ReloadError),
 }
 
 /// Why an engine ended.

@@ -11,7 +11,7 @@ use tracing::{debug, error};
 
 use super::{recovery::Preloaded, telemetry};
 use crate::{
-    Engine,
+    Engine, Failed,
     engine::PreparedPattern,
     pattern::Pattern,
     regime::Regime,
@@ -307,21 +307,37 @@ impl Memory {
         self.prepared = prepared;
     }
 
-    /// Changes a definition as was recorded, with the points that a new series of it has.
+    /// Whether changes of definitions were made since [`Self::changing`].
+    pub(super) fn has_changes(&self) -> bool {
+        self.before.is_none_or(|before| self.changes > before.changes)
+    }
+
+    /// Changes a definition as was recorded, with the points that a new series of it has. Gives what
+    /// cannot be evaluated: the definition itself, which changes nothing then, or regimes that ask for it.
     pub(crate) async fn put(
         &mut self,
         connection: &mut PgConnection,
         definition: &Definition,
-    ) -> Result<(), sqlx::Error> {
-        self.changes += 1;
+    ) -> Result<Vec<Failed>, sqlx::Error> {
         let missing = missing(&self.engine, definition);
         let loading = self.preloaded.complete(connection, missing, i64::MAX);
         self.engine.load_series(loading.await?);
+        let before = self.engine.failed().len();
         match self.take_prepared(definition) {
             Some(prepared) => self.engine.replace_by_prepared(prepared),
             None => put(&mut self.engine, definition),
         }
-        Ok(())
+        let failed = self.engine.take_failed(before);
+        // What was never at work is not put there, and no change is recorded.
+        if failed.iter().all(|failed| failed.before.is_some()) {
+            self.changes += 1;
+        }
+        Ok(failed)
+    }
+
+    /// A change was recorded that the engine has made by itself.
+    pub(crate) fn note_change(&mut self) {
+        self.changes += 1;
     }
 
     fn take_prepared(&mut self, definition: &Definition) -> Option<PreparedPattern> {
@@ -336,10 +352,12 @@ impl Memory {
         Some(self.prepared.swap_remove(place))
     }
 
-    /// Takes a definition away as was recorded.
-    pub(crate) fn remove(&mut self, kind: Kind, id: &str) {
+    /// Takes a definition away as was recorded. Gives what fails without it.
+    pub(crate) fn remove(&mut self, kind: Kind, id: &str) -> Vec<Failed> {
+        let before = self.engine.failed().len();
         self.changes += 1;
         remove(&mut self.engine, kind, id);
+        self.engine.take_failed(before)
     }
 }
 

@@ -25,9 +25,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{config::Config, handler::EngineHandler};
 
 pub use collected::Registry;
-pub(crate) use definitions::Definitions;
+pub use definitions::ReloadError;
+pub(crate) use definitions::{Definitions, Edits};
 pub use error::{ServeError, StartError};
-pub(crate) use memory::{AgreeError, SharedMemory};
+pub(crate) use memory::{AgreeError, Memory, SharedMemory};
 pub use program::{ask_health, renew_log, run_program};
 pub(crate) use recovery::Progress;
 pub use service::{Listeners, telemetry::Metrics};

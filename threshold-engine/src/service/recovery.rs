@@ -291,7 +291,7 @@ async fn prepare(
                 Definition::Regime(_) => None,
             });
         // Each with a store that shares its series with the others.
-        let prepared = patterns.map(|pattern| PreparedPattern::new(pattern, store.clone()));
+        let prepared = patterns.filter_map(|pattern| PreparedPattern::new(pattern, store.clone()));
         prepared.collect()
     })
     .await

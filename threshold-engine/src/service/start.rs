@@ -14,10 +14,10 @@ use service::{
 };
 use tokio::{net::TcpListener, sync::Mutex};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
-    Registry, Service, StartError,
+    Registry, ReloadError, Service, StartError,
     collected::Collected,
     definitions::Definitions,
     memory::Memory,
@@ -87,8 +87,14 @@ impl Service {
         let progress = Arc::<Progress>::default();
         let holding = progress.hold();
         let recovery = Recovery::new(pool.clone(), Arc::clone(&memory), Arc::clone(&progress));
-        let (shared, mine) = (Arc::clone(&memory), recovery.clone());
-        let definitions = Definitions::new(pool.clone(), shared, mine, folder, collected);
+        let definitions = Definitions::new(
+            pool.clone(),
+            recovery.clone(),
+            Arc::clone(&memory),
+            log.clone(),
+            &config.patterns,
+            collected,
+        );
 
         let stop = CancellationToken::new();
         let addresses = listeners.addresses()?;
@@ -128,7 +134,14 @@ impl Service {
         let incoming = security.accept_rest(answering);
         let making = async {
             let _holding = holding;
-            definitions.reload().await
+            match definitions.reload().await {
+                // An engine whose log is halted says so, and serves what there is; the files are looked at again.
+                Err(ReloadError::Log(reason)) => {
+                    warn!(%reason, "definitions cannot be taken up yet; trying again");
+                    Ok(())
+                }
+                reloaded => reloaded.map(drop),
+            }
         };
         service::rest::serve_while(incoming, router.clone(), making).await?;
         let found = definitions.report();

@@ -22,7 +22,7 @@ const PATTERN_STATES: [&str; 6] = [
 ];
 const NOT_EVALUATED: &str = "not_evaluated";
 /// What is told of a pattern or a regime.
-const DIRECTIONS: [&str; 4] = ["entered", "cleared", "revised", "transition"];
+const DIRECTIONS: [&str; 5] = ["entered", "cleared", "revised", "transition", "definition"];
 
 /// Keeps the metrics of the process, for `/metrics`. Once for each process.
 ///
@@ -131,5 +131,13 @@ fn definitions() {
     describe_gauge!(
         "thresholdengine_definition_mistakes",
         "Mistakes in the files of definitions"
+    );
+    describe_gauge!(
+        "thresholdengine_suspended_definitions",
+        "Definitions that are not evaluated because their evaluation failed"
+    );
+    describe_gauge!(
+        "thresholdengine_definition_conflicts",
+        "Definitions that another engine of the same database has otherwise in its files"
     );
 }

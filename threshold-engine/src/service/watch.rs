@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::definitions::Definitions;
+use super::{collected::KnownSeries, definitions::Definitions};
 use crate::library::{FILE_BYTES_MAX, definition_files};
 
 /// Reloads definitions whenever their files have changed, until `stop`.
@@ -27,7 +27,7 @@ pub(crate) async fn watch(definitions: Definitions, interval: Duration, stop: Ca
             timer.tick().await;
             let files = fingerprint(&definitions).await;
             // A series that comes for the first time may be what a refused definition waits for.
-            let known = match definitions.known_series().await {
+            let known = match look(&definitions).await {
                 Ok(known) => known,
                 Err(reason) => {
                     warn!(%reason, "cannot look at definitions yet; trying again");
@@ -39,12 +39,20 @@ pub(crate) async fn watch(definitions: Definitions, interval: Duration, stop: Ca
                 continue;
             }
             match definitions.reload().await {
+                // What is gone is looked at again.
+                Ok(reloaded) if reloaded.is_waiting => seen = None,
                 Ok(_) => seen = found,
                 Err(reason) => warn!(%reason, "cannot reload definitions yet; trying again"),
             }
         }
     };
     stop.run_until_cancelled(watching).await;
+}
+
+/// What is known of the series that the definitions read; on the way the metrics are told what is suspended.
+async fn look(definitions: &Definitions) -> Result<KnownSeries, sqlx::Error> {
+    definitions.tell_suspended().await?;
+    definitions.known_series().await
 }
 
 async fn fingerprint(definitions: &Definitions) -> u64 {

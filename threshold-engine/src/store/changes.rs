@@ -1,34 +1,25 @@
-use std::{fmt, str::FromStr};
-
+use atlas_events::DefinitionChange;
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-/// What a definition is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
-    Pattern,
-    Regime,
+pub(crate) use crate::definition::Kind;
+
+/// The kind of a name in the database.
+pub(super) fn kind_of(name: &str) -> Result<Kind, sqlx::Error> {
+    [Kind::Pattern, Kind::Regime]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| sqlx::Error::Decode(format!("\"{name}\" is no kind of definition").into()))
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pattern => "pattern",
-            Self::Regime => "regime",
-        })
-    }
-}
-
-impl FromStr for Kind {
-    type Err = sqlx::Error;
-
-    fn from_str(name: &str) -> Result<Self, sqlx::Error> {
-        match name {
-            "pattern" => Ok(Self::Pattern),
-            "regime" => Ok(Self::Regime),
-            other => Err(sqlx::Error::Decode(
-                format!("\"{other}\" is no kind of definition").into(),
-            )),
-        }
+/// The name of what happened to a definition.
+fn name_of(action: DefinitionChange) -> Option<&'static str> {
+    match action {
+        DefinitionChange::Unspecified | DefinitionChange::Stated => None,
+        DefinitionChange::Deployed => Some("deployed"),
+        DefinitionChange::Replaced => Some("replaced"),
+        DefinitionChange::Suspended => Some("suspended"),
+        DefinitionChange::Removed => Some("removed"),
     }
 }
 
@@ -66,16 +57,9 @@ impl TryFrom<Row> for Change {
     type Error = sqlx::Error;
 
     fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let put = match (row.version, row.file, row.content) {
-            (Some(version), Some(file), Some(content)) => Some(Put {
-                version,
-                file,
-                content,
-            }),
-            _ => None,
-        };
+        let put = put_of(row.version, row.file, row.content);
         Ok(Self {
-            kind: row.kind.parse()?,
+            kind: kind_of(&row.kind)?,
             id: row.id,
             put,
             after_sequence: row.after_sequence,
@@ -83,37 +67,94 @@ impl TryFrom<Row> for Change {
     }
 }
 
-/// The last change of each definition that is at work.
-pub(crate) async fn running(database: impl PgExecutor<'_>) -> Result<Vec<Change>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        "select kind, id, version, file, content, after_sequence
-         from (select distinct on (kind, id) * from definition_changes
-               order by kind, id, change desc) as last
-         where version is not null order by kind, id"
+/// The last change of a definition.
+#[derive(Clone, Debug)]
+pub(crate) struct Last {
+    pub(crate) kind: Kind,
+    pub(crate) id: String,
+    /// What is at work, if it is.
+    pub(crate) put: Option<Put>,
+    /// It was suspended: it is not at work and may be again.
+    pub(crate) is_suspended: bool,
+}
+
+/// The last change of each definition that was ever put to work.
+pub(crate) async fn last_changes(database: impl PgExecutor<'_>) -> Result<Vec<Last>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select distinct on (kind, id) kind, id, version, file, content,
+                  coalesce(action = 'suspended', false) as "is_suspended!"
+           from definition_changes order by kind, id, change desc"#
     )
     .fetch_all(database)
     .await?;
-    rows.into_iter().map(Change::try_from).collect()
+    let last = rows.into_iter().map(|row| {
+        Ok(Last {
+            kind: kind_of(&row.kind)?,
+            id: row.id,
+            put: put_of(row.version, row.file, row.content),
+            is_suspended: row.is_suspended,
+        })
+    });
+    last.collect()
 }
 
-/// Records a change.
+fn put_of(version: Option<String>, file: Option<String>, content: Option<String>) -> Option<Put> {
+    Some(Put {
+        version: version?,
+        file: file?,
+        content: content?,
+    })
+}
+
+/// What was put to work last of a definition.
+pub(crate) async fn last_put(
+    connection: &mut PgConnection,
+    kind: Kind,
+    id: &str,
+) -> Result<Option<Put>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select version, file, content from definition_changes
+         where kind = $1 and id = $2 and version is not null order by change desc limit 1",
+        kind.name(),
+        id
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(|row| put_of(row.version, row.file, row.content)))
+}
+
+/// A change as it was recorded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorded {
+    /// Its number, which no other has.
+    pub(crate) change: i64,
+    /// When its transaction began.
+    pub(crate) changed_at: DateTime<Utc>,
+}
+
+/// Records a change, and what happened to the definition by it.
 pub(crate) async fn insert_change(
     connection: &mut PgConnection,
     change: &Change,
-) -> Result<(), sqlx::Error> {
+    action: DefinitionChange,
+    reason: &str,
+) -> Result<Recorded, sqlx::Error> {
     let put = change.put.as_ref();
-    sqlx::query!(
-        "insert into definition_changes (kind, id, version, file, content, after_sequence)
-         values ($1, $2, $3, $4, $5, $6)",
-        change.kind.to_string(),
+    sqlx::query_as!(
+        Recorded,
+        "insert into definition_changes (kind, id, version, file, content, after_sequence, action,
+                                         reason)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         returning change, changed_at",
+        change.kind.name(),
         change.id,
         put.map(|put| put.version.as_str()),
         put.map(|put| put.file.as_str()),
         put.map(|put| put.content.as_str()),
         change.after_sequence,
+        name_of(action),
+        (!reason.is_empty()).then_some(reason),
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_one(connection)
+    .await
 }

@@ -7,6 +7,7 @@ use sqlx::PgExecutor;
 
 use super::{
     Change, Head, Put,
+    changes::kind_of,
     points::{Row, Texts},
 };
 use crate::series::Point;
@@ -92,7 +93,7 @@ pub(crate) async fn changes_after(
     for row in rows {
         let put = row.version.zip(row.file).zip(row.content);
         changes.push(Change {
-            kind: row.kind.parse()?,
+            kind: kind_of(&row.kind)?,
             id: row.id,
             put: put.map(|((version, file), content)| Put {
                 version,

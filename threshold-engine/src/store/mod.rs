@@ -7,6 +7,7 @@ mod history;
 mod points;
 mod session;
 mod snapshots;
+mod suspensions;
 mod switches;
 
 use sqlx::{
@@ -14,7 +15,7 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
-pub(crate) use changes::{Change, Kind, Put, insert_change, running};
+pub(crate) use changes::{Change, Kind, Last, Put, insert_change, last_changes, last_put};
 pub(crate) use head::{Head, lock_head, move_head};
 pub(crate) use history::{
     Recorded, changes_after, is_committed, points_between, recorded, vintages_of,
@@ -25,6 +26,7 @@ pub(crate) use snapshots::{
     Snapshot, begin_snapshot, finish_snapshot, insert_parts, newest_snapshot, parts,
     running_behind, share_parts, snapshots, stored_parts,
 };
+pub(crate) use suspensions::{Suspension, delete_suspension, insert_suspension, suspensions};
 pub(crate) use switches::{Switch, insert_switch, last_switches, switches_of};
 
 static MIGRATOR: Migrator = Migrator {

@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Change, Head, Put, Recorded};
+use super::{Change, Head, Put, Recorded, changes::kind_of};
 use crate::snapshot::Hash;
 
 /// So many snapshots are kept.
@@ -103,7 +103,7 @@ pub(crate) async fn running_behind(
     let mut changes = Vec::with_capacity(rows.len());
     for row in rows {
         changes.push(Change {
-            kind: row.kind.parse()?,
+            kind: kind_of(&row.kind)?,
             id: row.id,
             put: Some(Put {
                 version: row.version,

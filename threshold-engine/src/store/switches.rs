@@ -19,14 +19,22 @@ pub(crate) struct Switch {
 /// The last switch of each pattern that was ever switched.
 pub(crate) async fn last_switches(
     connection: &mut PgConnection,
-) -> Result<HashMap<String, bool>, sqlx::Error> {
+) -> Result<HashMap<String, Switch>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select distinct on (pattern_id) pattern_id, enabled from pattern_switches
+        "select distinct on (pattern_id) pattern_id, enabled, reason, switched_at
+         from pattern_switches
          order by pattern_id, switch desc"
     )
     .fetch_all(connection)
     .await?;
-    let switches = rows.into_iter().map(|row| (row.pattern_id, row.enabled));
+    let switches = rows.into_iter().map(|row| {
+        let switch = Switch {
+            enabled: row.enabled,
+            reason: row.reason,
+            switched_at: row.switched_at,
+        };
+        (row.pattern_id, switch)
+    });
     Ok(switches.collect())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atlas_events::{Event, EventFilter};
+use atlas_events::{Event, EventFilter, event::Payload};
 use consumer::Source;
 use event_log::{EventLog, Followed, LogConfig};
 use event_stream::{StreamConfig, serve};
@@ -120,12 +120,31 @@ impl Bed {
         eventually(DEADLINE, async || position(pool).await == Some(last)).await;
     }
 
-    /// Everything that the engine of a schema has told.
+    /// What the engine of a schema has told because of observations, numbered anew: what becomes of definitions is told
+    /// when it happens, which no two engines have in common.
     pub(crate) async fn told(&self, schema: &str) -> Vec<Event> {
+        let mut told = self.emitted(schema).await;
+        told.retain(is_by_observation);
+        for (position, event) in (1..).zip(&mut told) {
+            event.position = position;
+        }
+        told
+    }
+
+    /// Everything that the engine of a schema has emitted.
+    pub(crate) async fn emitted(&self, schema: &str) -> Vec<Event> {
         let log = open_log(&self.database.url(), schema).await;
         let events = all_of(&log).await;
         log.close().await;
         events
+    }
+}
+
+fn is_by_observation(event: &Event) -> bool {
+    match event.payload.as_ref().unwrap() {
+        Payload::DefinitionChanged(changed) => !changed.cause_event_id.is_empty(),
+        Payload::RegimeTransition(transition) => transition.definition_event_id.is_empty(),
+        _ => true,
     }
 }
 

@@ -58,6 +58,15 @@ impl Life {
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
 
+    /// Asks REST for something, with a reason where there is one; what it answers does not matter.
+    pub(crate) async fn post(&self, path: &str, reason: &str) {
+        let mut request = reqwest::Client::new().post(format!("{}{path}", self.rest));
+        if !reason.is_empty() {
+            request = request.json(&serde_json::json!({ "reason": reason }));
+        }
+        request.send().await.unwrap();
+    }
+
     /// Ends it in order.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();

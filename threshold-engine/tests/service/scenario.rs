@@ -150,12 +150,21 @@ impl Script {
     /// An event that no engine can evaluate. No publisher could have stored it, but a log may have
     /// been made by a newer contract.
     pub(crate) fn unreadable(&mut self) -> Draft {
+        self.unchecked("2001-01-01", "a lot")
+    }
+
+    /// One for a date that no publisher could have stored either.
+    pub(crate) fn dated(&mut self, date: &str) -> Draft {
+        self.unchecked(date, "1")
+    }
+
+    fn unchecked(&mut self, date: &str, value: &str) -> Draft {
         let mut broken = self.drafts(1).remove(0);
         let collected = SeriesCollectedEvent {
             series_id: "ALPHA".to_owned(),
             data_points: vec![DataPoint {
-                date: "2001-01-01".to_owned(),
-                value: Some("a lot".to_owned()),
+                date: date.to_owned(),
+                value: Some(value.to_owned()),
                 known_from: None,
             }],
             collected_at: None,

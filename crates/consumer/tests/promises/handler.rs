@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Transient(u32),
     /// Names the event.
     Permanent,
+    /// Is known before anything is done.
+    Unprocessable,
     /// Names a pattern, but no event.
     PermanentOfUnknown,
     Panic,
@@ -143,6 +145,7 @@ impl Recorder {
         match fault {
             Fault::Transient(_) => return Err(HandlerError::transient("not now")),
             Fault::Permanent => return Err(HandlerError::permanent(index, "cannot be evaluated")),
+            Fault::Unprocessable => panic!("it is not to be handled"),
             Fault::PermanentOfUnknown => {
                 return Err(HandlerError::Permanent {
                     event: None,
@@ -205,6 +208,16 @@ impl Handler for Recorder {
         self.handled = events.len() as u64;
         Gate::pass(&self.faults.batch_gate).await;
         Ok(())
+    }
+
+    fn unprocessable(&self, events: &[SourcedEvent]) -> Vec<(usize, String)> {
+        let planned = self.faults.planned.lock().unwrap();
+        let refused = events
+            .iter()
+            .enumerate()
+            .filter(|(_, event)| planned.get(&event.position()) == Some(&Fault::Unprocessable));
+        let reason = || "cannot be read".to_owned();
+        refused.map(|(index, _)| (index, reason())).collect()
     }
 
     fn committed(&mut self) {

@@ -3,7 +3,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use consumer::{ParkedEvent, ParkedFilter, ParkedState};
+use consumer::{ConsumerError, ParkedEvent, ParkedFilter, ParkedState};
 use test_support::eventually;
 
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
 in_both_forms!(
     an_event_that_cannot_be_processed_is_parked_and_the_stream_goes_on,
     an_event_at_fault_is_found_where_the_handler_cannot_name_it,
+    what_cannot_be_read_is_parked_without_undoing_anything,
+    a_consumer_stops_before_it_parks_everything,
+    many_retries_do_not_hold_up_new_events,
     what_passes_is_retried_until_it_has_passed,
     a_parked_event_is_retried_in_a_transaction,
 );
@@ -79,6 +82,100 @@ async fn an_event_that_cannot_be_processed_is_parked_and_the_stream_goes_on(form
     .await
     .unwrap();
     assert_eq!(input, 19);
+}
+
+/// Those of a batch are found together: no attempt fails for them, and the memory is not made anew.
+async fn what_cannot_be_read_is_parked_without_undoing_anything(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..500).await;
+    let bad: Vec<u64> = (1..=10).map(|n| n * 50).collect();
+    let planned: Vec<_> = bad.iter().map(|n| (*n, Fault::Unprocessable)).collect();
+    let faults = Faults::at(&planned);
+    let run = bench.run(&faults).await;
+    bench.until_position(500).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await, without(500, &bad));
+    let parked = parked(&bench).await;
+    let service = "ThresholdEngine";
+    let expected: Vec<_> = bad
+        .iter()
+        .map(|n| (*n, service, "cannot be read"))
+        .collect();
+    assert_eq!(told(&parked), expected);
+    assert!(parked.iter().all(|parked| parked.attempts == 1));
+    assert_eq!(
+        faults.resets.load(Ordering::Relaxed),
+        1,
+        "that of the start"
+    );
+    assert!(!faults.disagreed.load(Ordering::Relaxed));
+}
+
+/// Where nothing can be processed the fault is not in the events.
+async fn a_consumer_stops_before_it_parks_everything(form: Form) {
+    let bench = Bench::create(form).await;
+    bench.served.append(0..400).await;
+    let planned: Vec<_> = (50..=400).map(|n| (n, Fault::Permanent)).collect();
+    let faults = Faults::at(&planned);
+    let run = bench.run(&faults).await;
+    let error = run.ended().await.unwrap_err();
+    let ConsumerError::NothingProcessable { count, reason, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(*count >= 100, "{error}");
+    assert_eq!(reason, "cannot be evaluated");
+    // Two batches, and what was bad of the one before.
+    assert!(parked(&bench).await.len() < 150);
+    // Nothing is given up: once the cause is gone all of it is processed.
+    faults.mend();
+    let run = bench.run(&faults).await;
+    bench.until_position(400).await;
+    run.stop().await;
+    let parked: Vec<_> = parked(&bench)
+        .await
+        .iter()
+        .map(|p| p.event.position)
+        .collect();
+    assert_eq!(bench.effects().await, without(400, &parked));
+}
+
+/// New events are processed while thousands of parked ones are retried.
+async fn many_retries_do_not_hold_up_new_events(form: Form) {
+    const PARKED: u64 = 400;
+    let bench = Bench::create(form).await;
+    bench.served.append(0..PARKED + 1).await;
+    let faults = Faults::none();
+    let run = bench.run(&faults).await;
+    bench.until_position(PARKED + 1).await;
+    run.stop().await;
+    // As though all but the last had been parked.
+    sqlx::raw_sql(
+        "insert into parked_events (service, source, event_id, position, event_type, occurred_at, encoded, handler, reason,
+                                    attempts, state)
+         select 'ThresholdEngine', 'collector', event_id, position, event_type, occurred_at, encoded, 'ThresholdEngine',
+                'once', 1, 'retrying'
+         from collected.events where position <= 400 order by position;
+         delete from effects where position <= 400",
+    )
+    .execute(&mut bench.sql().await)
+    .await
+    .unwrap();
+    let run = bench.run(&faults).await;
+    let left = async || -> i64 {
+        let left = "select count(*) from parked_events where state = 'retrying'";
+        let mut connection = bench.sql().await;
+        sqlx::query_scalar(left)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    };
+    eventually(DEADLINE, async || left().await < 400).await;
+    bench.served.append(PARKED + 1..PARKED + 11).await;
+    bench.until_position(PARKED + 11).await;
+    assert!(left().await > 0, "the new events had to wait");
+    eventually(DEADLINE, async || left().await == 0).await;
+    run.stop().await;
+    assert_eq!(bench.effects().await.len() as u64, PARKED + 11);
 }
 
 async fn stored(bench: &Bench, event_id: &str) -> atlas_events::Event {

@@ -2,7 +2,8 @@
 //! asked for.
 
 use atlas_events::{
-    CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, Event, FindEventRequest,
+    CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, DefinitionChange,
+    DefinitionChangedEvent, DefinitionKind, DefinitionState, Event, FindEventRequest,
     RegimeTransitionEvent, SeriesCollectedEvent, SubscriptionRequest, ThresholdCrossedEvent,
     ThresholdInput, TimeRangeRequest, Timestamp, event::Payload,
 };
@@ -357,6 +358,7 @@ fn crossed(series_ids: &[&str]) -> Payload {
         revises_event_id: String::new(),
         revised_direction: CrossingDirection::Cleared.into(),
         withdrawn: true,
+        active: Some(false),
     })
 }
 
@@ -405,6 +407,27 @@ fn every_kind() -> Vec<Event> {
         revised: true,
         withdrawn: true,
         revises_event_id: custom_event(2).event_id,
+        definition_event_id: custom_event(3).event_id,
+        current_regime: "expansion".to_owned(),
+    });
+    let state = |active| DefinitionState {
+        state: "active".to_owned(),
+        since: "2025-06-01".to_owned(),
+        active,
+    };
+    let definition = Payload::DefinitionChanged(DefinitionChangedEvent {
+        kind: DefinitionKind::Pattern.into(),
+        definition_id: "vix-high".to_owned(),
+        name: "VIX above 30".to_owned(),
+        change: DefinitionChange::Suspended.into(),
+        version: "9f2c".to_owned(),
+        previous_version: "8e1b".to_owned(),
+        before: Some(state(Some(true))),
+        after: Some(state(None)),
+        reason: "it fails".to_owned(),
+        series_ids: vec!["VIXCLS".to_owned()],
+        cause_event_id: custom_event(1).event_id,
+        cause_position: 7,
     });
     let list = Value {
         kind: Some(Kind::ListValue(ListValue {
@@ -429,5 +452,6 @@ fn every_kind() -> Vec<Event> {
         with(4, regime),
         with(5, rich),
         with(6, bare),
+        with(7, definition),
     ]
 }

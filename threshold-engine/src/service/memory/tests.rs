@@ -1,5 +1,6 @@
 mod snapshots;
 
+use atlas_events::DefinitionChange;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::{PgPool, PgTransaction};
@@ -180,13 +181,16 @@ async fn define(
         put,
         after_sequence: head.last_sequence,
     };
-    store::insert_change(transaction, &change).await.unwrap();
+    let action = DefinitionChange::Unspecified;
+    store::insert_change(transaction, &change, action, "")
+        .await
+        .unwrap();
     match &change.put {
         Some(put) => {
             let definition = Definition::read(Kind::Pattern, put).unwrap();
             memory.put(transaction, &definition).await.unwrap();
         }
-        None => memory.remove(Kind::Pattern, "high"),
+        None => drop(memory.remove(Kind::Pattern, "high")),
     }
 }
 
