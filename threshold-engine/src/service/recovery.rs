@@ -4,6 +4,7 @@
 //! What is recorded never changes, so it is read in pages, each a statement of its own. Only what came
 //! while the last of them was read is left to whoever holds the lock ([`Memory::agree`]).
 
+mod pages;
 mod preload;
 mod progress;
 mod snapshots;
@@ -22,18 +23,17 @@ use tracing::{debug, info};
 use super::memory::{Definition, Memory, Position, Ready, SharedMemory, missing, put, remove};
 use crate::{
     engine::PreparedPattern,
-    series::{Point, is_same_step},
+    series::Point,
     store::{self, Change, Recorded},
 };
 
+use pages::read_page;
 pub(super) use preload::Preloaded;
 pub(crate) use progress::Progress;
 pub(super) use snapshots::keep as keep_snapshots;
 #[cfg(test)]
 pub(super) use snapshots::{Written, write as write_snapshot};
 
-/// So many numbers of the sequence are read at once.
-const PAGE_POINTS: i64 = 16_384;
 /// So many changes of definitions, with their texts.
 const CHANGES_AT_ONCE: i64 = 64;
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
@@ -46,13 +46,6 @@ pub(crate) struct Recovery {
     progress: Arc<Progress>,
     /// One at a time.
     turn: Arc<Mutex<()>>,
-}
-
-/// Points in sequence, that end with a step.
-struct Page {
-    points: Vec<Point>,
-    /// The number up to which these are all.
-    end: i64,
 }
 
 /// How a memory stands to what is recorded.
@@ -85,6 +78,7 @@ impl Recovery {
         loop {
             let recorded = store::recorded(&mut *connection).await?;
             if rounds == 0 && self.memory.lock().await.position() == Some(Position::ORIGIN) {
+                self.progress.begin(0, recorded.head.last_sequence);
                 let begun = self.begun(&mut connection).await?;
                 self.memory.lock().await.replace(begun);
             }
@@ -310,38 +304,6 @@ async fn standing(
         Some(known) if known.is_near(recorded) => Standing::Near,
         Some(_) => Standing::Behind,
     })
-}
-
-/// The points of some series behind a number, up to another one; fewer where that would cut a step.
-async fn read_page(
-    connection: &mut PgConnection,
-    after: i64,
-    bound: i64,
-    series: &[String],
-) -> Result<Page, sqlx::Error> {
-    let mut numbers = PAGE_POINTS;
-    loop {
-        let to = bound.min(after.saturating_add(numbers));
-        if series.is_empty() {
-            let points = Vec::new();
-            return Ok(Page { points, end: bound });
-        }
-        let mut points = store::points_between(&mut *connection, after, to, series).await?;
-        let mut end = to;
-        // All points of a step are of one series and have numbers that follow on each other.
-        if to < bound && points.last().is_some_and(|(last, _)| *last == to) {
-            let begins = |pair: &[(i64, Point)]| !is_same_step(&pair[0].1, &pair[1].1);
-            let begin = points.windows(2).rposition(begins).map_or(0, |i| i + 1);
-            end = points[begin].0 - 1;
-            points.truncate(begin);
-            if end == after {
-                numbers = numbers.saturating_mul(2);
-                continue;
-            }
-        }
-        let points = points.into_iter().map(|(_, point)| point).collect();
-        return Ok(Page { points, end });
-    }
 }
 
 async fn play(

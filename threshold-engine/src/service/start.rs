@@ -89,8 +89,8 @@ impl Service {
         let recovery = Recovery::new(pool.clone(), Arc::clone(&memory), Arc::clone(&progress));
         let definitions = Definitions::new(
             pool.clone(),
-            recovery.clone(),
             Arc::clone(&memory),
+            recovery.clone(),
             log.clone(),
             &config.patterns,
             collected,

@@ -275,6 +275,15 @@ async fn what_is_recorded_is_read_without_the_lock_of_the_head() {
     // Each page, each text of a definition and each series that is read first, at least.
     assert!(transactions > 8, "{transactions}");
     assert_eq!(starting.memory.lock().await.head(), Some(head));
+    // Nor does a pattern that is to be put to work wait for it.
+    let put = Put {
+        version: "60".to_owned(),
+        file: "high.toml".to_owned(),
+        content: self::definition(60),
+    };
+    let pattern = Definition::read(Kind::Pattern, &put).unwrap();
+    let (_, prepared) = recovery.make_ready(vec![pattern]).await.unwrap();
+    assert_eq!(prepared.len(), 1);
     transaction.rollback().await.unwrap();
     assert_eq!(starting.facts(&bench).await, working.facts(&bench).await);
 }
