@@ -190,7 +190,7 @@ fn regime(transition: &RegimeTransitionEvent) -> String {
     } = transition;
     let by = match transition.definition_event_id.is_empty() {
         true => "",
-        false => " (by its definition)",
+        false => " (by a definition)",
     };
     let told = match (transition.revised, transition.withdrawn) {
         (true, true) => " (after all not)",
@@ -282,6 +282,43 @@ mod tests {
             collected_at: None,
         };
         assert_eq!(renderer.collected(&event), expected);
+    }
+
+    #[test]
+    fn the_life_of_a_definition_is_one_line() {
+        let state = |state: &str| DefinitionState {
+            state: state.to_owned(),
+            since: "2026-01-01".to_owned(),
+            active: None,
+        };
+        let mut changed = DefinitionChangedEvent {
+            kind: DefinitionKind::Pattern.into(),
+            definition_id: "vix-high".to_owned(),
+            change: DefinitionChange::Suspended.into(),
+            before: Some(state("active")),
+            reason: "too\ncostly".to_owned(),
+            ..DefinitionChangedEvent::default()
+        };
+        let line = definition(&changed);
+        assert!(!line.contains('\n'), "{line}");
+        let expected = "pattern vix-high suspended, active -> not evaluated: too";
+        assert!(line.starts_with(expected), "{line}");
+        changed.kind = DefinitionKind::Regime.into();
+        changed.change = DefinitionChange::Replaced.into();
+        changed.after = Some(state("calm"));
+        changed.reason.clear();
+        let expected = "regime model vix-high replaced, active -> calm";
+        assert_eq!(definition(&changed), expected);
+        let shifted = RegimeTransitionEvent {
+            model_id: "mood".to_owned(),
+            from_regime: "tense".to_owned(),
+            to_regime: "calm".to_owned(),
+            since: "2026-01-01".to_owned(),
+            definition_event_id: "01M8FXRCPNH5JC7RGNRT580KME".to_owned(),
+            ..RegimeTransitionEvent::default()
+        };
+        let expected = "mood tense -> calm since 2026-01-01 (by a definition)";
+        assert_eq!(regime(&shifted), expected);
     }
 
     #[test]

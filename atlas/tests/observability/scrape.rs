@@ -27,10 +27,12 @@ const UNITS: [(&str, &str); 21] = [
     ("_series", "series"),
 ];
 /// The same, of what only some services or the process itself have.
-const MORE_UNITS: [(&str, &str); 6] = [
+const MORE_UNITS: [(&str, &str); 8] = [
     ("_patterns", "patterns"),
     ("_pattern_states", "patterns"),
     ("_mistakes", "mistakes"),
+    ("_conflicts", "conflicts"),
+    ("_definitions", "definitions"),
     ("_tokens", "tokens"),
     ("_fds", "files"),
     ("_threads", "threads"),

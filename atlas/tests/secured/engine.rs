@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atlas_events::{
     Event, ListCheckpointsRequest, PublishRequest, ResetCheckpointRequest, SubscriptionRequest,
-    checkpoints_client::CheckpointsClient, event::Payload,
+    TimeRangeRequest, checkpoints_client::CheckpointsClient, event::Payload,
     event_publisher_client::EventPublisherClient, event_stream_client::EventStreamClient,
     reset_checkpoint_request::Target,
 };
@@ -194,8 +194,18 @@ async fn with_a_token_for_some_series_it_consumes_those() {
     let (_, regimes) = get(&place, &engine, &tenant, "/v1/regimes").await;
     assert_eq!(regimes["regimes"], Value::Array(Vec::new()));
     let mut stream = EventStreamClient::new(place.channel(&engine).await);
-    let latest = stream.get_latest_event_time(with_token((), &tenant)).await;
-    assert_eq!(latest.unwrap_err().code(), Code::NotFound);
+    // Of the log it sees which patterns over its own series are deployed, and nothing else.
+    let all = with_token(TimeRangeRequest::default(), &tenant);
+    let mut seen = stream.get_events_since(all).await.unwrap().into_inner();
+    let mut deployed = 0;
+    while let Some(event) = seen.message().await.unwrap() {
+        let Some(Payload::DefinitionChanged(changed)) = &event.payload else {
+            panic!("{event:?}");
+        };
+        assert_eq!(changed.series_ids, ["UNRATE"], "{changed:?}");
+        deployed += 1;
+    }
+    assert!(deployed > 0);
     engine.stop().await;
     collector.stop().await;
 }
