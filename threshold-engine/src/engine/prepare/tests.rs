@@ -65,7 +65,7 @@ fn what_was_folded_before_is_as_if_it_had_been_folded_at_the_end() {
         assert!(missing.iter().all(|id| *id == "C"));
         let copies = loads.then(|| ("C".into(), loaded(&known)));
         let store = engine.beside(series(), copies.into_iter().collect());
-        let prepared = PreparedPattern::new(pattern.clone(), store);
+        let prepared = PreparedPattern::new(pattern.clone(), store).unwrap();
         let mut known = known;
         for _ in 0..random.random_range(0..12) {
             let (points, all) = next(&mut random);
