@@ -309,7 +309,8 @@ impl Memory {
 
     /// Whether changes of definitions were made since [`Self::changing`].
     pub(super) fn has_changes(&self) -> bool {
-        self.before.is_none_or(|before| self.changes > before.changes)
+        self.before
+            .is_none_or(|before| self.changes > before.changes)
     }
 
     /// Changes a definition as was recorded, with the points that a new series of it has. Gives what
