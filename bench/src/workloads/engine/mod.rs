@@ -13,7 +13,7 @@ pub(super) mod start;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use atlas_events::Event;
+use atlas_events::{Event, event::Payload};
 use chrono::NaiveDate;
 use sqlx::{Connection, PgConnection};
 use threshold_engine::Engine;
@@ -159,10 +159,16 @@ impl Measurement {
         bail!("the engine is not through after {PATIENCE:?}")
     }
 
+    /// So many events begin the engine's log: that each pattern was deployed.
+    fn deployed(&self) -> u64 {
+        self.definitions.patterns.len() as u64
+    }
+
     /// Checks that the engine's log is what it has to be.
     async fn check_told(&self, program: &Program) -> Result<()> {
-        let mut reader = Reader::decoding(connect(&program.grpc).await?, 0).await?;
-        for (expected, position) in self.expected.iter().zip(1_u64..) {
+        let deployed = self.deployed();
+        let mut reader = Reader::decoding(connect(&program.grpc).await?, deployed).await?;
+        for (expected, position) in self.expected.iter().zip(deployed + 1..) {
             let told = reader.next().await?.event_id;
             ensure!(
                 told == expected.to_string(),
@@ -177,7 +183,7 @@ impl Measurement {
         let warm_up = RATE * bench.sizes.warm_up_seconds;
         let events = warm_up + RATE * bench.sizes.latency_seconds;
         let observations = self.take(events as usize);
-        let told_before = self.expected.len() as u64;
+        let told_before = self.deployed() + self.expected.len() as u64;
         let reader = Reader::live(connect(&program.grpc).await?, told_before).await?;
         let before = Cpu::now(program.pid);
         // The ids depend on when an observation is due, the number of crossings does not.
@@ -186,7 +192,7 @@ impl Measurement {
         for observation in &observations {
             counted.apply(&[observation.point(due_us)], &mut emitted);
         }
-        let receiving = receive(reader, told_before + emitted.len() as u64);
+        let receiving = receive(reader, emitted.len());
         let publisher = connect(&self.stage.server.address).await?;
         self.until_lag_is_gone(program).await?;
         let publishing = tokio::spawn(publish(publisher, observations.clone()));
@@ -272,13 +278,16 @@ struct Lag {
 /// What was received, as the time at which it was due and how many microseconds later it came.
 type Arrivals = Vec<(u64, u64)>;
 
-/// Takes what the engine tells, up to a position.
-fn receive(mut reader: Reader<Event>, last: u64) -> JoinHandle<Result<Arrivals>> {
+/// Takes so many crossings that the engine emits; what becomes of definitions is passed over.
+fn receive(mut reader: Reader<Event>, crossings: usize) -> JoinHandle<Result<Arrivals>> {
     tokio::spawn(async move {
-        let mut received = Vec::new();
-        while reader.position() < last {
-            let due_us = reader.next().await?.due_us();
-            received.push((due_us, now_us().saturating_sub(due_us)));
+        let mut received = Vec::with_capacity(crossings);
+        while received.len() < crossings {
+            let event = reader.next().await?;
+            if matches!(event.payload, Some(Payload::ThresholdCrossed(_))) {
+                let due_us = event.due_us();
+                received.push((due_us, now_us().saturating_sub(due_us)));
+            }
         }
         Ok(received)
     })

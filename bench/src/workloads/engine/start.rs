@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
+use atlas_events::{GetLogInfoRequest, event_log_client::EventLogClient};
 use chrono::{Days, NaiveDate};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep};
@@ -179,7 +180,7 @@ impl Start {
             }
             sleep(SAMPLE_INTERVAL).await;
         }
-        anyhow::bail!("there is no snapshot after {PATIENCE:?}")
+        bail!("there is no snapshot after {PATIENCE:?}")
     }
 
     /// From when an observation is due to when a subscriber has its crossing: undisturbed, while a
@@ -201,12 +202,22 @@ impl Start {
             .collect();
         let when = format!("{} > 2000", terms.join(" + "));
         let folder = self.folder.0.clone();
-        let adding = async || Folder::write_in(&folder, "added", &when, &inputs);
+        let database_url = self.stage.database_url.clone();
+        let mut added_after = 0.0;
+        let adding = async || {
+            let started = Instant::now();
+            Folder::write_in(&folder, "added", &when, &inputs)?;
+            until_defined(&database_url, "added").await?;
+            added_after = started.elapsed().as_secs_f64();
+            Ok(())
+        };
         let beside = self.crossings(&program, seconds, adding).await?;
         report(bench, "while a pattern is added", &beside);
-        ensure!(
-            self.defines("added").await?,
-            "the pattern was not at work in time"
+        bench.report.add(
+            NAME,
+            "the added pattern at work, s",
+            Target::AtMost(30.0),
+            added_after,
         );
 
         let (database, source) = (
@@ -230,18 +241,6 @@ impl Start {
         program.kill().await
     }
 
-    async fn defines(&self, id: &str) -> Result<bool> {
-        let mut database = self.database().await?;
-        let found = sqlx::query_scalar(
-            "select exists (select from threshold_engine.definition_changes where id = $1)",
-        )
-        .bind(id)
-        .fetch_one(&mut database)
-        .await?;
-        database.close().await?;
-        Ok(found)
-    }
-
     /// Each observation of the live series is a crossing.
     async fn crossings(
         &mut self,
@@ -257,10 +256,13 @@ impl Start {
                 Observation::live(number, began + Days::new(number), hundredths)
             })
             .collect();
-        let before = self.published;
         self.published += observations.len() as u64;
-        let reader = Reader::live(connect(&program.grpc).await?, before).await?;
-        let receiving = receive(reader, self.published);
+        let channel = connect(&program.grpc).await?;
+        let log = EventLogClient::new(channel.clone())
+            .get_log_info(GetLogInfoRequest {})
+            .await?;
+        let reader = Reader::live(channel, log.into_inner().last_position).await?;
+        let receiving = receive(reader, observations.len());
         let publisher = connect(&self.stage.server.address).await?;
         let publishing = tokio::spawn(publish(publisher, observations));
         disturb().await?;
@@ -271,6 +273,25 @@ impl Start {
         }
         Ok(latencies)
     }
+}
+
+/// Waits until a definition is at work.
+async fn until_defined(database_url: &str, id: &str) -> Result<()> {
+    let mut database = PgConnection::connect(database_url).await?;
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        let found: bool = sqlx::query_scalar(
+            "select exists (select from threshold_engine.definition_changes where id = $1)",
+        )
+        .bind(id)
+        .fetch_one(&mut database)
+        .await?;
+        if found {
+            return Ok(database.close().await?);
+        }
+        sleep(SAMPLE_INTERVAL).await;
+    }
+    bail!("{id} is not at work after {PATIENCE:?}")
 }
 
 fn report(bench: &mut Bench<'_>, when: &str, latencies: &Latencies) {
