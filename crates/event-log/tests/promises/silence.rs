@@ -31,6 +31,8 @@ async fn behind_a_link(test: &TestLog) -> (Proxy, EventLog) {
 fn impatient() -> LogConfig {
     LogConfig {
         append_timeout: APPEND_TIMEOUT,
+        // A busy machine may take longer than streams wait for by themselves.
+        contact_age_max: DEADLINE,
         ..LogConfig::default()
     }
 }
@@ -269,12 +271,7 @@ async fn a_listener_that_hears_nothing_delays_and_ends_with_the_log() {
 async fn a_look_at_the_head_that_is_never_answered_is_made_again() {
     let test = TestLog::create().await;
     let link = Link::to(&test.database.url()).await;
-    // A busy machine may take longer than streams wait for by themselves.
-    let config = LogConfig {
-        contact_age_max: DEADLINE,
-        ..LogConfig::default()
-    };
-    let log = open(&link.url(&test.database.url()), SCHEMA, config, None).await;
+    let log = open(&link.url(&test.database.url()), SCHEMA, impatient(), None).await;
     let mut follower = log.follow_after(0, everything()).await.unwrap();
     let mut locking = test.connection().await;
     execute(
