@@ -31,7 +31,7 @@ use undo::Undo;
 pub use failing::Failed;
 use failing::Failing;
 
-/// All patterns and regimes at work on one sequence of points.
+/// All patterns and regimes running on one sequence of points.
 ///
 /// Points come in steps: those of one event that became known at one moment. What is emitted depends on
 /// the sequence of steps alone: not on how they were grouped, on time, or on restarts. After a restart
@@ -292,17 +292,17 @@ impl Engine {
         self.evaluations
     }
 
-    /// Every pattern at work, by id.
+    /// Every running pattern, by id.
     pub fn patterns(&self) -> &[PatternRun] {
         &self.patterns
     }
 
-    /// Every model of regimes at work, by id.
+    /// Every running regime model, by id.
     pub fn regimes(&self) -> &[RegimeRun] {
         &self.regimes
     }
 
-    /// A pattern at work.
+    /// A running pattern.
     pub fn pattern(&self, id: &str) -> Option<&PatternRun> {
         Some(&self.patterns[self.place_of_pattern(id).ok()?])
     }
@@ -312,12 +312,12 @@ impl Engine {
             .binary_search_by(|run| run.model().id.as_str().cmp(id))
     }
 
-    /// A model of regimes at work.
+    /// A running regime model.
     pub fn regime(&self, id: &str) -> Option<&RegimeRun> {
         Some(&self.regimes[self.place_of_regime(id).ok()?])
     }
 
-    /// What a definition is as of its newest evaluated date; `None` if it is not at work.
+    /// What a definition is as of its newest evaluated date; `None` if it is not running.
     pub fn standing(&self, kind: Kind, id: &str) -> Option<Standing> {
         match kind {
             Kind::Pattern => self.pattern(id).map(PatternRun::standing),

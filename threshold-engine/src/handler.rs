@@ -258,7 +258,7 @@ impl EngineHandler {
                     drafted.drafts.push(draft);
                 }
                 Err(violation) => {
-                    error!(%violation, "what became of a definition cannot be told");
+                    error!(%violation, "what became of a definition cannot be emitted");
                 }
             }
         }

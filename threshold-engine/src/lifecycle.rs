@@ -36,7 +36,7 @@ pub(crate) struct Turned {
 }
 
 impl Turned {
-    /// What a definition at work is; `None` if it is not at work.
+    /// What a running definition is; `None` if it is not running.
     pub(crate) fn stated(engine: &Engine, kind: Kind, id: &str) -> Option<Self> {
         let (name, version, series) = match kind {
             Kind::Pattern => {

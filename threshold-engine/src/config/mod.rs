@@ -96,7 +96,7 @@ pub struct SnapshotsConfig {
 pub enum Uncollected {
     /// It is refused.
     Refuse,
-    /// It is put to work, without data, and a warning says so.
+    /// It is deployed, without data, and a warning says so.
     Warn,
 }
 

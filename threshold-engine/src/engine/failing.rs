@@ -35,7 +35,7 @@ pub struct Failed {
 }
 
 impl Failed {
-    /// A pattern that could not be put to work.
+    /// A pattern that could not be deployed.
     pub(crate) fn put_pattern(pattern: &Pattern, reason: String) -> Self {
         Self {
             kind: Kind::Pattern,
@@ -50,7 +50,7 @@ impl Failed {
         }
     }
 
-    /// A model that could not be put to work.
+    /// A model that could not be deployed.
     pub(crate) fn put_regime(model: &Regime, reason: String) -> Self {
         Self {
             kind: Kind::Regime,

@@ -7,7 +7,7 @@ use crate::series::{LoadedSeries, Point};
 
 impl Engine {
     /// The series of a definition that are not held yet, whose points [`Engine::load`] is to be given
-    /// before the definition is put to work.
+    /// before the definition is deployed.
     pub fn series_to_load<'a>(&self, series: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
         let missing = |id: &&str| self.store.find(id).is_none();
         series.into_iter().filter(missing).collect()

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use ulid::Ulid;
-
 use super::{Engine, failing::guarded};
 use crate::{
     machine::PatternRun,
@@ -56,16 +53,9 @@ impl PreparedPattern {
             }
         }
         if changes.complete(&self.store) {
-            // Nobody is told what is folded before the pattern is at work.
-            let nobody = Cause {
-                source: "".into(),
-                position: 0,
-                index: 0,
-                event_id: Ulid::nil(),
-                occurred_at: DateTime::<Utc>::UNIX_EPOCH,
-            };
+            // What is folded before the pattern runs is not emitted.
             let (store, run) = (&self.store, &mut self.run);
-            run.finish_step(store, &changes, &nobody, &mut Vec::new());
+            run.finish_step(store, &changes, &Cause::nobody(), &mut Vec::new());
         }
         self.run.assume_all();
     }

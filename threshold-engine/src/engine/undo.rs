@@ -1,7 +1,6 @@
 //! Taking back points whose transaction was not committed.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use ulid::Ulid;
+use chrono::NaiveDate;
 
 use super::Engine;
 use crate::series::{Cause, Future, SeriesIndex, StepChanges};
@@ -60,15 +59,8 @@ impl Engine {
             }
         }
         if changes.complete(&self.store) || !self.failing.is_empty() {
-            // Nobody sees what is told of it, and that it was told is taken back below.
-            let nobody = Cause {
-                source: "".into(),
-                position: 0,
-                index: 0,
-                event_id: Ulid::nil(),
-                occurred_at: DateTime::<Utc>::UNIX_EPOCH,
-            };
-            self.finish_step(&changes, &nobody, &mut Vec::new());
+            // What is emitted is dropped, and the record of it is undone below.
+            self.finish_step(&changes, &Cause::nobody(), &mut Vec::new());
         }
         for run in &mut self.patterns {
             run.told_mut().undo();

@@ -63,7 +63,7 @@ impl DateRange {
     }
 }
 
-/// A program at work on a store: evaluates its nodes at any date, and keeps columns of the values that
+/// A program running on a store: evaluates its nodes at any date, and keeps columns of the values that
 /// windows run over.
 #[derive(Clone, Debug)]
 pub struct Graph {

@@ -24,7 +24,7 @@ pub(super) fn event_of(emission: &Emission, cause: &SourcedEvent, context: Optio
     }
 }
 
-/// What becomes of the definition of an emission that cannot be told.
+/// What becomes of the definition of an emission that cannot be emitted.
 pub(super) fn refused(emission: &Emission, violation: &Violation) -> Failed {
     let reason = format!("what it emits breaks the contract: {violation}");
     match emission {

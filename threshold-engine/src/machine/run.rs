@@ -26,7 +26,7 @@ pub struct Step {
     pub turn: Option<Turn>,
 }
 
-/// A pattern at work: its evaluated dates, and what was told of them.
+/// A running pattern: its evaluated dates, and what was told of them.
 #[derive(Clone, Debug)]
 pub struct PatternRun {
     pub(super) pattern: Arc<Pattern>,

@@ -106,7 +106,7 @@ impl PatternRun {
         &mut self.told
     }
 
-    /// What it was at its dates stands and nobody was told: it is put to work now.
+    /// What it was at its dates stands and nobody was told: it is deployed now.
     pub(crate) fn assume_all(&mut self) {
         let mut told = Told::new();
         for step in self.steps() {

@@ -50,7 +50,7 @@ pub struct RegimeSpell {
     pub since: NaiveDate,
 }
 
-/// A model of regimes at work.
+/// A running regime model.
 #[derive(Clone, Debug)]
 pub struct RegimeRun {
     pub(super) model: Arc<Regime>,

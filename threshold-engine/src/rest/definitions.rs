@@ -36,7 +36,7 @@ pub(super) struct ConflictView {
     id: String,
     /// Hash of the definition in the files of this engine; absent if they do not hold it.
     own_version: Option<String>,
-    /// Hash of the definition at work; absent if it was taken away.
+    /// Hash of the running definition; absent if it was taken away.
     running_version: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct MistakeView {
 /// What a reload changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReloadedView {
-    /// Ids of what was put to work.
+    /// Ids of what was deployed.
     put: Vec<String>,
     /// Ids of what was taken away.
     removed: Vec<String>,

@@ -47,7 +47,7 @@ pub(super) struct EvaluateRequest {
 /// What a pattern would be.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EvaluatedView {
-    /// The pattern as it would be now, had it been at work all the time.
+    /// The pattern as it would be now, had it been running all the time.
     pattern: PatternDetail,
     /// How many data points it was evaluated over.
     points: usize,

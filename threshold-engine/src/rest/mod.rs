@@ -49,7 +49,10 @@ impl From<ReloadError> for Problem {
             ReloadError::Log(error) => error.into(),
             ReloadError::Event(violation) => {
                 error!(%violation, "what becomes of definitions breaks the contract");
-                Self::new(ProblemKind::Internal, "what becomes of it cannot be told")
+                Self::new(
+                    ProblemKind::Internal,
+                    "what becomes of it cannot be emitted",
+                )
             }
         }
     }

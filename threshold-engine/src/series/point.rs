@@ -19,6 +19,19 @@ pub struct Cause {
     pub occurred_at: DateTime<Utc>,
 }
 
+impl Cause {
+    /// Of evaluations whose emissions are dropped.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            source: "".into(),
+            position: 0,
+            index: 0,
+            event_id: Ulid::nil(),
+            occurred_at: DateTime::UNIX_EPOCH,
+        }
+    }
+}
+
 /// One data point of the sequence that the engine sees.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {

@@ -1,4 +1,4 @@
-//! Which definitions are at work: those of the files, unless a file is broken or a pattern was
+//! Which definitions are running: those of the files, unless a file is broken or a pattern was
 //! switched by hand.
 
 mod edits;
@@ -97,10 +97,10 @@ pub enum ReloadError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     /// The own log does not append.
-    #[error("what becomes of definitions cannot be told: {0}")]
+    #[error("what becomes of definitions cannot be emitted: {0}")]
     Log(#[from] LogError),
     /// What is to be told breaks a rule of the contract.
-    #[error("what becomes of definitions cannot be told: {0}")]
+    #[error("what becomes of definitions cannot be emitted: {0}")]
     Event(#[from] Violation),
 }
 
@@ -256,7 +256,7 @@ impl Definitions {
         unblocked(move || Files::of(&folder, library, mistakes, series, &known)).await
     }
 
-    /// Reads and folds what the definitions need that are to be put to work, as it looks now, without any lock.
+    /// Reads and folds what the definitions need that are to be deployed, as it looks now, without any lock.
     async fn make_ready(
         &self,
         own: &mut Own,
@@ -407,7 +407,7 @@ async fn unblocked<T: Send + 'static>(
     done.map_err(|error| sqlx::Error::AnyDriverError(error.into()))
 }
 
-/// What is recorded as being at work and is not in memory: it failed while history was played, or this version of the
+/// What is recorded as running and is not in memory: it failed while history was played, or this version of the
 /// program cannot read it. It is taken for suspended from here on. With the reasons.
 fn lost(engine: &Engine, known: &mut Known) -> Vec<(Key, String)> {
     let mut lost = Vec::new();

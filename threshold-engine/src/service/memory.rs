@@ -75,7 +75,7 @@ pub(crate) enum Definition {
 }
 
 impl Definition {
-    /// Of what was put to work. `None` if this version of the program cannot read it any more.
+    /// Of what was deployed. `None` if this version of the program cannot read it any more.
     pub(super) fn read(kind: Kind, put: &store::Put) -> Option<Self> {
         let path = Path::new(&put.file);
         let read = match kind {
@@ -86,7 +86,7 @@ impl Definition {
             .ok()
     }
 
-    /// A pattern that is put to work, whatever its file says about that.
+    /// A pattern that is deployed, whatever its file says about that.
     pub(crate) fn pattern(mut pattern: Pattern) -> Self {
         pattern.enabled = true;
         Self::Pattern(Arc::new(pattern))
@@ -329,7 +329,7 @@ impl Memory {
             None => put(&mut self.engine, definition),
         }
         let failed = self.engine.take_failed(before);
-        // What was never at work is not put there, and no change is recorded.
+        // What was never running is not put there, and no change is recorded.
         if failed.iter().all(|failed| failed.before.is_some()) {
             self.changes += 1;
         }

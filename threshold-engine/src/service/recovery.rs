@@ -95,7 +95,7 @@ impl Recovery {
         }
     }
 
-    /// Makes ready what can be for definitions that are to be put to work, while the engine goes on:
+    /// Makes ready what can be for definitions that are to be deployed, while the engine goes on:
     /// reads the series that they are the first to read, and folds the patterns.
     pub(crate) async fn make_ready(
         &self,
@@ -266,7 +266,7 @@ impl Recovery {
     }
 }
 
-/// Folds patterns beside the engine, one after the other. Regimes are folded when they are put to work.
+/// Folds patterns beside the engine, one after the other. Regimes are folded when they are deployed.
 async fn prepare(
     memory: &SharedMemory,
     definitions: Vec<Definition>,

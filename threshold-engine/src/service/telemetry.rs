@@ -123,10 +123,10 @@ fn evaluation() {
 }
 
 fn definitions() {
-    describe_gauge!("thresholdengine_patterns", "Patterns at work");
+    describe_gauge!("thresholdengine_patterns", "Running patterns");
     describe_gauge!(
         "thresholdengine_pattern_states",
-        "Patterns at work, by the state they are in as of their newest observation"
+        "Running patterns, by the state they are in as of their newest observation"
     );
     describe_gauge!(
         "thresholdengine_definition_mistakes",

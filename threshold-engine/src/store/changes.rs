@@ -23,7 +23,7 @@ fn name_of(action: DefinitionChange) -> Option<&'static str> {
     }
 }
 
-/// A definition was put to work or taken away.
+/// A definition was deployed or taken away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) kind: Kind,
@@ -34,7 +34,7 @@ pub(crate) struct Change {
     pub(crate) after_sequence: i64,
 }
 
-/// What was put to work.
+/// What was deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Put {
     pub(crate) version: String,
@@ -72,13 +72,13 @@ impl TryFrom<Row> for Change {
 pub(crate) struct Last {
     pub(crate) kind: Kind,
     pub(crate) id: String,
-    /// What is at work, if it is.
+    /// What is running, if it is.
     pub(crate) put: Option<Put>,
-    /// It was suspended: it is not at work and may be again.
+    /// It was suspended: it is not running and may be again.
     pub(crate) is_suspended: bool,
 }
 
-/// The last change of each definition that was ever put to work.
+/// The last change of each definition that was ever deployed.
 pub(crate) async fn last_changes(database: impl PgExecutor<'_>) -> Result<Vec<Last>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select distinct on (kind, id) kind, id, version, file, content,
@@ -106,7 +106,7 @@ fn put_of(version: Option<String>, file: Option<String>, content: Option<String>
     })
 }
 
-/// What was put to work last of a definition.
+/// What was deployed last of a definition.
 pub(crate) async fn last_put(
     connection: &mut PgConnection,
     kind: Kind,

@@ -1,4 +1,4 @@
-//! The engine's own tables: the sequence of points, what definitions were at work when, and who
+//! The engine's own tables: the sequence of points, what definitions were running when, and who
 //! switched patterns. All SQL of this crate is here.
 
 mod changes;

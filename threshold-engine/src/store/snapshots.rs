@@ -84,7 +84,7 @@ pub(crate) async fn parts(
     .await
 }
 
-/// The definitions that were at work behind a number of changes: the last change of each.
+/// The definitions that were running behind a number of changes: the last change of each.
 pub(crate) async fn running_behind(
     database: impl PgExecutor<'_>,
     changes: i64,

@@ -157,7 +157,7 @@ fn a_projection_takes_part_when_its_date_has_come() {
         let status = engine.pattern_status("p", date("2033-01-01")).unwrap();
         assert!(status.evaluated_to <= Some(date(known)), "{status:?}");
     }
-    // One that is put to work now sees the same dates and no more.
+    // One that is deployed now sees the same dates and no more.
     let mut late = Engine::new([], []);
     late.load(&points);
     late.replace_pattern(gap());

@@ -17,7 +17,7 @@ use crate::{
 
 const ENGINE: &str = "threshold_engine";
 
-/// Ids and versions of what is at work, as the database has it.
+/// Ids and versions of what is running, as the database has it.
 async fn at_work(pool: &PgPool) -> Vec<(String, Option<String>)> {
     sqlx::query_as(
         "select id, version from (select distinct on (kind, id) * from definition_changes
@@ -204,7 +204,7 @@ async fn a_refused_pattern_is_at_work_once_its_series_is_received() {
     life.stop().await;
 }
 
-/// Version of a pattern among what is at work.
+/// Version of a pattern among what is running.
 fn version_of<'a>(id: &str, at_work: &'a [(String, Option<String>)]) -> Option<&'a String> {
     let found = at_work.iter().find(|(known, _)| known == id)?;
     found.1.as_ref()

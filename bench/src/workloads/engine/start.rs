@@ -215,7 +215,7 @@ impl Start {
         report(bench, "while a pattern is added", &beside);
         bench.report.add(
             NAME,
-            "the added pattern at work, s",
+            "until the added pattern runs, s",
             Target::AtMost(30.0),
             added_after,
         );
@@ -275,7 +275,7 @@ impl Start {
     }
 }
 
-/// Waits until a definition is at work.
+/// Waits until a definition is running.
 async fn until_defined(database_url: &str, id: &str) -> Result<()> {
     let mut database = PgConnection::connect(database_url).await?;
     let started = Instant::now();
@@ -291,7 +291,7 @@ async fn until_defined(database_url: &str, id: &str) -> Result<()> {
         }
         sleep(SAMPLE_INTERVAL).await;
     }
-    bail!("{id} is not at work after {PATIENCE:?}")
+    bail!("{id} is not running after {PATIENCE:?}")
 }
 
 fn report(bench: &mut Bench<'_>, when: &str, latencies: &Latencies) {

@@ -9,8 +9,8 @@ use crate::{
     series::{LoadedSeries, Point},
 };
 
-/// Those that are put to work: new ones, one over a series that nothing has read so far, and other
-/// versions of one that is at work.
+/// Those that are deployed: new ones, one over a series that nothing has read so far, and other
+/// versions of one that is running.
 fn definitions() -> [Arc<Pattern>; 4] {
     [
         pattern("fresh", "when = 'A + B > 6'\nfor = 2", &["A", "B"]),

@@ -55,7 +55,7 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// Deploys a definition, or another version of it. False if it cannot be evaluated: what was at work goes on.
+    /// Deploys a definition, or another version of it. False if it cannot be evaluated: what was running goes on.
     pub(super) async fn put(
         &mut self,
         (kind, id): &Key,
@@ -96,7 +96,7 @@ impl<'a> Edits<'a> {
         };
         store::delete_suspension(self.connection, *kind, id).await?;
         self.record(&change, &turned).await?;
-        info!(%kind, id, version = wanted.put.version, "a definition is at work");
+        info!(%kind, id, version = wanted.put.version, "a definition is running");
         self.suspend_all(others).await?;
         Ok(true)
     }
@@ -121,7 +121,7 @@ impl<'a> Edits<'a> {
         self.suspend_all(others).await
     }
 
-    /// Suspends a definition that was recorded as being at work, and is not.
+    /// Suspends a definition that was recorded as running, and is not.
     pub(super) async fn suspend_lost(
         &mut self,
         (kind, id): &Key,

@@ -1,4 +1,4 @@
-//! What follows from the files, the switches, and what is at work: what is to be deployed and what taken away.
+//! What follows from the files, the switches, and what is running: what is to be deployed and what taken away.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -151,7 +151,7 @@ impl Kept {
 
 enum Step {
     Points(Vec<Point>),
-    /// A pattern of two series is at work with another limit, or taken away.
+    /// A pattern of two series is running with another limit, or taken away.
     Definition(Option<u32>),
 }
 
@@ -275,7 +275,7 @@ async fn what_is_recorded_is_read_without_the_lock_of_the_head() {
     // Each page, each text of a definition and each series that is read first, at least.
     assert!(transactions > 8, "{transactions}");
     assert_eq!(starting.memory.lock().await.head(), Some(head));
-    // Nor does a pattern that is to be put to work wait for it.
+    // Nor does a pattern that is to be deployed wait for it.
     let put = Put {
         version: "60".to_owned(),
         file: "high.toml".to_owned(),

@@ -53,7 +53,7 @@ enum Useless {
     Manifest(#[from] serde_json::Error),
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    #[error("its definitions are not those that were at work")]
+    #[error("its definitions are not those that were running")]
     Definitions,
     #[error("it could not be made of its parts: {0}")]
     Panicked(#[from] JoinError),
@@ -278,7 +278,7 @@ async fn read_page(
 type Definitions = HashMap<(Kind, String), Definition>;
 type Compiled = (Vec<Arc<Pattern>>, Vec<Arc<Regime>>);
 
-/// The definitions of a manifest, in its order, if those are exactly the ones that were at work.
+/// The definitions of a manifest, in its order, if those are exactly the ones that were running.
 fn definitions_of(manifest: &Manifest, mut running: Definitions) -> Result<Compiled, Useless> {
     let mut take = |kind: Kind, entry: &ToldEntry| {
         let definition = running.remove(&(kind, entry.id.clone()));

@@ -50,7 +50,7 @@ fn version(limit: u32) -> String {
     pattern.unwrap().version
 }
 
-/// A database in which the version of a limit is at work, or which was told that it is not any more.
+/// A database in which the version of a limit is running, or which was told that it is not any more.
 fn known(limit: Option<u32>, is_suspended: bool) -> Known {
     Known {
         last: vec![Last {
@@ -75,7 +75,7 @@ fn never() -> Known {
     }
 }
 
-/// What is put to work, what ends how, what another engine decides about, and whether to look again.
+/// What is deployed, what ends how, what another engine decides about, and whether to look again.
 type Outcome = (Vec<String>, Vec<DefinitionChange>, usize, bool);
 
 struct Bench {
@@ -256,7 +256,7 @@ fn switches_are_stronger_than_files() {
     assert_eq!(bench.look(&files(Some(1)), &off), nothing());
     let on = switched(true, known(None, true));
     assert_eq!(bench.look(&files(Some(1)), &on), puts(1));
-    // Also of a version that was never at work, or was taken away before actions were recorded.
+    // Also of a version that was never running, or was taken away before actions were recorded.
     for known in [never(), known(None, false)] {
         let mut bench = Bench::new();
         let off = switched(false, known);
