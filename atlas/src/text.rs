@@ -102,7 +102,10 @@ impl Renderer {
             [only] => format!("; revised {}", value(only)),
             [.., last] => format!("; {} revised, last {}", revised.len(), value(last)),
         };
-        format!("{count}{newest}{revisions}")
+        let part = event.release_part.map_or_else(String::new, |part| {
+            format!("; part {} of {}", part.number, part.count)
+        });
+        format!("{count}{newest}{revisions}{part}")
     }
 
     /// Whether a value of this date was seen before; takes note of the date.
@@ -280,6 +283,7 @@ mod tests {
             series_id: "UNRATE".to_owned(),
             data_points: points,
             collected_at: None,
+            release_part: None,
         };
         assert_eq!(renderer.collected(&event), expected);
     }

@@ -30,6 +30,7 @@ pub(crate) fn event(number: u64, due_us: u64) -> Event {
             series_id: format!("SERIES{:04}", number % 1_000),
             data_points: vec![point],
             collected_at: Some(at),
+            release_part: None,
         })),
         ..Event::default()
     }

@@ -21,7 +21,7 @@ pub use draft::{Acceptance, Draft, ID_TIME_TOLERANCE, parse_event_id};
 pub use event_type::{EventType, KNOWN_EVENT_TYPES};
 pub use filter::EventFilter;
 pub use generated::*;
-pub use rules::DATA_DEPTH_MAX;
+pub use rules::{DATA_DEPTH_MAX, RELEASE_PARTS_MAX};
 pub use text::{Violation, clip};
 pub use timestamp::Timestamp;
 pub use undeliverable::replacement;

@@ -6,8 +6,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::{
     CollectionFailedEvent, CustomEvent, DefinitionChangedEvent, DefinitionState, KNOWN_EVENT_TYPES,
-    RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp,
-    Violation,
+    RegimeTransitionEvent, ReleasePart, SeriesCollectedEvent, ThresholdCrossedEvent,
+    ThresholdInput, Timestamp, Violation,
     event::Payload,
     parse_decimal,
     text::{check_name, check_series_id, check_text},
@@ -19,6 +19,8 @@ const MESSAGE_CHARS_MAX: usize = 10_000;
 /// takes three nested messages, so the deepest event takes 74 of the 100 that clients of protobuf
 /// commonly decode (C++, Java, Python and prost; Go decodes more).
 pub const DATA_DEPTH_MAX: usize = 24;
+/// Into how many events a release may be split.
+pub const RELEASE_PARTS_MAX: u32 = 1_000;
 
 /// Checks a payload and tells which series it is about.
 pub(crate) fn check_payload(
@@ -85,6 +87,9 @@ fn check_collected(
     if event.data_points.is_empty() {
         return Err(Violation::new("data_points", "is empty"));
     }
+    if let Some(part) = &event.release_part {
+        check_part(part).map_err(|v| v.within("release_part"))?;
+    }
     let mut seen = HashSet::new();
     let several = event.data_points.len() > 1;
     for (index, point) in event.data_points.iter().enumerate() {
@@ -92,6 +97,9 @@ fn check_collected(
         check_date("date", &point.date).map_err(within)?;
         check_decimal("value", point.value.as_deref()).map_err(within)?;
         check_timestamp("known_from", point.known_from).map_err(within)?;
+        if event.release_part.is_some() {
+            check_same(point.known_from, event.data_points[0].known_from).map_err(within)?;
+        }
         // As they are stored: with the default, in microseconds.
         let known_from = point
             .known_from
@@ -103,6 +111,27 @@ fn check_collected(
         }
     }
     Ok(())
+}
+
+fn check_part(part: &ReleasePart) -> Result<(), Violation> {
+    if !(2..=RELEASE_PARTS_MAX).contains(&part.count) {
+        let problem = format!("is not 2 to {RELEASE_PARTS_MAX}");
+        return Err(Violation::new("count", problem));
+    }
+    match (1..=part.count).contains(&part.number) {
+        true => Ok(()),
+        false => Err(Violation::new("number", "is not 1 to count")),
+    }
+}
+
+/// The points of a part became known together.
+fn check_same(known_from: Option<Timestamp>, first: Option<Timestamp>) -> Result<(), Violation> {
+    let problem = match known_from {
+        None => "is missing, in a part of a release",
+        Some(_) if known_from != first => "differs within a part of a release",
+        Some(_) => return Ok(()),
+    };
+    Err(Violation::new("known_from", problem))
 }
 
 fn check_failed(event: &CollectionFailedEvent) -> Result<(), Violation> {

@@ -1,4 +1,6 @@
 mod definitions;
+#[cfg(test)]
+mod differential;
 mod failing;
 mod image;
 mod load;

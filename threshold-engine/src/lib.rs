@@ -5,6 +5,9 @@
 //! [`machine`] is the state machine of one pattern. [`check`](mod@check) runs the tests that stand in files,
 //! [`backtest`] plays history.
 
+#[cfg(test)]
+extern crate self as threshold_engine;
+
 pub mod backtest;
 pub mod calendar;
 pub mod check;
@@ -22,6 +25,7 @@ pub mod machine;
 pub mod pattern;
 mod received;
 pub mod regime;
+mod releases;
 mod rest;
 pub mod series;
 pub mod service;

@@ -2,23 +2,44 @@
 
 use std::sync::Arc;
 
-use atlas_events::{event::Payload, parse_decimal, parse_event_id};
+use atlas_events::{ReleasePart, event::Payload, parse_decimal, parse_event_id};
 use chrono::{Datelike, NaiveDate, SubsecRound, TimeDelta};
 use consumer::{HandlerError, SourcedEvent};
 
-use crate::series::{Cause, Point};
+use crate::{
+    releases::OpenReleases,
+    series::{Cause, Point},
+};
 
 /// A `known_from` later than this after the event occurred is a mistake: the value was known when the event occurred.
 const KNOWN_AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
-/// The points of all events that bring any, in order.
-pub(crate) fn read_points(events: &[SourcedEvent]) -> Result<Vec<Point>, HandlerError> {
+/// The points of all events that bring any, in order, without those that wait for the last part of
+/// their release.
+pub(crate) fn read_points(
+    events: &[SourcedEvent],
+    open: &mut OpenReleases,
+) -> Result<Vec<Point>, HandlerError> {
     let mut points = Vec::new();
     for (index, event) in events.iter().enumerate() {
+        let first = points.len();
         let refused = |reason| HandlerError::permanent(index, reason);
         read_event(event, &mut points).map_err(refused)?;
+        if let Some((_, part)) = part_of(event) {
+            open.join(part, first, &mut points);
+        }
     }
     Ok(points)
+}
+
+/// The series of an event that is a part of a release, and which part.
+pub(crate) fn part_of(event: &SourcedEvent) -> Option<(&str, ReleasePart)> {
+    match &event.event.payload {
+        Some(Payload::SeriesCollected(collected)) => {
+            Some((&collected.series_id, collected.release_part?))
+        }
+        _ => None,
+    }
 }
 
 /// The points of an event in the order of its steps: as they became known. None if it is of another

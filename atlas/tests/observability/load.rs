@@ -98,6 +98,7 @@ impl Load {
                     ..DataPoint::default()
                 }],
                 collected_at: None,
+                release_part: None,
             })),
             ..Event::default()
         })

@@ -221,6 +221,7 @@ async fn fill(target: &Target) -> Result<()> {
             series_id: SERIES.to_owned(),
             data_points: part.iter().enumerate().map(point).collect(),
             collected_at: None,
+            release_part: None,
         };
         let event = clients::event(Payload::SeriesCollected(collected));
         clients::publish(&channel, token, vec![event]).await?;

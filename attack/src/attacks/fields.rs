@@ -40,6 +40,7 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
             series_id: "ATTACK2".to_owned(),
             data_points: points,
             collected_at: None,
+            release_part: None,
         })
     };
     let failed = |series_id: String, error_code: String| {

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use atlas_events::{Draft, Event, SeriesCollectedEvent, event::Payload};
+use atlas_events::{Draft, Event, event::Payload};
 use chrono::{DateTime, Utc};
 use event_log::{Receipt, Uncommitted};
 use metrics::counter;
@@ -16,19 +16,16 @@ use super::{
     fetch::Fetched,
     known::Known,
     news::{News, midnight, news},
+    release::{COMMIT_POINTS_MAX, events, transaction_points},
 };
 use crate::{
     fred::{FredObservation, FredSeries},
     series::{SeriesRow, store},
 };
 
-/// At most this many data points in one event.
-const EVENT_POINTS_MAX: usize = 1_000;
 /// For one transaction. Longer than the server lets a statement run, so that it says
 /// itself why it ended one.
 pub(super) const TRANSACTION_MAX: Duration = Duration::from_secs(75);
-/// At most this many in one transaction, which nobody else can append during.
-const COMMIT_POINTS_MAX: usize = 10 * EVENT_POINTS_MAX;
 
 /// How long it may take to store what was fetched.
 pub(super) fn time_max(fetched: &Fetched) -> Duration {
@@ -68,7 +65,8 @@ impl SeriesCollector {
                 Some(news) => news,
                 None => found.insert(compare(&mut transaction, before, &fetched.rows).await?),
             };
-            let part = &news[stored..news.len().min(stored + COMMIT_POINTS_MAX)];
+            let rest = &news[stored..];
+            let part = &rest[..transaction_points(rest)];
             let is_last = stored + part.len() == news.len();
             if is_last {
                 self.keep_metadata(&mut transaction, &row, metadata.as_ref(), asked_at)
@@ -157,16 +155,9 @@ impl SeriesCollector {
             return Ok(None);
         }
         let acceptance = self.log.acceptance();
-        let drafts: Vec<Draft> = news
-            .chunks(EVENT_POINTS_MAX)
-            .map(|points| {
-                let collected = SeriesCollectedEvent {
-                    series_id: series_id.to_owned(),
-                    data_points: points.iter().map(Into::into).collect(),
-                    collected_at: Some(asked_at.into()),
-                };
-                draft(Payload::SeriesCollected(collected), &acceptance)
-            })
+        let drafts: Vec<Draft> = events(series_id, asked_at.into(), news)
+            .into_iter()
+            .map(|collected| draft(Payload::SeriesCollected(collected), &acceptance))
             .collect::<Result<_, _>>()?;
         Ok(Some(self.log.append_in(connection, drafts).await?))
     }

@@ -11,6 +11,7 @@ mod failure;
 mod fetch;
 mod known;
 mod news;
+mod release;
 mod worker;
 
 pub use collector::{CollectError, Collected, SeriesCollector};

@@ -68,17 +68,18 @@ async fn wherever_a_collection_is_cut_short_each_point_is_stored_once() {
 #[tokio::test]
 async fn a_backfill_of_several_transactions_goes_on_where_it_was_cut_short() {
     let first = day("1900-01-01");
-    let known_from = day("2020-01-01");
+    let known_from = |n: u64| day("2020-01-01") + Days::new(n / 8_125);
     let mut series = own_series();
     let mut expected: Vec<Point> = Vec::new();
     for n in 0..32_500_u64 {
         let date = first + Days::new(n);
+        let known_from = known_from(n);
         series = series.with_value(date, known_from, &n.to_string()).unwrap();
         expected.push((known_from, date, Some(n.into())));
     }
     let (_bed, process) = Bed::with(series).await;
 
-    // The first of four transactions has ended, the others have not.
+    // The first of four transactions, a release each, has ended, the others have not.
     let begun = eventually(Duration::from_secs(20), async || {
         process.log.head().await.unwrap().last_position > 0
     });
@@ -87,7 +88,10 @@ async fn a_backfill_of_several_transactions_goes_on_where_it_was_cut_short() {
         outcome = process.registry.collect_now("OWN") => panic!("not cut short: {outcome:?}"),
     }
     let stored = process.log.head().await.unwrap().last_position;
-    assert!((10..33).contains(&stored), "{stored} events");
+    assert!(
+        (9..36).contains(&stored) && stored % 9 == 0,
+        "{stored} events"
+    );
     let cursor = process.registry.get("OWN").await.unwrap().vintage_cursor;
     assert_eq!(cursor, None, "not everything is known yet");
 
@@ -95,5 +99,9 @@ async fn a_backfill_of_several_transactions_goes_on_where_it_was_cut_short() {
     assert!(rest.data_points < expected.len());
     assert_exact(&process, "OWN", &expected).await;
     let cursor = process.registry.get("OWN").await.unwrap().vintage_cursor;
-    assert_eq!(cursor, Some(known_from));
+    assert_eq!(cursor, Some(known_from(32_499)));
+    for (number, event) in (0..).zip(process.collected().await) {
+        let part = event.release_part.map(|part| (part.number, part.count));
+        assert_eq!(part, Some((number % 9 + 1, 9)));
+    }
 }

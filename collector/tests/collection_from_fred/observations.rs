@@ -25,6 +25,7 @@ fn published(series_id: &str, points: &[(&str, Option<&str>, Option<&str>)]) -> 
             series_id: series_id.to_owned(),
             data_points: data_points.collect(),
             collected_at: None,
+            release_part: None,
         })),
         ..Event::default()
     }

@@ -72,6 +72,7 @@ pub fn series_event(n: u64, series_id: &str, date: &str, value: &str) -> Event {
             known_from: None,
         }],
         collected_at: None,
+        release_part: None,
     };
     event_at(
         n,

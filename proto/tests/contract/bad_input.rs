@@ -4,7 +4,7 @@ mod of_the_engine;
 
 use atlas_events::{
     CaughtUp, DataPoint, Draft, EVENT_BYTES_MAX, Event, EventFilter, FellBehind, Heartbeat,
-    Timestamp, event::Payload,
+    ReleasePart, Timestamp, event::Payload,
 };
 use chrono::TimeDelta;
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
@@ -350,6 +350,45 @@ fn data_points() {
     );
     let collected = with_collected(|c| c.collected_at = no_time());
     check(collected, "series_collected.collected_at", "is not a time");
+}
+
+#[test]
+fn parts_of_releases() {
+    let known_from = Some((now() - TimeDelta::hours(1)).into());
+    let part = |number, count, known: [Option<Timestamp>; 2]| {
+        with_collected(|collected| {
+            collected.release_part = Some(ReleasePart { number, count });
+            for (point, known_from) in collected.data_points.iter_mut().zip(known) {
+                point.known_from = known_from;
+            }
+        })
+    };
+    let alike = [known_from; 2];
+    for (number, count) in [(1, 2), (2, 2), (1_000, 1_000)] {
+        accepted(part(number, count, alike));
+    }
+    for (number, count) in [(1, 0), (1, 1), (1, 1_001), (1, u32::MAX)] {
+        check(
+            part(number, count, alike),
+            "series_collected.release_part.count",
+            "is not 2 to 1000",
+        );
+    }
+    for (number, count) in [(0, 2), (3, 2), (u32::MAX, 2)] {
+        check(
+            part(number, count, alike),
+            "series_collected.release_part.number",
+            "is not 1 to count",
+        );
+    }
+    for (known, index, why) in [
+        ([None, None], 0, "is missing"),
+        ([known_from, None], 1, "is missing"),
+        ([known_from, Some(now().into())], 1, "differs within a part"),
+    ] {
+        let field = format!("series_collected.data_points[{index}].known_from");
+        check(part(1, 2, known), &field, why);
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn points() -> Event {
         series_id: "S".to_owned(),
         data_points: data_points.collect(),
         collected_at: None,
+        release_part: None,
     }))
 }
 

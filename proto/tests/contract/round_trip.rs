@@ -2,8 +2,8 @@
 
 use atlas_events::{
     CollectionFailedEvent, CustomEvent, DataPoint, DefinitionChangedEvent, DefinitionState, Draft,
-    Event, ID_TIME_TOLERANCE, RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent,
-    ThresholdInput, Timestamp, event::Payload,
+    Event, ID_TIME_TOLERANCE, RELEASE_PARTS_MAX, RegimeTransitionEvent, ReleasePart,
+    SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp, event::Payload,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
@@ -57,15 +57,30 @@ fn collected() -> impl Strategy<Value = Payload> {
         };
         points.into_iter().map(point).collect()
     });
-    (series_id(), points, option::of(timestamp())).prop_map(
-        |(series_id, data_points, collected_at)| {
-            Payload::SeriesCollected(SeriesCollectedEvent {
-                series_id,
-                data_points,
-                collected_at,
-            })
-        },
+    let part = (2..=RELEASE_PARTS_MAX, timestamp());
+    (
+        series_id(),
+        points,
+        option::of(timestamp()),
+        option::of(part),
     )
+        .prop_map(
+            |(series_id, mut data_points, collected_at, part): (_, Vec<DataPoint>, _, _)| {
+                let release_part = part.map(|(count, known_from): (u32, Timestamp)| {
+                    for point in &mut data_points {
+                        point.known_from = Some(known_from);
+                    }
+                    let number = count / 2;
+                    ReleasePart { number, count }
+                });
+                Payload::SeriesCollected(SeriesCollectedEvent {
+                    series_id,
+                    data_points,
+                    collected_at,
+                    release_part,
+                })
+            },
+        )
 }
 
 fn failed() -> impl Strategy<Value = Payload> {

@@ -48,6 +48,7 @@ pub(crate) fn collected() -> SeriesCollectedEvent {
         series_id: "UNRATE".to_owned(),
         data_points: vec![point("2024-05-01", Some("3.9")), point("2024-06-01", None)],
         collected_at: Some(now().into()),
+        release_part: None,
     }
 }
 

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use atlas_events::EventFilter;
 use consumer::{ConsumerError, HistoryReader, Source};
 
-use crate::received::read_event;
+use crate::received::{part_of, read_event};
+use crate::releases::OpenReleases;
 use crate::series::Point;
 
 /// Who reads, as the server of a log sees it.
@@ -47,6 +48,7 @@ pub async fn read_log(
         last_position: reader.last_position(),
         ..StoredPoints::default()
     };
+    let mut open = OpenReleases::default();
     while let Some(events) = reader.next().await? {
         for event in &events {
             let before = stored.points.len();
@@ -54,6 +56,8 @@ pub async fn read_log(
                 stored.points.truncate(before);
                 let position = event.position();
                 stored.unreadable.push(Unreadable { position, reason });
+            } else if let Some((_, part)) = part_of(event) {
+                open.join(part, before, &mut stored.points);
             }
         }
         progress(reader.position(), reader.last_position());

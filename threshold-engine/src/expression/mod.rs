@@ -22,7 +22,7 @@ mod rolling;
 mod sum;
 mod terms;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod value;
 
 pub use check::{CompileError, Compiler, InputNames, Scope, Type};

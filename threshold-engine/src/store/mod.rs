@@ -5,6 +5,7 @@ mod changes;
 mod head;
 mod history;
 mod points;
+mod release_parts;
 mod session;
 mod snapshots;
 mod suspensions;
@@ -21,6 +22,7 @@ pub(crate) use history::{
     Recorded, changes_after, is_committed, points_between, recorded, vintages_of,
 };
 pub(crate) use points::{append_points, points_of, received_of};
+pub(crate) use release_parts::{insert_release_parts, take_release_parts};
 pub(crate) use session::{allow_silence, keep_alive};
 pub(crate) use snapshots::{
     Snapshot, begin_snapshot, finish_snapshot, insert_parts, newest_snapshot, parts,

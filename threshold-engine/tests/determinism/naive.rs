@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, Months, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use threshold_engine::series::Point;
 
@@ -89,6 +89,103 @@ pub(crate) fn told<K: Ord + Clone>(
     lines
 }
 
+/// For how long a condition has to hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hold {
+    /// At so many observations in a row; 0 and 1: at one.
+    Observations(usize),
+    /// From one date to another.
+    Span(Days),
+    /// Likewise, in months.
+    Months(Months),
+}
+
+impl Hold {
+    fn is_over(self, since: NaiveDate, observations: usize, date: NaiveDate) -> bool {
+        match self {
+            Self::Observations(0) => true,
+            Self::Observations(count) => observations >= count,
+            Self::Span(days) => date >= since + days,
+            Self::Months(months) => date >= since + months,
+        }
+    }
+}
+
+/// When a pattern enters and clears, given when its conditions hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NaiveRule {
+    pub(crate) hold: Hold,
+    pub(crate) keep: Hold,
+    pub(crate) n_of_m: (usize, usize),
+    pub(crate) cooldown: Hold,
+}
+
+impl NaiveRule {
+    /// Enters and clears at once.
+    pub(crate) const PLAIN: Self = Self {
+        hold: Hold::Observations(0),
+        keep: Hold::Observations(0),
+        n_of_m: (1, 1),
+        cooldown: Hold::Observations(0),
+    };
+}
+
+/// What the conditions are at a date; none: no data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signals {
+    pub(crate) when: Option<bool>,
+    /// None: the pattern has no condition that clears.
+    pub(crate) clear: Option<Option<bool>>,
+    /// Whether the date is an observation of the condition.
+    pub(crate) when_counts: bool,
+    pub(crate) clear_counts: bool,
+}
+
+/// Goes through all dates in order.
+pub(crate) fn fold(
+    rule: &NaiveRule,
+    dates: impl IntoIterator<Item = (NaiveDate, Signals)>,
+) -> Turns {
+    let mut turns = Turns::new();
+    let (mut active, mut cleared) = (false, None::<NaiveDate>);
+    // Since when, and at how many observations, the condition that would turn it has held.
+    let mut run: Option<(NaiveDate, usize)> = None;
+    let mut counted: Vec<bool> = Vec::new();
+    for (date, signals) in dates {
+        let when = signals.when.map(|holds| {
+            if rule.n_of_m.1 <= 1 {
+                return holds;
+            }
+            counted.extend(signals.when_counts.then_some(holds));
+            let recent = counted.iter().rev().take(rule.n_of_m.1);
+            recent.filter(|held| **held).count() >= rule.n_of_m.0
+        });
+        let (condition, counts, hold) = match active {
+            true => {
+                let clear = signals.clear.unwrap_or(when.map(|holds| !holds));
+                (clear, signals.clear_counts, rule.keep)
+            }
+            false => (when, signals.when_counts, rule.hold),
+        };
+        let Some(holds) = condition else { continue };
+        if !holds {
+            run = None;
+            continue;
+        }
+        let (since, observations) = run.unwrap_or((date, 0));
+        let observations = observations + usize::from(counts);
+        run = Some((since, observations));
+        let cooled = active || cleared.is_none_or(|at| rule.cooldown.is_over(at, 0, date));
+        if cooled && hold.is_over(since, observations, date) {
+            turns.insert((date, !active));
+            cleared = active.then_some(date).or(cleared);
+            active = !active;
+            run = None;
+        }
+    }
+    turns
+}
+
 /// A pattern by its definition.
 pub(crate) struct NaivePattern {
     pub(crate) id: &'static str,
@@ -98,10 +195,7 @@ pub(crate) struct NaivePattern {
     pub(crate) counted: &'static [&'static str],
     pub(crate) when: fn(&[Decimal]) -> bool,
     pub(crate) clear_when: Option<fn(&[Decimal]) -> bool>,
-    pub(crate) hold: usize,
-    pub(crate) keep: usize,
-    pub(crate) n_of_m: (usize, usize),
-    pub(crate) cooldown_days: u64,
+    pub(crate) rule: NaiveRule,
 }
 
 impl NaivePattern {
@@ -113,12 +207,7 @@ impl NaivePattern {
             .iter()
             .flat_map(|(series, _)| of(series).keys().copied())
             .collect();
-        let mut turns = Turns::new();
-        let (mut active, mut cleared) = (false, None::<NaiveDate>);
-        // Observations since the condition, or the one that clears, has held.
-        let (mut held, mut kept) = (0, 0);
-        let mut counted: Vec<bool> = Vec::new();
-        for date in dates {
+        let signals = dates.into_iter().map(|date| {
             let now: Option<Vec<Decimal>> = self
                 .inputs
                 .iter()
@@ -127,37 +216,19 @@ impl NaivePattern {
                     (*observed + Days::new(*age) >= date).then_some(*value)
                 })
                 .collect();
-            let Some(now) = now else { continue };
             let counts = self
                 .counted
                 .iter()
                 .all(|series| of(series).contains_key(&date));
-            let mut holds = (self.when)(&now);
-            if self.n_of_m.1 > 1 {
-                counted.extend(counts.then_some(holds));
-                let recent = counted.iter().rev().take(self.n_of_m.1);
-                holds = recent.filter(|held| **held).count() >= self.n_of_m.0;
-            }
-            if active {
-                let clears = self.clear_when.map_or(!holds, |clear| clear(&now));
-                kept = if clears {
-                    kept + usize::from(counts)
-                } else {
-                    0
-                };
-                if clears && (self.keep == 0 || kept >= self.keep) {
-                    turns.insert((date, false));
-                    (active, held, cleared) = (false, 0, Some(date));
-                }
-            } else {
-                held = if holds { held + usize::from(counts) } else { 0 };
-                let cooled = cleared.is_none_or(|at| date >= at + Days::new(self.cooldown_days));
-                if holds && cooled && (self.hold == 0 || held >= self.hold) {
-                    turns.insert((date, true));
-                    (active, kept) = (true, 0);
-                }
-            }
-        }
-        turns
+            let clear = |clear: fn(&[Decimal]) -> bool| now.as_deref().map(clear);
+            let signals = Signals {
+                when: now.as_deref().map(self.when),
+                clear: self.clear_when.map(clear),
+                when_counts: counts,
+                clear_counts: counts,
+            };
+            (date, signals)
+        });
+        fold(&self.rule, signals)
     }
 }

@@ -16,8 +16,6 @@ use threshold_engine::{Emission, Engine};
 use crate::definitions::{cause, day, known, pattern, regime};
 use crate::naive::*;
 
-const FOUR_DAYS: u64 = 4;
-
 fn number(value: i64) -> Decimal {
     Decimal::from(value)
 }
@@ -29,11 +27,10 @@ fn naive() -> [NaivePattern; 6] {
         counted: &["A"],
         when: |v| v[0] > number(2),
         clear_when: None,
-        hold: 0,
-        keep: 0,
-        n_of_m: (1, 1),
-        cooldown_days: 0,
+        rule: NaiveRule::PLAIN,
     };
+    let plain = NaiveRule::PLAIN;
+    let twice = Hold::Observations(2);
     [
         NaivePattern {
             id: "band",
@@ -44,8 +41,11 @@ fn naive() -> [NaivePattern; 6] {
         NaivePattern {
             id: "held",
             when: |v| v[0] > number(1),
-            hold: 2,
-            cooldown_days: FOUR_DAYS,
+            rule: NaiveRule {
+                hold: twice,
+                cooldown: Hold::Span(Days::new(4)),
+                ..plain
+            },
             ..level
         },
         NaivePattern {
@@ -53,8 +53,11 @@ fn naive() -> [NaivePattern; 6] {
             inputs: &[("W", 21), ("A", 3)],
             counted: &["W"],
             when: |v| v[0] + v[1] > number(3),
-            hold: 2,
-            keep: 2,
+            rule: NaiveRule {
+                hold: twice,
+                keep: twice,
+                ..plain
+            },
             ..level
         },
         NaivePattern {
@@ -66,7 +69,10 @@ fn naive() -> [NaivePattern; 6] {
             inputs: &[("A", 3), ("B", 3)],
             counted: &["A", "B"],
             when: |v| v[0] + v[1] > number(2),
-            n_of_m: (2, 4),
+            rule: NaiveRule {
+                n_of_m: (2, 4),
+                ..plain
+            },
             ..level
         },
         NaivePattern {

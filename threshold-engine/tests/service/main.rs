@@ -19,6 +19,7 @@ mod frozen;
 mod hostile;
 mod life;
 mod recovery;
+mod releases;
 mod rest;
 mod scenario;
 mod sources;

@@ -168,6 +168,7 @@ impl Script {
                 known_from: None,
             }],
             collected_at: None,
+            release_part: None,
         };
         let event = Event {
             event_id: broken.event_id.to_string(),
@@ -195,6 +196,7 @@ impl Script {
             series_id: SERIES[which].to_owned(),
             data_points,
             collected_at: None,
+            release_part: None,
         };
         Event {
             event_id: self.ids.make(occurred_at).to_string(),

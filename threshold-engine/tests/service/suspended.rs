@@ -79,6 +79,7 @@ impl Delta {
                 series_id: "DELTA".to_owned(),
                 data_points: points.collect(),
                 collected_at: None,
+                release_part: None,
             })),
             ..Event::default()
         })

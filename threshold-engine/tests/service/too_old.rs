@@ -42,6 +42,7 @@ fn alpha(ids: &mut EventIds, occurred_at: DateTime<Utc>, date: &str, value: &str
                 known_from: None,
             }],
             collected_at: None,
+            release_part: None,
         })),
         ..Event::default()
     })

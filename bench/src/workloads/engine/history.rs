@@ -164,6 +164,7 @@ impl Observation {
                     known_from: Some(at),
                 }],
                 collected_at: Some(at),
+                release_part: None,
             })),
             ..Event::default()
         }

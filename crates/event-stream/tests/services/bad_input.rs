@@ -202,6 +202,7 @@ fn collected(data_points: Vec<DataPoint>) -> Event {
         series_id: "X".to_owned(),
         data_points,
         collected_at: None,
+        release_part: None,
     }))
 }
 

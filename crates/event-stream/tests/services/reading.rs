@@ -393,6 +393,7 @@ fn every_kind() -> Vec<Event> {
             point("2025-10-01", None, None),
         ],
         collected_at: time(at(3)),
+        release_part: None,
     });
     let regime = Payload::RegimeTransition(RegimeTransitionEvent {
         model_id: "cycle".to_owned(),

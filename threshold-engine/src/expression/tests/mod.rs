@@ -5,6 +5,8 @@ mod looking_back;
 mod naive;
 mod properties;
 
+pub(crate) use naive::Naive;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};

@@ -18,14 +18,14 @@ use crate::series::SeriesStore;
 /// A series written out: each of its dates with the value there, from the first value on.
 type Written = Rc<Vec<(NaiveDate, Value)>>;
 
-pub(super) struct Naive<'a> {
+pub(crate) struct Naive<'a> {
     program: &'a Program,
     store: &'a SeriesStore,
     written: RefCell<HashMap<usize, Written>>,
 }
 
 impl<'a> Naive<'a> {
-    pub(super) fn new(program: &'a Program, store: &'a SeriesStore) -> Self {
+    pub(crate) fn new(program: &'a Program, store: &'a SeriesStore) -> Self {
         let written = RefCell::default();
         Self {
             program,
@@ -82,7 +82,7 @@ impl<'a> Naive<'a> {
     }
 
     /// What a node is at a date, as it is shown.
-    pub(super) fn shown(&self, index: NodeIndex, date: NaiveDate) -> Value {
+    pub(crate) fn shown(&self, index: NodeIndex, date: NaiveDate) -> Value {
         let value = self.value(index, date);
         match self.program.node(index).rounded {
             true => value.shown(),

@@ -1,0 +1,74 @@
+//! Points that wait for the last part of their release.
+
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+
+use super::points::{Row, Texts};
+use crate::series::Point;
+
+/// Takes away the points of some series of a source that wait, in the order of their events.
+pub(crate) async fn take_release_parts(
+    connection: &mut PgConnection,
+    source: &str,
+    series: &[&str],
+) -> Result<Vec<Point>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"delete from release_parts where source = $1 and series_id = any($2)
+           returning 0::bigint as "sequence!", source, position, point_index, event_id, occurred_at,
+                     series_id, date, known_from, value"#,
+        source,
+        series as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut texts = Texts::default();
+    let points = rows.into_iter().map(|row| Ok(texts.point(row)?.1));
+    let mut points = points.collect::<Result<Vec<_>, sqlx::Error>>()?;
+    points.sort_by_key(|point| (point.cause.position, point.cause.index));
+    Ok(points)
+}
+
+/// Lets points wait. One that waits already does so once.
+pub(crate) async fn insert_release_parts(
+    connection: &mut PgConnection,
+    points: &[Point],
+) -> Result<(), sqlx::Error> {
+    let sources: Vec<_> = points.iter().map(|point| &*point.cause.source).collect();
+    let series_ids: Vec<_> = points.iter().map(|point| &*point.series).collect();
+    let event_ids: Vec<_> = points
+        .iter()
+        .map(|point| point.cause.event_id.to_string())
+        .collect();
+    let positions: Vec<_> = points
+        .iter()
+        .map(|point| point.cause.position.cast_signed())
+        .collect();
+    let indices: Vec<_> = points
+        .iter()
+        .map(|point| point.cause.index.cast_signed())
+        .collect();
+    let occurred_at: Vec<_> = points.iter().map(|point| point.cause.occurred_at).collect();
+    let dates: Vec<_> = points.iter().map(|point| point.date).collect();
+    let known_from: Vec<_> = points.iter().map(|point| point.known_from).collect();
+    let values: Vec<_> = points.iter().map(|point| point.value).collect();
+    sqlx::query!(
+        "insert into release_parts (source, series_id, position, point_index, event_id, occurred_at,
+                                    date, known_from, value)
+         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::text[],
+                              $6::timestamptz[], $7::date[], $8::timestamptz[], $9::numeric[])
+         on conflict do nothing",
+        &sources as &[&str],
+        &series_ids as &[&str],
+        &positions,
+        &indices,
+        &event_ids,
+        &occurred_at,
+        &dates,
+        &known_from,
+        &values as &[Option<Decimal>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
