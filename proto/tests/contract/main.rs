@@ -5,6 +5,7 @@
 )]
 
 mod bad_input;
+mod every_text;
 mod held_bytes;
 mod round_trip;
 mod samples;

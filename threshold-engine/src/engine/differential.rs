@@ -44,8 +44,11 @@ fn rule(pattern: &Pattern) -> NaiveRule {
         n_of_m: pattern
             .rule
             .n_of_m
-            .map_or((1, 1), |[n, m]| (n.into(), m.into())),
-        cooldown: pattern.rule.cooldown.map_or(Hold::Observations(0), span),
+            .map_or(NaiveRule::PLAIN.n_of_m, |[n, m]| (n.into(), m.into())),
+        cooldown: pattern
+            .rule
+            .cooldown
+            .map_or(NaiveRule::PLAIN.cooldown, span),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod definitions;
 mod naive;
+mod naive_pattern;
 mod news;
 mod properties;
 mod steps;

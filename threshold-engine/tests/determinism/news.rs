@@ -15,6 +15,7 @@ use threshold_engine::{Emission, Engine};
 
 use crate::definitions::{cause, day, known, pattern, regime};
 use crate::naive::*;
+use crate::naive_pattern::NaivePattern;
 
 fn number(value: i64) -> Decimal {
     Decimal::from(value)

@@ -36,8 +36,8 @@ pub async fn connect(url: &str, schema: &str, connections_max: u32) -> Result<Pg
     // Not through the pool, which hides why it cannot connect behind a timeout.
     let mut connection = open(&options).await?;
     ensure_extension(&mut connection).await?;
-    // The name was checked to be a plain identifier when the options were made.
-    let create = format!("create schema if not exists {schema}");
+    // The name was checked to be a plain identifier when the options were made; it may be a word of SQL.
+    let create = format!("create schema if not exists \"{schema}\"");
     let created = sqlx::query(AssertSqlSafe(create))
         .execute(&mut connection)
         .await;

@@ -53,6 +53,23 @@ async fn a_pooler_that_drops_the_options_does_not_lead_into_another_schema() {
 }
 
 #[tokio::test]
+async fn a_schema_may_be_named_by_a_word_of_sql() {
+    let test = TestDatabase::create().await;
+    for schema in ["all", "user", "table", "select"] {
+        let pool = pool(&test.url(), schema).await;
+        let log = EventLog::open(pool, Default::default(), None)
+            .await
+            .unwrap();
+        for first in [0, 1, 101] {
+            let count = [1, 100][usize::from(first > 0)];
+            log.append(drafts(first..first + count)).await.unwrap();
+        }
+        assert_eq!(log.head().await.unwrap().last_position, 201, "{schema}");
+        log.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_session_whose_schema_is_gone_is_refused() {
     let test = TestLog::create().await;
     let pool = pool(&test.database.url(), SCHEMA).await;
