@@ -5,6 +5,8 @@ create table release_parts (
     series_id text collate "C" not null,
     -- The event that brought it, and which of its points it is, from 0.
     position bigint not null,
+    -- Which part of its release it is of, from 1.
+    part integer not null,
     point_index integer not null,
     event_id text collate "C" not null,
     occurred_at timestamptz not null,

@@ -2,10 +2,7 @@
 
 mod events;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use atlas_events::{Acceptance, DefinitionChange, Draft, Event, Timestamp, event::Payload};
 use chrono::{DateTime, Utc};
@@ -21,8 +18,7 @@ use crate::{
     definition::Kind,
     evaluation::{Evaluated, Evaluation},
     lifecycle::{Origin, Turned},
-    received::{part_of, read_event, read_points},
-    releases::OpenReleases,
+    received::{read_event, read_points},
     series::Point,
     service::{AgreeError, Edits, Memory, SharedMemory},
     store::{self, Change, Head},
@@ -333,7 +329,7 @@ impl Handler for EngineHandler {
         events: &[SourcedEvent],
     ) -> Result<(), HandlerError> {
         self.done = Done::default();
-        let points = received(connection, events).await?;
+        let points = read_points(connection, events).await?;
         if points.is_empty() {
             return Ok(());
         }
@@ -395,32 +391,6 @@ impl Handler for EngineHandler {
             }
         }
     }
-}
-
-/// The points that a batch brings. Those that wait for the last part of their release are stored aside.
-async fn received(
-    connection: &mut PgConnection,
-    events: &[SourcedEvent],
-) -> Result<Vec<Point>, HandlerError> {
-    let mut in_parts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for event in events {
-        if let Some((series_id, _)) = part_of(event) {
-            in_parts.entry(&event.source).or_default().push(series_id);
-        }
-    }
-    let mut waiting = Vec::new();
-    for (source, series) in &in_parts {
-        let taken = store::take_release_parts(connection, source, series).await;
-        waiting.extend(taken.map_err(own)?);
-    }
-    let mut open = OpenReleases::of(waiting);
-    let points = read_points(events, &mut open)?;
-    let waiting = open.into_points();
-    if !waiting.is_empty() {
-        let inserted = store::insert_release_parts(connection, &waiting).await;
-        inserted.map_err(own)?;
-    }
-    Ok(points)
 }
 
 /// It may agree at the next attempt.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use atlas_events::{ReleasePart, event::Payload, parse_decimal, parse_event_id};
 use chrono::{Datelike, NaiveDate, SubsecRound, TimeDelta};
 use consumer::{HandlerError, SourcedEvent};
+use sqlx::PgConnection;
 
 use crate::{
-    releases::OpenReleases,
+    releases,
     series::{Cause, Point},
 };
 
@@ -16,28 +17,28 @@ const KNOWN_AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// The points of all events that bring any, in order, without those that wait for the last part of
 /// their release.
-pub(crate) fn read_points(
+pub(crate) async fn read_points(
+    connection: &mut PgConnection,
     events: &[SourcedEvent],
-    open: &mut OpenReleases,
 ) -> Result<Vec<Point>, HandlerError> {
     let mut points = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let first = points.len();
         let refused = |reason| HandlerError::permanent(index, reason);
         read_event(event, &mut points).map_err(refused)?;
-        if let Some((_, part)) = part_of(event) {
-            open.join(part, first, &mut points);
+        if let Some(part) = part_of(event) {
+            let joined = releases::join(connection, part, first, &mut points).await;
+            // Its points were checked above: no event is to blame.
+            joined.map_err(HandlerError::transient)?;
         }
     }
     Ok(points)
 }
 
-/// The series of an event that is a part of a release, and which part.
-pub(crate) fn part_of(event: &SourcedEvent) -> Option<(&str, ReleasePart)> {
+/// Which part of a release an event is.
+pub(crate) fn part_of(event: &SourcedEvent) -> Option<ReleasePart> {
     match &event.event.payload {
-        Some(Payload::SeriesCollected(collected)) => {
-            Some((&collected.series_id, collected.release_part?))
-        }
+        Some(Payload::SeriesCollected(collected)) => collected.release_part,
         _ => None,
     }
 }

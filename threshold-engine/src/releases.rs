@@ -1,58 +1,106 @@
 //! Releases that do not fit into one event: their parts wait for the last one.
+//!
+//! The points of all parts are one step, caused by the event of the last. What waits is bounded: a part
+//! whose number is not above that of the one before it begins another release, and so does one for which
+//! there is no room. What waited until then is a step before it, so that nothing is lost.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use atlas_events::ReleasePart;
+use sqlx::PgConnection;
 
-use crate::series::{Cause, Point};
+use crate::{
+    series::{Cause, Point},
+    store,
+};
 
-/// The points of parts whose last one has not come, by source and series.
+/// How many points of a series wait. Larger releases are taken in pieces.
+const WAITING_POINTS_MAX: usize = 100_000;
+
+/// What waits of a release: up to which part, and how many points.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) last_number: u32,
+    pub(crate) points: usize,
+}
+
+impl Waiting {
+    /// Whether a part of so many points is of another release, or has to be taken as if it were.
+    fn ends_before(self, part: ReleasePart, points: usize) -> bool {
+        part.number <= self.last_number || self.points + points > WAITING_POINTS_MAX
+    }
+}
+
+fn is_last(part: ReleasePart) -> bool {
+    part.number >= part.count
+}
+
+/// Points that were taken together are of one event.
+fn cause_by(cause: &Cause, points: &mut [Point]) {
+    for (index, point) in (0..).zip(&mut *points) {
+        point.cause = Cause {
+            index,
+            ..cause.clone()
+        };
+    }
+    points.sort_by_key(|point| point.known_from);
+}
+
+/// Decides about the points of an event that is a part, the last of `points` from `first` on: lets them
+/// wait in the database, or puts before them what waits there.
+pub(crate) async fn join(
+    connection: &mut PgConnection,
+    part: ReleasePart,
+    first: usize,
+    points: &mut Vec<Point>,
+) -> Result<(), sqlx::Error> {
+    let own = points.split_off(first);
+    let Some(last) = own.last() else {
+        return Ok(());
+    };
+    let cause = last.cause.clone();
+    let key = (&*cause.source, &*last.series);
+    let waiting = store::waiting_of_release(connection, key).await?;
+    if waiting.ends_before(part, own.len()) || is_last(part) {
+        points.append(&mut store::take_release_parts(connection, key).await?);
+    }
+    if is_last(part) {
+        points.extend(own);
+    } else {
+        store::insert_release_part(connection, part.number, &own).await?;
+    }
+    cause_by(&cause, &mut points[first..]);
+    Ok(())
+}
+
+/// The same in memory, for who reads a log as a whole.
 #[derive(Debug, Default)]
-pub(crate) struct OpenReleases(BTreeMap<(Arc<str>, Arc<str>), Vec<Point>>);
+pub(crate) struct OpenReleases(BTreeMap<(Arc<str>, Arc<str>), (u32, Vec<Point>)>);
 
 impl OpenReleases {
-    /// With the points that wait already.
-    pub(crate) fn of(points: impl IntoIterator<Item = Point>) -> Self {
-        let mut open = Self::default();
-        for point in points {
-            open.waiting(&point).push(point);
-        }
-        open
-    }
-
-    /// Decides about the points of an event that is a part, the last of `points` from `first` on. They
-    /// are taken away until the last part brings all, caused by its event. What still waits of another
-    /// release when a first part comes is brought by that one, so that nothing is lost.
+    /// As [`join`].
     pub(crate) fn join(&mut self, part: ReleasePart, first: usize, points: &mut Vec<Point>) {
         let own = points.split_off(first);
         let Some(last) = own.last() else {
             return;
         };
         let cause = last.cause.clone();
-        let waiting = self.waiting(last);
-        if part.number <= 1 {
+        let key = (Arc::clone(&cause.source), Arc::clone(&last.series));
+        let (last_number, waiting) = self.0.entry(key).or_default();
+        let known = Waiting {
+            last_number: *last_number,
+            points: waiting.len(),
+        };
+        if known.ends_before(part, own.len()) || is_last(part) {
             points.append(waiting);
         }
-        waiting.extend(own);
-        if part.number >= part.count {
-            points.append(waiting);
+        if is_last(part) {
+            *last_number = 0;
+            points.extend(own);
+        } else {
+            *last_number = part.number;
+            waiting.extend(own);
         }
-        for (index, point) in (0..).zip(&mut points[first..]) {
-            point.cause = Cause {
-                index,
-                ..cause.clone()
-            };
-        }
-        points[first..].sort_by_key(|point| point.known_from);
-    }
-
-    /// The points that go on waiting.
-    pub(crate) fn into_points(self) -> Vec<Point> {
-        self.0.into_values().flatten().collect()
-    }
-
-    fn waiting(&mut self, of: &Point) -> &mut Vec<Point> {
-        let key = (Arc::clone(&of.cause.source), Arc::clone(&of.series));
-        self.0.entry(key).or_default()
+        cause_by(&cause, &mut points[first..]);
     }
 }

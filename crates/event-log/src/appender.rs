@@ -124,14 +124,20 @@ impl Appender {
     /// A group of those requests that are to be stored and can be answered in time, if any; the others
     /// are answered.
     fn take(&self, requests: Vec<Request>) -> Option<Group> {
-        let requests = requests.into_iter().filter_map(Request::unless_broken);
-        let (late, requests) = requests.partition(|request| request.deadline.is_late());
+        let (late, requests): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .partition(|request| request.deadline.is_late());
+        // Before it is asked which sequences are broken: these are.
         self.outcome.too_late(late);
-        Group::of(requests, self.log_id, &self.outcome.handovers)
+        let requests = requests.into_iter().filter_map(Request::unless_broken);
+        Group::of(requests.collect(), self.log_id, &self.outcome.handovers)
     }
 
     /// Stores a group behind those that are under way, if not along with them.
     async fn store_behind(&mut self, group: Group, pipeline: &mut Pipeline) {
+        if let Err(error) = self.writer.history.check_append() {
+            return self.outcome.failed(group, error);
+        }
         let prepared = self.writer.prepare(&group.drafts, group.deadline);
         match prepared.instrument(group.span.clone()).await {
             Some(ahead) => pipeline.begin(group, ahead).await,
@@ -180,6 +186,9 @@ impl Appender {
     async fn store_alone(&mut self, group: Group) {
         if group.is_broken() {
             return self.store_unbroken(group).await;
+        }
+        if let Err(error) = self.writer.history.check_append() {
+            return self.outcome.failed(group, error);
         }
         let rows = group.rows();
         let stored = self.writer.append(&group.drafts, &rows, group.deadline);

@@ -10,12 +10,15 @@
 //! database that nothing else paces. Hundreds of these leave half of the processors to live delivery,
 //! and a place to other readers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::{LogError, database};
 
@@ -24,6 +27,10 @@ const FEEDER_CONNECTIONS: u32 = 2;
 /// Of fewer than these in the pool none is left to the feeder.
 const POOLED_MIN: u32 = 2;
 
+/// How long a connection is kept that nobody waits for any more. It is closed then: the server ends a
+/// statement whose client has hung up, and a link that carries nothing keeps no place for ever.
+const ABANDONED_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How many connections the pool may have of all that are configured.
 pub(crate) fn pooled(connections_max: u32) -> u32 {
     connections_max
@@ -31,9 +38,10 @@ pub(crate) fn pooled(connections_max: u32) -> u32 {
         .max(POOLED_MIN.min(connections_max))
 }
 
-/// The connections of the feeder, made as a pool would: by these options.
+/// The connection by which the feeder reads, made as a pool would: by these options. That by which it
+/// listens is made likewise, each time anew: one that is silent is not given back for as long as it is.
 pub(crate) fn of_feeder(options: PgConnectOptions) -> PgPool {
-    database::pool(options, FEEDER_CONNECTIONS)
+    database::pool(options, FEEDER_CONNECTIONS / 2)
 }
 
 /// The connections of those who read stored events.
@@ -105,7 +113,7 @@ struct Held {
 }
 
 /// A connection of a reader, who may go away while it waits for an answer: then the connection keeps
-/// its place until the database has answered, since it is not free before.
+/// its place until the database has answered, since it is not free before, or is closed.
 #[derive(Debug)]
 pub(crate) struct ReaderConnection {
     held: Option<Held>,
@@ -139,8 +147,10 @@ impl Drop for ReaderConnection {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 // Answered once all that was asked before is. What is wrong with it the pool will see.
-                let _ = held.connection.ping().await;
-                drop(held);
+                let answered = timeout(ABANDONED_TIMEOUT, held.connection.ping()).await;
+                if answered.is_err() {
+                    drop(held.connection.detach());
+                }
             });
         }
     }

@@ -56,8 +56,8 @@ impl Follower {
             live: false,
             reads_on: false,
             ahead: None,
-            // Until it is known what it finds.
-            searches: !filter.is_unfiltered(),
+            // Until it is known what it finds: who wants little that is there waits for nobody's search.
+            searches: false,
             filter,
         }
     }
@@ -105,7 +105,12 @@ impl Follower {
                 }
                 Lookup::AtTail | Lookup::Behind => {
                     self.counted.is_behind(true);
-                    if let Some(found) = self.read_page(cursor).await? {
+                    let log = self.log.clone();
+                    let found = tokio::select! {
+                        found = self.read_page(cursor) => found?,
+                        () = log.history().unverified() => None,
+                    };
+                    if let Some(found) = found {
                         return Ok(found);
                     }
                 }

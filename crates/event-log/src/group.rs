@@ -147,9 +147,13 @@ impl Outcome {
         }
     }
 
-    /// Answers those who have waited for too long behind others: nothing of theirs was tried.
+    /// Answers those who have waited for too long behind others: nothing of theirs was tried, and nothing
+    /// behind them in their sequences is stored.
     pub(crate) fn too_late(&self, requests: Vec<Request>) {
         for request in requests {
+            if let Some(sequence) = &request.sequence {
+                sequence.break_off();
+            }
             let error = LogError::Database(database::no_answer());
             self.metrics.not_stored(&error);
             let _ = request.reply.send(Err(error));

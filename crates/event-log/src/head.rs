@@ -35,6 +35,8 @@ pub struct Head {
     pub dropped_before: Option<DateTime<Utc>>,
     /// The log went back, and nothing is appended: the last position that was known then.
     pub halted_after: Option<u64>,
+    /// The server is a replica, or still recovers: its head may be behind.
+    pub in_recovery: bool,
 }
 
 impl Head {
@@ -45,6 +47,7 @@ impl Head {
             last_position: self.last_position,
             recorded_at: self.latest_recorded_at,
             halted_after: self.halted_after,
+            in_recovery: self.in_recovery,
         }
     }
 }
@@ -114,6 +117,8 @@ impl LockedHead {
             last_position: self.standing.last_position,
             recorded_at: self.standing.latest_recorded_at,
             halted_after: self.halted_after,
+            // There a row cannot be locked.
+            in_recovery: false,
         }
     }
 }
@@ -150,9 +155,9 @@ pub(crate) async fn lock(connection: &mut PgConnection) -> Result<LockedHead, Lo
 
 pub(crate) async fn read(executor: impl PgExecutor<'_>) -> Result<Head, LogError> {
     let row = sqlx::query!(
-        "select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
-                dropped_before, halted_after
-         from log_head order by last_position desc limit 1"
+        r#"select log_id, first_position, last_position, latest_occurred_at, latest_recorded_at,
+                  dropped_before, halted_after, pg_is_in_recovery() as "in_recovery!"
+           from log_head order by last_position desc limit 1"#
     )
     .fetch_one(executor)
     .await?;
@@ -164,6 +169,7 @@ pub(crate) async fn read(executor: impl PgExecutor<'_>) -> Result<Head, LogError
         latest_recorded_at: row.latest_recorded_at,
         dropped_before: row.dropped_before,
         halted_after: row.halted_after.map(position),
+        in_recovery: row.in_recovery,
     })
 }
 

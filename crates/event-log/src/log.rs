@@ -302,12 +302,14 @@ impl EventLog {
         let history = &self.0.history;
         let before = history.mark();
         let mut connection = self.0.pool.acquire().await?;
-        let reading = head::read(&mut *connection);
-        let head = self.0.metrics.timed(Query::Head, reading).await?;
-        history
-            .verify(&mut connection, &self.0.segments, before, head.standpoint())
-            .await?;
-        Ok(head)
+        let reading = async {
+            let head = head::read(&mut *connection).await?;
+            let standpoint = head.standpoint();
+            let verifying = history.verify(&mut connection, &self.0.segments, before, standpoint);
+            verifying.await?;
+            Ok(head)
+        };
+        self.0.metrics.timed(Query::Head, reading).await
     }
 
     /// The last position, if this process has heard of its database within the last seconds and

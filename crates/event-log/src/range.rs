@@ -40,7 +40,7 @@ impl RangeRead {
             bounds,
             cursor: after,
             up_to,
-            searches: !filter.is_unfiltered(),
+            searches: false,
             filter,
         }
     }
@@ -59,15 +59,20 @@ impl RangeRead {
                 false => readers.connect().await?,
             };
             let connection = reader.ask()?;
-            let window = segments.window(&mut *connection, self.cursor, positions);
-            let Some(window) = window.await? else {
-                reader.answered();
-                return Err(self.removed().await);
+            let reading = async {
+                let window = segments.window(&mut *connection, self.cursor, positions);
+                let Some(window) = window.await? else {
+                    return Ok(None);
+                };
+                let (bounds, filter) = (self.bounds, &self.filter);
+                let page = read::page_between(connection, self.cursor, window, bounds, filter);
+                page.await.map(Some)
             };
-            let reading =
-                read::page_between(connection, self.cursor, window, self.bounds, &self.filter);
             let page = self.log.metrics().timed(Query::Range, reading).await?;
             reader.answered();
+            let Some(page) = page else {
+                return Err(self.removed().await);
+            };
             self.log
                 .metrics()
                 .undeliverable

@@ -11,7 +11,7 @@ use std::{
 
 use atlas_events::Draft;
 use chrono::{DateTime, Utc};
-use sqlx::{PgPool, postgres::PgListener};
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgListener};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior},
@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 use crate::{
     LogError, OnHistoryChange,
     batch::Batch,
+    connections,
     database::within,
     head,
     history::{History, Mark, Server},
@@ -160,6 +161,7 @@ pub(crate) struct Feeder {
 impl Feeder {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut listener = self.listen().await;
+        let mut listened_at = Instant::now();
         let mut poll = tokio::time::interval(self.poll_interval);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -179,6 +181,10 @@ impl Feeder {
                     }
                 },
                 _ = poll.tick() => {
+                    if listened_at.elapsed() >= SERVER_INTERVAL {
+                        self.check_listener(&mut listener).await;
+                        listened_at = Instant::now();
+                    }
                     if listener.is_none() {
                         listener = self.listen().await;
                     }
@@ -192,8 +198,10 @@ impl Feeder {
     }
 
     async fn listen(&self) -> Option<PgListener> {
+        let options = self.pool.connect_options().as_ref().clone();
         let listening = async {
-            let mut listener = PgListener::connect_with(&self.pool).await?;
+            let pool = connections::of_feeder(options);
+            let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(&self.channel).await?;
             Ok::<_, sqlx::Error>(listener)
         };
@@ -201,6 +209,19 @@ impl Feeder {
             .await
             .inspect_err(|error| warn!(%error, "cannot listen for appends; polling instead"))
             .ok()
+    }
+
+    /// Gives up a connection that does not answer. Nothing else is ever sent on it, so that a host that
+    /// is gone would not be missed.
+    async fn check_listener(&self, listener: &mut Option<PgListener>) {
+        let Some(listening) = listener else { return };
+        // To listen again changes nothing, and notifications that come meanwhile are kept.
+        let listen = format!("listen \"{}\"", self.channel);
+        let asking = sqlx::query(AssertSqlSafe(listen)).execute(listening);
+        if let Err(error) = within(ANSWER_TIMEOUT, asking).await {
+            warn!(%error, "the connection that listens for appends does not answer; listening anew");
+            *listener = None;
+        }
     }
 
     /// Looks at the database although nothing was announced.

@@ -19,7 +19,7 @@ use tonic::{
         server::{Connected, TcpIncoming},
     },
 };
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_health::ServingStatus;
 use tower::util::{MapRequestLayer, MapResponseLayer};
 use tracing::warn;
 
@@ -218,7 +218,7 @@ where
     let (under_way, cut) = (UnderWay::new(), CancellationToken::new());
     let cutting = cut.clone();
     let incoming = incoming.map_ok(move |connection| Cuttable::new(connection, cutting.clone()));
-    let ending_watches = end_watches(health, &served, &shutdown);
+    let following_health = crate::health::follow(health, &served, log.clone(), &shutdown);
     let (keepalive_interval, keepalive_timeout) = config.keepalive;
     let serving = Transport::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -251,7 +251,7 @@ where
     tokio::pin!(serving);
     tokio::select! {
         served = &mut serving => return Ok(served?),
-        _ = async { tokio::join!(sampling, ending_watches) } => {}
+        _ = async { tokio::join!(sampling, following_health) } => {}
     }
     Ok(end(serving, &under_way, &cut).await?)
 }
@@ -286,21 +286,4 @@ fn tell_connection<I: Clone + Send + Sync + 'static>(
         extensions.insert(connection.bytes);
     }
     request
-}
-
-/// Tells those who watch the health of services that these stop, and ends their streams, which
-/// would otherwise keep their connections open.
-async fn end_watches(
-    mut health: HealthReporter,
-    served: &[&'static str],
-    shutdown: &CancellationToken,
-) {
-    shutdown.cancelled().await;
-    // The empty name stands for the server as a whole.
-    for name in served.iter().copied().chain([""]) {
-        health
-            .set_service_status(name, ServingStatus::NotServing)
-            .await;
-        health.clear_service_status(name).await;
-    }
 }

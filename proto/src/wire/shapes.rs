@@ -50,6 +50,7 @@ pub(super) static EVENT: Shape = of(&[
     holds(10, &COLLECTED),
     holds(20, &CROSSED),
     holds(21, &TRANSITION),
+    holds(22, &DEFINITION),
     holds(30, &CUSTOM),
 ]);
 const POINT: usize = 2 * size_of::<DataPoint>() + 2 * ALLOCATION;
@@ -61,7 +62,9 @@ static CROSSED: Shape = Shape {
     // A node of the map.
     first: 11 * size_of::<(String, String)>() + size_of::<BTreeMap<String, String>>(),
 };
-static TRANSITION: Shape = of(&[many(6, 2 * size_of::<String>() + ALLOCATION, None)]);
+const TEXT: usize = 2 * size_of::<String>() + ALLOCATION;
+static TRANSITION: Shape = of(&[many(6, TEXT, None)]);
+static DEFINITION: Shape = of(&[many(10, TEXT, None)]);
 static CUSTOM: Shape = of(&[holds(2, &STRUCT)]);
 static STRUCT: Shape = Shape {
     fields: &[Field {

@@ -1,7 +1,9 @@
 //! What is found out about an encoded batch before it is decoded.
 
+use std::collections::BTreeMap;
+
 use atlas_events::{
-    BATCH_EVENTS_MAX, CustomEvent, Event, PublishRequest,
+    BATCH_EVENTS_MAX, CustomEvent, Event, FILE_DESCRIPTOR_SET, MESSAGE_BYTES_MAX, PublishRequest,
     event::Payload,
     wire::{BUILT_BYTES_MAX, Excess, Outline, SMALL_BYTES_MAX, outline},
 };
@@ -11,6 +13,55 @@ use prost::{
     Message,
     encoding::{WireType, encode_key, encode_varint},
 };
+use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Label};
+
+/// Every field of an event that can be many is counted before it is built, whatever the contract gets.
+#[test]
+fn what_can_be_many_is_counted() {
+    let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file;
+    let messages: BTreeMap<String, &DescriptorProto> = files
+        .iter()
+        .flat_map(|file| {
+            let named = |message| {
+                (
+                    format!(".{}.{}", file.package(), DescriptorProto::name(message)),
+                    message,
+                )
+            };
+            file.message_type.iter().map(named)
+        })
+        .collect();
+    // Numbers of fields that lead to a message, and its name.
+    let mut rest = vec![(vec![1], ".atlas.events.Event".to_owned())];
+    let mut tried = Vec::new();
+    while let Some((path, name)) = rest.pop() {
+        for field in &messages[&name].field {
+            let mut path = path.clone();
+            path.push(field.number().unsigned_abs());
+            if field.label() == Label::Repeated {
+                let mut encoded = Vec::new();
+                let last = path.pop().unwrap();
+                let mut one = Vec::new();
+                encode_key(last, WireType::LengthDelimited, &mut one);
+                encode_varint(0, &mut one);
+                let count = (MESSAGE_BYTES_MAX - 100) / one.len();
+                let mut inner = one.repeat(count);
+                for number in path.iter().rev() {
+                    encode_key(*number, WireType::LengthDelimited, &mut encoded);
+                    encode_varint(inner.len() as u64, &mut encoded);
+                    encoded.append(&mut inner);
+                    inner = std::mem::take(&mut encoded);
+                }
+                let excess = outline(&inner).unwrap().excess;
+                assert_eq!(excess, Some(Excess::Memory), "{name}.{}", field.name());
+                tried.push(format!("{name}.{}", field.name()));
+            } else if messages.contains_key(field.type_name()) {
+                rest.push((path, field.type_name().to_owned()));
+            }
+        }
+    }
+    assert!(tried.len() >= 5, "{tried:?}");
+}
 
 /// A field as it can be on the wire, whether or not the contract knows it.
 #[derive(Debug, Clone)]

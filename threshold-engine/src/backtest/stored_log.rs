@@ -56,7 +56,7 @@ pub async fn read_log(
                 stored.points.truncate(before);
                 let position = event.position();
                 stored.unreadable.push(Unreadable { position, reason });
-            } else if let Some((_, part)) = part_of(event) {
+            } else if let Some(part) = part_of(event) {
                 open.join(part, before, &mut stored.points);
             }
         }

@@ -27,8 +27,11 @@ use crate::{Emission, Engine};
 
 fn span(span: Span) -> Hold {
     match span {
-        Span::Days(days) => Hold::Span(chrono::Days::new(days.into())),
-        Span::Months(months) => Hold::Months(chrono::Months::new(months)),
+        Span::Days(days) => Hold::Span {
+            months: 0,
+            days: days.into(),
+        },
+        Span::Months(months) => Hold::Span { months, days: 0 },
     }
 }
 

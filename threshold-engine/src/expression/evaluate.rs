@@ -50,6 +50,24 @@ impl Graph {
         inputs.find_map(|input| self.observe(input, date, store).err())
     }
 
+    /// The same of an entry of a column, for the windows that run over it.
+    pub(super) fn unless_stale(
+        &self,
+        node: &Node,
+        date: NaiveDate,
+        store: &SeriesStore,
+        value: Value,
+    ) -> Value {
+        // Each date is one at which the only input has an observation.
+        if node.inputs.count_ones() == 1 {
+            return value;
+        }
+        match self.why_stale(node, date, store) {
+            Some(stale) => Value::Missing(stale),
+            None => value,
+        }
+    }
+
     /// The observation of an input that counts at a date.
     pub fn observe(
         &self,

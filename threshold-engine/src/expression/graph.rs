@@ -359,7 +359,8 @@ impl Graph {
                 rolling.forget();
             }
             for index in entries {
-                values[index] = rolling.step(axis, &spec, index);
+                let value = rolling.step(axis, &spec, index);
+                values[index] = self.unless_stale(node, dates[index], store, value);
                 self.spend(rolling.cost(&spec));
                 if self.is_spent() {
                     return;
@@ -370,7 +371,8 @@ impl Graph {
         {
             self.spend(entries.len());
             for index in entries {
-                values[index] = spec.value(axis, index);
+                let value = spec.value(axis, index);
+                values[index] = self.unless_stale(node, dates[index], store, value);
             }
         } else {
             let view = View::of(store);

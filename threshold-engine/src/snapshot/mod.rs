@@ -27,7 +27,7 @@ pub(crate) use encode::encode;
 pub(crate) const FORMAT: i32 = 1;
 /// By which rules points lead to a state. To be raised with every change of what is emitted for the
 /// same points: snapshots of before are then ignored, and all points are played by the new rules.
-pub(crate) const EVALUATION: i32 = 1;
+pub(crate) const EVALUATION: i32 = 2;
 /// Years of one part.
 const PART_YEARS: i32 = 16;
 

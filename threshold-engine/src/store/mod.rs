@@ -22,7 +22,7 @@ pub(crate) use history::{
     Recorded, changes_after, is_committed, points_between, recorded, vintages_of,
 };
 pub(crate) use points::{append_points, points_of, received_of};
-pub(crate) use release_parts::{insert_release_parts, take_release_parts};
+pub(crate) use release_parts::{insert_release_part, take_release_parts, waiting_of_release};
 pub(crate) use session::{allow_silence, keep_alive};
 pub(crate) use snapshots::{
     Snapshot, begin_snapshot, finish_snapshot, insert_parts, newest_snapshot, parts,

@@ -94,10 +94,8 @@ pub(crate) fn told<K: Ord + Clone>(
 pub(crate) enum Hold {
     /// At so many observations in a row; 0 and 1: at one.
     Observations(usize),
-    /// From one date to another.
-    Span(Days),
-    /// Likewise, in months.
-    Months(Months),
+    /// From one date to another, so far away.
+    Span { months: u32, days: u64 },
 }
 
 impl Hold {
@@ -105,8 +103,7 @@ impl Hold {
         match self {
             Self::Observations(0) => true,
             Self::Observations(count) => observations >= count,
-            Self::Span(days) => date >= since + days,
-            Self::Months(months) => date >= since + months,
+            Self::Span { months, days } => date >= since + Months::new(months) + Days::new(days),
         }
     }
 }

@@ -44,7 +44,7 @@ fn naive() -> [NaivePattern; 6] {
             when: |v| v[0] > number(1),
             rule: NaiveRule {
                 hold: twice,
-                cooldown: Hold::Span(Days::new(4)),
+                cooldown: Hold::Span { months: 0, days: 4 },
                 ..plain
             },
             ..level

@@ -109,6 +109,17 @@ async fn a_release_in_parts_is_one_step_whatever_happens_between_them() {
     bed.log.append(next).await.unwrap();
     bed.caught_up(&pool).await;
     assert_eq!(points(&pool).await, (3 * dates + dates / 3, 0));
+    // A part that is sent again and again never waits more than once.
+    for _ in 0..4 {
+        let again = release(&mut ids, known + TimeDelta::days(4), 10, 3).remove(1);
+        bed.log.append(vec![again]).await.unwrap();
+    }
+    bed.caught_up(&pool).await;
+    let flushed = 3 * dates / 3;
+    assert_eq!(
+        points(&pool).await,
+        (3 * dates + dates / 3 + flushed, dates / 3)
+    );
     life.unwrap().stop().await;
     let told = bed.told(ENGINE).await.len();
     assert_eq!(told, 4, "entered, cleared, and both withdrawn");

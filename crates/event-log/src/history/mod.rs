@@ -15,6 +15,8 @@ mod contact;
 mod halt;
 mod mark;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -224,6 +226,12 @@ impl History {
             return Err(self.change(went_back(position)));
         }
         let same = head.last_position == before.position;
+        if head.last_position < before.position && head.in_recovery {
+            // It may come yet: a replica lags, a server replays. Only what can be written to has a history
+            // of its own; until then this is no contact.
+            let seconds = self.silence().as_secs();
+            return Err(Unverified::OutOfContact { seconds }.into());
+        }
         if head.last_position < before.position || same && head.recorded_at != before.recorded_at {
             return Err(self.change(went_back(before.position)));
         }
@@ -292,7 +300,8 @@ impl History {
     }
 
     /// Writes a halt into the head row, or gives the log a new identity, as the rule says; does
-    /// nothing while the history is intact.
+    /// nothing while the history is intact, or where the database has the newest known event: the log
+    /// that this process knows may be there again, whatever stood at the address before.
     ///
     /// # Errors
     /// [`LogError::Database`]; to be tried again.
@@ -304,9 +313,10 @@ impl History {
         let State::Changed(Unverified::WentBack { position, .. }) = *self.state.borrow() else {
             return Ok(());
         };
+        let mark = self.mark();
         match rule {
-            OnHistoryChange::Halt => halt::write(pool, self.log_id, position).await,
-            OnHistoryChange::NewLogId => halt::renew(pool, self.log_id).await,
+            OnHistoryChange::Halt => halt::write(pool, self.log_id, position, mark).await,
+            OnHistoryChange::NewLogId => halt::renew(pool, self.log_id, mark).await,
         }
     }
 }
@@ -330,6 +340,8 @@ pub(crate) struct Standpoint {
     /// When the event at `last_position` was stored.
     pub(crate) recorded_at: Option<DateTime<Utc>>,
     pub(crate) halted_after: Option<u64>,
+    /// It is that of a replica, or of a server that recovers.
+    pub(crate) in_recovery: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

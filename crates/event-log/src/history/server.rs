@@ -16,6 +16,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// One that may lose what it commits.
+    #[cfg(test)]
+    pub(crate) fn unsafe_for_tests() -> Self {
+        Self {
+            timeline: None,
+            in_recovery: false,
+            fsync: false,
+            full_page_writes: true,
+        }
+    }
+
     /// Asks the server.
     ///
     /// # Errors

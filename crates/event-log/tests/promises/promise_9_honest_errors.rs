@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use atlas_events::Draft;
@@ -238,6 +238,46 @@ async fn nothing_is_stored_behind_a_batch_of_its_sequence_that_was_not() {
         "{later:?}"
     );
     assert_eq!(test.stored().await.len(), 1 + 3 * 3);
+}
+
+/// A batch that has waited for too long is refused, and so is what its publisher sent after it, although
+/// that has waited for less.
+#[tokio::test]
+async fn nothing_is_stored_behind_a_batch_of_its_sequence_that_came_too_late() {
+    let test = TestLog::create().await;
+    let append_timeout = Duration::from_secs(5);
+    let log = test
+        .open_with(LogConfig {
+            append_timeout,
+            ..LogConfig::default()
+        })
+        .await;
+    let blocking = test.block_appends().await;
+    let first = log.enqueue(drafts(900..901));
+    test.until_waiting(1).await;
+    let ordered = Sequence::new();
+    let queue = async |n| {
+        let queued = log.enqueue_within(drafts(n..n + 1), DEADLINE, Some(ordered.clone()));
+        queued.await.unwrap()
+    };
+    let early = queue(0).await;
+    let begun = Instant::now();
+    // Too little is left of the time of one, and enough of that of the other.
+    eventually(DEADLINE, async || begun.elapsed() > append_timeout * 2 / 5).await;
+    let later = queue(1).await;
+    eventually(DEADLINE, async || {
+        begun.elapsed() > append_timeout * 11 / 20
+    })
+    .await;
+    drop(blocking);
+    first.await.unwrap();
+    let (early, later) = (early.await, later.await);
+    assert!(matches!(early, Err(LogError::Database(_))), "{early:?}");
+    assert!(
+        matches!(later, Err(LogError::PrecedingNotStored)),
+        "{later:?}"
+    );
+    assert_eq!(test.stored().await.len(), 1);
 }
 
 async fn open_by_way_of(proxy: &Proxy, test: &TestLog) -> EventLog {

@@ -142,6 +142,13 @@ impl Proxy {
             .count()
     }
 
+    /// How many connections have listened for notifications.
+    pub(crate) fn listeners(&self) -> usize {
+        let links = self.links.silent.lock().unwrap();
+        let listening = |link: &&Link| link.listens.load(Ordering::SeqCst);
+        links.iter().filter(listening).count()
+    }
+
     /// From now on the options of startup packets are dropped, as poolers can do.
     pub(crate) fn strip_options(&self) {
         self.links.strip_options.store(true, Ordering::SeqCst);

@@ -263,7 +263,44 @@ async fn a_listener_that_hears_nothing_delays_and_ends_with_the_log() {
     eventually(DEADLINE, async || proxy.silence_listeners() == 1).await;
     test.open().await.append(drafts(0..10)).await.unwrap();
     assert_eq!(next_events(&mut follower).await.unwrap().len(), 10);
+    // It is missed, and another one listens.
+    eventually(DEADLINE, async || proxy.listeners() == 2).await;
     timeout(Duration::from_secs(5), log.close()).await.unwrap();
+}
+
+/// Readers ask, and the link carries nothing any more: they go away, and their places are free again.
+#[tokio::test]
+async fn readers_behind_a_silent_link_leave_their_places() {
+    let test = TestLog::create().await;
+    let url = test.database.url();
+    let proxy = Proxy::start(&url).await;
+    let config = LogConfig {
+        ring_bytes_max: 1_000,
+        ..impatient()
+    };
+    let log = open(&proxy.url(&url), SCHEMA, config, None).await;
+    log.append(drafts(0..500)).await.unwrap();
+    let mut blocking = test.connection().await;
+    execute(
+        &mut blocking,
+        "begin; set local idle_in_transaction_session_timeout = 0;
+         lock table events in access exclusive mode",
+    )
+    .await;
+    let mut reading = Vec::new();
+    for _ in 0..20 {
+        let mut follower = log.follow_after(0, everything()).await.unwrap();
+        reading.push(tokio::spawn(async move { follower.next().await.map(drop) }));
+    }
+    // As many as may read at once, of eight connections.
+    test.until_waiting(3).await;
+    proxy.silence_existing();
+    execute(&mut blocking, "rollback").await;
+    for reader in reading {
+        reader.abort();
+    }
+    let mut follower = log.follow_after(0, everything()).await.unwrap();
+    assert!(!next_events(&mut follower).await.unwrap().is_empty());
 }
 
 /// The feeder is in the middle of a look at the head when its connections fall silent.

@@ -1,10 +1,16 @@
 //! What clients are told of a log that went back or was replaced.
 
 use event_log::EventLog;
-use test_support::TestDatabase;
-use tonic::Code;
+use test_support::{TestDatabase, eventually};
+use tonic::{Code, transport::Channel};
+use tonic_health::{
+    ServingStatus,
+    pb::{HealthCheckRequest, health_client::HealthClient},
+};
 
-use crate::common::{Server, after, custom_events, end_of, execute, expectation, fact, told};
+use crate::common::{
+    DEADLINE, Server, after, custom_events, end_of, execute, expectation, fact, told,
+};
 
 #[tokio::test]
 async fn clients_are_told_that_the_log_went_back_and_then_that_it_is_another() {
@@ -31,6 +37,18 @@ async fn clients_are_told_that_the_log_went_back_and_then_that_it_is_another() {
     assert_eq!(fact(&status, "last_position"), "6");
     let refused = client.try_publish(custom_events(20..21)).await.unwrap_err();
     assert_eq!(told(&refused), expected);
+
+    // Nor does a balancer send anybody here.
+    let channel = Channel::from_shared(server.url.clone()).unwrap();
+    let mut health = HealthClient::new(channel.connect().await.unwrap());
+    for service in ["", "atlas.events.EventStream"] {
+        eventually(DEADLINE, async || {
+            let service = service.to_owned();
+            let answer = health.check(HealthCheckRequest { service }).await.unwrap();
+            answer.into_inner().status == ServingStatus::NotServing as i32
+        })
+        .await;
+    }
 
     let pool = event_log::connect(&database.url(), "log", 2).await.unwrap();
     let renewed = EventLog::renew_identity(&pool).await.unwrap();

@@ -90,6 +90,7 @@ impl Audit {
 impl AuditLog for Audit {
     fn record(&self, record: AuditRecord) -> Recording<'_> {
         let record = AuditRecord {
+            action: storable(&record.action),
             detail: storable(&record.detail),
             who: storable(&record.who),
             ..record

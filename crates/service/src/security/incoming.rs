@@ -29,9 +29,6 @@ use super::{
     tls::Tls,
 };
 
-/// Handshakes under way at once; who comes on top of them is cut off, so that those who stall harm
-/// nobody who is served already.
-const HANDSHAKES_MAX: usize = 512;
 /// The system has no more of something, such as file descriptors: it may, soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,7 +74,7 @@ enum Transport {
 pub(crate) struct RestPeer(pub(crate) Peer);
 
 /// Why a handshake can fail, as a label.
-const FAILURES: [&str; 3] = ["failed", "timed_out", "too_many"];
+const FAILURES: [&str; 2] = ["failed", "timed_out"];
 
 /// Has the counters of a listener be there, with 0.
 pub(super) fn begin_counting(prefix: &str, listener: &'static str) {
@@ -166,10 +163,7 @@ impl Incoming {
         let Some(tls) = &self.tls else {
             return Some(Connection::plain(stream, address, place));
         };
-        if self.handshakes.len() >= HANDSHAKES_MAX {
-            self.failed("too_many");
-            return None;
-        }
+        // Those that stall are bounded as connections are: for each address, in all, and in time.
         let (tls, acceptor) = (Arc::clone(tls), TlsAcceptor::from(tls.config()));
         let patience = self.patience.handshake;
         self.handshakes.spawn(async move {

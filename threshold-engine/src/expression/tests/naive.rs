@@ -173,7 +173,7 @@ impl<'a> Naive<'a> {
             return match () {
                 () if values.contains(&Value::Truth(false)) => Value::Truth(false),
                 () if !covered => Value::missing(Reason::WindowNotCovered),
-                () if values.iter().any(|v| v.truth().is_none()) => {
+                () if values.is_empty() || values.iter().any(|v| v.truth().is_none()) => {
                     Value::missing(Reason::WindowEmpty)
                 }
                 () => Value::Truth(true),

@@ -1,9 +1,11 @@
 use event_log::{EventLog, LogConfig, LogError, OnHistoryChange, Unverified};
+use sqlx::PgConnection;
 use test_support::{drafts, eventually};
 
 use super::{end_of, notify, open_blind, replace_from, restore_to};
 use crate::common::{
-    DEADLINE, SCHEMA, TestLog, everything, next_events, place, pool, read_range, read_up_to,
+    DEADLINE, SCHEMA, TestLog, everything, execute, next_events, place, pool, read_range,
+    read_up_to,
 };
 
 /// The last position that was known, and the last that the database holds.
@@ -142,4 +144,65 @@ async fn a_rule_gives_a_log_that_went_back_a_new_identity() {
     let log = test.open().await;
     assert_eq!(log.log_id(), now);
     assert_eq!(log.append(drafts(30..31)).await.unwrap()[0].position, 13);
+}
+
+/// The address led to another server for a moment: what the process saw there is final for it, but the log
+/// that is there again is left alone.
+#[tokio::test]
+async fn a_log_that_is_there_again_is_not_halted() {
+    for on_history_change in [OnHistoryChange::Halt, OnHistoryChange::NewLogId] {
+        let test = TestLog::create().await;
+        let log = test
+            .open_with(LogConfig {
+                poll_interval: std::time::Duration::from_millis(50),
+                on_history_change,
+                ..LogConfig::default()
+            })
+            .await;
+        log.append(drafts(0..20)).await.unwrap();
+        let before = log.head().await.unwrap();
+        let mut connection = test.connection().await;
+        // What is written down of it cannot be for a while, and is counted.
+        execute(
+            &mut connection,
+            "create table saved as select * from events;
+             create sequence attempts;
+             create function count_attempt() returns trigger language plpgsql as $$
+             begin perform nextval('attempts'); return null; end $$;
+             create function refuse() returns trigger language plpgsql as $$
+             begin
+                 if (new.log_id, new.halted_after) is distinct from (old.log_id, old.halted_after) then
+                     raise exception 'not yet';
+                 end if;
+                 return new;
+             end $$;
+             create trigger count_attempt before update on log_head execute function count_attempt();
+             create trigger refuse before update on log_head for each row execute function refuse()",
+        )
+        .await;
+        replace_from(&test, 12, 52).await;
+        until_halted(&log).await;
+        execute(
+            &mut connection,
+            "begin;
+             drop trigger refuse on log_head;
+             delete from events where position > 12;
+             insert into events select * from saved where position > 12;
+             update log_head set last_position = 20,
+                 latest_recorded_at = (select max(recorded_at) from saved);
+             commit",
+        )
+        .await;
+        let attempts = async |connection: &mut PgConnection| -> i64 {
+            let attempts = sqlx::query_scalar("select last_value from attempts");
+            attempts.fetch_one(connection).await.unwrap()
+        };
+        let then = attempts(&mut connection).await;
+        eventually(DEADLINE, async || {
+            attempts(&mut connection).await > then + 2
+        })
+        .await;
+        went_back(log.append(drafts(30..31)).await);
+        assert_eq!(test.open().await.head().await.unwrap(), before);
+    }
 }
