@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -10,7 +10,13 @@ use crate::expression::Input;
 use crate::library::Library;
 use crate::machine::{Crossing, Direction, PatternRun, Spell, Turn};
 use crate::regime::{RegimeSpell, Transition};
-use crate::series::{self, Point, SeriesIndex};
+use crate::series::{self, Point, SeriesIndex, end_of, passed};
+
+/// A last date that means: as far as there are observations.
+pub(crate) const NO_LAST_DATE: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
+    Some(date) => date,
+    None => NaiveDate::MAX,
+};
 
 /// Which values a backtest sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -29,7 +35,7 @@ pub enum AsKnown {
 pub struct Options {
     /// What lies before this date is played, so that windows are filled, but not shown.
     pub from: NaiveDate,
-    /// Nothing after this date is played; as known then, nothing that became known after it. As stored,
+    /// Nothing after this date is played, and where a definition is evaluated daily, days pass up to it; as known then, nothing that became known after it. As stored,
     /// what became known of those dates later is played, too.
     pub to: NaiveDate,
     /// Which values are seen.
@@ -185,8 +191,12 @@ pub fn run(
     options: Options,
     mut progress: impl FnMut(usize, usize),
 ) -> BacktestResult {
-    let points = in_order(points, options);
     let mut engine = Engine::new(library.patterns.clone(), library.regimes.clone());
+    let observed = points.len();
+    let points = match engine.is_daily() {
+        true => in_order(with_time(points, options), options),
+        false => in_order(points, options),
+    };
     let mut told = Vec::new();
     let mut out = Vec::new();
     let last_known = points.iter().map(|point| point.known_from).max();
@@ -209,7 +219,40 @@ pub fn run(
         played += step.len();
     }
     progress(played, points.len());
-    result(&engine, &told, shown(options, &points), points.len())
+    result(&engine, &told, shown(options, &points), observed)
+}
+
+/// So many days pass after the newest observation at the most, where the last date asked for lies behind it.
+const DAYS_AFTER_MAX: u64 = 366;
+
+/// With the days that pass: from the first moment at which anything was known to the last one, or to the last date asked
+/// for. A day passes behind everything that was known by its end.
+fn with_time(points: Vec<Point>, options: Options) -> Vec<Point> {
+    let at = |point: &Point| match options.as_known {
+        AsKnown::Then => point.known_from.date_naive(),
+        AsKnown::Stored => point.cause.occurred_at.date_naive(),
+        AsKnown::Now => point.date,
+    };
+    let dates = points.iter().map(at);
+    let Some((first, newest)) = dates.clone().min().zip(dates.max()) else {
+        return points;
+    };
+    let last = match options.to {
+        NO_LAST_DATE => newest,
+        to => to.min(newest + Days::new(DAYS_AFTER_MAX)),
+    };
+    let mut days = first.iter_days().take_while(|day| *day <= last).peekable();
+    let mut all = Vec::with_capacity(points.len());
+    for point in points {
+        if options.as_known == AsKnown::Stored {
+            while let Some(day) = days.next_if(|day| end_of(*day) <= point.cause.occurred_at) {
+                all.push(passed(day));
+            }
+        }
+        all.push(point);
+    }
+    all.extend(days.map(passed));
+    all
 }
 
 /// Of the dates that are asked for, those that there is anything of.

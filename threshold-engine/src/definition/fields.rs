@@ -40,6 +40,22 @@ impl Severity {
     }
 }
 
+/// At which dates a definition is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Evaluate {
+    /// Where an input has an observation.
+    Observations,
+    /// There, and every day that passes.
+    Daily,
+}
+
+impl Evaluate {
+    pub(crate) fn is_daily(self) -> bool {
+        self == Self::Daily
+    }
+}
+
 /// A series as a file declares it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::calendar::{Frequency, Window};
+use crate::series::TIME;
 
 /// Which node of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +35,8 @@ pub struct Input {
 pub struct Program {
     pub(crate) nodes: Vec<Node>,
     pub(crate) inputs: Vec<Input>,
+    /// Whether every day that passes is evaluated, also without any observation.
+    pub(crate) daily: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -188,6 +191,23 @@ impl Program {
     /// The series that the expressions read.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
+    }
+
+    /// The series whose dates are evaluated: those of the inputs, and that of time if it is.
+    pub fn series_ids(&self) -> impl Iterator<Item = &str> {
+        let inputs = self.inputs.iter().map(|input| input.series.as_str());
+        inputs.chain(self.daily.then_some(TIME))
+    }
+
+    /// Whether every day that passes is evaluated.
+    pub fn is_daily(&self) -> bool {
+        self.daily
+    }
+
+    /// Whether an expression asks how long ago something was, which changes as time passes.
+    pub(crate) fn asks_for_age(&self) -> bool {
+        let mut nodes = self.nodes.iter();
+        nodes.any(|node| matches!(node.op, Op::DaysSince(_)))
     }
 
     /// How many days of history before a date its evaluation can need.

@@ -11,7 +11,8 @@ use toml::Spanned;
 use super::{Regime, RegimeState};
 use crate::calendar::Span;
 use crate::definition::{
-    File, LoadError, RawCase, RawInput, Refusal, cases, check_id, check_name, inputs_of, version_of,
+    Evaluate, File, LoadError, RawCase, RawInput, Refusal, cases, check_id, check_name, inputs_of,
+    version_of,
 };
 use crate::expression::{Compiler, Input, NodeIndex, Scope};
 use crate::pattern::normalised;
@@ -32,6 +33,7 @@ struct RawRegime {
     initial: Spanned<String>,
     #[serde(default)]
     inputs: BTreeMap<Spanned<String>, RawInput>,
+    evaluate: Option<Evaluate>,
     states: Vec<RawState>,
     #[serde(default)]
     tests: Vec<RawCase>,
@@ -65,6 +67,8 @@ struct Identity<'a> {
     initial: &'a str,
     inputs: &'a [Input],
     states: Vec<StateIdentity<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evaluate: Option<Evaluate>,
 }
 
 #[derive(Serialize)]
@@ -99,7 +103,7 @@ fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
         .iter()
         .map(|state| compile_state(state, file, &mut compiler))
         .collect::<Result<_, _>>()?;
-    let program = compiler.finish();
+    let program = compiler.finish(raw.evaluate.map(Evaluate::is_daily));
     for (index, name) in raw.inputs.keys().enumerate() {
         if !program.reads(index) {
             let reason = format!("input {} is not used", name.get_ref());
@@ -234,6 +238,7 @@ fn version(raw: &RawRegime, inputs: &[Input]) -> Result<String, Refusal> {
         initial: raw.initial.get_ref(),
         inputs,
         states,
+        evaluate: raw.evaluate,
     };
     version_of(&identity).map_err(|error| Refusal::at(&raw.id, error.to_string()))
 }

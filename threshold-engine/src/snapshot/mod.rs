@@ -27,7 +27,7 @@ pub(crate) use encode::encode;
 pub(crate) const FORMAT: i32 = 1;
 /// By which rules points lead to a state. To be raised with every change of what is emitted for the
 /// same points: snapshots of before are then ignored, and all points are played by the new rules.
-pub(crate) const EVALUATION: i32 = 1;
+pub(crate) const EVALUATION: i32 = 2;
 /// Years of one part.
 const PART_YEARS: i32 = 16;
 
@@ -108,6 +108,8 @@ impl ToldKey for (NaiveDate, Turn) {
         match self.1 {
             Turn::Entered => [0, 0],
             Turn::Cleared => [1, 0],
+            Turn::NoData => [2, 0],
+            Turn::Data => [3, 0],
         }
     }
 
@@ -115,6 +117,8 @@ impl ToldKey for (NaiveDate, Turn) {
         match numbers {
             [0, 0] => Some((date, Turn::Entered)),
             [1, 0] => Some((date, Turn::Cleared)),
+            [2, 0] => Some((date, Turn::NoData)),
+            [3, 0] => Some((date, Turn::Data)),
             _ => None,
         }
     }

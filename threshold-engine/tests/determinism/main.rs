@@ -9,5 +9,6 @@ mod naive;
 mod news;
 mod properties;
 mod steps;
+mod time;
 mod told;
 mod work;

@@ -25,5 +25,6 @@ mod sources;
 mod start_failures;
 mod suspended;
 mod terminal;
+mod time;
 mod told;
 mod too_old;
