@@ -1,7 +1,8 @@
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::calendar::{Frequency, Window};
+use crate::calendar::{BusinessAge, Frequency, Window};
 use crate::series::TIME;
 
 /// Which node of a program.
@@ -25,8 +26,20 @@ pub struct Input {
     pub unit: String,
     /// How often there is an observation.
     pub frequency: Frequency,
-    /// An observation counts for so many days after its date; 0: on its date only.
+    /// An observation counts for so many days after its date; 0: on its date only. Where business days are counted, no
+    /// longer than this.
     pub max_age_days: u32,
+    /// Where its age is counted in business days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub business_age: Option<BusinessAge>,
+}
+
+impl Input {
+    /// Whether an observation of one date counts at another one, which is not before it.
+    pub fn counts_at(&self, observed: NaiveDate, date: NaiveDate) -> bool {
+        (date - observed).num_days() <= i64::from(self.max_age_days)
+            && (self.business_age.as_ref()).is_none_or(|age| age.allows(observed, date))
+    }
 }
 
 /// The expressions of one definition, compiled: nodes, of which each stands after those that it is made

@@ -9,10 +9,10 @@ use toml::Spanned;
 
 use super::Pattern;
 use super::template::Template;
-use crate::calendar::{Span, Window};
+use crate::calendar::{BusinessDays, Span, Window};
 use crate::definition::{
-    Evaluate, File, LoadError, RawCase, RawInput, Refusal, Severity, cases, check_id, check_labels,
-    check_name, inputs_of, version_of,
+    Evaluate, File, LoadError, RawCase, RawInput, Refusal, Severity, business_days, cases,
+    check_id, check_labels, check_name, inputs_of, version_of,
 };
 use crate::expression::{Compiler, Input, Scope};
 use crate::machine::{OnNoData, Rule};
@@ -38,6 +38,10 @@ struct RawPattern {
     #[serde(default)]
     on_no_data: OnNoData,
     evaluate: Option<Evaluate>,
+    #[serde(default)]
+    business_days: BusinessDays,
+    #[serde(default)]
+    holidays: Vec<Spanned<String>>,
     message: Option<Spanned<String>>,
     #[serde(default)]
     tests: Vec<RawCase>,
@@ -85,7 +89,10 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
         ));
     }
     let rule = rule_of(&raw)?;
-    let inputs = inputs_of(&raw.inputs)?;
+    let inputs = inputs_of(
+        &raw.inputs,
+        &business_days(raw.business_days, &raw.holidays)?,
+    )?;
     let message = Template::parse(raw.message.as_ref(), &inputs)?;
     let version = version(&raw, &inputs, rule)?;
     let mut compiler = Compiler::new(Scope::Pattern, inputs);

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{Regime, RegimeState};
-use crate::calendar::Span;
+use crate::calendar::{BusinessDays, Span};
 use crate::definition::{
-    Evaluate, File, LoadError, RawCase, RawInput, Refusal, cases, check_id, check_name, inputs_of,
-    version_of,
+    Evaluate, File, LoadError, RawCase, RawInput, Refusal, business_days, cases, check_id,
+    check_name, inputs_of, version_of,
 };
 use crate::expression::{Compiler, Input, NodeIndex, Scope};
 use crate::pattern::normalised;
@@ -34,6 +34,10 @@ struct RawRegime {
     #[serde(default)]
     inputs: BTreeMap<Spanned<String>, RawInput>,
     evaluate: Option<Evaluate>,
+    #[serde(default)]
+    business_days: BusinessDays,
+    #[serde(default)]
+    holidays: Vec<Spanned<String>>,
     states: Vec<RawState>,
     #[serde(default)]
     tests: Vec<RawCase>,
@@ -95,7 +99,10 @@ fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
     check_id(&raw.id)?;
     check_name(&raw.name)?;
     let initial = check_states(&raw)?;
-    let inputs = inputs_of(&raw.inputs)?;
+    let inputs = inputs_of(
+        &raw.inputs,
+        &business_days(raw.business_days, &raw.holidays)?,
+    )?;
     let version = version(&raw, &inputs)?;
     let mut compiler = Compiler::new(Scope::Regime, inputs);
     let states: Vec<_> = raw

@@ -21,6 +21,7 @@ fn input(name: &str, frequency: Frequency, max_age_days: u32) -> Input {
         unit: "percent".into(),
         frequency,
         max_age_days,
+        business_age: None,
     }
 }
 
