@@ -1,6 +1,8 @@
+mod days;
+
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -10,13 +12,7 @@ use crate::expression::Input;
 use crate::library::Library;
 use crate::machine::{Crossing, Direction, PatternRun, Spell, Turn};
 use crate::regime::{RegimeSpell, Transition};
-use crate::series::{self, Point, SeriesIndex, end_of, passed};
-
-/// A last date that means: as far as there are observations.
-pub(crate) const NO_LAST_DATE: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
-    Some(date) => date,
-    None => NaiveDate::MAX,
-};
+use crate::series::{self, Point, SeriesIndex};
 
 /// Which values a backtest sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -35,8 +31,9 @@ pub enum AsKnown {
 pub struct Options {
     /// What lies before this date is played, so that windows are filled, but not shown.
     pub from: NaiveDate,
-    /// Nothing after this date is played, and where a definition is evaluated daily, days pass up to it; as known then, nothing that became known after it. As stored,
-    /// what became known of those dates later is played, too.
+    /// Nothing after this date is played; as known then, nothing that became known after it. As stored,
+    /// what became known of those dates later is played, too. Days pass up to it where a definition is
+    /// evaluated daily; the end of the year 9999 stands for the newest observation.
     pub to: NaiveDate,
     /// Which values are seen.
     pub as_known: AsKnown,
@@ -193,10 +190,7 @@ pub fn run(
 ) -> BacktestResult {
     let mut engine = Engine::new(library.patterns.clone(), library.regimes.clone());
     let observed = points.len();
-    let points = match engine.is_daily() {
-        true => in_order(with_time(points, options), options),
-        false => in_order(points, options),
-    };
+    let points = in_order(days::with_days(points, options, engine.is_daily()), options);
     let mut told = Vec::new();
     let mut out = Vec::new();
     let last_known = points.iter().map(|point| point.known_from).max();
@@ -220,39 +214,6 @@ pub fn run(
     }
     progress(played, points.len());
     result(&engine, &told, shown(options, &points), observed)
-}
-
-/// So many days pass after the newest observation at the most, where the last date asked for lies behind it.
-const DAYS_AFTER_MAX: u64 = 366;
-
-/// With the days that pass: from the first moment at which anything was known to the last one, or to the last date asked
-/// for. A day passes behind everything that was known by its end.
-fn with_time(points: Vec<Point>, options: Options) -> Vec<Point> {
-    let at = |point: &Point| match options.as_known {
-        AsKnown::Then => point.known_from.date_naive(),
-        AsKnown::Stored => point.cause.occurred_at.date_naive(),
-        AsKnown::Now => point.date,
-    };
-    let dates = points.iter().map(at);
-    let Some((first, newest)) = dates.clone().min().zip(dates.max()) else {
-        return points;
-    };
-    let last = match options.to {
-        NO_LAST_DATE => newest,
-        to => to.min(newest + Days::new(DAYS_AFTER_MAX)),
-    };
-    let mut days = first.iter_days().take_while(|day| *day <= last).peekable();
-    let mut all = Vec::with_capacity(points.len());
-    for point in points {
-        if options.as_known == AsKnown::Stored {
-            while let Some(day) = days.next_if(|day| end_of(*day) <= point.cause.occurred_at) {
-                all.push(passed(day));
-            }
-        }
-        all.push(point);
-    }
-    all.extend(days.map(passed));
-    all
 }
 
 /// Of the dates that are asked for, those that there is anything of.

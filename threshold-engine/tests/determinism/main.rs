@@ -4,6 +4,7 @@
     reason = "helpers of tests, whose input is their own"
 )]
 
+mod business;
 mod definitions;
 mod naive;
 mod news;

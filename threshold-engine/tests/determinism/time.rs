@@ -12,6 +12,7 @@ use threshold_engine::check::check;
 use threshold_engine::library::Library;
 use threshold_engine::machine::Direction;
 use threshold_engine::pattern::Pattern;
+use threshold_engine::regime::Regime;
 use threshold_engine::series::{Point, TIME, passed, steps};
 use threshold_engine::{Emission, Engine};
 
@@ -152,14 +153,14 @@ fn patterns() -> Vec<Arc<Pattern>> {
 }
 
 /// A day passes, or an event brings an observation that is so many days old, of a value or of none.
-fn raw_steps() -> impl Strategy<Value = Vec<Option<(i64, Option<i8>)>>> {
+pub(crate) fn raw_steps() -> impl Strategy<Value = Vec<Option<(i64, Option<i8>)>>> {
     let days_before = prop_oneof![8 => 0..3i64, 2 => 3..9i64, 1 => -4..0i64];
     let event = (days_before, prop::option::weighted(0.9, 0..6i8));
     let step = prop_oneof![3 => Just(None), 2 => event.prop_map(Some)];
     prop::collection::vec(step, 1..60)
 }
 
-fn points(raw: &[Option<(i64, Option<i8>)>]) -> Vec<Point> {
+pub(crate) fn points(raw: &[Option<(i64, Option<i8>)>]) -> Vec<Point> {
     let mut today = day(30);
     let mut points = Vec::new();
     for (number, step) in (1..).zip(raw) {
@@ -198,8 +199,7 @@ fn in_full(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     for step in steps(points) {
         engine.apply(step, &mut out);
     }
-    let shown = out.iter().map(|emission| format!("{emission:?}"));
-    shown.collect()
+    out.iter().map(|told| format!("{told:?}")).collect()
 }
 
 proptest! {
@@ -241,62 +241,7 @@ proptest! {
     }
 }
 
-fn business() -> Vec<Arc<Pattern>> {
-    let read = |id: &str, fields: &str| {
-        let text = format!(
-            "id = \"{id}\"\nname = \"{id}\"\ndescription = \"d\"\nseverity = \"info\"\n{fields}\n\
-             on_no_data = \"emit\"\nbusiness_days = \"us_federal\"\nholidays = [\"2024-02-06\"]\n\
-             [inputs]\nA = {{ frequency = \"daily\", unit = \"index\", max_age = \"1bd\" }}\n"
-        );
-        Arc::new(Pattern::read(Path::new("b.toml"), &text).unwrap())
-    };
-    vec![
-        read("level", "when = 'A > 2'"),
-        read("mean", "when = 'A.mean(\"3d\") > 2'"),
-        read("ago", "when = 'A.change(\"1d\") > 0'"),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
-
-    /// Step by step it is what it would be if all had come at once.
-    #[test]
-    fn business_days_make_no_difference_to_what_stands(raw in raw_steps()) {
-        let patterns = business();
-        let mut engine = Engine::new(patterns.clone(), []);
-        let points = points(&raw);
-        let mut applied = 0;
-        for step in steps(&points) {
-            engine.apply(step, &mut Vec::new());
-            applied += step.len();
-            let mut fresh = Engine::new([], []);
-            fresh.load(&points[..applied]);
-            patterns.iter().for_each(|pattern| fresh.replace_pattern(pattern.clone()));
-            for (run, fresh) in engine.patterns().iter().zip(fresh.patterns()) {
-                prop_assert_eq!(run.steps(), fresh.steps(), "{}", run.pattern().id);
-            }
-        }
-    }
-}
-
-#[test]
-fn a_weekend_with_a_holiday_is_no_gap() {
-    // A Friday; the Monday is the birthday of Martin Luther King.
-    let mut engine = Engine::new([business()[0].clone()], []);
-    let friday = (0..30)
-        .find(|index| day(*index).to_string() == "2024-01-12")
-        .unwrap();
-    assert_eq!(
-        apply_all(&mut engine, &[observed(1, friday, 5)]),
-        ["11 entered"]
-    );
-    let days: Vec<_> = (friday..friday + 7).map(|date| passed(day(date))).collect();
-    // It counts on Tuesday.
-    assert_eq!(apply_all(&mut engine, &days), ["16 no_data"]);
-}
-
-fn apply_all(engine: &mut Engine, points: &[Point]) -> Vec<String> {
+pub(crate) fn apply_all(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     let mut out = Vec::new();
     for step in steps(points) {
         engine.apply(step, &mut out);
@@ -304,7 +249,7 @@ fn apply_all(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     out.iter().map(line).collect()
 }
 
-fn observed(position: u64, date: u64, value: i64) -> Point {
+pub(crate) fn observed(position: u64, date: u64, value: i64) -> Point {
     let mut cause = cause(position, 0);
     cause.occurred_at = day(date).and_time(NaiveTime::MIN).and_utc();
     Point {
@@ -420,4 +365,37 @@ series.A = { from = "2024-01-01", every = "1d", values = "1" }
         let to_a_date = play(as_known, "2024-02-01");
         assert_eq!(to_a_date[2..], ["2024-01-09 entered"], "{as_known:?}");
     }
+}
+
+#[test]
+fn a_regime_changes_by_time() {
+    let text = r#"
+id = "m"
+name = "m"
+description = "d"
+initial = "fresh"
+[inputs]
+A = { frequency = "daily", unit = "index" }
+[[states]]
+id = "stale"
+enter = 'A.days_since() > 1'
+min_dwell = "3d"
+[[states]]
+id = "fresh"
+"#;
+    let model = |text: &str| Arc::new(Regime::read(Path::new("m.toml"), text).unwrap());
+    let mut points = vec![observed(1, 0, 1), observed(2, 3, 1)];
+    points.extend((0..8).map(|date| passed(day(date))));
+    points.sort_by_key(|point| point.known_from);
+    let mut engine = Engine::new([], [model(text)]);
+    let told = apply_all(&mut engine, &points);
+    assert_eq!(told, ["2 fresh to stale"]);
+    // The dwell is over on a day on which the condition holds again.
+    assert_eq!(
+        apply_all(&mut engine, &[observed(3, 8, 1)]),
+        ["8 stale to fresh"]
+    );
+    let by_observations = text.replace("[inputs]", "evaluate = \"observations\"\n[inputs]");
+    let mut engine = Engine::new([], [model(&by_observations)]);
+    assert!(apply_all(&mut engine, &points).is_empty());
 }
