@@ -179,6 +179,8 @@ fn turn(direction: CrossingDirection) -> &'static str {
         CrossingDirection::Unspecified => "changed",
         CrossingDirection::Entered => "entered",
         CrossingDirection::Cleared => "cleared",
+        CrossingDirection::NoData => "has no data",
+        CrossingDirection::Data => "has data again",
         CrossingDirection::Revised => "revised",
     }
 }

@@ -1,9 +1,13 @@
 //! Spans of the calendar: "3mo", "90d", "52w", "1y", and how often a series has observations.
 
+mod business;
+
 use std::fmt;
 
 use chrono::{Datelike, Days, Months, NaiveDate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use business::{BusinessAge, BusinessDays};
 
 /// At most this many days, weeks, months or years in one span.
 const SPAN_COUNT_MAX: u32 = 36_600;

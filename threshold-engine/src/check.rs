@@ -13,13 +13,16 @@ use crate::expression::Input;
 use crate::library::Library;
 use crate::pattern::Pattern;
 use crate::regime::Regime;
-use crate::series::{Cause, Point};
+use crate::series::{Cause, Point, passed};
 use crate::work::Work;
 
 /// At most so much work in one test: some seconds of a core.
 const STEPS_MAX: u64 = 100_000_000;
 /// At most so many values kept for windows in one test.
 const ENTRIES_MAX: u64 = 4_000_000;
+
+/// At most so many days pass in one test: a century.
+const DAYS_MAX: usize = 36_525;
 
 /// How one test went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +71,8 @@ fn run_pattern(pattern: &Arc<Pattern>, case: &TestCase) -> Result<(), String> {
     let mut tested = Pattern::clone(pattern);
     tested.enabled = true;
     let mut engine = Engine::new([Arc::new(tested)], []);
-    play(&mut engine, &points(case, pattern.program.inputs())?)?;
+    let points = points(case, pattern.program.inputs(), pattern.program.is_daily())?;
+    play(&mut engine, &points)?;
     let run = engine.pattern(&pattern.id).ok_or("the pattern is gone")?;
     let crossings = run.steps().iter().filter_map(|step| {
         let turn = step.turn?;
@@ -84,8 +88,8 @@ fn run_regime(regime: &Arc<Regime>, library: &Library, case: &TestCase) -> Resul
     for pattern in &patterns {
         inputs.extend_from_slice(pattern.program.inputs());
     }
-    let points = points(case, &inputs)?;
     let mut engine = Engine::new(patterns, [regime.clone()]);
+    let points = points(case, &inputs, engine.is_daily())?;
     play(&mut engine, &points)?;
     let run = engine.regimes().first().ok_or("the model is gone")?;
     let spells = run.spells();
@@ -120,8 +124,8 @@ fn compare(case: &TestCase, happened: Vec<String>) -> Result<(), String> {
 }
 
 /// The observations of a test by date, those of one date in the order of their names; each known
-/// from its date on.
-fn points(case: &TestCase, inputs: &[Input]) -> Result<Vec<Point>, String> {
+/// from its date on. If time counts, each date is followed by its passing.
+fn points(case: &TestCase, inputs: &[Input], is_daily: bool) -> Result<Vec<Point>, String> {
     let mut points = Vec::new();
     for series in &case.series {
         let named = |input: &&Input| input.name == series.name || input.series == series.name;
@@ -133,9 +137,18 @@ fn points(case: &TestCase, inputs: &[Input]) -> Result<Vec<Point>, String> {
     }
     points.sort();
     let numbered = points.into_iter().enumerate();
-    Ok(numbered
+    let mut points: Vec<Point> = numbered
         .map(|(number, (date, series, value))| point(number as u64 + 1, series, date, value))
-        .collect())
+        .collect();
+    let (first, last) = (points.first(), points.last());
+    if is_daily && let Some((first, last)) = first.zip(last) {
+        let last = case.until.unwrap_or(last.date);
+        let days = first.date.iter_days().take_while(|day| *day <= last);
+        let days: Vec<Point> = days.take(DAYS_MAX).map(passed).collect();
+        points.extend(days);
+        points.sort_by_key(|point| (point.date, point.series.is_empty()));
+    }
+    Ok(points)
 }
 
 fn point(position: u64, series: &str, date: chrono::NaiveDate, value: Decimal) -> Point {

@@ -10,7 +10,9 @@ mod version;
 pub use case::{ExpectedSeries, SeriesText, TestCase};
 pub(crate) use case::{RawCase, cases};
 pub use fields::Severity;
-pub(crate) use fields::{RawInput, check_id, check_labels, check_name, inputs_of};
+pub(crate) use fields::{
+    Evaluate, RawInput, business_days, check_id, check_labels, check_name, inputs_of,
+};
 pub use kind::Kind;
 pub use place::LoadError;
 pub(crate) use place::{File, Refusal};

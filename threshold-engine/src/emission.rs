@@ -129,6 +129,8 @@ impl From<&Crossing> for ThresholdCrossedEvent {
         let direction = match crossing.direction {
             Direction::Entered => CrossingDirection::Entered,
             Direction::Cleared => CrossingDirection::Cleared,
+            Direction::NoData => CrossingDirection::NoData,
+            Direction::Data => CrossingDirection::Data,
             Direction::Revised => CrossingDirection::Revised,
         };
         let pattern = &crossing.pattern;
@@ -145,8 +147,8 @@ impl From<&Crossing> for ThresholdCrossedEvent {
             inputs: crossing.outcome.inputs.iter().map(Into::into).collect(),
             previous_state: crossing.previous_state.into(),
             previous_state_since: Some(midnight(crossing.previous_since)),
-            cause_event_id: crossing.cause.event_id.to_string(),
-            cause_position: crossing.cause.position,
+            cause_event_id: crossing.cause.event_text(),
+            cause_position: crossing.cause.event_position(),
             observation_date: crossing.date.to_string(),
             message: crossing.message.clone(),
             revises_event_id: crossing
@@ -155,9 +157,9 @@ impl From<&Crossing> for ThresholdCrossedEvent {
             revised_direction: match (crossing.direction, crossing.turn) {
                 (Direction::Revised, Turn::Entered) => CrossingDirection::Entered.into(),
                 (Direction::Revised, Turn::Cleared) => CrossingDirection::Cleared.into(),
-                (Direction::Entered | Direction::Cleared, _) => {
-                    CrossingDirection::Unspecified.into()
-                }
+                (Direction::Revised, Turn::NoData) => CrossingDirection::NoData.into(),
+                (Direction::Revised, Turn::Data) => CrossingDirection::Data.into(),
+                _ => CrossingDirection::Unspecified.into(),
             },
             withdrawn: !crossing.stands,
             active: Some(crossing.active),
@@ -185,8 +187,8 @@ impl From<&Transition> for RegimeTransitionEvent {
             since: transition.since.to_string(),
             score: transition.score.map(exact_text),
             trigger_pattern_ids: transition.triggers.clone(),
-            cause_event_id: transition.cause.event_id.to_string(),
-            cause_position: transition.cause.position,
+            cause_event_id: transition.cause.event_text(),
+            cause_position: transition.cause.event_position(),
             model_version: transition.model.version.clone(),
             revised: transition.revised,
             withdrawn: !transition.stands,

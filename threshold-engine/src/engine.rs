@@ -22,7 +22,7 @@ use crate::pattern::Pattern;
 use crate::regime::World;
 use crate::regime::{Regime, RegimeRun};
 use crate::series::{
-    Cause, Change, Future, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges,
+    Cause, Change, Future, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges, TIME,
     moment, reached, steps,
 };
 use crate::standing::Standing;
@@ -302,6 +302,19 @@ impl Engine {
     /// Every running regime model, by id.
     pub fn regimes(&self) -> &[RegimeRun] {
         &self.regimes
+    }
+
+    /// Whether a running definition is evaluated every day that passes.
+    pub fn is_daily(&self) -> bool {
+        let patterns = self.patterns.iter().map(|run| &run.pattern().program);
+        let regimes = self.regimes.iter().map(|run| &run.model().program);
+        patterns.chain(regimes).any(|program| program.is_daily())
+    }
+
+    /// The last day that has passed, as recorded; `None` if nothing was ever evaluated daily.
+    pub fn last_passed(&self) -> Option<NaiveDate> {
+        let days = self.store.get(self.store.find(TIME)?).dates();
+        days.last().copied()
     }
 
     /// A running pattern.

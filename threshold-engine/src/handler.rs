@@ -24,7 +24,7 @@ use crate::{
     store::{self, Change, Head},
 };
 
-use events::{definition_of, direction_of, event_of, forget_revised_before, refused};
+use events::{caused_by, definition_of, direction_of, event_of, forget_revised_before, refused};
 
 /// The name under which the engine publishes, and under which its checkpoints are found.
 pub const SERVICE: &str = "ThresholdEngine";
@@ -213,15 +213,17 @@ impl EngineHandler {
             while let Some((_, told)) = definitions.next_if(|(behind, _)| *behind <= place) {
                 self.add_definitions(told, &mut drafted);
             }
-            let index = events.partition_point(|e| e.position() < emission.cause().position);
-            let cause = &events[index];
+            let cause = caused_by(emission.cause(), events);
             let occurred_at = emission.cause().occurred_at;
             if occurred_at < log_acceptance.earliest {
                 self.done.too_old += 1;
                 continue;
             }
             let age = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
-            let told = (direction_of(emission), cause.recorded_at().map(age));
+            let told = (
+                direction_of(emission),
+                cause.and_then(SourcedEvent::recorded_at).map(age),
+            );
             // What its source accepted is not refused for the clock of this machine.
             let acceptance = Acceptance::new(now.max(occurred_at), log_acceptance.earliest);
             let mut event = event_of(emission, cause, context.as_deref());
@@ -262,6 +264,40 @@ impl EngineHandler {
                 }
             }
         }
+    }
+
+    /// Takes points in and emits what they bring about. `events`: those that brought them; none where time has passed.
+    pub(crate) async fn process(
+        &mut self,
+        connection: &mut PgConnection,
+        points: &[Point],
+        events: &[SourcedEvent],
+    ) -> Result<(), HandlerError> {
+        let brought = self.take_in(connection, points).await?;
+        let after_sequence = brought.after_sequence;
+        let mut drafted = self.drafts(brought, events);
+        let refused = std::mem::take(&mut drafted.refused);
+        if !refused.is_empty() {
+            self.suspend_refused(connection, refused, after_sequence, &mut drafted)
+                .await?;
+        }
+        let drafts = drafted.drafts;
+        if !drafts.is_empty() {
+            let emitting = trace_context::child!(
+                "emit",
+                otel.kind = "producer",
+                messaging.system = "atlas",
+                messaging.operation.name = "emit",
+                messaging.operation.type = "create",
+                messaging.destination.name = %self.log.log_id(),
+                messaging.batch.message_count = count_of(drafts.len()),
+            );
+            let appending = self.log.append_in(connection, drafts);
+            // Drafts keep the contract: what the log refuses is no fault of the events at hand.
+            let appended = appending.instrument(emitting).await;
+            self.done.appended = Some(appended.map_err(HandlerError::transient)?);
+        }
+        Ok(())
     }
 
     /// Suspends definitions whose emissions break the contract, as no definition can that was checked when it was
@@ -333,31 +369,7 @@ impl Handler for EngineHandler {
         if points.is_empty() {
             return Ok(());
         }
-        let brought = self.take_in(connection, &points).await?;
-        let after_sequence = brought.after_sequence;
-        let mut drafted = self.drafts(brought, events);
-        let refused = std::mem::take(&mut drafted.refused);
-        if !refused.is_empty() {
-            self.suspend_refused(connection, refused, after_sequence, &mut drafted)
-                .await?;
-        }
-        let drafts = drafted.drafts;
-        if !drafts.is_empty() {
-            let emitting = trace_context::child!(
-                "emit",
-                otel.kind = "producer",
-                messaging.system = "atlas",
-                messaging.operation.name = "emit",
-                messaging.operation.type = "create",
-                messaging.destination.name = %self.log.log_id(),
-                messaging.batch.message_count = count_of(drafts.len()),
-            );
-            let appending = self.log.append_in(connection, drafts);
-            // Drafts keep the contract: what the log refuses is no fault of the events at hand.
-            let appended = appending.instrument(emitting).await;
-            self.done.appended = Some(appended.map_err(HandlerError::transient)?);
-        }
-        Ok(())
+        self.process(connection, &points, events).await
     }
 
     fn unprocessable(&self, events: &[SourcedEvent]) -> Vec<(usize, String)> {

@@ -147,8 +147,8 @@ impl Origin {
             after: turned.after.as_ref().map(Into::into),
             reason: turned.reason.clone(),
             series_ids: turned.series.clone(),
-            cause_event_id: cause.map_or_else(String::new, |cause| cause.event_id.to_string()),
-            cause_position: cause.map_or(0, |cause| cause.position),
+            cause_event_id: cause.map_or_else(String::new, Cause::event_text),
+            cause_position: cause.map_or(0, Cause::event_position),
         };
         self.event(self.event_id, Payload::DefinitionChanged(changed))
     }

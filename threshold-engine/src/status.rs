@@ -156,7 +156,7 @@ impl Engine {
             for (input, index) in inputs.iter().zip(run.series()) {
                 let latest = self.store().get(*index).at(at);
                 let age_days = latest.map(|o| (at - o.date).num_days());
-                let too_old = age_days.is_none_or(|age| age > i64::from(input.max_age_days));
+                let too_old = latest.is_none_or(|o| !input.counts_at(o.date, at));
                 let status = by_series
                     .entry(input.series.clone())
                     .or_insert_with(|| InputStatus {

@@ -53,6 +53,8 @@ pub struct SourceLag {
     /// is; growing while the source cannot be reached. Before the first commit that moment is not
     /// known, and it is how long something has been seen to wait. `None` while not known either.
     pub lag_seconds: Option<f64>,
+    /// Everything that the log stored up to then, by the clock of its server, is processed. `None` while not known.
+    pub complete_until: Option<DateTime<Utc>>,
 }
 
 /// What is known of one source, shared by those who learn it and those who tell it.
@@ -242,6 +244,7 @@ impl SourceState {
                 head_position,
                 lag_events,
                 lag_seconds,
+                complete_until: known.complete_until,
             }
         })
     }

@@ -1,3 +1,5 @@
+mod days;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -30,7 +32,8 @@ pub struct Options {
     /// What lies before this date is played, so that windows are filled, but not shown.
     pub from: NaiveDate,
     /// Nothing after this date is played; as known then, nothing that became known after it. As stored,
-    /// what became known of those dates later is played, too.
+    /// what became known of those dates later is played, too. Days pass up to it where a definition is
+    /// evaluated daily; the end of the year 9999 stands for the newest observation.
     pub to: NaiveDate,
     /// Which values are seen.
     pub as_known: AsKnown,
@@ -185,8 +188,9 @@ pub fn run(
     options: Options,
     mut progress: impl FnMut(usize, usize),
 ) -> BacktestResult {
-    let points = in_order(points, options);
     let mut engine = Engine::new(library.patterns.clone(), library.regimes.clone());
+    let observed = points.len();
+    let points = in_order(days::with_days(points, options, engine.is_daily()), options);
     let mut told = Vec::new();
     let mut out = Vec::new();
     let last_known = points.iter().map(|point| point.known_from).max();
@@ -209,7 +213,7 @@ pub fn run(
         played += step.len();
     }
     progress(played, points.len());
-    result(&engine, &told, shown(options, &points), points.len())
+    result(&engine, &told, shown(options, &points), observed)
 }
 
 /// Of the dates that are asked for, those that there is anything of.

@@ -28,6 +28,8 @@ pub struct TestCase {
     pub line: usize,
     /// Observations by series id.
     pub series: Vec<ExpectedSeries>,
+    /// Until when days pass in a definition that is evaluated daily; else to the last observation.
+    pub until: Option<NaiveDate>,
     /// What has to come out, in order: "2020-04-01 entered", or "2020-04-01 crisis" of a regime.
     pub expect: Vec<String>,
 }
@@ -46,6 +48,7 @@ pub struct ExpectedSeries {
 pub(crate) struct RawCase {
     name: Spanned<String>,
     series: BTreeMap<String, Spanned<SeriesText>>,
+    until: Option<Spanned<String>>,
     expect: Spanned<Vec<String>>,
 }
 
@@ -110,7 +113,16 @@ impl RawCase {
                 return Err(Refusal::at(&self.expect, reason));
             }
         }
+        let until = match &self.until {
+            None => None,
+            Some(text) => {
+                let date = text.get_ref().parse::<NaiveDate>();
+                let reason = || format!("{:?} is no date such as \"2020-04-01\"", text.get_ref());
+                Some(date.map_err(|_| Refusal::at(text, reason()))?)
+            }
+        };
         Ok(TestCase {
+            until,
             name: self.name.into_inner(),
             line,
             series,

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use chrono::NaiveDate;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
 use super::place::Refusal;
-use crate::calendar::{Frequency, Span};
+use crate::calendar::{BusinessAge, BusinessDays, Frequency, Span};
 use crate::expression::{Input, InputNames};
 
 /// At most this many inputs in one definition.
@@ -16,6 +17,10 @@ const LABELS_MAX: usize = 50;
 const LABEL_CHARS_MAX: usize = 1_000;
 /// At most this many characters in a series id, as in the contract.
 const SERIES_ID_CHARS_MAX: usize = atlas_events::SERIES_ID_CHARS_MAX;
+
+/// At most this many business days in an age, and this many single holidays in a definition.
+const BUSINESS_DAYS_MAX: u32 = 250;
+const HOLIDAYS_MAX: usize = 500;
 
 /// How grave an active pattern is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,6 +45,22 @@ impl Severity {
     }
 }
 
+/// At which dates a definition is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Evaluate {
+    /// Where an input has an observation.
+    Observations,
+    /// There, and every day that passes.
+    Daily,
+}
+
+impl Evaluate {
+    pub(crate) fn is_daily(self) -> bool {
+        self == Self::Daily
+    }
+}
+
 /// A series as a file declares it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +68,57 @@ pub(crate) struct RawInput {
     series: Option<String>,
     unit: String,
     frequency: Frequency,
-    max_age: Option<Span>,
+    max_age: Option<MaxAge>,
+}
+
+/// For how long an observation counts.
+#[derive(Clone, Copy)]
+enum MaxAge {
+    Span(Span),
+    /// So many business days.
+    Business(u32),
+}
+
+impl<'de> Deserialize<'de> for MaxAge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let business = text.strip_suffix("bd").map(str::parse);
+        let age = match business {
+            Some(days) => days
+                .ok()
+                .filter(|days| *days <= BUSINESS_DAYS_MAX)
+                .map(Self::Business),
+            None => Span::parse(&text).map(Self::Span),
+        };
+        age.ok_or_else(|| {
+            let forms = "\"4d\", \"3mo\" or, in business days, \"2bd\"";
+            de::Error::custom(format_args!("\"{text}\" is no age: write {forms}"))
+        })
+    }
+}
+
+/// The business days of a file: a rule, and single holidays.
+pub(crate) fn business_days(
+    calendar: BusinessDays,
+    holidays: &[Spanned<String>],
+) -> Result<BusinessAge, Refusal> {
+    if let Some(beyond) = holidays.get(HOLIDAYS_MAX) {
+        let reason = format!("more than {HOLIDAYS_MAX} holidays");
+        return Err(Refusal::at(beyond, reason));
+    }
+    let dates = holidays.iter().map(|text| {
+        let date = text.get_ref().parse::<NaiveDate>();
+        let reason = || format!("{:?} is no date such as \"2020-04-01\"", text.get_ref());
+        date.map_err(|_| Refusal::at(text, reason()))
+    });
+    let mut holidays = dates.collect::<Result<Vec<_>, _>>()?;
+    holidays.sort_unstable();
+    holidays.dedup();
+    Ok(BusinessAge {
+        days: 0,
+        calendar,
+        holidays,
+    })
 }
 
 /// 1 to 100 of a-z, A-Z, 0-9, "-", "_", ".".
@@ -96,19 +167,26 @@ pub(crate) fn check_labels(
     Ok(())
 }
 
-/// The inputs of a definition, by name.
-pub(crate) fn inputs_of(raw: &BTreeMap<Spanned<String>, RawInput>) -> Result<Vec<Input>, Refusal> {
+/// The inputs of a definition, by name. `business`: which days are business days.
+pub(crate) fn inputs_of(
+    raw: &BTreeMap<Spanned<String>, RawInput>,
+    business: &BusinessAge,
+) -> Result<Vec<Input>, Refusal> {
     let mut inputs = Vec::new();
     for (name, input) in raw {
         if inputs.len() == INPUTS_MAX {
             return Err(Refusal::at(name, format!("more than {INPUTS_MAX} inputs")));
         }
-        inputs.push(input_of(name, input)?);
+        inputs.push(input_of(name, input, business)?);
     }
     Ok(inputs)
 }
 
-fn input_of(name: &Spanned<String>, raw: &RawInput) -> Result<Input, Refusal> {
+fn input_of(
+    name: &Spanned<String>,
+    raw: &RawInput,
+    business: &BusinessAge,
+) -> Result<Input, Refusal> {
     if let Some(reason) = InputNames::refusal(name.get_ref()) {
         return Err(Refusal::at(name, reason));
     }
@@ -119,9 +197,17 @@ fn input_of(name: &Spanned<String>, raw: &RawInput) -> Result<Input, Refusal> {
         let reason = format!("a series id has 1 to {SERIES_ID_CHARS_MAX} characters, on one line");
         return Err(Refusal::at(name, reason));
     }
+    let business_age = match raw.max_age {
+        Some(MaxAge::Business(days)) => Some(BusinessAge {
+            days,
+            ..business.clone()
+        }),
+        _ => None,
+    };
     let max_age_days = match raw.max_age {
-        Some(Span::Days(days)) => Some(days),
-        Some(months) => Some(months.days_max()),
+        Some(MaxAge::Span(Span::Days(days))) => Some(days),
+        Some(MaxAge::Span(months)) => Some(months.days_max()),
+        Some(MaxAge::Business(_)) => business_age.as_ref().map(BusinessAge::days_max),
         None => raw.frequency.max_age_days(),
     };
     let Some(max_age_days) = max_age_days else {
@@ -137,5 +223,6 @@ fn input_of(name: &Spanned<String>, raw: &RawInput) -> Result<Input, Refusal> {
         unit: raw.unit.clone(),
         frequency: raw.frequency,
         max_age_days,
+        business_age,
     })
 }

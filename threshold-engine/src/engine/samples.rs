@@ -10,7 +10,7 @@ use crate::{
     Emission, Engine,
     pattern::Pattern,
     regime::Regime,
-    series::{Cause, Point},
+    series::{Cause, Point, passed},
 };
 
 /// A pattern over daily inputs.
@@ -23,7 +23,7 @@ pub(crate) fn pattern(id: &str, fields: &str, inputs: &[&str]) -> Arc<Pattern> {
     Arc::new(Pattern::read(Path::new("test.toml"), &text).unwrap())
 }
 
-/// Three patterns and a regime over two series.
+/// Four patterns, one of them evaluated daily, and a regime over two series.
 pub(crate) fn engine() -> Engine {
     let regime = "id = \"model\"\nname = \"Model\"\ndescription = \"d\"\ninitial = \"calm\"\n\
                   [[states]]\nid = \"storm\"\nenter = 'pattern(\"level\") && pattern(\"slow\")'\n\
@@ -42,18 +42,26 @@ pub(crate) fn engine() -> Engine {
             "when = 'B <= B.lowest(4, excluding_current)'\nn_of_m = [2, 3]",
             &["B"],
         ),
+        pattern(
+            "aged",
+            "when = 'A.days_since() > 1 && B > 1'\nfor = \"2d\"\non_no_data = \"emit\"",
+            &["A", "B"],
+        ),
     ];
     Engine::new(patterns, [Arc::new(regime)])
 }
 
-/// The points of an event, some of them of the past, some of the future, some withdrawn, some known
+/// A day that passes, or the points of an event, some of them of the past, some of the future, some withdrawn, some known
 /// earlier than others.
 pub(crate) fn event(random: &mut StdRng, position: u64) -> Vec<Point> {
     let began = NaiveDate::from_ymd_opt(2024, 1, 1).unwrap();
     let occurred_at = DateTime::<Utc>::from_timestamp(1_704_067_200, 0).unwrap()
         + TimeDelta::hours(position.cast_signed() * 7);
-    let series: Arc<str> = ["A", "B"][random.random_range(0..2)].into();
     let today = position * 7 / 24;
+    if position > 0 && today > (position - 1) * 7 / 24 {
+        return vec![passed(began + Days::new(today - 1))];
+    }
+    let series: Arc<str> = ["A", "B"][random.random_range(0..2)].into();
     let mut points: Vec<Point> = (0..random.random_range(1..6))
         .map(|index| Point {
             cause: Cause {

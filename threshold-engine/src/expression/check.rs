@@ -121,7 +121,11 @@ impl Compiler {
         let nodes = Vec::new();
         Self {
             scope,
-            program: Program { nodes, inputs },
+            program: Program {
+                nodes,
+                inputs,
+                daily: false,
+            },
         }
     }
 
@@ -159,7 +163,12 @@ impl Compiler {
     }
 
     /// All that was added.
-    pub fn finish(self) -> Program {
+    ///
+    /// Every day that passes is evaluated where `daily` says so; unless it says otherwise, where an expression asks for
+    /// days since something.
+    pub fn finish(mut self, daily: Option<bool>) -> Program {
+        let asked = self.program.asks_for_age();
+        self.program.daily = daily.unwrap_or(asked);
         self.program
     }
 

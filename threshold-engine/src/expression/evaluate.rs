@@ -83,8 +83,7 @@ impl Graph {
         let Some(index) = series.index_at(date) else {
             return Err(missing(Reason::NoObservation));
         };
-        let age_days = (date - series.dates()[index]).num_days();
-        if age_days > i64::from(self.program.inputs[input].max_age_days) {
+        if !self.program.inputs[input].counts_at(series.dates()[index], date) {
             return Err(missing(Reason::Stale));
         }
         Ok(series.observation(index))

@@ -49,6 +49,14 @@ pub struct DateRange {
 }
 
 impl DateRange {
+    /// One day.
+    pub fn of_day(day: NaiveDate) -> Self {
+        Self {
+            first: day,
+            last: day,
+        }
+    }
+
     /// The smallest range that holds both.
     pub fn hull(self, other: Self) -> Self {
         Self {
@@ -68,7 +76,7 @@ impl DateRange {
 #[derive(Clone, Debug)]
 pub struct Graph {
     pub(super) program: Arc<Program>,
-    /// Where the store has each input.
+    /// Where the store has each input; behind them the series of time, which no node reads, if every day is evaluated.
     pub(super) series: Vec<SeriesIndex>,
     pub(super) columns: Vec<Option<Column>>,
     /// For each node, where the latest change may have altered it.
@@ -80,8 +88,7 @@ pub struct Graph {
 impl Graph {
     /// Over what the store has now; the store keeps the program's series from now on.
     pub fn new(program: Arc<Program>, store: &mut SeriesStore) -> Self {
-        let inputs = program.inputs.iter();
-        let series = inputs.map(|input| store.keep(&input.series)).collect();
+        let series = program.series_ids().map(|id| store.keep(id)).collect();
         let column = |node: &Node| node.kept.then(Column::default);
         let columns = program.nodes.iter().map(column).collect();
         let altered = vec![None; program.nodes.len()];
@@ -135,7 +142,7 @@ impl Graph {
         &self.program
     }
 
-    /// The series of each input, in the order of the inputs.
+    /// The series of each input, in the order of the inputs; behind them that of time if every day is evaluated.
     pub fn series(&self) -> &[SeriesIndex] {
         &self.series
     }
@@ -154,12 +161,17 @@ impl Graph {
         }
     }
 
-    /// All dates of all inputs, ascending, each once.
+    /// Whether a series is that of time, and its dates are evaluated.
+    pub(crate) fn is_time(&self, series: SeriesIndex) -> bool {
+        self.program.daily && self.series.last() == Some(&series)
+    }
+
+    /// All dates of all inputs, ascending, each once; with the days that have passed if these are evaluated.
     pub(crate) fn dates(&self, store: &SeriesStore) -> Vec<NaiveDate> {
         self.dates_of(u64::MAX, store)
     }
 
-    /// Whether any input has an observation for exactly this date.
+    /// Whether any input has an observation for exactly this date, or it is a day that has passed and is evaluated.
     pub(crate) fn has_date(&self, date: NaiveDate, store: &SeriesStore) -> bool {
         self.has_date_of(u64::MAX, date, store)
     }

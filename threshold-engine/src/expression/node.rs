@@ -1,7 +1,9 @@
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::calendar::{Frequency, Window};
+use crate::calendar::{BusinessAge, Frequency, Window};
+use crate::series::TIME;
 
 /// Which node of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +26,20 @@ pub struct Input {
     pub unit: String,
     /// How often there is an observation.
     pub frequency: Frequency,
-    /// An observation counts for so many days after its date; 0: on its date only.
+    /// An observation counts for so many days after its date; 0: on its date only. Where business days are counted, no
+    /// longer than this.
     pub max_age_days: u32,
+    /// Where its age is counted in business days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub business_age: Option<BusinessAge>,
+}
+
+impl Input {
+    /// Whether an observation of one date counts at another one, which is not before it.
+    pub fn counts_at(&self, observed: NaiveDate, date: NaiveDate) -> bool {
+        (date - observed).num_days() <= i64::from(self.max_age_days)
+            && (self.business_age.as_ref()).is_none_or(|age| age.allows(observed, date))
+    }
 }
 
 /// The expressions of one definition, compiled: nodes, of which each stands after those that it is made
@@ -34,6 +48,8 @@ pub struct Input {
 pub struct Program {
     pub(crate) nodes: Vec<Node>,
     pub(crate) inputs: Vec<Input>,
+    /// Whether every day that passes is evaluated, also without any observation.
+    pub(crate) daily: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -188,6 +204,23 @@ impl Program {
     /// The series that the expressions read.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
+    }
+
+    /// The series whose dates are evaluated: those of the inputs, and that of time if it is.
+    pub fn series_ids(&self) -> impl Iterator<Item = &str> {
+        let inputs = self.inputs.iter().map(|input| input.series.as_str());
+        inputs.chain(self.daily.then_some(TIME))
+    }
+
+    /// Whether every day that passes is evaluated.
+    pub fn is_daily(&self) -> bool {
+        self.daily
+    }
+
+    /// Whether an expression asks how long ago something was, which changes as time passes.
+    pub(crate) fn asks_for_age(&self) -> bool {
+        let mut nodes = self.nodes.iter();
+        nodes.any(|node| matches!(node.op, Op::DaysSince(_)))
     }
 
     /// How many days of history before a date its evaluation can need.

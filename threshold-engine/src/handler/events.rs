@@ -6,10 +6,23 @@ use consumer::SourcedEvent;
 use ulid::Ulid;
 
 use super::SERVICE;
-use crate::{Emission, Failed, definition::Kind, machine::Direction};
+use crate::{Emission, Failed, definition::Kind, machine::Direction, series::Cause};
+
+/// The event that is the cause of something; `None` where time has passed.
+pub(super) fn caused_by<'a>(cause: &Cause, events: &'a [SourcedEvent]) -> Option<&'a SourcedEvent> {
+    if cause.is_time() {
+        return None;
+    }
+    events.get(events.partition_point(|event| event.position() < cause.position))
+}
 
 /// Where no span of this engine is recorded, the context of the cause is handed on.
-pub(super) fn event_of(emission: &Emission, cause: &SourcedEvent, context: Option<&str>) -> Event {
+pub(super) fn event_of(
+    emission: &Emission,
+    cause: Option<&SourcedEvent>,
+    context: Option<&str>,
+) -> Event {
+    let caused = cause.map(|cause| cause.event.traceparent.as_str());
     let payload = match emission {
         Emission::Crossing(crossing) => Payload::ThresholdCrossed(crossing.as_ref().into()),
         Emission::Transition(transition) => Payload::RegimeTransition(transition.as_ref().into()),
@@ -18,7 +31,7 @@ pub(super) fn event_of(emission: &Emission, cause: &SourcedEvent, context: Optio
         event_id: emission.id().to_string(),
         occurred_at: Some(Timestamp::from(emission.cause().occurred_at)),
         source_service: SERVICE.to_owned(),
-        traceparent: context.unwrap_or(&cause.event.traceparent).to_owned(),
+        traceparent: context.or(caused).unwrap_or_default().to_owned(),
         payload: Some(payload),
         ..Event::default()
     }
@@ -61,6 +74,8 @@ pub(super) fn direction_of(emission: &Emission) -> &'static str {
         Emission::Crossing(crossing) => match crossing.direction {
             Direction::Entered => "entered",
             Direction::Cleared => "cleared",
+            Direction::NoData => "no_data",
+            Direction::Data => "data",
             Direction::Revised => "revised",
         },
         Emission::Transition(_) => "transition",

@@ -16,16 +16,22 @@ pub enum Direction {
     Entered,
     /// It became normal, likewise.
     Cleared,
+    /// There are no data any more, likewise.
+    NoData,
+    /// There are data again, likewise.
+    Data,
     /// A value that was known was replaced or withdrawn, and what was told of a date is otherwise.
     Revised,
 }
 
 impl Direction {
-    /// "entered", "cleared", "revised".
+    /// "entered", "cleared", "no_data", "data", "revised".
     pub fn name(self) -> &'static str {
         match self {
             Self::Entered => "entered",
             Self::Cleared => "cleared",
+            Self::NoData => "no_data",
+            Self::Data => "data",
             Self::Revised => "revised",
         }
     }

@@ -13,5 +13,5 @@ pub use crossing::{Crossing, Direction};
 pub use outcome::{InputUse, Outcome};
 pub use run::{PatternRun, Step};
 pub(crate) use state::RECENT_MAX;
-pub use state::{Phase, Rule, Spell, State, Turn};
+pub use state::{OnNoData, Phase, Rule, Spell, State, Turn};
 pub(crate) use told::{Known, Told};

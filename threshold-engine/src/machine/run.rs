@@ -17,7 +17,7 @@ use crate::work::Work;
 /// One evaluated date of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// A date at which an input has an observation.
+    /// A date at which an input has an observation, or a day that has passed.
     pub date: NaiveDate,
     signals: Signals,
     /// What the pattern was from this date on.
@@ -206,7 +206,12 @@ impl PatternRun {
     pub fn update(&mut self, store: &SeriesStore, series: SeriesIndex, change: Change) {
         self.graph.begin_allowance();
         self.graph.update(store, series, change);
-        let ranges = [self.altered, self.range_to_evaluate(change.date)];
+        let range = match self.graph.is_time(series) {
+            // No value is another one by it.
+            true => Some(DateRange::of_day(change.date)),
+            false => self.range_to_evaluate(change.date),
+        };
+        let ranges = [self.altered, range];
         self.altered = ranges.into_iter().flatten().reduce(DateRange::hull);
     }
 
@@ -238,10 +243,7 @@ impl PatternRun {
     fn range_to_evaluate(&self, date: NaiveDate) -> Option<DateRange> {
         let when = self.graph.altered(self.pattern.when);
         let clear = self.pattern.clear_when.and_then(|c| self.graph.altered(c));
-        let day = DateRange {
-            first: date,
-            last: date,
-        };
+        let day = DateRange::of_day(date);
         [when, clear]
             .into_iter()
             .flatten()
@@ -267,14 +269,12 @@ impl PatternRun {
                 continue;
             }
             let before = self.state_before(index);
-            let signals = Signals {
-                when: None,
-                clear: None,
-                when_counts: false,
-                clear_counts: false,
+            let step = Step {
+                date: *date,
+                signals: Signals::NONE,
+                state: before.unwrap_or(State::initial(*date)),
+                turn: None,
             };
-            let mut step = self.step(before, *date, signals);
-            step.state = before.unwrap_or(step.state);
             self.steps.insert(index, step);
             if before.is_none() {
                 activity.see(*date, None, Some(false));

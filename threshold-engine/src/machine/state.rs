@@ -1,5 +1,5 @@
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Span, Window};
 
@@ -18,6 +18,29 @@ pub struct Rule {
     pub cooldown: Option<Span>,
     /// The condition counts as holding if it held at n of the last m observations.
     pub n_of_m: Option<[u8; 2]>,
+    /// What becomes of the pattern at a date without data.
+    #[serde(skip_serializing_if = "OnNoData::is_keep")]
+    pub on_no_data: OnNoData,
+}
+
+/// What becomes of a pattern at a date for which its condition has no data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNoData {
+    /// It stays what it was.
+    #[default]
+    Keep,
+    /// It clears if it is active, and is no longer pending.
+    Clear,
+    /// It stays what it was, and it is emitted that there are no data, and when there are again.
+    Emit,
+}
+
+impl OnNoData {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_keep(&self) -> bool {
+        *self == Self::Keep
+    }
 }
 
 /// Where a pattern stands.
@@ -59,14 +82,20 @@ pub enum Turn {
     Entered,
     /// It became normal.
     Cleared,
+    /// There are no data any more. Of patterns for which that is emitted.
+    NoData,
+    /// There are data again, and it neither entered nor cleared.
+    Data,
 }
 
 impl Turn {
-    /// "entered", "cleared".
+    /// "entered", "cleared", "no_data", "data".
     pub fn name(self) -> &'static str {
         match self {
             Self::Entered => "entered",
             Self::Cleared => "cleared",
+            Self::NoData => "no_data",
+            Self::Data => "data",
         }
     }
 }
@@ -93,6 +122,8 @@ pub struct State {
     pub cleared: Option<NaiveDate>,
     /// There is no data. The phase stays what it was.
     pub no_data: bool,
+    /// There were data before. Only of a pattern that emits when they end.
+    had_data: bool,
     /// Observations in a pending or recovering phase.
     count: u32,
     /// Whether the condition held at the last observations, the latest in the lowest bit.
@@ -112,6 +143,16 @@ pub(crate) struct Signals {
     pub(crate) clear_counts: bool,
 }
 
+impl Signals {
+    /// Before anything was looked at.
+    pub(crate) const NONE: Self = Self {
+        when: None,
+        clear: None,
+        when_counts: false,
+        clear_counts: false,
+    };
+}
+
 impl State {
     /// Before anything was evaluated.
     pub(crate) fn initial(date: NaiveDate) -> Self {
@@ -121,6 +162,7 @@ impl State {
             entered: None,
             cleared: None,
             no_data: false,
+            had_data: false,
             count: 0,
             recent: 0,
             recent_count: 0,
@@ -169,7 +211,38 @@ impl Rule {
             when.map(|holds| self.while_normal(&mut state, date, holds, counts))
         };
         state.no_data = moved.is_none();
-        (state, moved.flatten())
+        let turn = match moved {
+            Some(turn) => {
+                let is_back = before.no_data && before.had_data;
+                state.had_data = self.on_no_data == OnNoData::Emit;
+                turn.or(is_back.then_some(Turn::Data))
+            }
+            None => self.without_data(before, &mut state, date),
+        };
+        (state, turn)
+    }
+
+    fn without_data(&self, before: State, state: &mut State, date: NaiveDate) -> Option<Turn> {
+        match self.on_no_data {
+            OnNoData::Keep => None,
+            OnNoData::Emit => (before.had_data && !before.no_data).then_some(Turn::NoData),
+            OnNoData::Clear if state.phase.is_active() => {
+                self.clear(state, date);
+                Some(Turn::Cleared)
+            }
+            OnNoData::Clear => {
+                if state.phase == Phase::Pending {
+                    state.enter(Phase::Normal, date);
+                }
+                None
+            }
+        }
+    }
+
+    fn clear(&self, state: &mut State, date: NaiveDate) {
+        state.enter(Phase::Normal, date);
+        state.entered = None;
+        state.cleared = self.cooldown.map(|_| date);
     }
 
     fn while_normal(
@@ -220,9 +293,7 @@ impl Rule {
         if !reached(self.keep_for, state, date) {
             return None;
         }
-        state.enter(Phase::Normal, date);
-        state.entered = None;
-        state.cleared = self.cooldown.map(|_| date);
+        self.clear(state, date);
         Some(Turn::Cleared)
     }
 }

@@ -33,6 +33,8 @@ impl PatternRun {
                 _ if !is_news || self.told.knows(&(date, turn)) => Direction::Revised,
                 Turn::Entered => Direction::Entered,
                 Turn::Cleared => Direction::Cleared,
+                Turn::NoData => Direction::NoData,
+                Turn::Data => Direction::Data,
             };
             let crossing = self.crossing(date, turn, direction, true, store, cause);
             self.told.tell((date, turn), crossing.id, true);

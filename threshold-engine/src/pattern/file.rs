@@ -9,13 +9,13 @@ use toml::Spanned;
 
 use super::Pattern;
 use super::template::Template;
-use crate::calendar::{Span, Window};
+use crate::calendar::{BusinessDays, Span, Window};
 use crate::definition::{
-    File, LoadError, RawCase, RawInput, Refusal, Severity, cases, check_id, check_labels,
-    check_name, inputs_of, version_of,
+    Evaluate, File, LoadError, RawCase, RawInput, Refusal, Severity, business_days, cases,
+    check_id, check_labels, check_name, inputs_of, version_of,
 };
 use crate::expression::{Compiler, Input, Scope};
-use crate::machine::Rule;
+use crate::machine::{OnNoData, Rule};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +35,13 @@ struct RawPattern {
     keep_for: Option<Spanned<Window>>,
     cooldown: Option<Span>,
     n_of_m: Option<Spanned<[u8; 2]>>,
+    #[serde(default)]
+    on_no_data: OnNoData,
+    evaluate: Option<Evaluate>,
+    #[serde(default)]
+    business_days: BusinessDays,
+    #[serde(default)]
+    holidays: Vec<Spanned<String>>,
     message: Option<Spanned<String>>,
     #[serde(default)]
     tests: Vec<RawCase>,
@@ -57,6 +64,8 @@ struct Identity<'a> {
     clear_when: Option<String>,
     rule: Rule,
     message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evaluate: Option<Evaluate>,
 }
 
 impl Pattern {
@@ -80,7 +89,10 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
         ));
     }
     let rule = rule_of(&raw)?;
-    let inputs = inputs_of(&raw.inputs)?;
+    let inputs = inputs_of(
+        &raw.inputs,
+        &business_days(raw.business_days, &raw.holidays)?,
+    )?;
     let message = Template::parse(raw.message.as_ref(), &inputs)?;
     let version = version(&raw, &inputs, rule)?;
     let mut compiler = Compiler::new(Scope::Pattern, inputs);
@@ -90,7 +102,10 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
     };
     let when = condition(&raw.when)?;
     let clear_when = raw.clear_when.as_ref().map(&mut condition).transpose()?;
-    let program = compiler.finish();
+    let daily = raw.evaluate.map(Evaluate::is_daily);
+    // Without data there is no observation either.
+    let by_policy = (raw.on_no_data != OnNoData::Keep).then_some(true);
+    let program = compiler.finish(daily.or(by_policy));
     for (index, name) in raw.inputs.keys().enumerate() {
         if !program.reads(index) {
             let reason = format!("input {} is not used", name.get_ref());
@@ -152,6 +167,7 @@ fn rule_of(raw: &RawPattern) -> Result<Rule, Refusal> {
         keep_for: raw.keep_for.as_ref().map(|w| *w.get_ref()),
         cooldown: raw.cooldown,
         n_of_m: raw.n_of_m.as_ref().map(|n| *n.get_ref()),
+        on_no_data: raw.on_no_data,
     })
 }
 
@@ -170,6 +186,7 @@ fn version(raw: &RawPattern, inputs: &[Input], rule: Rule) -> Result<String, Ref
             .map(|text| normalised(text.get_ref())),
         rule,
         message: raw.message.as_ref().map(|text| text.get_ref().as_str()),
+        evaluate: raw.evaluate,
     };
     version_of(&identity).map_err(|error| Refusal::at(&raw.id, error.to_string()))
 }

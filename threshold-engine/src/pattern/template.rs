@@ -107,6 +107,9 @@ impl Template {
     }
 
     pub(super) fn render(&self, pattern: &Pattern, facts: &Facts<'_>) -> String {
+        if let Turn::NoData | Turn::Data = facts.turn {
+            return of_data(pattern, facts);
+        }
         let mut message = String::new();
         for part in &self.parts {
             match part {
@@ -141,10 +144,26 @@ fn part(name: &str, inputs: &[Input]) -> Option<Part> {
     })
 }
 
+/// What is told of data that end or come back. A pattern's own message is about values.
+fn of_data(pattern: &Pattern, facts: &Facts<'_>) -> String {
+    let (name, date) = (&pattern.name, facts.date);
+    let told = direction(facts);
+    match facts.outcome.no_data.as_deref() {
+        Some(reason) => format!("{name} {told} on {date}: {reason}"),
+        None => format!("{name} {told} on {date}"),
+    }
+}
+
 fn direction(facts: &Facts<'_>) -> &'static str {
     match (facts.direction, facts.turn, facts.stands) {
         (Direction::Entered, ..) => "entered",
         (Direction::Cleared, ..) => "cleared",
+        (Direction::NoData, ..) => "has no data",
+        (Direction::Data, ..) => "has data again",
+        (Direction::Revised, Turn::NoData, true) => "after revision had no data",
+        (Direction::Revised, Turn::NoData, false) => "after revision did have data",
+        (Direction::Revised, Turn::Data, true) => "after revision had data again",
+        (Direction::Revised, Turn::Data, false) => "after revision had no data again",
         (Direction::Revised, Turn::Entered, true) => "after revision entered",
         (Direction::Revised, Turn::Cleared, true) => "after revision cleared",
         (Direction::Revised, Turn::Entered, false) => "after revision not entered",

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{Regime, RegimeState};
-use crate::calendar::Span;
+use crate::calendar::{BusinessDays, Span};
 use crate::definition::{
-    File, LoadError, RawCase, RawInput, Refusal, cases, check_id, check_name, inputs_of, version_of,
+    Evaluate, File, LoadError, RawCase, RawInput, Refusal, business_days, cases, check_id,
+    check_name, inputs_of, version_of,
 };
 use crate::expression::{Compiler, Input, NodeIndex, Scope};
 use crate::pattern::normalised;
@@ -32,6 +33,11 @@ struct RawRegime {
     initial: Spanned<String>,
     #[serde(default)]
     inputs: BTreeMap<Spanned<String>, RawInput>,
+    evaluate: Option<Evaluate>,
+    #[serde(default)]
+    business_days: BusinessDays,
+    #[serde(default)]
+    holidays: Vec<Spanned<String>>,
     states: Vec<RawState>,
     #[serde(default)]
     tests: Vec<RawCase>,
@@ -65,6 +71,8 @@ struct Identity<'a> {
     initial: &'a str,
     inputs: &'a [Input],
     states: Vec<StateIdentity<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evaluate: Option<Evaluate>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +99,10 @@ fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
     check_id(&raw.id)?;
     check_name(&raw.name)?;
     let initial = check_states(&raw)?;
-    let inputs = inputs_of(&raw.inputs)?;
+    let inputs = inputs_of(
+        &raw.inputs,
+        &business_days(raw.business_days, &raw.holidays)?,
+    )?;
     let version = version(&raw, &inputs)?;
     let mut compiler = Compiler::new(Scope::Regime, inputs);
     let states: Vec<_> = raw
@@ -99,7 +110,7 @@ fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
         .iter()
         .map(|state| compile_state(state, file, &mut compiler))
         .collect::<Result<_, _>>()?;
-    let program = compiler.finish();
+    let program = compiler.finish(raw.evaluate.map(Evaluate::is_daily));
     for (index, name) in raw.inputs.keys().enumerate() {
         if !program.reads(index) {
             let reason = format!("input {} is not used", name.get_ref());
@@ -234,6 +245,7 @@ fn version(raw: &RawRegime, inputs: &[Input]) -> Result<String, Refusal> {
         initial: raw.initial.get_ref(),
         inputs,
         states,
+        evaluate: raw.evaluate,
     };
     version_of(&identity).map_err(|error| Refusal::at(&raw.id, error.to_string()))
 }

@@ -75,7 +75,8 @@ pub(super) async fn evaluate(
     let inputs = pattern.program.inputs().iter();
     let series: Vec<String> = inputs.map(|input| input.series.clone()).collect();
     access.check_derived(CROSSED, series.iter().map(String::as_str), "definition")?;
-    let points = points(&app, &series).await?;
+    let evaluated_at: Vec<String> = pattern.program.series_ids().map(str::to_owned).collect();
+    let points = points(&app, &evaluated_at).await?;
     let at = request.at.unwrap_or_else(|| Utc::now().date_naive());
     let evaluated = blocking(move || evaluated(&pattern, &points, at, &work)).await??;
     Ok(axum::Json(evaluated))

@@ -7,6 +7,7 @@ mod observations;
 mod point;
 mod step;
 mod store;
+mod time;
 
 pub use changes::StepChanges;
 pub(crate) use future::{Future, FutureObservations, moment, reached};
@@ -16,3 +17,5 @@ pub use observations::{Change, Edit, Observation, Observations};
 pub use point::{Cause, Point};
 pub use step::{is_same_step, steps};
 pub use store::{SeriesIndex, SeriesStore};
+pub(crate) use time::end_of;
+pub use time::{TIME, due, passed};

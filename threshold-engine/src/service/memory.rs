@@ -92,13 +92,13 @@ impl Definition {
         Self::Pattern(Arc::new(pattern))
     }
 
-    /// Ids of the series that it reads.
+    /// Ids of the series whose dates it is evaluated at, with that of time if every day is.
     pub(crate) fn series(&self) -> impl Iterator<Item = &str> {
         let program = match self {
             Self::Pattern(pattern) => &pattern.program,
             Self::Regime(regime) => &regime.program,
         };
-        program.inputs().iter().map(|input| input.series.as_str())
+        program.series_ids()
     }
 }
 

@@ -9,6 +9,7 @@ mod recovery;
 mod standby;
 mod start;
 mod telemetry;
+mod timekeeping;
 mod watch;
 
 use std::{net::SocketAddr, time::Duration};
@@ -48,6 +49,7 @@ pub struct Service {
     memory: SharedMemory,
     recovery: recovery::Recovery,
     definitions: Definitions,
+    timekeeper: timekeeping::Timekeeper,
     reload_interval: Duration,
     /// `None`: none are written.
     snapshot_interval: Option<Duration>,
@@ -140,6 +142,11 @@ impl Service {
                 Ok(())
             });
         }
+        let (timekeeper, stop) = (self.timekeeper, self.stop.clone());
+        parts.spawn("time", async move {
+            timekeeper.keep(stop).await;
+            Ok(())
+        });
         let following = standby::follow(self.recovery, self.memory, self.stop.clone());
         parts.spawn("standby", async move {
             following.await;

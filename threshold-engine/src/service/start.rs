@@ -23,6 +23,7 @@ use super::{
     memory::Memory,
     recovery::{Progress, Recovery},
     telemetry::{self, METRICS_PREFIX},
+    timekeeping::Timekeeper,
 };
 use crate::{
     config::Config,
@@ -147,7 +148,14 @@ impl Service {
         let found = definitions.report();
         let (patterns, mistakes) = (found.patterns.len(), found.mistakes.len());
         info!(patterns, mistakes, folder = %folder.display(), "definitions were read");
+        let timekeeper = Timekeeper::new(
+            pool.clone(),
+            Arc::clone(&memory),
+            EngineHandler::new(Arc::clone(&memory), log.clone()),
+            consumer.status(),
+        );
         Ok(Self {
+            timekeeper,
             rest: (rest, router),
             grpc: (listeners.grpc, streams),
             addresses,

@@ -22,7 +22,15 @@ const PATTERN_STATES: [&str; 6] = [
 ];
 const NOT_EVALUATED: &str = "not_evaluated";
 /// What is told of a pattern or a regime.
-const DIRECTIONS: [&str; 5] = ["entered", "cleared", "revised", "transition", "definition"];
+const DIRECTIONS: [&str; 7] = [
+    "entered",
+    "cleared",
+    "no_data",
+    "data",
+    "revised",
+    "transition",
+    "definition",
+];
 
 /// Keeps the metrics of the process, for `/metrics`. Once for each process.
 ///
@@ -52,6 +60,7 @@ pub(super) fn prepare() {
         "thresholdengine_points_total",
         "thresholdengine_evaluations_total",
         "thresholdengine_emissions_too_old_total",
+        "thresholdengine_passed_days_total",
     ] {
         counter!(name).increment(0);
     }
@@ -99,6 +108,10 @@ fn evaluation() {
     describe_counter!(
         "thresholdengine_emissions_too_old_total",
         "Crossings and transitions that were not told, as they are older than the log keeps"
+    );
+    describe_counter!(
+        "thresholdengine_passed_days_total",
+        "Days that have passed and were recorded by this process, while a definition is evaluated daily"
     );
     describe_histogram!(
         "thresholdengine_evaluation_seconds",

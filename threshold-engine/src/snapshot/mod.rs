@@ -108,6 +108,8 @@ impl ToldKey for (NaiveDate, Turn) {
         match self.1 {
             Turn::Entered => [0, 0],
             Turn::Cleared => [1, 0],
+            Turn::NoData => [2, 0],
+            Turn::Data => [3, 0],
         }
     }
 
@@ -115,6 +117,8 @@ impl ToldKey for (NaiveDate, Turn) {
         match numbers {
             [0, 0] => Some((date, Turn::Entered)),
             [1, 0] => Some((date, Turn::Cleared)),
+            [2, 0] => Some((date, Turn::NoData)),
+            [3, 0] => Some((date, Turn::Data)),
             _ => None,
         }
     }

@@ -93,7 +93,7 @@ pub(crate) async fn insert_suspension(
     connection: &mut PgConnection,
     failed: &Failed,
 ) -> Result<(), sqlx::Error> {
-    let cause = failed.cause.as_ref();
+    let cause = failed.cause.as_ref().filter(|cause| !cause.is_time());
     sqlx::query!(
         "insert into suspensions (kind, id, version, reason, source, event_id, position)
          values ($1, $2, $3, $4, $5, $6, $7)

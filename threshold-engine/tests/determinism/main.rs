@@ -4,11 +4,13 @@
     reason = "helpers of tests, whose input is their own"
 )]
 
+mod business;
 mod definitions;
 mod naive;
 mod naive_pattern;
 mod news;
 mod properties;
 mod steps;
+mod time;
 mod told;
 mod work;

@@ -33,7 +33,7 @@ fn told_by_engine(events: &[Event]) -> Told {
                     CrossingDirection::Entered => "entered",
                     CrossingDirection::Cleared => "cleared",
                     CrossingDirection::Revised => "revised",
-                    CrossingDirection::Unspecified => "?",
+                    _ => "?",
                 };
                 let (date, value) = (&crossed.observation_date, &crossed.value);
                 let (stands, message) = (!crossed.withdrawn, &crossed.message);

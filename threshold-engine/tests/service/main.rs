@@ -26,5 +26,6 @@ mod sources;
 mod start_failures;
 mod suspended;
 mod terminal;
+mod time;
 mod told;
 mod too_old;

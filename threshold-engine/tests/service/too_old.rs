@@ -29,7 +29,12 @@ enter = 'pattern("alpha-high")'
 id = "calm"
 "#;
 
-fn alpha(ids: &mut EventIds, occurred_at: DateTime<Utc>, date: &str, value: &str) -> Draft {
+pub(crate) fn alpha(
+    ids: &mut EventIds,
+    occurred_at: DateTime<Utc>,
+    date: &str,
+    value: &str,
+) -> Draft {
     draft(Event {
         event_id: ids.make(occurred_at).to_string(),
         occurred_at: Some(occurred_at.into()),

@@ -23,6 +23,7 @@ fn input(name: &str, frequency: Frequency, max_age_days: u32) -> Input {
         unit: "percent".into(),
         frequency,
         max_age_days,
+        business_age: None,
     }
 }
 
@@ -40,7 +41,7 @@ fn inputs() -> Vec<Input> {
 fn graph(source: &str, store: &mut SeriesStore) -> (Graph, NodeIndex) {
     let mut compiler = Compiler::new(Scope::Pattern, inputs());
     let condition = compiler.condition(&format!("{source} > 1")).expect(source);
-    let program = Arc::new(compiler.finish());
+    let program = Arc::new(compiler.finish(None));
     let (shown, _) = program.shown_comparison(condition).unwrap();
     (Graph::new(program, store), shown)
 }
@@ -265,7 +266,7 @@ fn what_does_not_exist_is_no_data() {
 fn truth(store: &mut SeriesStore, source: &str, at: &str) -> Option<bool> {
     let mut compiler = Compiler::new(Scope::Pattern, inputs());
     let condition = compiler.condition(source).expect(source);
-    let graph = Graph::new(Arc::new(compiler.finish()), store);
+    let graph = Graph::new(Arc::new(compiler.finish(None)), store);
     let value = graph.evaluate(condition, date(at), View::of(store));
     value.truth()
 }

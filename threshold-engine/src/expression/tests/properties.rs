@@ -112,7 +112,7 @@ pub(super) fn compare_throughout(
             compiler.shown(condition)
         }
     };
-    let program = Arc::new(compiler.finish());
+    let program = Arc::new(compiler.finish(None));
     let mut graph = Graph::new(program.clone(), &mut store);
     for (number, (series, day, value, older)) in points.iter().enumerate() {
         let series_index = store.find(&inputs[*series].series).unwrap();

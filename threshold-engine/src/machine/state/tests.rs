@@ -25,6 +25,8 @@ fn turns(rule: Rule, has_clear: bool, signals: &str) -> String {
         match turn {
             Some(Turn::Entered) => told += &format!("+{} ", index + 1),
             Some(Turn::Cleared) => told += &format!("-{} ", index + 1),
+            Some(Turn::NoData) => told += &format!("?{} ", index + 1),
+            Some(Turn::Data) => told += &format!("!{} ", index + 1),
             None => {}
         }
     }
@@ -33,6 +35,28 @@ fn turns(rule: Rule, has_clear: bool, signals: &str) -> String {
 
 fn days(days: u32) -> Option<Window> {
     Some(Window::Span(Span::Days(days)))
+}
+
+#[test]
+fn without_data_the_policy_decides() {
+    let rule = |on_no_data| Rule {
+        on_no_data,
+        ..Rule::default()
+    };
+    let signals = "??-+??+?-?+";
+    assert_eq!(turns(rule(OnNoData::Keep), false, signals), "+4 -9 +11");
+    assert_eq!(
+        turns(rule(OnNoData::Clear), false, signals),
+        "+4 -5 +7 -8 +11"
+    );
+    // It enters or clears in place of having data again, and says so once where it does neither.
+    let told = turns(rule(OnNoData::Emit), false, signals);
+    assert_eq!(told, "+4 ?5 !7 ?8 -9 ?10 +11");
+    let pending = Rule {
+        hold: days(3),
+        ..rule(OnNoData::Clear)
+    };
+    assert_eq!(turns(pending, false, "++?+++++"), "+7");
 }
 
 #[test]

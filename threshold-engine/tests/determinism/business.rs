@@ -1,0 +1,67 @@
+//! Ages in business days.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use threshold_engine::Engine;
+use threshold_engine::pattern::Pattern;
+use threshold_engine::series::{passed, steps};
+
+use crate::definitions::day;
+use crate::time::{apply_all, observed, points, raw_steps};
+
+fn business() -> Vec<Arc<Pattern>> {
+    let read = |id: &str, fields: &str| {
+        let text = format!(
+            "id = \"{id}\"\nname = \"{id}\"\ndescription = \"d\"\nseverity = \"info\"\n{fields}\n\
+             on_no_data = \"emit\"\nbusiness_days = \"us_federal\"\nholidays = [\"2024-02-06\"]\n\
+             [inputs]\nA = {{ frequency = \"daily\", unit = \"index\", max_age = \"1bd\" }}\n"
+        );
+        Arc::new(Pattern::read(Path::new("b.toml"), &text).unwrap())
+    };
+    vec![
+        read("level", "when = 'A > 2'"),
+        read("mean", "when = 'A.mean(\"3d\") > 2'"),
+        read("ago", "when = 'A.change(\"1d\") > 0'"),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Step by step it is what it would be if all had come at once.
+    #[test]
+    fn business_days_make_no_difference_to_what_stands(raw in raw_steps()) {
+        let patterns = business();
+        let mut engine = Engine::new(patterns.clone(), []);
+        let points = points(&raw);
+        let mut applied = 0;
+        for step in steps(&points) {
+            engine.apply(step, &mut Vec::new());
+            applied += step.len();
+            let mut fresh = Engine::new([], []);
+            fresh.load(&points[..applied]);
+            patterns.iter().for_each(|pattern| fresh.replace_pattern(pattern.clone()));
+            for (run, fresh) in engine.patterns().iter().zip(fresh.patterns()) {
+                prop_assert_eq!(run.steps(), fresh.steps(), "{}", run.pattern().id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_weekend_with_a_holiday_is_no_gap() {
+    // A Friday; the Monday is the birthday of Martin Luther King.
+    let mut engine = Engine::new([business()[0].clone()], []);
+    let friday = (0..30)
+        .find(|index| day(*index).to_string() == "2024-01-12")
+        .unwrap();
+    assert_eq!(
+        apply_all(&mut engine, &[observed(1, friday, 5)]),
+        ["11 entered"]
+    );
+    let days: Vec<_> = (friday..friday + 7).map(|date| passed(day(date))).collect();
+    // It counts on Tuesday.
+    assert_eq!(apply_all(&mut engine, &days), ["16 no_data"]);
+}
