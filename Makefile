@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## collect real series into TimescaleDB and stream them
+demo: ## collect economic series into TimescaleDB, emit crossings, and print events live
 	@scripts/demo
 
 test: verify containers-quick unit ## all that CI checks: lints, contract, licences, SQL, containers, tests
@@ -22,7 +22,7 @@ unit: ## the tests alone
 containers: ## build the Dockerfile, run docker-compose.yaml and break it
 	@scripts/containers full
 
-containers-quick: ## the same with the programs that the tests compile, on an engine of its own
+containers-quick: ## the same with the programs that the tests compile, on a private Docker engine
 	@scripts/test compile
 	@scripts/containers quick
 
@@ -32,7 +32,7 @@ attack: ## attack the programs over the loopback: floods, half requests, costly 
 fmt: ## format the Rust sources
 	@cargo fmt --all
 
-fuzz: ## feed the parsers that face the outside with what nobody would send, a minute each
+fuzz: ## fuzz the parsers of untrusted input, a minute each
 	@scripts/fuzz
 
 coverage: ## which lines the tests reach, per crate (compiles everything once more)
@@ -53,13 +53,13 @@ db-stop: ## stop it; its data stays
 sqlx-prepare: ## refresh .sqlx after a change of SQL or migrations
 	@scripts/sqlx-prepare
 
-sqlx-check: ## fail where .sqlx is stale
+sqlx-check: ## fail if .sqlx is out of date
 	@scripts/sqlx-prepare --check
 
-contract-baseline: ## accept the present contract as the one not to break
+contract-baseline: ## accept the present contract as the baseline for compatibility checks
 	@scripts/contract baseline
 
-docs: ## write docs/configuration.md anew, after a change of settings
+docs: ## regenerate docs/configuration.md after a change of settings
 	@ATLAS_WRITE_DOCS=1 cargo test --quiet -p atlas --test configuration_page
 
 setup: ## install the tools that building and checking need
