@@ -5,6 +5,7 @@ mod failing;
 mod image;
 mod load;
 mod prepare;
+mod refill;
 #[cfg(test)]
 pub(crate) mod samples;
 mod undo;
@@ -28,6 +29,7 @@ use crate::series::{
 use crate::standing::Standing;
 use crate::work::{Work, WorkSpent};
 pub(crate) use prepare::PreparedPattern;
+use refill::Refilling;
 use undo::Undo;
 
 pub use failing::Failed;
@@ -65,6 +67,7 @@ pub struct Engine {
     /// In the step at hand.
     failing: Failing,
     failed: Vec<Failed>,
+    refilling: Refilling,
 }
 
 impl Engine {
@@ -85,6 +88,7 @@ impl Engine {
             undo: None,
             failing: Failing::default(),
             failed: Vec::new(),
+            refilling: Refilling::default(),
         };
         for pattern in patterns.into_iter().filter(|pattern| pattern.enabled) {
             engine.put_pattern(pattern);
@@ -122,7 +126,11 @@ impl Engine {
         self.begin_step();
         self.reached = self.reached.max(Some(reached));
         let mut changes = StepChanges::default();
-        for (date, series, future) in self.future.take_to(reached) {
+        let due = self.future.take_to(reached);
+        let changed = read.iter().map(|(series, _)| *series);
+        let changed = changed.chain(due.iter().map(|(_, series, _)| *series));
+        self.begin_refilling(changed);
+        for (date, series, future) in due {
             self.note_future(date, series, Some(future));
             self.change(series, date, future, &mut changes);
         }
@@ -136,6 +144,7 @@ impl Engine {
                 self.change(*series, point.date, vintage, &mut changes);
             }
         }
+        self.refill(&changes);
         if changes.complete(&self.store) || !self.failing.is_empty() {
             self.finish_step(&changes, &last.cause, out);
         }
@@ -161,11 +170,17 @@ impl Engine {
     fn changed(&mut self, series: SeriesIndex, change: Change, changes: &mut StepChanges) {
         changes.add(series, change);
         for place in &self.readers[series.0] {
+            if self.refilling.has(Kind::Pattern, *place) {
+                continue;
+            }
             let run = &mut self.patterns[*place];
             let update = || run.update(&self.store, series, change);
             self.failing.guard(Kind::Pattern, *place, update);
         }
         for (place, run) in self.regimes.iter_mut().enumerate() {
+            if self.refilling.has(Kind::Regime, place) {
+                continue;
+            }
             let update = || run.update(&self.store, series, change);
             self.failing.guard(Kind::Regime, place, update);
         }

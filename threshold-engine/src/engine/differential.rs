@@ -192,6 +192,15 @@ fn case(seed: u64, refused: &AtomicU64) -> usize {
         "of an image at {cut}: {}",
         about()
     );
+    let mut refilling = engine();
+    refilling.refill_beyond(0);
+    let all_emitted = emitted.concat();
+    assert_eq!(
+        play(&mut refilling, &all),
+        all_emitted,
+        "refilled: {}",
+        about()
+    );
     let ahead = random.random_range(0..=later.len());
     source.keep_undo();
     play(&mut source, &later[..ahead]);

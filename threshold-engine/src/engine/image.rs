@@ -2,7 +2,7 @@
 
 use std::{num::NonZero, sync::Arc, thread};
 
-use super::{Engine, failing::Failing};
+use super::{Engine, failing::Failing, refill::Refilling};
 use crate::{
     machine::{PatternRun, Told},
     pattern::Pattern,
@@ -27,6 +27,7 @@ impl Engine {
             undo: _,
             failing: _,
             failed: _,
+            refilling: _,
         } = self;
         let mut series: Vec<SeriesImage> = store
             .ids()
@@ -98,6 +99,7 @@ impl Engine {
             undo: None,
             failing: Failing::default(),
             failed: Vec::new(),
+            refilling: Refilling::default(),
         };
         engine.note_readers();
         engine

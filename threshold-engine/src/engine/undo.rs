@@ -53,11 +53,13 @@ impl Engine {
         }
         let failed_before = self.failed.len();
         let mut changes = StepChanges::default();
+        self.begin_refilling(undo.observations.iter().map(|(series, ..)| *series));
         for (series, date, before) in undo.observations.into_iter().rev() {
             if let Some(change) = self.store.get_mut(series).restore(date, before) {
                 self.changed(series, change, &mut changes);
             }
         }
+        self.refill(&changes);
         if changes.complete(&self.store) || !self.failing.is_empty() {
             // What is emitted is dropped, and the record of it is undone below.
             self.finish_step(&changes, &Cause::nobody(), &mut Vec::new());

@@ -57,6 +57,12 @@ impl DateRange {
         }
     }
 
+    /// From a date on.
+    pub(crate) fn since(first: NaiveDate) -> Self {
+        let last = NaiveDate::MAX;
+        Self { first, last }
+    }
+
     /// The smallest range that holds both.
     pub fn hull(self, other: Self) -> Self {
         Self {
@@ -83,6 +89,8 @@ pub struct Graph {
     altered: Vec<Option<DateRange>>,
     pub(super) work: Work,
     allowance: Allowance,
+    /// The work that one changed observation can be at the most, in steps.
+    change_steps: u64,
 }
 
 impl Graph {
@@ -92,7 +100,8 @@ impl Graph {
         let column = |node: &Node| node.kept.then(Column::default);
         let columns = program.nodes.iter().map(column).collect();
         let altered = vec![None; program.nodes.len()];
-        let allowed = cost(&program).steps.saturating_mul(ALLOWED_TIMES);
+        let change_steps = cost(&program).steps;
+        let allowed = change_steps.saturating_mul(ALLOWED_TIMES);
         let mut graph = Self {
             program,
             series,
@@ -100,6 +109,7 @@ impl Graph {
             altered,
             work: Work::default(),
             allowance: Allowance::new(allowed.max(ALLOWED_STEPS_MIN)),
+            change_steps,
         };
         graph.fill(store);
         graph
@@ -164,6 +174,35 @@ impl Graph {
     /// Whether a series is that of time, and its dates are evaluated.
     pub(crate) fn is_time(&self, series: SeriesIndex) -> bool {
         self.program.daily && self.series.last() == Some(&series)
+    }
+
+    /// How much work so many changes can be at the most, in steps, if they are taken over one by one.
+    pub(crate) fn steps_of(&self, changes: usize) -> u64 {
+        let changes = u64::try_from(changes).unwrap_or(u64::MAX);
+        self.change_steps.saturating_mul(changes)
+    }
+
+    /// Computes everything anew from the store, in place of [`Self::update`] with each of many changes:
+    /// that takes what all dates take once, however many have changed. No allowance bounds it, as none
+    /// bounds [`Self::new`].
+    pub(crate) fn refill(&mut self, store: &SeriesStore) {
+        if self.is_spent() {
+            return;
+        }
+        let held = |columns: &[Option<Column>]| -> usize {
+            columns
+                .iter()
+                .flatten()
+                .map(|column| column.dates.len())
+                .sum()
+        };
+        let before = held(&self.columns);
+        for column in self.columns.iter_mut().flatten() {
+            *column = Column::default();
+        }
+        self.allowance = Allowance::new(self.allowance.steps_max());
+        self.fill(store);
+        self.work.hold(held(&self.columns).saturating_sub(before));
     }
 
     /// All dates of all inputs, ascending, each once; with the days that have passed if these are evaluated.

@@ -36,6 +36,11 @@ impl StepChanges {
         !self.dates.is_empty()
     }
 
+    /// The earliest changed date.
+    pub(crate) fn first_date(&self) -> Option<NaiveDate> {
+        self.had_value.keys().map(|(_, date)| *date).min()
+    }
+
     /// Every changed series, perhaps repeatedly.
     pub(crate) fn series(&self) -> impl Iterator<Item = SeriesIndex> {
         self.had_value.keys().map(|(series, _)| *series)
