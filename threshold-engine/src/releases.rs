@@ -73,9 +73,12 @@ pub(crate) async fn join(
     Ok(())
 }
 
+/// A source and a series.
+type Key = (Arc<str>, Arc<str>);
+
 /// The same in memory, for who reads a log as a whole.
 #[derive(Debug, Default)]
-pub(crate) struct OpenReleases(BTreeMap<(Arc<str>, Arc<str>), (u32, Vec<Point>)>);
+pub(crate) struct OpenReleases(BTreeMap<Key, (u32, Vec<Point>)>);
 
 impl OpenReleases {
     /// As [`join`].

@@ -256,15 +256,12 @@ async fn nothing_is_stored_behind_a_batch_of_its_sequence_that_came_too_late() {
     let first = log.enqueue(drafts(900..901));
     test.until_waiting(1).await;
     let ordered = Sequence::new();
-    let queue = async |n| {
-        let queued = log.enqueue_within(drafts(n..n + 1), DEADLINE, Some(ordered.clone()));
-        queued.await.unwrap()
-    };
-    let early = queue(0).await;
+    let queue = |n| log.enqueue_within(drafts(n..n + 1), DEADLINE, Some(ordered.clone()));
+    let early = queue(0).await.unwrap();
     let begun = Instant::now();
     // Too little is left of the time of one, and enough of that of the other.
     eventually(DEADLINE, async || begun.elapsed() > append_timeout * 2 / 5).await;
-    let later = queue(1).await;
+    let later = queue(1).await.unwrap();
     eventually(DEADLINE, async || {
         begun.elapsed() > append_timeout * 11 / 20
     })
