@@ -91,6 +91,8 @@ fn one_observation_is_the_same_in_every_notation() {
         "series_id,date,value\na,2024-01-31 00:00:00-05,1.5000\n",
         "date,A\n2024-01-31,1.5\n2024-01-31,1.50\n",
         "date,A\r2024-01-31,+1.5\r",
+        "\"date\",\"A\"\n\"1\",2024-01-31,1.5\n\"2\",2024-02-01,NA\n",
+        "date\tA\n1\t2024-01-31\t1.5\n",
     ] {
         let points = read(&[("A.csv", text.as_bytes())]);
         assert_eq!(points.as_deref(), Ok(&[JANUARY.to_owned()][..]), "{text:?}");
@@ -212,6 +214,12 @@ fn what_a_file_leaves_open_is_refused_with_what_to_do() {
     }
     let refused = read(&[("A.csv", b"date,A\n2024-01-01,1\xff\n")]).expect_err("Latin 1");
     assert!(refused.contains("in UTF-8"), "{refused}");
+    let unclosed = format!(
+        "date,A\n2024-01-01,\"1\n{}",
+        "2024-01-02,2\n".repeat(200_000)
+    );
+    let refused = read(&[("A.csv", unclosed.as_bytes())]).expect_err("one field");
+    assert!(refused.contains("may not be closed"), "{refused}");
     let refused = read(&[("A.xlsx", b"PK")]).expect_err("no text");
     assert!(refused.contains("save it as CSV"), "{refused}");
     let vintages = "date,known_from,A\n2024-01-01,2024-02-01,1\n";

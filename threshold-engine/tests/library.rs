@@ -53,6 +53,44 @@ fn the_shipped_library_passes_its_own_tests() {
     }
 }
 
+/// The page of sources has a row for every input of every pattern, and no other, with its unit and frequency.
+#[test]
+fn the_sources_of_every_shipped_pattern_are_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/shipped-patterns.md");
+    let page = fs::read_to_string(path).expect("it is there");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let mut documented: Vec<Vec<&str>> = rows
+        .map(|row| {
+            let cells: Vec<_> = row
+                .split('|')
+                .map(|cell| cell.trim().trim_matches('`'))
+                .collect();
+            assert!(
+                cells.iter().skip(1).take(7).all(|cell| !cell.is_empty()),
+                "{row}"
+            );
+            cells[1..5].to_vec()
+        })
+        .collect();
+    documented.sort();
+    let library = shipped();
+    let mut expected = Vec::new();
+    for pattern in &library.patterns {
+        for input in pattern.program.inputs() {
+            let frequency = format!("{:?}", input.frequency).to_lowercase();
+            let row = [
+                pattern.id.clone(),
+                input.series.clone(),
+                input.unit.clone(),
+                frequency,
+            ];
+            expected.push(row.to_vec());
+        }
+    }
+    expected.sort();
+    assert_eq!(documented, expected);
+}
+
 #[test]
 fn one_series_has_one_frequency_and_unit_throughout() {
     let library = shipped();

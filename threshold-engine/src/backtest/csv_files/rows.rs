@@ -1,12 +1,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveTime, Utc};
 use rust_decimal::Decimal;
 
 use super::columns::{self, Columns, Values};
-use super::text::Form;
+use super::text::{self, Form};
 use super::{date, number};
 
 /// Why a file cannot be read: the line, from 1, or 0 for the whole file, and the reason.
@@ -37,21 +38,35 @@ pub(super) fn read(
 ) -> Result<bool, Refusal> {
     let whole = |error: std::io::Error| (0, error.to_string());
     let form = Form::of(file).map_err(whole)?;
-    let mut columns = None;
+    let (mut header, mut columns) = (None, None);
     let mut survey = Survey::default();
-    each(form, file, |_, record| {
-        let Some(columns) = &columns else {
-            columns = Some(Columns::of(record, stem, wanted)?);
+    each(form, file, |line, record| {
+        let Some((at, names)) = &header else {
+            header = Some((line, record.clone()));
             return Ok(());
         };
-        check_shape(record, columns)?;
-        survey.add(record, columns);
+        if columns.is_none() {
+            let names = match text::is_numbered(names.len(), record) {
+                true => std::iter::once("").chain(names).collect(),
+                false => names.clone(),
+            };
+            let named = Columns::of(&names, stem, wanted).map_err(|reason| (*at, reason))?;
+            columns = Some(named);
+        }
+        if let Some(columns) = &columns {
+            check_shape(record, columns).map_err(|reason| (line, reason))?;
+            survey.add(record, columns);
+        }
         Ok(())
     })?;
-    let columns = columns.ok_or((
-        1,
-        "the file is empty; the first line must name the columns".to_owned(),
-    ))?;
+    let Some((at, names)) = header else {
+        let reason = "the file is empty; the first line must name the columns";
+        return Err((1, reason.to_owned()));
+    };
+    let columns = match columns {
+        Some(columns) => columns,
+        None => Columns::of(&names, stem, wanted).map_err(|reason| (at, reason))?,
+    };
     let notation = survey
         .decide(form.separator)
         .map_err(|reason| (0, reason))?;
@@ -67,8 +82,9 @@ pub(super) fn read(
             return Ok(());
         }
         // The file may have been written anew since.
-        check_shape(record, &columns)?;
-        reader.row(record, line, &mut take)
+        check_shape(record, &columns)
+            .and_then(|()| reader.row(record, line, &mut take))
+            .map_err(|reason| (line, reason))
     })?;
     Ok(columns.known_from.is_some() || matches!(columns.values, Values::Vintages(_)))
 }
@@ -77,11 +93,15 @@ pub(super) fn read(
 fn each(
     form: Form,
     file: &mut File,
-    mut take: impl FnMut(u64, &csv::StringRecord) -> Result<(), String>,
+    mut take: impl FnMut(u64, &csv::StringRecord) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
-    let mut reader = form.records(file).map_err(|error| (0, error.to_string()))?;
+    let read = Rc::default();
+    let mut reader = form
+        .records(file, &read)
+        .map_err(|error| (0, error.to_string()))?;
     let mut record = csv::StringRecord::new();
     loop {
+        read.set(0);
         let more = reader.read_record(&mut record).map_err(|error| {
             let line = error.position().map_or(0, csv::Position::line);
             let reason = match error.kind() {
@@ -96,7 +116,7 @@ fn each(
         let line = record.position().map_or(0, csv::Position::line) + form.lines_before();
         record.trim();
         if record.iter().any(|field| !field.is_empty()) {
-            take(line, &record).map_err(|reason| (line, reason))?;
+            take(line, &record)?;
         }
     }
 }

@@ -1,9 +1,13 @@
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::rc::Rc;
 
 /// So much of a file decides how its fields are separated; its first two lines must be within it.
 const SAMPLE_BYTES: u64 = 1024 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
+/// A record of more is none. The reader reads a chunk ahead.
+const RECORD_BYTES_MAX: u64 = 1024 * 1024;
 /// The first that fits is taken: a comma is also a decimal comma and stands in titles.
 const SEPARATORS: [u8; 4] = [b'\t', b';', b'|', b','];
 
@@ -57,8 +61,18 @@ impl Form {
     }
 
     /// The file from its start, as records. Its header is a record like any other.
-    pub(super) fn records(self, file: &mut File) -> io::Result<csv::Reader<impl Read + use<'_>>> {
-        let mut text = characters(file, self.encoding)?;
+    ///
+    /// `read` counts the bytes that were taken since it was set to 0: a record is refused that has too
+    /// many, since a quote that is never closed would make the rest of the file one field.
+    pub(super) fn records<'a>(
+        self,
+        file: &'a mut File,
+        read: &Rc<Cell<u64>>,
+    ) -> io::Result<csv::Reader<impl Read + use<'a>>> {
+        let mut text = Bounded {
+            inner: characters(file, self.encoding)?,
+            read: Rc::clone(read),
+        };
         if self.skips_first_line {
             let mut byte = [0];
             while text.read(&mut byte)? == 1 && byte[0] != b'\n' {}
@@ -110,11 +124,39 @@ fn separator(sample: &str) -> u8 {
             .has_headers(false)
             .flexible(true)
             .from_reader(sample.as_bytes());
-        let mut counts = reader.records().map_while(Result::ok).map(|r| r.len());
-        let header = counts.next().unwrap_or(0);
-        header > 1 && counts.next().is_none_or(|count| count == header)
+        let mut records = reader.records().map_while(Result::ok);
+        let header = records.next().map_or(0, |record| record.len());
+        let fits = |first: csv::StringRecord| first.len() == header || is_numbered(header, &first);
+        header > 1 && records.next().is_none_or(fits)
     };
     SEPARATORS.into_iter().find(fits).unwrap_or(b',')
+}
+
+/// Whether the header lacks a name for the numbers of the rows, as R's `write.table` leaves it.
+pub(super) fn is_numbered(header: usize, first: &csv::StringRecord) -> bool {
+    let number = first
+        .get(0)
+        .is_some_and(|field| field.trim().parse::<u64>().is_ok());
+    first.len() == header + 1 && number
+}
+
+/// Ends where a record has too many bytes.
+struct Bounded<R> {
+    inner: R,
+    read: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read.get() > RECORD_BYTES_MAX {
+            return Err(invalid(
+                "has a record of more than 1 MiB; a quote that opens a field may not be closed",
+            ));
+        }
+        let read = self.inner.read(buffer)?;
+        self.read.set(self.read.get() + read as u64);
+        Ok(read)
+    }
 }
 
 fn characters(file: &mut File, encoding: Encoding) -> io::Result<BufReader<Characters<'_>>> {
