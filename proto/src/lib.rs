@@ -4,6 +4,7 @@
 //! This crate knows neither databases nor transports; every other crate may depend on it.
 
 mod clock;
+mod data_point;
 mod decimal;
 mod draft;
 mod event_type;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use atlas_events::{ReleasePart, event::Payload, parse_decimal, parse_event_id};
-use chrono::{Datelike, NaiveDate, SubsecRound, TimeDelta};
+use chrono::{Datelike, NaiveDate};
 use consumer::{HandlerError, SourcedEvent};
 use sqlx::PgConnection;
 
@@ -11,9 +11,6 @@ use crate::{
     releases,
     series::{Cause, Point},
 };
-
-/// A `known_from` later than this after the event occurred is a mistake: the value was known when the event occurred.
-const KNOWN_AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// The points of all events that bring any, in order, without those that wait for the last part of
 /// their release.
@@ -74,19 +71,9 @@ pub(crate) fn read_event(event: &SourcedEvent, points: &mut Vec<Point>) -> Resul
             ),
             None => None,
         };
-        let known_from = match given.known_from {
-            Some(time) => time
-                .to_utc()
-                .ok_or_else(|| at("known_from is not a time in the years 1 to 9999".to_owned()))?
-                .trunc_subsecs(6),
-            None => event.occurred_at(),
-        };
-        // A value that nobody could know yet would be the newest for ever.
-        let is_credible = known_from <= event.occurred_at() + KNOWN_AHEAD_MAX;
-        let known_from = match is_credible {
-            true => known_from,
-            false => event.occurred_at(),
-        };
+        let known_from = given.known_at(event.occurred_at());
+        let known_from = known_from
+            .ok_or_else(|| at("known_from is not a time in the years 1 to 9999".to_owned()))?;
         points.push(Point {
             cause: Cause {
                 source: Arc::clone(&event.source),

@@ -1,4 +1,4 @@
-use atlas_events::{Draft, SeriesCollectedEvent, Timestamp, event::Payload, parse_decimal};
+use atlas_events::{Draft, SeriesCollectedEvent, event::Payload, parse_decimal};
 use chrono::{DateTime, NaiveDate, Utc};
 use event_log::Projection;
 use futures::future::BoxFuture;
@@ -50,7 +50,7 @@ impl Columns {
     ) -> Result<(), sqlx::Error> {
         for point in &collected.data_points {
             let date = point.date.parse().map_err(decoding)?;
-            let known_from = point.known_from.and_then(Timestamp::to_utc);
+            let known_from = point.known_at(occurred_at);
             let value = point.value.as_deref().map(|text| {
                 parse_decimal(text).ok_or_else(|| decoding("a value that is no decimal"))
             });

@@ -75,6 +75,21 @@ async fn a_published_event_is_among_the_observations_once_it_is_acknowledged() {
     assert_eq!(process.observations.latest("OTHER").await.unwrap(), None);
 }
 
+/// Taken as it is, it would be the newest of its date for ever.
+#[tokio::test]
+async fn a_value_said_to_be_known_in_the_far_future_is_known_when_its_event_occurs() {
+    let (_bed, process) = empty().await;
+    let known_from = Some("9999-12-31T00:00:00Z");
+    let ahead = published("S", &[("2020-01-01", Some("1"), known_from)]);
+    process.log.append(vec![draft(ahead)]).await.unwrap();
+    let latest = process.observations.latest("S").await.unwrap().unwrap();
+    assert!(latest.known_from <= Utc::now(), "{latest:?}");
+    let later = published("S", &[("2020-01-01", Some("2"), None)]);
+    process.log.append(vec![draft(later)]).await.unwrap();
+    let now = values(&process, "S", None).await;
+    assert_eq!(now, pairs(&[("2020-01-01", "2")]));
+}
+
 #[tokio::test]
 async fn values_are_read_as_they_were_known_and_withdrawn_dates_are_left_out() {
     let (_bed, process) = empty().await;
