@@ -11,6 +11,7 @@ mod certificate;
 mod config;
 mod connections;
 mod descriptors;
+mod file;
 mod incoming;
 mod lasting;
 mod self_client;
@@ -232,19 +233,32 @@ impl Security {
         }
     }
 
-    async fn reload_forever(mut self) {
-        let mut timer = tokio::time::interval(self.reload_interval);
-        loop {
-            timer.tick().await;
-            for (tls, listener) in [(&self.rest, "rest"), (&self.grpc, "grpc")] {
-                if let Some(tls) = tls {
-                    tls.reload(self.prefix, listener).await;
+    /// Tokens and certificates apart: a file system that does not answer for the one holds up nothing of
+    /// the other.
+    async fn reload_forever(self) {
+        let (interval, prefix) = (self.reload_interval, self.prefix);
+        let certificates = async {
+            let mut timer = tokio::time::interval(interval);
+            loop {
+                timer.tick().await;
+                for (tls, listener) in [(&self.rest, "rest"), (&self.grpc, "grpc")] {
+                    if let Some(tls) = tls {
+                        tls.reload(prefix, listener).await;
+                    }
                 }
             }
-            if let Some(tokens) = &mut self.tokens {
-                tokens.reload(self.prefix).await;
+        };
+        let tokens = async {
+            let Some(mut tokens) = self.tokens else {
+                return;
+            };
+            let (mut timer, mut under_way) = (tokio::time::interval(interval), None);
+            loop {
+                timer.tick().await;
+                tokens.reload(prefix, &mut under_way).await;
             }
-        }
+        };
+        tokio::join!(certificates, tokens);
     }
 }
 

@@ -164,7 +164,7 @@ impl TlsFiles {
 impl Contents {
     pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsProblem> {
         let read = |place: &Place| {
-            std::fs::read(&place.1)
+            super::file::read(&place.1)
                 .map_err(|error| wrong(place, format!("cannot be read: {error}")))
         };
         Ok(Self {

@@ -8,8 +8,13 @@ use std::{
 use access::{Entry, Tokens};
 use atlas_events::Clock;
 use metrics::{counter, gauge};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::timeout,
+};
 use tracing::{error, info};
 
+use super::file;
 use crate::StartError;
 
 /// The file and what it held when it was last read.
@@ -25,12 +30,17 @@ pub(super) struct TokensFile {
     is_closed: bool,
 }
 
+/// A text and its entries, or what is wrong, in words that repeat nothing of the file but names.
+pub(super) type ReadFile = Result<(String, Vec<Entry>), String>;
+
+/// How long a file may take to be read; what takes longer counts as unreadable until it ends.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Reads and checks a file of tokens.
-///
-/// # Errors
-/// What is wrong, in words that repeat nothing of the file but names.
-pub(super) fn read(path: &Path) -> Result<(String, Vec<Entry>), String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+pub(super) fn read(path: &Path) -> ReadFile {
+    let bytes = file::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| "cannot be read: it is not UTF-8".to_owned())?;
     let entries = access::parse(&text).map_err(|error| error.to_string())?;
     Ok((text, entries))
 }
@@ -60,11 +70,23 @@ impl TokensFile {
     /// Has what the file holds now hold from now on, if that has changed and can be used. Else what
     /// holds goes on for a while: somebody may be writing the file, but a token may also have been
     /// revoked in it. After that nobody is admitted until the file can be used.
-    pub(super) async fn reload(&mut self, prefix: &'static str) {
+    ///
+    /// `under_way` is a read that has not ended yet, such as one of a mount whose server is away.
+    pub(super) async fn reload(
+        &mut self,
+        prefix: &'static str,
+        under_way: &mut Option<JoinHandle<ReadFile>>,
+    ) {
         let path = self.path.clone();
-        let reading = tokio::task::spawn_blocking(move || read(&path));
-        let Ok(read) = reading.await else {
-            return;
+        let reading = under_way.take();
+        let mut reading = reading.unwrap_or_else(|| spawn_blocking(move || read(&path)));
+        let read = match timeout(READ_TIMEOUT, &mut reading).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(_panicked)) => return,
+            Err(_) => {
+                *under_way = Some(reading);
+                Err("cannot be read: the file system does not answer".to_owned())
+            }
         };
         match read {
             Ok((text, entries)) => self.readable(text, entries),
