@@ -74,6 +74,8 @@ impl RollingSpec {
                 let start = start.max(begin.min(end));
                 let begin_date = dates.get(begin);
                 let covered = begin_date.is_some_and(|d| *d < self.frequency.covered_before(first));
+                // At a date before it begins, wherever that is.
+                let covered = covered && begin < end;
                 Extent {
                     start,
                     end,

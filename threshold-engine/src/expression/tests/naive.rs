@@ -324,7 +324,7 @@ fn members(
     };
     let values = by_then.iter().filter(|(d, _)| inside(*d));
     let values = values.map(|(_, v)| *v).collect();
-    let covered = series.first().is_some_and(|(begin, _)| match first_month {
+    let covered = by_then.first().is_some_and(|(begin, _)| match first_month {
         Some(first) => month(*begin) < first + period_months as i32,
         None => {
             let period = match frequency {
