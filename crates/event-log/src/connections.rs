@@ -138,7 +138,7 @@ impl ReaderConnection {
 
 impl Drop for ReaderConnection {
     fn drop(&mut self) {
-        let Some(mut held) = self.held.take() else {
+        let Some(held) = self.held.take() else {
             return;
         };
         if !self.is_asked {
@@ -146,10 +146,15 @@ impl Drop for ReaderConnection {
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
+                // All of it, so that the permits last as long.
+                let Held {
+                    mut connection,
+                    _place,
+                    _search,
+                } = held;
                 // Answered once all that was asked before is. What is wrong with it the pool will see.
-                let answered = timeout(ABANDONED_TIMEOUT, held.connection.ping()).await;
-                if answered.is_err() {
-                    drop(held.connection.detach());
+                if timeout(ABANDONED_TIMEOUT, connection.ping()).await.is_err() {
+                    drop(connection.detach());
                 }
             });
         }

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use test_support::{TestDatabase, drafts, until_waiting};
 use uuid::Uuid;
 
@@ -10,8 +10,7 @@ use crate::{EventLog, LogConfig, LogError, head::Head, telemetry::LogMetrics};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The server is set otherwise while groups are stored one behind the other: what is not under way yet is
-/// refused.
+/// The server is set otherwise while a group is stored: what comes behind that is refused.
 #[tokio::test]
 async fn nothing_is_appended_to_a_server_that_may_lose_it_however_much_waits() {
     let database = TestDatabase::create().await;
@@ -19,32 +18,53 @@ async fn nothing_is_appended_to_a_server_that_may_lose_it_however_much_waits() {
     let log = EventLog::open(pool, LogConfig::default(), None)
         .await
         .unwrap();
+    // It knows how the head stands, so that it stores groups beside each other.
+    for n in 0..3 {
+        log.append(drafts(n..n + 1)).await.unwrap();
+    }
+    let held = drafts(100..200);
     let mut blocking = PgConnection::connect(&database.url()).await.unwrap();
-    let lock = "begin; set local idle_in_transaction_session_timeout = 0;
-                select from log.log_head for update";
-    sqlx::raw_sql(lock).execute(&mut blocking).await.unwrap();
-    let under_way = log.enqueue(drafts(0..1_000));
-    until_waiting(DEADLINE, &mut database.connection().await, 1).await;
-    log.history().saw_server(Server::unsafe_for_tests());
-    let refused: Vec<_> = (1..8)
-        .map(|n| log.enqueue(drafts(n * 1_000..(n + 1) * 1_000)))
-        .collect();
-    sqlx::raw_sql("rollback")
+    let hold = format!(
+        "create function log.hold() returns trigger language plpgsql as $$
+         begin
+             if new.event_id = '{}' then
+                 perform pg_advisory_xact_lock(7);
+             end if;
+             return new;
+         end $$;
+         create trigger hold before insert on log.events for each row execute function log.hold();
+         select pg_advisory_lock(7)",
+        held[50].event_id
+    );
+    sqlx::raw_sql(AssertSqlSafe(hold))
         .execute(&mut blocking)
         .await
         .unwrap();
-    under_way.await.unwrap();
-    for answer in refused {
-        let error = answer.await.unwrap_err();
-        let is_durability = |error: &LogError| {
-            matches!(
-                error,
-                LogError::Unverified(Unverified::NotDurable { setting: "fsync" })
-            )
-        };
-        assert!(is_durability(&error), "{error}");
-    }
-    assert_eq!(log.head().await.unwrap().last_position, 1_000);
+    let mut under_way = log.enqueue(held);
+    until_waiting(DEADLINE, &mut database.connection().await, 1).await;
+    log.history().saw_server(Server::unsafe_for_tests());
+    let refused = log.append(drafts(1_000..3_000)).await;
+    let is_durability = |error: &LogError| {
+        matches!(
+            error,
+            LogError::Unverified(Unverified::NotDurable { setting: "fsync" })
+        )
+    };
+    assert!(refused.as_ref().is_err_and(is_durability), "{refused:?}");
+    // Not because the one before it has failed.
+    assert!(futures::poll!(&mut under_way).is_pending());
+    drop(blocking);
+    // It was stored at once, or had waited for so long that it was to be stored anew.
+    let under_way = under_way.await;
+    assert!(
+        under_way.as_ref().err().is_none_or(is_durability),
+        "{under_way:?}"
+    );
+    let last_position = log.head().await.unwrap().last_position;
+    assert_eq!(
+        last_position,
+        3 + under_way.map_or(0, |receipts| receipts.len() as u64)
+    );
     log.close().await;
 }
 

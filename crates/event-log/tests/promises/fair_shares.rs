@@ -5,7 +5,7 @@ use atlas_events::EventFilter;
 use chrono::TimeDelta;
 use event_log::{EventLog, Followed, LogConfig};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
-use test_support::{custom_event_at, draft, drafts, started_at};
+use test_support::{custom_event_at, draft, drafts, started_at, waiting};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::common::{DEADLINE, SCHEMA, TestLog, everything, execute, next_events};
@@ -107,13 +107,15 @@ async fn readers_that_went_away_keep_their_places_until_the_database_has_answere
     }
     // Others come, and find no place, though nobody is seen to read.
     let mut follower = log.follow_after(0, everything()).await.unwrap();
-    for _ in 0..8 {
-        let mut next = std::pin::pin!(follower.next());
-        assert!(futures::poll!(&mut next).is_pending());
+    let reading = tokio::spawn(async move { next_events(&mut follower).await.unwrap().len() });
+    for _ in 0..20 {
+        drop(acquire(&pool, POOLED - READERS).await);
+        log.head().await.unwrap();
     }
-    drop(acquire(&pool, POOLED - READERS).await);
+    let mut connection = test.database.connection().await;
+    assert_eq!(waiting(&mut connection).await.len(), READERS);
     drop(blocking);
-    assert!(!next_events(&mut follower).await.unwrap().is_empty());
+    assert!(reading.await.unwrap() > 0);
 }
 
 #[tokio::test]
