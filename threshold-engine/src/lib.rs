@@ -25,7 +25,6 @@ pub mod machine;
 pub mod pattern;
 mod received;
 pub mod regime;
-mod releases;
 mod rest;
 pub mod series;
 pub mod service;

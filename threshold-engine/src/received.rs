@@ -1,5 +1,7 @@
 //! The points of the events that are received. What is read here can be stored and evaluated.
 
+mod releases;
+
 use std::sync::Arc;
 
 use atlas_events::{ReleasePart, event::Payload, parse_decimal, parse_event_id};
@@ -7,10 +9,9 @@ use chrono::{Datelike, NaiveDate};
 use consumer::{HandlerError, SourcedEvent};
 use sqlx::PgConnection;
 
-use crate::{
-    releases,
-    series::{Cause, Point},
-};
+use crate::series::{Cause, Point};
+
+pub(crate) use releases::{OpenReleases, Waiting};
 
 /// The points of all events that bring any, in order, without those that wait for the last part of
 /// their release.

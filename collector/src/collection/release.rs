@@ -91,7 +91,7 @@ mod tests {
         ) {
             let all = news(&sizes);
             let mut rest = &all[..];
-            let mut told = Vec::new();
+            let mut divided = Vec::new();
             while !rest.is_empty() {
                 let (transaction, after) = rest.split_at(transaction_points(rest));
                 prop_assert!(transaction.len() <= COMMIT_POINTS_MAX
@@ -102,7 +102,7 @@ mod tests {
                 for event in events("S", Timestamp::default(), transaction) {
                     let points = &event.data_points;
                     prop_assert!((1..=EVENT_POINTS_MAX).contains(&points.len()));
-                    let known_before = told.last().map(|point: &DataPoint| point.known_from);
+                    let known_before = divided.last().map(|point: &DataPoint| point.known_from);
                     let goes_on = known_before == Some(points[0].known_from);
                     match event.release_part {
                         None => prop_assert!(!goes_on && expected_part == 1),
@@ -113,11 +113,11 @@ mod tests {
                             expected_part = if part.number == part.count { 1 } else { part.number + 1 };
                         }
                     }
-                    told.extend(event.data_points);
+                    divided.extend(event.data_points);
                 }
                 prop_assert_eq!(expected_part, 1);
             }
-            prop_assert_eq!(told, all.iter().map(DataPoint::from).collect::<Vec<_>>());
+            prop_assert_eq!(divided, all.iter().map(DataPoint::from).collect::<Vec<_>>());
         }
     }
 }

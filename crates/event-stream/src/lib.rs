@@ -14,7 +14,6 @@ mod consumers;
 mod event_stream;
 mod frames;
 mod guard;
-mod health;
 mod heartbeat;
 mod log_info;
 mod publisher;

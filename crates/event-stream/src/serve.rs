@@ -1,5 +1,7 @@
 use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
+mod health;
+
 use atlas_events::event_log_server::EventLogServer;
 use event_log::EventLog;
 use futures::{Stream, TryStreamExt};
@@ -186,9 +188,9 @@ where
         stop: shutdown.clone(),
         tracing,
     });
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let (reporter, health_service) = tonic_health::server::health_reporter();
     for name in &served {
-        health
+        reporter
             .set_service_status(name, ServingStatus::Serving)
             .await;
     }
@@ -218,7 +220,7 @@ where
     let (under_way, cut) = (UnderWay::new(), CancellationToken::new());
     let cutting = cut.clone();
     let incoming = incoming.map_ok(move |connection| Cuttable::new(connection, cutting.clone()));
-    let following_health = crate::health::follow(health, &served, log.clone(), &shutdown);
+    let following_health = health::follow(reporter, &served, log.clone(), &shutdown);
     let (keepalive_interval, keepalive_timeout) = config.keepalive;
     let serving = Transport::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

@@ -191,7 +191,7 @@ pub fn run(
     let mut engine = Engine::new(library.patterns.clone(), library.regimes.clone());
     let observed = points.len();
     let points = in_order(days::with_days(points, options, engine.is_daily()), options);
-    let mut told = Vec::new();
+    let mut emitted = Vec::new();
     let mut out = Vec::new();
     let last_known = points.iter().map(|point| point.known_from).max();
     let mut played = 0;
@@ -204,7 +204,7 @@ pub fn run(
         }
         for emission in out.drain(..) {
             if emission.date() >= options.from {
-                told.push((told_at(last, options.as_known), emission));
+                emitted.push((told_at(last, options.as_known), emission));
             }
         }
         if played % PROGRESS_POINTS + step.len() >= PROGRESS_POINTS {
@@ -213,7 +213,7 @@ pub fn run(
         played += step.len();
     }
     progress(played, points.len());
-    result(&engine, &told, shown(options, &points), observed)
+    result(&engine, &emitted, shown(options, &points), observed)
 }
 
 /// Of the dates that are asked for, those that there is anything of.
@@ -271,7 +271,7 @@ fn in_order(mut points: Vec<Point>, options: Options) -> Vec<Point> {
 
 fn result(
     engine: &Engine,
-    told: &[(DateTime<Utc>, Emission)],
+    emitted: &[(DateTime<Utc>, Emission)],
     options: Options,
     points: usize,
 ) -> BacktestResult {
@@ -288,7 +288,7 @@ fn result(
             spells: run.spells(),
         })
         .collect();
-    for (told_at, emission) in told {
+    for (told_at, emission) in emitted {
         match emission {
             Emission::Crossing(crossing) => {
                 let id = &crossing.pattern.id;

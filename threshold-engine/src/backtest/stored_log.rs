@@ -3,8 +3,7 @@ use std::collections::BTreeSet;
 use atlas_events::EventFilter;
 use consumer::{ConsumerError, HistoryReader, Source};
 
-use crate::received::{part_of, read_event};
-use crate::releases::OpenReleases;
+use crate::received::{OpenReleases, part_of, read_event};
 use crate::series::Point;
 
 /// Who reads, as the server of a log sees it.

@@ -1,5 +1,5 @@
 //! Random patterns over random series with vintages: what the engine emits, beside evaluation from
-//! scratch, and beside engines that were restarted, made of a snapshot, or had taken steps back.
+//! scratch, and beside engines that were restarted, restored from a snapshot, or had undone steps.
 //!
 //! `ATLAS_DIFFERENTIAL_CASES` cases (300 if absent), of seeds from `ATLAS_DIFFERENTIAL_SEED` on (1 if
 //! absent). A failure names the seed of its case.
@@ -17,7 +17,7 @@ use std::thread;
 use chrono::NaiveDate;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use self::naive::{Hold, Known, NaiveRule, Signals, Turns, Values, fold, news_from, told};
+use self::naive::{Hold, Known, NaiveRule, Signals, Turns, Values, emissions_of, fold, news_from};
 use crate::calendar::{Frequency, Span, Window};
 use crate::expression::{NodeIndex, tests::Naive};
 use crate::machine::{Direction, Turn};
@@ -159,7 +159,7 @@ fn case(seed: u64, refused: &AtomicU64) -> usize {
         let after = known.values();
         let after_turns = turns(&pattern, &after);
         let news = news_from(&before, &after, &inputs);
-        let expected = told(&before_turns, &after_turns, news, &mut ever, |(date, _)| {
+        let expected = emissions_of(&before_turns, &after_turns, news, &mut ever, |(date, _)| {
             *date
         });
         assert_eq!(crossings(&out), expected, "{}", about());

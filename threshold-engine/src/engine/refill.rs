@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Engine;
 use crate::definition::Kind;
+use crate::expression::Graph;
 use crate::series::{SeriesIndex, StepChanges};
 
 /// From so much work on, in steps, a definition takes the changes of a step over together.
@@ -40,7 +41,7 @@ impl Refilling {
 }
 
 impl Engine {
-    /// Looks who is to take over a step together, given the series of each of its changes.
+    /// Finds the definitions that are to take over a step together, given the series of each of its changes.
     pub(super) fn begin_refilling(&mut self, changed: impl Iterator<Item = SeriesIndex>) {
         let (mut count, mut series) = (0, BTreeSet::new());
         for changed in changed {
@@ -49,15 +50,16 @@ impl Engine {
         }
         let steps_max = self.refilling.steps_max;
         // One change is within its bound by itself.
-        if count <= 1 && steps_max > 0 {
+        if count <= 1 {
             return;
         }
+        let is_much = |graph: &Graph| graph.steps_of(count) > steps_max;
         let readers = series.iter().flat_map(|series| &self.readers[series.0]);
-        let many = |place: &&usize| self.patterns[**place].steps_of(count) > steps_max;
-        self.refilling.patterns = readers.filter(many).copied().collect();
+        let patterns = readers.filter(|place| is_much(self.patterns[**place].graph()));
+        self.refilling.patterns = patterns.copied().collect();
         let regimes = self.regimes.iter().enumerate();
-        let many = regimes.filter(|(_, run)| run.steps_of(count) > steps_max);
-        self.refilling.regimes = many.map(|(place, _)| place).collect();
+        let regimes = regimes.filter(|(_, run)| is_much(run.graph()));
+        self.refilling.regimes = regimes.map(|(place, _)| place).collect();
     }
 
     /// All changes of the step are in the store.
@@ -79,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// From less work on than else.
+    /// From another amount of work on.
     #[cfg(test)]
     pub(super) fn refill_beyond(&mut self, steps_max: u64) {
         self.refilling.steps_max = steps_max;

@@ -91,16 +91,14 @@ impl RegimeRun {
         run
     }
 
-    /// How much work so many changes can be at the most, in steps.
-    pub(crate) fn steps_of(&self, changes: usize) -> u64 {
-        self.graph.steps_of(changes)
+    /// What its conditions are evaluated with.
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// Takes over all changes of a step together, the earliest of them at `first`.
     pub(crate) fn refill(&mut self, store: &SeriesStore, first: NaiveDate) {
-        self.graph.refill(store);
-        let range = DateRange::since(first);
-        self.altered = Some(self.altered.map_or(range, |altered| altered.hull(range)));
+        self.altered = Some(self.graph.refill(store, first));
     }
 
     /// Why it cannot be evaluated any further, where that is so.

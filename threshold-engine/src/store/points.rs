@@ -25,6 +25,46 @@ pub(super) struct Row {
     pub(super) value: Option<Decimal>,
 }
 
+/// Points as arrays, one for each column.
+pub(super) struct Columns<'a> {
+    pub(super) sources: Vec<&'a str>,
+    pub(super) series_ids: Vec<&'a str>,
+    pub(super) positions: Vec<i64>,
+    pub(super) indices: Vec<i32>,
+    pub(super) event_ids: Vec<String>,
+    pub(super) occurred_at: Vec<DateTime<Utc>>,
+    pub(super) dates: Vec<NaiveDate>,
+    pub(super) known_from: Vec<DateTime<Utc>>,
+    pub(super) values: Vec<Option<Decimal>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(points: &'a [Point]) -> Self {
+        let points = points.iter();
+        let causes = points.clone().map(|point| &point.cause);
+        Self {
+            sources: causes.clone().map(|cause| &*cause.source).collect(),
+            series_ids: points.clone().map(|point| &*point.series).collect(),
+            positions: causes
+                .clone()
+                .map(|cause| cause.position.cast_signed())
+                .collect(),
+            indices: causes
+                .clone()
+                .map(|cause| cause.index.cast_signed())
+                .collect(),
+            event_ids: causes
+                .clone()
+                .map(|cause| cause.event_id.to_string())
+                .collect(),
+            occurred_at: causes.map(|cause| cause.occurred_at).collect(),
+            dates: points.clone().map(|point| point.date).collect(),
+            known_from: points.clone().map(|point| point.known_from).collect(),
+            values: points.map(|point| point.value).collect(),
+        }
+    }
+}
+
 /// Stores points with the numbers that follow on a head, and moves it in the name of this
 /// transaction. Returns where it is then; `None`, and nothing is stored, if the head is another. It
 /// waits for another transaction that holds the head; from here on others wait for this one.
@@ -35,24 +75,7 @@ pub(crate) async fn append_points(
     head: Head,
     points: &[Point],
 ) -> Result<Option<Head>, sqlx::Error> {
-    let sources: Vec<_> = points.iter().map(|point| &*point.cause.source).collect();
-    let series_ids: Vec<_> = points.iter().map(|point| &*point.series).collect();
-    let event_ids: Vec<_> = points
-        .iter()
-        .map(|point| point.cause.event_id.to_string())
-        .collect();
-    let positions: Vec<_> = points
-        .iter()
-        .map(|point| point.cause.position.cast_signed())
-        .collect();
-    let indices: Vec<_> = points
-        .iter()
-        .map(|point| point.cause.index.cast_signed())
-        .collect();
-    let occurred_at: Vec<_> = points.iter().map(|point| point.cause.occurred_at).collect();
-    let dates: Vec<_> = points.iter().map(|point| point.date).collect();
-    let known_from: Vec<_> = points.iter().map(|point| point.known_from).collect();
-    let values: Vec<_> = points.iter().map(|point| point.value).collect();
+    let columns = Columns::of(points);
     sqlx::query_as!(
         Head,
         "with moved as (
@@ -76,15 +99,15 @@ pub(crate) async fn append_points(
          select last_sequence, changed_by from moved",
         head.last_sequence,
         head.changed_by,
-        &sources as &[&str],
-        &positions,
-        &indices,
-        &event_ids,
-        &occurred_at,
-        &series_ids as &[&str],
-        &dates,
-        &known_from,
-        &values as &[Option<Decimal>],
+        &columns.sources as &[&str],
+        &columns.positions,
+        &columns.indices,
+        &columns.event_ids,
+        &columns.occurred_at,
+        &columns.series_ids as &[&str],
+        &columns.dates,
+        &columns.known_from,
+        &columns.values as &[Option<Decimal>],
     )
     .fetch_optional(connection)
     .await

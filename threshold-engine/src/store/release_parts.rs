@@ -3,8 +3,8 @@
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-use super::points::{Row, Texts};
-use crate::{releases::Waiting, series::Point};
+use super::points::{Columns, Row, Texts};
+use crate::{received::Waiting, series::Point};
 
 /// What waits of a series of a source.
 pub(crate) async fn waiting_of_release(
@@ -53,39 +53,22 @@ pub(crate) async fn insert_release_part(
     part: u32,
     points: &[Point],
 ) -> Result<(), sqlx::Error> {
-    let sources: Vec<_> = points.iter().map(|point| &*point.cause.source).collect();
-    let series_ids: Vec<_> = points.iter().map(|point| &*point.series).collect();
-    let event_ids: Vec<_> = points
-        .iter()
-        .map(|point| point.cause.event_id.to_string())
-        .collect();
-    let positions: Vec<_> = points
-        .iter()
-        .map(|point| point.cause.position.cast_signed())
-        .collect();
-    let indices: Vec<_> = points
-        .iter()
-        .map(|point| point.cause.index.cast_signed())
-        .collect();
-    let occurred_at: Vec<_> = points.iter().map(|point| point.cause.occurred_at).collect();
-    let dates: Vec<_> = points.iter().map(|point| point.date).collect();
-    let known_from: Vec<_> = points.iter().map(|point| point.known_from).collect();
-    let values: Vec<_> = points.iter().map(|point| point.value).collect();
+    let columns = Columns::of(points);
     sqlx::query!(
         "insert into release_parts (source, series_id, position, point_index, event_id, occurred_at,
                                     date, known_from, value, part)
          select *, $10::int from unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::text[],
                               $6::timestamptz[], $7::date[], $8::timestamptz[], $9::numeric[])
          on conflict do nothing",
-        &sources as &[&str],
-        &series_ids as &[&str],
-        &positions,
-        &indices,
-        &event_ids,
-        &occurred_at,
-        &dates,
-        &known_from,
-        &values as &[Option<Decimal>],
+        &columns.sources as &[&str],
+        &columns.series_ids as &[&str],
+        &columns.positions,
+        &columns.indices,
+        &columns.event_ids,
+        &columns.occurred_at,
+        &columns.dates,
+        &columns.known_from,
+        &columns.values as &[Option<Decimal>],
         i32::try_from(part).unwrap_or(i32::MAX),
     )
     .execute(connection)

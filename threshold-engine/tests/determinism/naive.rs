@@ -1,4 +1,4 @@
-//! What is to be told, from its definition: after every step everything known is folded from scratch, and
+//! What is to be emitted, by its definition: after every step everything known is folded from scratch, and
 //! the crossings before and after are compared. Nothing here is the engine's.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,7 @@ pub(crate) fn news_from(before: &Values, after: &Values, series: &[&str]) -> Opt
 }
 
 /// What one step brings about: "date revised entered fell", "date cleared", by date.
-pub(crate) fn told<K: Ord + Clone>(
+pub(crate) fn emissions_of<K: Ord + Clone>(
     before: &BTreeSet<K>,
     after: &BTreeSet<K>,
     news_from: Option<NaiveDate>,

@@ -243,13 +243,13 @@ proptest! {
                 let series: Vec<_> = pattern.inputs.iter().map(|(series, _)| *series).collect();
                 let news = news_from(&before, &after, &series);
                 let turns = (pattern.turns(&before), pattern.turns(&after));
-                let expected = told(&turns.0, &turns.1, news, ever, |(date, _)| *date);
+                let expected = emissions_of(&turns.0, &turns.1, news, ever, |(date, _)| *date);
                 prop_assert_eq!(crossings(&out, pattern.id), expected, "{}", pattern.id);
             }
             // The model asks for patterns over A and B, and for B.
             let news = news_from(&before, &after, &["A", "B"]);
             let is_standing = standing(&after);
-            let expected = told(&was_standing, &is_standing, news, &mut ever_in_regime, |(date, _, _)| *date);
+            let expected = emissions_of(&was_standing, &is_standing, news, &mut ever_in_regime, |(date, _, _)| *date);
             prop_assert_eq!(transitions(&out), expected);
             (before, was_standing) = (after, is_standing);
         }

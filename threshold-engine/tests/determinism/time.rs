@@ -17,7 +17,7 @@ use threshold_engine::series::{Point, TIME, passed, steps};
 use threshold_engine::{Emission, Engine};
 
 use crate::definitions::{cause, day, line, pattern};
-use crate::naive::{Known, Values, news_from, told};
+use crate::naive::{Known, Values, emissions_of, news_from};
 
 /// What becomes of a pattern without data.
 #[derive(Clone, Copy, PartialEq)]
@@ -221,7 +221,7 @@ proptest! {
                 let series: &[&str] = if naive.is_daily { &["A", TIME] } else { &["A"] };
                 let news = news_from(&before, &after, series);
                 let (was, is) = (naive.turns(&before), naive.turns(&after));
-                let expected = told(&was, &is, news, ever, |key| key.0);
+                let expected = emissions_of(&was, &is, news, ever, |key| key.0);
                 prop_assert_eq!(of_pattern(&out, naive.id), expected, "{}", naive.id);
             }
         }

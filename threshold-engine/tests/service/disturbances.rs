@@ -110,13 +110,18 @@ async fn an_engine_whose_database_is_cut_off_tells_the_same(form: Form) {
     let mut script = Script::new(21);
     let mut random = StdRng::seed_from_u64(21);
     let life = Life::start(bed.config(DISTURBED), bed.source(form)).await;
+    let pool = bed.pool(DISTURBED).await;
     for _ in 0..60 {
         let drafts = script.drafts(random.random_range(1..60));
         bed.log.append(drafts).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..25))).await;
+        // Anywhere between what is processed and what there is.
+        let last = bed.log.head().await.unwrap().last_position.cast_signed();
+        let done = position(&pool).await.unwrap_or(0);
+        let wanted = random.random_range(done..=last);
+        let is_there = async || position(&pool).await.unwrap_or(0) >= wanted;
+        eventually(DEADLINE, is_there).await;
         cut(&bed).await;
     }
-    let pool = bed.pool(DISTURBED).await;
     bed.caught_up(&pool).await;
     life.stop().await;
     check_same(&bed).await;

@@ -4,9 +4,9 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use consumer::{Consumer, Reset, Source};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::Connection;
 use test_support::{drafts, eventually};
-use tokio::time::sleep;
 
 use crate::{
     common::{Bench, DEADLINE, Form, Run, ServedLog, all, append, config},
@@ -54,35 +54,36 @@ async fn every_event_has_its_effect_once_and_in_order(form: Form) {
     assert!(faults.batches.load(Ordering::Relaxed) < 500);
 }
 
-/// Random waits before the next disturbance, about as long as the consumer takes to get something
-/// done, whatever else the machine does: half of the disturbances then come after some progress.
-struct Pace {
-    window: Duration,
+/// Counts after how many of the disturbances there were more effects than before.
+struct Progress {
+    random: StdRng,
     seen: usize,
     progressed: u32,
 }
 
-impl Pace {
+impl Progress {
     fn new() -> Self {
         Self {
-            window: Duration::from_millis(10),
+            random: StdRng::seed_from_u64(6),
             seen: 0,
             progressed: 0,
         }
     }
 
-    async fn wait(&self) {
-        sleep(self.window.mul_f64(rand::random())).await;
+    /// Waits before a disturbance until a random number of effects came about, none in half of the
+    /// cases: of `events` at the most, those that were published by then.
+    async fn wait(&mut self, bench: &Bench, events: u64) {
+        let left = (events as usize).saturating_sub(self.seen);
+        if left > 0 && self.random.random() {
+            let more = self.random.random_range(1..=left);
+            bench.until_effects(self.seen + more).await;
+        }
     }
 
     /// Takes note of how many effects there are after a disturbance.
     fn note(&mut self, effects: usize) {
-        let has_progressed = effects > self.seen;
+        self.progressed += u32::from(effects > self.seen);
         self.seen = effects;
-        self.progressed += u32::from(has_progressed);
-        let factor = if has_progressed { 0.8 } else { 1.25 };
-        let (shortest, longest) = (Duration::from_millis(2), Duration::from_secs(1));
-        self.window = self.window.mul_f64(factor).clamp(shortest, longest);
     }
 }
 
@@ -93,7 +94,7 @@ async fn a_consumer_killed_again_and_again_has_each_effect_once(form: Form) {
     let bench = Bench::create(form).await;
     let faults = Faults::none();
     let mut sql = bench.sql().await;
-    let mut pace = Pace::new();
+    let mut progress = Progress::new();
     for kill in 0..KILLS {
         let run = bench.run(&faults).await;
         let log = bench.served.log.clone();
@@ -101,12 +102,12 @@ async fn a_consumer_killed_again_and_again_has_each_effect_once(form: Form) {
         let publishing = tokio::spawn(async move {
             append(&log, drafts(first..first + EVENTS_PER_KILL)).await;
         });
-        pace.wait().await;
+        progress.wait(&bench, first + EVENTS_PER_KILL).await;
         run.kill().await;
         publishing.await.unwrap();
-        pace.note(count_effects(&mut sql).await);
+        progress.note(count_effects(&mut sql).await);
     }
-    assert!(pace.progressed > 20, "{}", pace.progressed);
+    assert!(progress.progressed > 20, "{}", progress.progressed);
     let run = bench.run(&faults).await;
     bench.until_position(KILLS * EVENTS_PER_KILL).await;
     run.stop().await;
@@ -122,13 +123,13 @@ async fn sessions_terminated_at_any_moment_lose_and_double_nothing(form: Form) {
     let faults = Faults::none();
     let run = bench.run(&faults).await;
     let mut terminator = bench.sql().await;
-    let mut pace = Pace::new();
+    let mut progress = Progress::new();
     for round in 0..TERMINATIONS {
         bench
             .served
             .append(round * EVENTS_EACH..(round + 1) * EVENTS_EACH)
             .await;
-        pace.wait().await;
+        progress.wait(&bench, (round + 1) * EVENTS_EACH).await;
         sqlx::query(
             "select pg_terminate_backend(pid) from pg_stat_activity
              where datname = current_database() and application_name = 'atlas effects'",
@@ -136,9 +137,9 @@ async fn sessions_terminated_at_any_moment_lose_and_double_nothing(form: Form) {
         .execute(&mut terminator)
         .await
         .unwrap();
-        pace.note(count_effects(&mut terminator).await);
+        progress.note(count_effects(&mut terminator).await);
     }
-    assert!(pace.progressed > 10, "{}", pace.progressed);
+    assert!(progress.progressed > 10, "{}", progress.progressed);
     bench.until_position(EVENTS).await;
     run.stop().await;
     assert_eq!(bench.effects().await, all(EVENTS));
@@ -275,10 +276,15 @@ async fn several_sources_have_checkpoints_of_their_own() {
         ]
     };
     let faults = Faults::none();
+    let mut progress = Progress::new();
+    let mut sql = bench.sql().await;
     for _ in 0..20 {
         let run = Run::start(bench.open(sources()).await.unwrap(), &faults);
-        sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
+        // A run that is not killed too early takes 50 effects at the least.
+        let some = (progress.seen as u64 + 50).min(1_000);
+        progress.wait(&bench, some).await;
         run.kill().await;
+        progress.note(count_effects(&mut sql).await);
     }
     let run = Run::start(bench.open(sources()).await.unwrap(), &faults);
     bench.until_effects(1_000).await;

@@ -13,6 +13,7 @@ mod fair_shares;
 mod frozen_start;
 mod history;
 mod in_transactions;
+mod killed_connections;
 mod large_groups;
 mod old_snapshot;
 mod page_cost;

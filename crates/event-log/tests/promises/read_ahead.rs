@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use atlas_events::{CustomEvent, Draft, EventFilter, event::Payload};
@@ -120,8 +120,10 @@ async fn read_erratically(
         let found = match random.random_range(0..10) {
             0..4 => abandon(&mut follower, random.random_range(0..200)).await,
             4 => {
-                // Longer than a connection is kept.
-                tokio::time::sleep(Duration::from_millis(random.random_range(1..15))).await;
+                // Longer than a connection is kept, or not.
+                let (idle_since, pause) = (Instant::now(), random.random_range(1..15));
+                let is_over = async || idle_since.elapsed().as_millis() >= pause;
+                eventually(DEADLINE, is_over).await;
                 None
             }
             _ => Some(next(&mut follower).await),

@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-/// A balancer that asks once a second is not told much later.
+/// So long may an answer be out of date. Balancers ask about once a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Says that services serve for as long as the log is vouched for, so that balancers send nobody to a

@@ -25,9 +25,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Whether a part of so many points is of another release, or has to be taken as if it were.
-    fn ends_before(self, part: ReleasePart, points: usize) -> bool {
-        part.number <= self.last_number || self.points + points > WAITING_POINTS_MAX
+    /// Whether a part of so many points brings what waits: as the last one, or because it is of another
+    /// release, or has to be taken as if it were.
+    fn is_brought_by(self, part: ReleasePart, points: usize) -> bool {
+        let is_another = part.number <= self.last_number;
+        is_last(part) || is_another || self.points + points > WAITING_POINTS_MAX
     }
 }
 
@@ -61,7 +63,7 @@ pub(crate) async fn join(
     let cause = last.cause.clone();
     let key = (&*cause.source, &*last.series);
     let waiting = store::waiting_of_release(connection, key).await?;
-    if waiting.ends_before(part, own.len()) || is_last(part) {
+    if waiting.is_brought_by(part, own.len()) {
         points.append(&mut store::take_release_parts(connection, key).await?);
     }
     if is_last(part) {
@@ -94,7 +96,7 @@ impl OpenReleases {
             last_number: *last_number,
             points: waiting.len(),
         };
-        if known.ends_before(part, own.len()) || is_last(part) {
+        if known.is_brought_by(part, own.len()) {
             points.append(waiting);
         }
         if is_last(part) {
