@@ -119,6 +119,8 @@ pub(crate) fn check_runbooks() {
         .collect();
     let count = |word: &str| alerts.matches(word).count();
     assert_eq!(count("- alert:"), count("runbook_url:"));
+    // An alert that comes and goes is one alert.
+    assert_eq!(count("- alert:"), count("keep_firing_for: "));
     for line in alerts.lines() {
         if let Some((_, link)) = line.split_once("runbook_url: ") {
             let anchor = link.strip_prefix("docs/operations.md#").unwrap();

@@ -26,7 +26,13 @@ const TURN_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct LatestTimes(Arc<Mutex<Answers>>);
 
-type Answers = HashMap<EventFilter, (Instant, Option<DateTime<Utc>>)>;
+type Answers = HashMap<EventFilter, (Instant, Answer)>;
+
+/// `Err` if it could not be found out: callers that ask again at once must not cost another query.
+type Answer = Result<Option<DateTime<Utc>>, Failed>;
+
+#[derive(Debug, Clone, Copy)]
+struct Failed;
 
 impl LatestTimes {
     /// The latest `occurred_at` of the wanted events among the newest
@@ -44,15 +50,16 @@ impl LatestTimes {
         let mut known = turn.map_err(|_| LogError::Database(sqlx::Error::PoolTimedOut))?;
         known.retain(|_, (answered, _)| answered.elapsed() < KNOWN_FOR);
         if let Some((_, latest)) = known.get(&filter) {
-            return Ok(*latest);
+            return latest.map_err(|Failed| LogError::Database(sqlx::Error::PoolTimedOut));
         }
         // In a task of its own, which keeps the turn: a caller that goes away would leave its query
         // behind on the connection, and the next one would begin another.
         let log = log.clone();
         let asking = tokio::spawn(async move {
-            let latest = newest(&log, &filter, SCAN_POSITIONS_MAX).await?;
-            known.insert(filter, (Instant::now(), latest));
-            Ok(latest)
+            let latest = newest(&log, &filter, SCAN_POSITIONS_MAX).await;
+            let answer = latest.as_ref().copied().map_err(|_| Failed);
+            known.insert(filter, (Instant::now(), answer));
+            latest
         });
         asking.await.map_err(|_| LogError::Closed)?
     }

@@ -11,7 +11,7 @@ use tracing::info;
 
 use crate::{
     LogError,
-    head::{self, TWIN_MARGIN, position},
+    head::{self, TWIN_MARGIN, position, stored},
 };
 
 /// How long dropping may wait for a reader of the chunk before it gives up and tries again later.
@@ -37,24 +37,26 @@ struct Chunk {
 
 /// Drops the chunks that hold only events from before `cutoff` and only positions before every
 /// other event.
+///
+/// Appends wait while the head is locked, so the chunks are examined before that. What was appended
+/// in between lies behind all that was found: it only keeps the chunks that it went into.
 pub(crate) async fn trim(pool: &PgPool, cutoff: DateTime<Utc>) -> Result<Trimmed, LogError> {
     let cutoff = cutoff - TWIN_MARGIN;
     let mut transaction = pool.begin().await?;
+    let seen = head::read(&mut *transaction).await?;
     let nothing = |first_position| Trimmed {
         chunks: 0,
         first_position,
     };
-    if !ranges(&mut transaction)
-        .await?
-        .iter()
-        .any(|(_, end)| *end <= cutoff)
-    {
-        return Ok(nothing(head::read(&mut *transaction).await?.first_position));
+    let ranges = ranges(&mut transaction).await?;
+    if !ranges.iter().any(|(_, end)| *end <= cutoff) {
+        return Ok(nothing(seen.first_position));
     }
+    let chunks = chunks(&mut transaction, ranges).await?;
     set_lock_timeout(&mut transaction).await?;
-    // First, as an append does: nobody appends between the look at the chunks and their end.
     let head = head::lock(&mut transaction).await?;
-    let expired = expired_prefix(chunks(&mut transaction).await?, cutoff);
+    let late = appended_before(&mut transaction, seen.last_position, cutoff).await?;
+    let expired = expired_prefix(chunks, cutoff, &late);
     let Some(dropped_before) = expired.iter().map(|chunk| chunk.end).max() else {
         return Ok(nothing(head.first_position));
     };
@@ -77,10 +79,17 @@ pub(crate) async fn trim(pool: &PgPool, cutoff: DateTime<Utc>) -> Result<Trimmed
     })
 }
 
-/// The chunks that end before the cutoff, less those that hold a position behind one that stays.
-fn expired_prefix(chunks: Vec<Chunk>, cutoff: DateTime<Utc>) -> Vec<Chunk> {
-    let (mut expired, mut kept): (Vec<_>, Vec<_>) =
-        chunks.into_iter().partition(|chunk| chunk.end <= cutoff);
+/// The chunks that end before the cutoff, less those that an event of a `late` time went into
+/// meanwhile and those that hold a position behind one that stays.
+fn expired_prefix(
+    chunks: Vec<Chunk>,
+    cutoff: DateTime<Utc>,
+    late: &[DateTime<Utc>],
+) -> Vec<Chunk> {
+    let is_late = |chunk: &Chunk| late.iter().any(|at| (chunk.start..chunk.end).contains(at));
+    let (mut expired, mut kept): (Vec<_>, Vec<_>) = chunks
+        .into_iter()
+        .partition(|chunk| chunk.end <= cutoff && !is_late(chunk));
     loop {
         let first_kept = kept
             .iter()
@@ -100,9 +109,12 @@ fn expired_prefix(chunks: Vec<Chunk>, cutoff: DateTime<Utc>) -> Vec<Chunk> {
     }
 }
 
-async fn chunks(connection: &mut PgConnection) -> Result<Vec<Chunk>, LogError> {
+async fn chunks(
+    connection: &mut PgConnection,
+    ranges: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+) -> Result<Vec<Chunk>, LogError> {
     let mut chunks = Vec::new();
-    for (start, end) in ranges(connection).await? {
+    for (start, end) in ranges {
         let positions = positions_between(connection, start, end).await?;
         chunks.push(Chunk {
             start,
@@ -148,6 +160,22 @@ async fn positions_between(
         .first
         .zip(row.last)
         .map(|(first, last)| (position(first), position(last))))
+}
+
+/// Times of the events that were appended after a position and occurred before a time.
+async fn appended_before(
+    connection: &mut PgConnection,
+    after: u64,
+    time: DateTime<Utc>,
+) -> Result<Vec<DateTime<Utc>>, LogError> {
+    let times = sqlx::query_scalar!(
+        "select distinct occurred_at from events where position > $1 and occurred_at < $2",
+        stored(after),
+        time,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(times)
 }
 
 async fn set_lock_timeout(connection: &mut PgConnection) -> Result<(), LogError> {
