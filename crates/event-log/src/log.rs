@@ -401,6 +401,12 @@ impl EventLog {
         self.0.queue.enqueue(drafts)
     }
 
+    /// Resolves once all that this process has queued so far has been answered.
+    pub async fn settled(&self) {
+        // Answers come in the order of the queue.
+        let _ = self.enqueue(Vec::new()).await;
+    }
+
     /// Stores a batch within the caller's transaction, which must be on a connection made by
     /// [`crate::connect_options`] for the schema of this log. Nothing is visible before it commits;
     /// until it ends no other process can append, so this belongs at its end.

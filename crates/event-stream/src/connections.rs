@@ -1,23 +1,17 @@
-//! Connections that can be cut at the end of a server, and calls that it waits for before.
+//! Connections that can be cut at the end of a server.
 //!
 //! A client that takes nothing any more keeps its stream, and with it its connection, for as long as
 //! it likes: what was sent before the end of the stream waits for its window.
 
 use std::{
-    convert::Infallible,
     io,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use futures::future::BoxFuture;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::watch,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::{server::NamedService, transport::server::Connected};
-use tower::Service;
+use tonic::transport::server::Connected;
 
 /// A connection that fails once it is cut.
 pub(crate) struct Cuttable<C> {
@@ -102,69 +96,5 @@ impl<C: Connected> Connected for Cuttable<C> {
 
     fn connect_info(&self) -> Self::ConnectInfo {
         self.connection.connect_info()
-    }
-}
-
-/// How many calls have not been answered.
-#[derive(Debug, Clone)]
-pub(crate) struct UnderWay(watch::Sender<usize>);
-
-impl UnderWay {
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(0))
-    }
-
-    /// Waits until there are none.
-    pub(crate) async fn none(&self) {
-        // Its sender is here.
-        let _ = self.0.subscribe().wait_for(|calls| *calls == 0).await;
-    }
-
-    fn begin(&self) -> Call {
-        self.0.send_modify(|calls| *calls += 1);
-        Call(self.clone())
-    }
-}
-
-struct Call(UnderWay);
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|calls| *calls -= 1);
-    }
-}
-
-/// A service whose calls are counted until they are answered, or begin to be.
-#[derive(Debug, Clone)]
-pub(crate) struct Counted<S> {
-    pub(crate) service: S,
-    pub(crate) under_way: UnderWay,
-}
-
-impl<S: NamedService> NamedService for Counted<S> {
-    const NAME: &'static str = S::NAME;
-}
-
-impl<S, R> Service<R> for Counted<S>
-where
-    S: Service<R, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<S::Response, Infallible>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.service.poll_ready(context)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let call = self.under_way.begin();
-        let answering = self.service.call(request);
-        Box::pin(async move {
-            let answered = answering.await;
-            drop(call);
-            answered
-        })
     }
 }

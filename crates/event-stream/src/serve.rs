@@ -8,7 +8,7 @@ use futures::{Stream, TryStreamExt};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    time::timeout,
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -27,7 +27,7 @@ use tracing::warn;
 
 use crate::{
     StreamConfig,
-    connections::{Counted, Cuttable, UnderWay},
+    connections::Cuttable,
     consumers::Consumers,
     event_stream::{EventStreamService, Server},
     frames::REQUEST_BYTES_MAX,
@@ -54,8 +54,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 const FULL_STREAMS: u32 = 20;
 const _: () =
     assert!(FULL_STREAMS * (STREAM_WINDOW_BYTES / 64) * (256 - 64) < CONNECTION_WINDOW_BYTES / 2);
-/// Once a server ends, its streams do at once; a client that has not taken their end after this time
-/// is cut off, unless a call of its is still to be answered.
+/// Once a server ends, its streams do at once, and all that is queued is stored. A client that has
+/// not taken the answers and the end of its streams after this time is cut off.
 const STALLED_GRACE: Duration = Duration::from_secs(2);
 /// Streams on one connection.
 const CONCURRENT_STREAMS_MAX: u32 = 1_024;
@@ -112,7 +112,8 @@ impl MoreServices {
 ///
 /// On `shutdown` no new call is accepted, streams end with `UNAVAILABLE` and the position to resume
 /// after, and the future resolves once all connections are closed. A client that does not take its
-/// last bytes is cut off after two seconds, or once what is being published has been answered.
+/// last bytes, or does not send all of a request, is cut off two seconds after all that was queued
+/// has been stored.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -217,7 +218,7 @@ where
     };
     let bytes = ServerBytes::new(config.request_bytes, config.connection_bytes_max);
     let preface_timeout = config.preface_timeout;
-    let (under_way, cut) = (UnderWay::new(), CancellationToken::new());
+    let cut = CancellationToken::new();
     let cutting = cut.clone();
     let incoming = incoming.map_ok(move |connection| Cuttable::new(connection, cutting.clone()));
     let following_health = health::follow(reporter, &served, log.clone(), &shutdown);
@@ -237,12 +238,9 @@ where
         .add_optional_service(v1)
         .add_optional_service(v1alpha)
         .add_service(EventStreamService(server))
-        .add_service(Counted {
-            service: publisher,
-            under_way: under_way.clone(),
-        })
+        .add_service(publisher)
         .add_service(
-            EventLogServer::new(LogInfoService(log)).max_decoding_message_size(REQUEST_BYTES_MAX),
+            EventLogServer::new(LogInfoService(log.clone())).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .serve_with_incoming_shutdown(
             incoming.map_ok(move |accepted| {
@@ -255,21 +253,22 @@ where
         served = &mut serving => return Ok(served?),
         _ = async { tokio::join!(sampling, following_health) } => {}
     }
-    Ok(end(serving, &under_way, &cut).await?)
+    Ok(end(serving, &log, &cut).await?)
 }
 
 /// Waits until all connections are closed, and cuts those whose clients keep them open.
 async fn end<S: Future>(
     mut serving: Pin<&mut S>,
-    under_way: &UnderWay,
+    log: &EventLog,
     cut: &CancellationToken,
 ) -> S::Output {
-    if let Ok(served) = timeout(STALLED_GRACE, &mut serving).await {
-        return served;
-    }
+    let stalled = async {
+        log.settled().await;
+        sleep(STALLED_GRACE).await;
+    };
     tokio::select! {
         served = &mut serving => return served,
-        () = under_way.none() => {
+        () = stalled => {
             warn!("cutting off clients that do not take the end of their streams");
             cut.cancel();
         }

@@ -11,7 +11,10 @@ use axum::{
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::timeout;
 
-use super::problem::{Problem, ProblemKind};
+use super::{
+    problem::{Problem, ProblemKind},
+    server::Stopping,
+};
 
 /// What the JSON of a body takes in memory once it is read, for each of its bytes.
 const COST: u64 = 8;
@@ -46,10 +49,15 @@ impl Bodies {
             return Err(too_large(bytes_max));
         }
         let held = self.budget.hold(0).map_err(spent)?;
+        let stopping = parts.extensions.get::<Stopping>().cloned();
+        let stopping = stopping.unwrap_or_default();
         let collecting = collect(body, size_told(&parts.headers), bytes_max, &held);
-        let bytes = timeout(self.timeout, collecting)
-            .await
-            .map_err(|_| late(self.timeout))??;
+        let bytes = tokio::select! {
+            collected = timeout(self.timeout, collecting) => {
+                collected.map_err(|_| late(self.timeout))??
+            }
+            () = stopping.grace_over() => return Err(shutting_down()),
+        };
         let request = Request::from_parts(parts, Body::from(bytes.clone()));
         let taken = Taken { bytes, _held: held };
         Ok((request, taken))
@@ -101,6 +109,11 @@ fn late(timeout: Duration) -> Problem {
     let seconds = timeout.as_secs_f64();
     let detail = format!("the body was not complete within {seconds} s; nothing was stored");
     Problem::new(ProblemKind::BodyTimedOut, detail)
+}
+
+fn shutting_down() -> Problem {
+    let detail = "the service is ending and the body is not complete; nothing was stored";
+    Problem::new(ProblemKind::ShuttingDown, detail)
 }
 
 fn spent(spent: BytesSpent) -> Problem {
