@@ -5,14 +5,18 @@ use std::time::{Duration, Instant};
 use atlas_events::{PublishRequest, SubscriptionRequest, TimeRangeRequest};
 use event_log::LogConfig;
 use event_stream::StreamConfig;
-use test_support::{TestDatabase, custom_event};
+use futures::{StreamExt, stream};
+use test_support::{TestDatabase, custom_event, until_waiting};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use crate::common::{
-    DEADLINE, Server, after, custom_events, end_of, expectation, fact, next, read, read_all,
-    receipts_of, told,
+use crate::{
+    common::{
+        DEADLINE, Server, after, custom_events, end_of, execute, expectation, fact, next, read,
+        read_all, receipts_of, told,
+    },
+    unfinished::{PUBLISH, beginning, channel, unfinished},
 };
 
 #[tokio::test]
@@ -224,4 +228,54 @@ async fn a_stalled_reader_is_cut_off_after_a_short_time() {
         .contains(&status.code()),
         "{status:?}"
     );
+}
+
+/// Nobody waits for the rest of a request.
+#[tokio::test]
+async fn a_publish_that_is_sent_by_half_does_not_hold_up_the_end() {
+    let database = TestDatabase::create().await;
+    let config = StreamConfig {
+        message_timeout: Duration::from_secs(600),
+        ..StreamConfig::default()
+    };
+    let server = Server::start_with(&database, LogConfig::default(), config).await;
+    let mut other = server.client().await;
+    let channel = channel(&server).await;
+    let unfinished = tokio::spawn(unfinished(channel, PUBLISH, beginning(1_000, 999)));
+    other.publish(custom_events(0..1)).await;
+    server.begin_shutdown();
+    server.stopped().await;
+    let _ = unfinished.await;
+}
+
+/// However long the database takes, as far as a publish may take.
+#[tokio::test]
+async fn what_a_publish_stream_has_sent_is_answered_before_its_end() {
+    let database = TestDatabase::create().await;
+    let server = Server::start(&database).await;
+    let mut client = server.client().await;
+    client.publish(custom_events(0..1)).await;
+    let mut blocking = database.connection().await;
+    execute(&mut blocking, "begin; select from log.log_head for update").await;
+    let request = PublishRequest {
+        events: custom_events(1..3),
+        ..PublishRequest::default()
+    };
+    let requests = stream::iter([request]).chain(stream::pending());
+    let answers = client.publisher.publish_stream(requests).await.unwrap();
+    let mut answers = answers.into_inner();
+    until_waiting(DEADLINE, &mut database.connection().await, 1).await;
+    server.begin_shutdown();
+    let early = timeout(Duration::from_secs(4), answers.message()).await;
+    assert!(early.is_err(), "{early:?}");
+    execute(&mut blocking, "commit").await;
+    let stored = timeout(DEADLINE, answers.message()).await.unwrap().unwrap();
+    assert_eq!(receipts_of(stored.unwrap())[1].position, 3);
+    let status = timeout(DEADLINE, answers.message())
+        .await
+        .unwrap()
+        .unwrap_err();
+    let expected = expectation(Code::Unavailable, "SHUTTING_DOWN", "");
+    assert_eq!(told(&status), expected);
+    server.stopped().await;
 }

@@ -31,26 +31,26 @@ use crate::{
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
-const PUBLISH: &str = "/atlas.events.EventPublisher/Publish";
+pub(crate) const PUBLISH: &str = "/atlas.events.EventPublisher/Publish";
 const PUBLISH_STREAM: &str = "/atlas.events.EventPublisher/PublishStream";
 /// Of a message that is not sent to its end.
 const LENGTH: u64 = 3_900_000;
 
 /// The prefix of a message and so many bytes of it.
-fn beginning(length: u64, sent: u64) -> Bytes {
+pub(crate) fn beginning(length: u64, sent: u64) -> Bytes {
     let mut bytes = vec![0];
     bytes.extend(u32::try_from(length).unwrap().to_be_bytes());
     bytes.resize(bytes.len() + usize::try_from(sent).unwrap(), 0);
     bytes.into()
 }
 
-async fn channel(server: &Server) -> Channel {
+pub(crate) async fn channel(server: &Server) -> Channel {
     let endpoint = Endpoint::from_shared(server.url.clone()).unwrap();
     endpoint.connect().await.unwrap()
 }
 
 /// How a call is answered whose client sends this and then nothing, nor an end.
-async fn unfinished(channel: Channel, path: &str, sent: Bytes) -> Status {
+pub(crate) async fn unfinished(channel: Channel, path: &str, sent: Bytes) -> Status {
     let frames = stream::iter([Ok::<_, Status>(http_body::Frame::data(sent))]);
     let body = Body::new(StreamBody::new(frames.chain(stream::pending())));
     let request = http::Request::post(format!("http://localhost{path}"))
