@@ -6,9 +6,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     ConsumerAdmin, ConsumerConfig, ConsumerError, ConsumerStatus, Handler, Source, database,
-    lag::{self, SourceState},
-    processed,
-    worker::Worker,
+    processing::{processed, worker::Worker},
+    source::lag::{self, SourceState},
 };
 
 const NAME_CHARS_MAX: usize = 100;

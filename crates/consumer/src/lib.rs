@@ -7,52 +7,36 @@
 //! several instances of the service at once, which take turns. What cannot be processed is parked, and
 //! the stream goes on.
 //!
-//! Where to change what: one transaction in `attempt`, its first statement in `claim`, how instances
-//! learn of each other in `turn`, what happens when a transaction fails in `process`, the loop around
-//! it in `worker`; connections, resumption and the proof that nothing is missing in `reader` and
-//! `cursor`; what differs between the two forms of a source in `source`; what operators can do in
-//! `admin` and, over gRPC, in `service`.
+//! Where to change what: how events are received, and the proof that none is missing, in [`source`];
+//! how they are processed, exactly once, in [`processing`]; where a consumer is, and why it stopped,
+//! in [`checkpoint`]; what could not be processed in [`parked`]; what operators can do in
+//! [`operations`].
 
-mod admin;
-mod attempt;
 mod backoff;
-mod batch;
 mod checkpoint;
-mod claim;
 mod config;
 mod consumer;
-mod cursor;
 mod database;
 mod error;
 mod handler;
-mod history;
-mod lag;
+mod operations;
 mod parked;
-mod parking;
-mod process;
-mod processed;
-mod reader;
-mod retry;
-mod running;
-mod service;
-mod session;
+mod processing;
 mod source;
-mod stop;
 mod telemetry;
-mod trace;
-mod turn;
-mod worker;
 
-pub use admin::{AdminError, ConsumerAdmin, Reset, Retried};
 pub use backoff::Backoff;
 pub use checkpoint::{Checkpoint, LastEvent, Stop};
 pub use config::ConsumerConfig;
 pub use consumer::Consumer;
 pub use error::ConsumerError;
 pub use handler::{BoxError, Handler, HandlerError, SourcedEvent};
-pub use history::HistoryReader;
-pub use lag::{ConsumerStatus, SourceLag};
-pub use parked::{ParkedEvent, ParkedFilter, ParkedState};
-pub use service::{CheckpointsService, ParkedEventsService};
-pub use source::{Source, StartAt};
+pub use operations::admin::{AdminError, ConsumerAdmin, Reset, Retried};
+pub use operations::service::{CheckpointsService, ParkedEventsService};
+pub use parked::event::{ParkedEvent, ParkedFilter, ParkedState};
+pub use source::{
+    Source, StartAt,
+    history::HistoryReader,
+    lag::{ConsumerStatus, SourceLag},
+};
 pub use telemetry::describe_metrics;

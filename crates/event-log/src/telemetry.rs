@@ -12,7 +12,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::{LogError, Receipt, database, nodelay::CopyPath, storage::Usage};
+use crate::{LogError, Receipt, database, storage::Usage, write::rows::proxy_socket::CopyPath};
 
 /// A question to the database that readers wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

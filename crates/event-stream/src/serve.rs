@@ -240,7 +240,8 @@ where
         .add_service(EventStreamService(server))
         .add_service(publisher)
         .add_service(
-            EventLogServer::new(LogInfoService(log.clone())).max_decoding_message_size(REQUEST_BYTES_MAX),
+            EventLogServer::new(LogInfoService(log.clone()))
+                .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .serve_with_incoming_shutdown(
             incoming.map_ok(move |accepted| {

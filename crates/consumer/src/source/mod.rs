@@ -1,8 +1,13 @@
 //! Where events come from: a log over gRPC, or one of the same process. What differs between the two
 //! is in here; all else is the same code.
 
+pub(crate) mod cursor;
 mod grpc;
+pub(crate) mod history;
 mod in_process;
+pub(crate) mod lag;
+pub(crate) mod reader;
+pub(crate) mod running;
 mod verify;
 
 use std::{sync::Arc, time::Duration};

@@ -1,6 +1,8 @@
 //! Connections and schema of the database.
 
+pub(crate) mod connections;
 mod deadline;
+pub(crate) mod outcome;
 mod pool;
 mod session;
 mod stalled;
@@ -11,7 +13,7 @@ use sqlx::{
     postgres::PgConnectOptions,
 };
 
-use crate::{LogError, connections};
+use crate::LogError;
 
 pub(crate) use deadline::Deadline;
 pub use pool::pool;

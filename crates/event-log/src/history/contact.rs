@@ -36,7 +36,7 @@ async fn ask(history: &History, pool: &PgPool) -> Result<(), LogError> {
     let before = history.mark();
     let head = head::read(pool).await?;
     // A head that others have moved is looked into by the feeder; it was heard of all the same.
-    history.compare(before, head.standpoint())?;
+    history.compare(before, head.view())?;
     history.heard();
     Ok(())
 }

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Mark;
-use crate::{LogError, head::stored};
+use crate::{LogError, columns::stored};
 
 /// Keeps every process from appending to the log.
 pub(super) async fn write(

@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 
 use crate::{
     LogError,
-    head::{Head, stored},
-    segment::SegmentIndex,
+    columns::stored,
+    head::{Head, segments::SegmentIndex},
 };
 
 /// An event that a process has seen in the database. No other history has an event at this position

@@ -23,13 +23,16 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use tokio::{sync::watch, time::Instant};
 use tracing::error;
 use uuid::Uuid;
 
-use crate::{LogError, head::Head, segment::SegmentIndex, telemetry::LogMetrics};
+use crate::{
+    LogError,
+    head::{Head, HeadView, segments::SegmentIndex},
+    telemetry::LogMetrics,
+};
 
 pub(crate) use contact::watch_contact;
 pub(crate) use mark::Mark;
@@ -212,7 +215,7 @@ impl History {
     ///
     /// # Errors
     /// [`LogError::Unverified`] if the history has changed.
-    pub(crate) fn compare(&self, before: Mark, head: Standpoint) -> Result<bool, LogError> {
+    pub(crate) fn compare(&self, before: Mark, head: HeadView) -> Result<bool, LogError> {
         let went_back = |position| Unverified::WentBack {
             position,
             last_position: head.last_position,
@@ -250,7 +253,7 @@ impl History {
         connection: &mut PgConnection,
         segments: &SegmentIndex,
         before: Mark,
-        head: Standpoint,
+        head: HeadView,
     ) -> Result<(), LogError> {
         let is_trimmed = before.position < head.first_position;
         if !self.compare(before, head)? && !is_trimmed {
@@ -329,19 +332,6 @@ pub enum OnHistoryChange {
     Halt,
     /// Give it a new identity at once: consumers stop, publishers go on.
     NewLogId,
-}
-
-/// Where a head stands, as far as the history is concerned.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Standpoint {
-    pub(crate) log_id: Uuid,
-    pub(crate) first_position: u64,
-    pub(crate) last_position: u64,
-    /// When the event at `last_position` was stored.
-    pub(crate) recorded_at: Option<DateTime<Utc>>,
-    pub(crate) halted_after: Option<u64>,
-    /// It is that of a replica, or of a server that recovers.
-    pub(crate) in_recovery: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -5,8 +5,12 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use test_support::{TestDatabase, drafts, until_waiting};
 use uuid::Uuid;
 
-use super::{History, Mark, Server, Standpoint, State, Unverified};
-use crate::{EventLog, LogConfig, LogError, head::Head, telemetry::LogMetrics};
+use super::{History, Mark, Server, State, Unverified};
+use crate::{
+    EventLog, LogConfig, LogError,
+    head::{Head, HeadView},
+    telemetry::LogMetrics,
+};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -86,11 +90,11 @@ fn head(last_position: u64) -> Head {
 fn a_head_behind_is_another_history_only_where_it_can_be_written_to() {
     let history: Arc<History> = History::new(&head(20), LogMetrics::new("log"));
     let compare = |last_position, in_recovery| {
-        let standpoint = Standpoint {
+        let view = HeadView {
             in_recovery,
-            ..head(last_position).standpoint()
+            ..head(last_position).view()
         };
-        history.compare(Mark::of_head(&head(20)), standpoint)
+        history.compare(Mark::of_head(&head(20)), view)
     };
     let out_of_contact = compare(12, true);
     assert!(

@@ -5,7 +5,10 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use prost::Message;
 use ulid::Ulid;
 
-use crate::{EventLog, Follower, Head, LogError, RangeRead, find, head, segment, telemetry::Query};
+use crate::{
+    EventLog, Follower, Head, LogError, RangeRead, columns, head::segments, read::find,
+    telemetry::Query,
+};
 
 impl EventLog {
     /// Follows the log after a cursor (0: from the first event ever).
@@ -107,7 +110,7 @@ impl EventLog {
         let cursor = {
             let mut reader = self.readers().connect().await?;
             let (first, last) = (head.first_position, head.last_position);
-            let seeking = segment::cursor_at(reader.ask()?, since, first, last);
+            let seeking = segments::cursor_at(reader.ask()?, since, first, last);
             let found = self.0.metrics.timed(Query::Seek, seeking).await?;
             reader.answered();
             found
@@ -132,7 +135,7 @@ impl EventLog {
         let replacement = atlas_events::replacement(&stored.encoded);
         let mut event = Event::decode(replacement.as_deref().unwrap_or(&stored.encoded))
             .map_err(|error| LogError::Database(sqlx::Error::Decode(error.into())))?;
-        event.position = head::position(stored.position);
+        event.position = columns::position(stored.position);
         event.recorded_at = Some(stored.recorded_at.into());
         Ok(Some(event))
     }

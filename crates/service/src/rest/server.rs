@@ -14,10 +14,7 @@ use axum::{Router, extract::ConnectInfo, http::Request};
 use futures::FutureExt;
 use hyper::{body::Incoming as Body, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{task::JoinSet, time::sleep};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{io::InspectWriter, sync::CancellationToken};
 use tower::Service;
