@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use atlas_events::Timestamp;
+use atlas_events::{Event, Timestamp, event::Payload};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
-use crate::{connection::Server, time, token::TokenCommand};
+use crate::{client::connection::Server, commands::token::TokenCommand, time};
 
 const EXIT_CODES: &str = "\
 Times are RFC 3339 (2024-05-01T12:00:00Z), a date (midnight UTC), or how long ago (15m, 2h, 7d).
@@ -19,6 +20,8 @@ Exit codes:
   5  the stream is not what it was: events are missing, were removed by retention, or the log is
      another one
   6  the outcome of a publish is unknown: publish again with the same ids to find out";
+
+const THRESHOLD_CROSSED: &str = "ThresholdCrossedEvent";
 
 /// Follow an event log, publish to it, look into it.
 #[derive(Debug, Parser)]
@@ -40,13 +43,23 @@ pub(crate) enum Command {
     Get(GetOptions),
     /// Print the stored events of a range of times
     Range(RangeOptions),
-    /// Tell what a log is and holds
+    /// Print the identity, bounds and edition of a log
     Info(InfoOptions),
     /// Make tokens, for servers that ask for one
     #[command(subcommand)]
     Token(TokenCommand),
     /// Run the collector and the threshold engine in this process
     Up(UpOptions),
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write a manual page for each command
+    Man {
+        /// Folder for the pages; it must exist
+        folder: PathBuf,
+    },
 }
 
 /// Variables of the environment go to both services, but those of addresses (REST__…, GRPC__…),
@@ -88,6 +101,56 @@ pub(crate) struct Wanted {
     /// Only events about this series; repeatable
     #[arg(long = "series", value_name = "SERIES")]
     pub(crate) series_ids: Vec<String>,
+    /// Only crossings of this pattern; repeatable
+    #[arg(long = "pattern", value_name = "PATTERN")]
+    pub(crate) pattern_ids: Vec<String>,
+    /// Only crossings of this severity, such as critical; repeatable
+    #[arg(long = "severity", value_name = "SEVERITY")]
+    pub(crate) severities: Vec<String>,
+}
+
+impl Wanted {
+    /// Whether only crossings are wanted.
+    fn is_about_crossings(&self) -> bool {
+        !self.pattern_ids.is_empty() || !self.severities.is_empty()
+    }
+
+    /// Whether every event is wanted.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.event_types.is_empty() && self.series_ids.is_empty() && !self.is_about_crossings()
+    }
+
+    /// The types that the server is asked for.
+    pub(crate) fn event_types(&self) -> Vec<String> {
+        match self.event_types.is_empty() && self.is_about_crossings() {
+            true => vec![THRESHOLD_CROSSED.to_owned()],
+            false => self.event_types.clone(),
+        }
+    }
+
+    /// Whether an event that the server sent is wanted: servers know nothing of patterns.
+    pub(crate) fn admits(&self, event: &Event) -> bool {
+        let one_of =
+            |wanted: &[String], value: &String| wanted.is_empty() || wanted.contains(value);
+        match &event.payload {
+            _ if !self.is_about_crossings() => true,
+            Some(Payload::ThresholdCrossed(crossed)) => {
+                one_of(&self.pattern_ids, &crossed.pattern_id)
+                    && one_of(&self.severities, &crossed.severity)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How events are printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Printing {
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+    /// Print the id of each event too, as JSON always does
+    #[arg(long)]
+    pub(crate) ids: bool,
 }
 
 #[derive(Debug, Args)]
@@ -101,10 +164,13 @@ pub(crate) struct TailOptions {
     /// Begin with the first event that is kept
     #[arg(long, group = "start")]
     pub(crate) from_beginning: bool,
+    /// Begin so many positions before the end of the log
+    #[arg(long, value_name = "EVENTS", group = "start")]
+    pub(crate) last: Option<u64>,
     #[command(flatten)]
     pub(crate) wanted: Wanted,
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
     /// End after this many events
     #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -120,7 +186,8 @@ pub(crate) struct TailOptions {
     /// Refuse to read another log than this one (see `atlas info`)
     #[arg(long, value_name = "LOG_ID", default_value = "")]
     pub(crate) log_id: String,
-    /// Give up when the server stays away for this long; without it, never
+    /// Give up when the server stays away for this long; without it, never, and with --no-follow at
+    /// once
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) give_up_after: Option<Duration>,
     /// Also print the markers of the stream (heartbeat, caught up, fell behind)
@@ -191,8 +258,11 @@ pub(crate) struct RangeOptions {
     pub(crate) before: Option<Timestamp>,
     #[command(flatten)]
     pub(crate) wanted: Wanted,
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) format: Format,
+    /// End after this many events
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
 }
 
 #[derive(Debug, Args)]

@@ -1,29 +1,21 @@
 //! `atlas`, the command line: follow a log, publish to it, look into it, run everything.
 //!
-//! Where to change what: commands and flags in `arguments`, the wire in `connection`, exit codes and
-//! messages in `failure`, how an event reads in `text`.
+//! Where to change what: commands and flags in [`arguments`], what each command does in [`commands`], the
+//! wire, exit codes and messages in [`client`], how an event reads in [`print`].
 
 mod arguments;
-mod backoff;
-mod connection;
-mod cursor;
-mod failure;
-mod inspect;
-mod output;
-mod publish;
-mod source;
-mod tail;
-mod text;
+mod client;
+mod commands;
+mod print;
 mod time;
-mod token;
-mod up;
 
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use failure::Failure;
-use output::Output;
+use client::{diagnosis, failure::Failure};
+use commands::{inspect, manual, publish, tail, token, up};
+use print::output::{self, Output};
 use tokio_util::sync::CancellationToken;
 
 /// With that of the C library, allocating was a third of what a publish costs the server.
@@ -44,7 +36,10 @@ async fn run_client(arguments: &Arguments) -> ExitCode {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let mut output = Output::standard();
-    let ended = run(arguments, &mut output, &stop).await;
+    let ended = match run(arguments, &mut output, &stop).await {
+        Err(failure) => Err(diagnosis::explain(&arguments.server, failure).await),
+        done => done,
+    };
     match ended.and_then(|()| Ok(output.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has seen enough.
@@ -73,6 +68,8 @@ async fn run(
         Command::Range(options) => until(stop, inspect::range(server, options, output)).await,
         Command::Info(options) => until(stop, inspect::info(server, options, output)).await,
         Command::Token(command) => token::run(command, output),
+        Command::Completions { shell } => manual::completions(*shell, output),
+        Command::Man { folder } => manual::pages(folder, output),
         Command::Up(_) => Err(Failure::Usage("up is no command of a client".to_owned())),
     }
 }

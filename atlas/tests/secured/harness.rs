@@ -124,19 +124,23 @@ impl Place {
 
     /// A collector whose tokens are in a file of this folder.
     pub(crate) async fn collector(&self, tokens: &str, more: &[&str]) -> Running {
-        let flags = collector::config::Flags {
-            set: self.settings(tokens, more),
-            ..Default::default()
-        };
-        let config = collector::config::load(&flags, &[]).unwrap().config;
-        let listeners = Listeners::bind(&config).await.unwrap();
-        let service = collector::service::Service::start(config, listeners, metrics());
-        let service = service.await.unwrap();
-        let shutdown = CancellationToken::new();
-        let addresses = (service.rest_address(), service.grpc_address());
-        let running = service.run(shutdown.clone());
-        let ended = tokio::spawn(async move { running.await.unwrap() });
-        running_at(addresses, shutdown, ended)
+        start_collector(self.settings(tokens, more)).await
+    }
+
+    /// A collector without TLS and tokens, on a log of its own.
+    pub(crate) async fn plain_collector(&self) -> Running {
+        let settings = [
+            &format!("database.url={}", self.database.url()),
+            "database.schema=plain",
+            "rest.address=127.0.0.1:0",
+            "grpc.address=127.0.0.1:0",
+            "shutdown.drain_seconds=5",
+        ];
+        let mut running = start_collector(settings.map(str::to_owned).to_vec()).await;
+        for address in [&mut running.grpc, &mut running.rest] {
+            *address = address.replace("https://", "http://");
+        }
+        running
     }
 
     /// An engine that consumes a collector.
@@ -169,6 +173,22 @@ impl Place {
         let endpoint = Endpoint::from_shared(running.grpc.clone()).unwrap();
         endpoint.tls_config(tls).unwrap().connect().await.unwrap()
     }
+}
+
+async fn start_collector(set: Vec<String>) -> Running {
+    let flags = collector::config::Flags {
+        set,
+        ..Default::default()
+    };
+    let config = collector::config::load(&flags, &[]).unwrap().config;
+    let listeners = Listeners::bind(&config).await.unwrap();
+    let service = collector::service::Service::start(config, listeners, metrics());
+    let service = service.await.unwrap();
+    let shutdown = CancellationToken::new();
+    let addresses = (service.rest_address(), service.grpc_address());
+    let running = service.run(shutdown.clone());
+    let ended = tokio::spawn(async move { running.await.unwrap() });
+    running_at(addresses, shutdown, ended)
 }
 
 fn running_at(

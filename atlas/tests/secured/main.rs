@@ -5,3 +5,4 @@
 mod command_line;
 mod engine;
 mod harness;
+mod mistakes;

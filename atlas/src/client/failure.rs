@@ -14,7 +14,7 @@ pub(crate) enum Failure {
     Input(String),
     #[error("cannot reach {server}: {reason}")]
     Unreachable { server: String, reason: String },
-    /// Its certificate is none to believe, which trying again does not change.
+    /// Its certificate cannot be trusted, which trying again does not change.
     #[error("cannot trust {server}: {reason}")]
     Untrusted { server: String, reason: String },
     #[error("{}", describe(.0))]

@@ -14,11 +14,13 @@ use tonic::{Code, Status};
 
 use crate::{
     arguments::{Format, PublishOptions},
-    backoff::Backoff,
-    connection::{Connection, Server, connect},
-    failure::Failure,
-    output::{Output, note},
-    source::{EventFile, from_flags},
+    client::{
+        backoff::Backoff,
+        connection::{Connection, Server, connect},
+        failure::Failure,
+    },
+    commands::input::{EventFile, from_flags},
+    print::output::{Output, note},
 };
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -107,7 +109,7 @@ impl<'a> Publisher<'a> {
 /// A refusal by the server's own rules stored nothing; a connection that broke may have.
 fn may_have_stored(status: &Status) -> bool {
     match status.code() {
-        Code::Unavailable => !crate::failure::reason(status).contains("NOT_STORED"),
+        Code::Unavailable => !crate::client::failure::reason(status).contains("NOT_STORED"),
         Code::Unknown
         | Code::Cancelled
         | Code::Internal

@@ -7,11 +7,16 @@ use atlas_events::{
 use futures::FutureExt;
 
 use crate::{
-    arguments::{Format, GetOptions, InfoOptions, RangeOptions},
-    connection::{Server, connect},
-    failure::Failure,
-    output::Output,
-    text::{Renderer, time},
+    arguments::{Format, GetOptions, InfoOptions, Printing, RangeOptions},
+    client::{
+        connection::{Server, connect},
+        failure::Failure,
+    },
+    commands::tail::nothing_matched,
+    print::{
+        output::Output,
+        text::{Renderer, time},
+    },
 };
 
 pub(crate) async fn get(
@@ -27,7 +32,13 @@ pub(crate) async fn get(
     let event = found.event.unwrap_or_default();
     match options.format {
         Format::Json => output.json(&event)?,
-        Format::Text => output.line(Renderer::default().line(&event))?,
+        Format::Text => {
+            let printing = Printing {
+                format: Format::Text,
+                ids: true,
+            };
+            output.line(Renderer::new(printing).line(&event))?;
+        }
     }
     Ok(())
 }
@@ -40,7 +51,7 @@ pub(crate) async fn range(
     let request = TimeRangeRequest {
         start_from: options.since,
         end_at: options.before,
-        event_types: options.wanted.event_types.clone(),
+        event_types: options.wanted.event_types(),
         series_ids: options.wanted.series_ids.clone(),
     };
     let mut client = EventStreamClient::new(connect(server).await?);
@@ -49,8 +60,9 @@ pub(crate) async fn range(
         None => client.get_events_since(request).await?,
     };
     let mut stream = answer.into_inner();
-    let mut renderer = Renderer::default();
-    loop {
+    let mut renderer = Renderer::new(options.printing);
+    let mut printed = 0;
+    while options.count.is_none_or(|count| printed < count) {
         let next = match stream.message().now_or_never() {
             Some(next) => next,
             None => {
@@ -58,12 +70,22 @@ pub(crate) async fn range(
                 stream.message().await
             }
         };
-        match (next?, options.format) {
-            (None, _) => return Ok(()),
-            (Some(event), Format::Json) => output.json(&event)?,
-            (Some(event), Format::Text) => output.line(renderer.line(&event))?,
+        let Some(event) = next? else {
+            if printed == 0 && !options.wanted.is_everything() {
+                nothing_matched(&options.wanted);
+            }
+            break;
+        };
+        if !options.wanted.admits(&event) {
+            continue;
         }
+        match options.printing.format {
+            Format::Json => output.json(&event)?,
+            Format::Text => output.line(renderer.line(&event))?,
+        }
+        printed += 1;
     }
+    Ok(())
 }
 
 pub(crate) async fn info(

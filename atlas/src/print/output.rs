@@ -23,12 +23,17 @@ impl Output {
         writeln!(self.0, "{}", service::visible_json(&json))
     }
 
+    /// For what writes bytes by itself.
+    pub(crate) fn writer(&mut self) -> &mut impl Write {
+        &mut self.0
+    }
+
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
 }
 
-/// A line for people on standard error; there is nobody to tell if that fails.
+/// A line for people on standard error. A failure to write it is ignored.
 pub(crate) fn note(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }

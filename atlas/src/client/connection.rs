@@ -4,6 +4,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 
 use access::{CredentialFiles, Credentials, Secret};
 use clap::Args;
+use http::{Uri, uri::InvalidUri};
 use tonic::{
     Request, Status,
     metadata::AsciiMetadataValue,
@@ -11,7 +12,7 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
-use crate::failure::Failure;
+use crate::client::failure::Failure;
 
 /// The library closes a connection on which too many small messages lie unread instead of slowing
 /// the sender down; how many depends on this window. Its adaptive window would reset it.
@@ -22,6 +23,7 @@ const TOKEN_VARIABLE: &str = "ATLAS_TOKEN";
 
 /// A server, and what it asks for.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection (commands that reach a server)")]
 pub(crate) struct Server {
     /// Where the log is served; https:// for TLS
     #[arg(
@@ -71,7 +73,7 @@ impl Interceptor for Bearer {
 pub(crate) async fn connect(server: &Server) -> Result<Connection, Failure> {
     let credentials = server.credentials()?;
     let bearer = bearer(&credentials)?;
-    let channel = endpoint(&server.address, &credentials)?
+    let channel = endpoint(server.uri()?, &credentials)?
         .connect()
         .await
         .map_err(|error| Failure::unreachable(&server.address, &error))?;
@@ -79,6 +81,30 @@ pub(crate) async fn connect(server: &Server) -> Result<Connection, Failure> {
 }
 
 impl Server {
+    /// The address; without a scheme it is `http://`.
+    pub(crate) fn uri(&self) -> Result<Uri, Failure> {
+        let server = &self.address;
+        let address = match server.contains("://") {
+            true => server.clone(),
+            false => format!("http://{server}"),
+        };
+        let no_address = |reason: String| {
+            Failure::Usage(format!(
+                "\"{server}\" is not the address of a server: {reason}"
+            ))
+        };
+        let uri: Uri = address
+            .parse()
+            .map_err(|error: InvalidUri| no_address(error.to_string()))?;
+        match uri.scheme_str() {
+            Some("http" | "https") => Ok(uri),
+            scheme => Err(no_address(format!(
+                "it begins with {}://, not with http:// or https://",
+                scheme.unwrap_or_default()
+            ))),
+        }
+    }
+
     fn credentials(&self) -> Result<Credentials, Failure> {
         let files = CredentialFiles {
             token: self.token_file.clone(),
@@ -108,13 +134,8 @@ fn bearer(credentials: &Credentials) -> Result<Bearer, Failure> {
     Ok(Bearer(Some(value)))
 }
 
-fn endpoint(server: &str, credentials: &Credentials) -> Result<Endpoint, Failure> {
-    let address = match server.contains("://") {
-        true => server.to_owned(),
-        false => format!("http://{server}"),
-    };
-    let mut endpoint = Endpoint::from_shared(address)
-        .map_err(|error| Failure::Usage(format!("\"{server}\" is no address: {error}")))?;
+fn endpoint(uri: Uri, credentials: &Credentials) -> Result<Endpoint, Failure> {
+    let mut endpoint = Endpoint::from(uri);
     if endpoint.uri().scheme_str() == Some("https") {
         endpoint = endpoint.tls_config(tls(credentials)).map_err(|error| {
             let reason = error.source().map(ToString::to_string).unwrap_or_default();

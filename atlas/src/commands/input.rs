@@ -12,7 +12,7 @@ use prost::Message;
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-use crate::{arguments::PublishOptions, failure::Failure};
+use crate::{arguments::PublishOptions, client::failure::Failure};
 
 /// Room is left for what the transport adds.
 const BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;

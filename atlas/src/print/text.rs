@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
+use anstyle::Style;
 use atlas_events::{
     CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, DefinitionChange,
     DefinitionChangedEvent, DefinitionKind, DefinitionState, Event, RegimeTransitionEvent,
     SeriesCollectedEvent, ThresholdCrossedEvent, Timestamp, event::Payload,
 };
 use chrono::SecondsFormat;
+
+use super::style::{self, decimal, whole_numbers};
+use crate::arguments::Printing;
 
 /// Longer texts of events are cut.
 const TEXT_CHARS_MAX: usize = 200;
@@ -17,6 +21,8 @@ const TEXT_CHARS_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub(crate) struct Renderer {
     seen: HashMap<String, SeenDates>,
+    shows_ids: bool,
+    is_coloured: bool,
 }
 
 #[derive(Debug)]
@@ -26,9 +32,25 @@ struct SeenDates {
 }
 
 impl Renderer {
-    /// Position, time, type, series, and what happened; tab-free, one line.
+    /// For standard output.
+    pub(crate) fn new(printing: Printing) -> Self {
+        Self {
+            seen: HashMap::new(),
+            shows_ids: printing.ids,
+            is_coloured: style::is_wanted(),
+        }
+    }
+
+    /// Position, time, id if wanted, type, series, and what happened; tab-free, one line.
     pub(crate) fn line(&mut self, event: &Event) -> String {
-        let at = time(event.occurred_at);
+        let at = match self.shows_ids {
+            true => format!(
+                "{}  {:<26}",
+                time(event.occurred_at),
+                clean(&event.event_id)
+            ),
+            false => time(event.occurred_at),
+        };
         let (event_type, about, what) = match &event.payload {
             Some(Payload::SeriesCollected(collected)) => {
                 let what = self.collected(collected);
@@ -36,7 +58,8 @@ impl Renderer {
             }
             Some(Payload::CollectionFailed(failed)) => {
                 let series = failed.series_id.clone();
-                ("CollectionFailedEvent", series, failure(failed))
+                let what = self.styled(style::of_failure(), failure(failed));
+                ("CollectionFailedEvent", series, what)
             }
             Some(Payload::ThresholdCrossed(crossed)) => {
                 let series: Vec<_> = crossed
@@ -44,7 +67,8 @@ impl Renderer {
                     .iter()
                     .map(|i| i.series_id.as_str())
                     .collect();
-                ("ThresholdCrossedEvent", series.join(","), crossing(crossed))
+                let what = self.styled(style::of_severity(&crossed.severity), crossing(crossed));
+                ("ThresholdCrossedEvent", series.join(","), what)
             }
             Some(Payload::RegimeTransition(transition)) => {
                 let what = regime(transition);
@@ -77,6 +101,13 @@ impl Renderer {
         };
         let (position, about) = (event.position, clean(&about));
         format!("{position:>8}  {at}  {event_type:<21}  {about:<12}  {what}")
+    }
+
+    fn styled(&self, style: Style, text: String) -> String {
+        match self.is_coloured {
+            true => format!("{style}{text}{style:#}"),
+            false => text,
+        }
     }
 
     fn collected(&mut self, event: &SeriesCollectedEvent) -> String {
@@ -145,9 +176,9 @@ fn failure(failed: &CollectionFailedEvent) -> String {
         None => ", no further attempt".to_owned(),
     };
     let attempt = failed.attempt;
-    let told = clean(&failed.error_message);
+    let message = clean(&failed.error_message);
     format!(
-        "{} after attempt {attempt}: {told}{next}",
+        "{} after attempt {attempt}: {message}{next}",
         clean(&failed.error_code)
     )
 }
@@ -163,8 +194,10 @@ fn crossing(crossed: &ThresholdCrossedEvent) -> String {
         (direction, _) => turn(direction).to_owned(),
     };
     let compared = match (&crossed.value, &crossed.threshold) {
-        (Some(value), Some(threshold)) => format!(" ({value} against {threshold})"),
-        (Some(value), None) => format!(" ({value})"),
+        (Some(value), Some(threshold)) => {
+            format!(" ({} against {})", decimal(value), decimal(threshold))
+        }
+        (Some(value), None) => format!(" ({})", decimal(value)),
         (None, _) => String::new(),
     };
     let (pattern, date) = (&crossed.pattern_id, &crossed.observation_date);
@@ -197,13 +230,13 @@ fn regime(transition: &RegimeTransitionEvent) -> String {
         true => "",
         false => " (by a definition)",
     };
-    let told = match (transition.revised, transition.withdrawn) {
+    let revision = match (transition.revised, transition.withdrawn) {
         (true, true) => " (after all not)",
         (true, false) => " (after all)",
         (false, _) => "",
     };
     clean(&format!(
-        "{model_id} {from_regime} -> {to_regime} since {since}{told}{by}"
+        "{model_id} {from_regime} -> {to_regime} since {since}{revision}{by}"
     ))
 }
 
@@ -237,7 +270,7 @@ fn definition(changed: &DefinitionChangedEvent) -> String {
 fn custom_line(event: &Event, at: &str, custom: &CustomEvent) -> String {
     // By way of a value, whose keys are sorted: the same event always reads the same.
     let data = custom.data.as_ref().map(serde_json::to_value);
-    let data = data.and_then(Result::ok).unwrap_or_default().to_string();
+    let data = whole_numbers(data.and_then(Result::ok).unwrap_or_default()).to_string();
     let event_type = format!("custom:{}", custom.r#type);
     let (position, source) = (event.position, clean(&event.source_service));
     format!(

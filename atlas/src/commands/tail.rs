@@ -12,13 +12,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::{
-    arguments::{Format, TailOptions},
-    backoff::Backoff,
-    connection::{Connection, Server, connect},
-    cursor::{Cursor, Gap, Start},
-    failure::Failure,
-    output::{Output, note},
-    text::Renderer,
+    arguments::{Format, TailOptions, Wanted},
+    client::{
+        backoff::Backoff,
+        connection::{Connection, Server, connect},
+        cursor::{Cursor, Gap, Start},
+        diagnosis,
+        failure::Failure,
+    },
+    print::{
+        output::{Output, note},
+        text::Renderer,
+    },
 };
 
 /// A stream counts as lost when it is silent for this many heartbeats.
@@ -53,6 +58,7 @@ struct Tail<'a> {
     log_id: String,
     /// Whether the log was asked who it is.
     identified: bool,
+    start: Start,
     cursor: Cursor,
     renderer: Renderer,
     printed: u64,
@@ -63,22 +69,22 @@ struct Tail<'a> {
 
 impl<'a> Tail<'a> {
     fn new(server: &'a Server, options: &'a TailOptions, output: &'a mut Output) -> Self {
-        let start = match (options.after, options.since) {
-            (Some(position), _) => Start::After(position),
-            (None, Some(time)) => Start::Since(time),
-            (None, None) if options.from_beginning => Start::Beginning,
-            (None, None) => Start::Live,
+        let start = match (options.after, options.since, options.last) {
+            (Some(position), ..) => Start::After(position),
+            (_, Some(time), _) => Start::Since(time),
+            (.., Some(events)) => Start::Last(events),
+            _ if options.from_beginning => Start::Beginning,
+            _ => Start::Live,
         };
-        let wanted = &options.wanted;
-        let unfiltered = wanted.event_types.is_empty() && wanted.series_ids.is_empty();
         Self {
             server,
             options,
             output,
             log_id: options.log_id.clone(),
             identified: false,
-            cursor: Cursor::new(start, unfiltered),
-            renderer: Renderer::default(),
+            start,
+            cursor: Cursor::new(start, options.wanted.is_everything()),
+            renderer: Renderer::new(options.printing),
             printed: 0,
             backoff: Backoff::default(),
             heard_at: Instant::now(),
@@ -94,8 +100,13 @@ impl<'a> Tail<'a> {
             };
             self.output.flush()?;
             let away = self.heard_at.elapsed();
-            if self.options.give_up_after.is_some_and(|most| away >= most) {
+            let at_once = self.options.no_follow.then_some(Duration::ZERO);
+            let away_max = self.options.give_up_after.or(at_once);
+            if away_max.is_some_and(|most| away >= most) {
                 return Err(failure);
+            }
+            if let Some(mistake) = diagnosis::mistake(self.server, &failure).await {
+                return Err(mistake);
             }
             let pause = self.backoff.next(rand::random());
             let seconds = pause.as_secs_f64();
@@ -112,7 +123,7 @@ impl<'a> Tail<'a> {
         }
         let options = self.options;
         let mut request = SubscriptionRequest {
-            event_types: options.wanted.event_types.clone(),
+            event_types: options.wanted.event_types(),
             series_ids: options.wanted.series_ids.clone(),
             log_id: self.log_id.clone(),
             consumer: options.consumer.clone(),
@@ -182,9 +193,17 @@ impl<'a> Tail<'a> {
             if self.options.verbose {
                 self.print(event)?;
             }
+            let began_before = !matches!(self.start, Start::Live);
+            let is_filtered = !self.options.wanted.is_everything();
+            if caught_up && self.printed == 0 && began_before && is_filtered {
+                nothing_matched(&self.options.wanted);
+            }
             return Ok(caught_up && self.options.no_follow);
         }
         self.cursor.event(event.position).map_err(lost)?;
+        if !self.options.wanted.admits(event) {
+            return Ok(false);
+        }
         self.print(event)?;
         self.printed += 1;
         Ok(self
@@ -194,10 +213,28 @@ impl<'a> Tail<'a> {
     }
 
     fn print(&mut self, event: &Event) -> Result<(), Failure> {
-        match self.options.format {
+        match self.options.printing.format {
             Format::Json => self.output.json(event)?,
             Format::Text => self.output.line(self.renderer.line(event))?,
         }
         Ok(())
     }
+}
+
+/// Names are compared as they are: a typing mistake finds nothing.
+pub(crate) fn nothing_matched(wanted: &Wanted) {
+    let names = [
+        ("type", &wanted.event_types),
+        ("series", &wanted.series_ids),
+        ("pattern", &wanted.pattern_ids),
+        ("severity", &wanted.severities),
+    ];
+    let names: Vec<String> = names
+        .iter()
+        .flat_map(|(flag, values)| values.iter().map(move |value| format!("{flag} {value}")))
+        .collect();
+    let names = service::visible(&names.join(", ")).into_owned();
+    note(format_args!(
+        "no stored event of these times matches {names}; names are compared exactly"
+    ));
 }

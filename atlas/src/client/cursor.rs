@@ -11,6 +11,8 @@ pub(crate) enum Start {
     Since(Timestamp),
     /// With the first event that is kept.
     Beginning,
+    /// So many positions before the last one.
+    Last(u64),
     /// With what is stored from now on.
     Live,
 }
@@ -37,7 +39,7 @@ impl Cursor {
     pub(crate) fn new(start: Start, unfiltered: bool) -> Self {
         let after = match start {
             Start::After(position) => Some(position),
-            Start::Since(_) | Start::Beginning | Start::Live => None,
+            Start::Since(_) | Start::Beginning | Start::Last(_) | Start::Live => None,
         };
         Self {
             start,
@@ -53,6 +55,10 @@ impl Cursor {
         self.unfiltered &= !info.limited;
         self.after = self.after.or(match self.start {
             Start::Beginning => Some(info.first_position.saturating_sub(1)),
+            Start::Last(events) => {
+                let kept_after = info.first_position.saturating_sub(1);
+                Some(info.last_position.saturating_sub(events).max(kept_after))
+            }
             Start::Live => Some(info.last_position),
             Start::After(_) | Start::Since(_) => None,
         });

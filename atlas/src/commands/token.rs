@@ -14,7 +14,7 @@ use access::{Entry, Identity, Scope, Secret};
 use chrono::{SubsecRound, Utc};
 use clap::{Args, Subcommand};
 
-use crate::{failure::Failure, output::Output};
+use crate::{client::failure::Failure, print::output::Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {

@@ -1,0 +1,9 @@
+//! One file for each command.
+
+pub(crate) mod input;
+pub(crate) mod inspect;
+pub(crate) mod manual;
+pub(crate) mod publish;
+pub(crate) mod tail;
+pub(crate) mod token;
+pub(crate) mod up;

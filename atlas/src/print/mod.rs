@@ -1,0 +1,5 @@
+//! What is printed, and how an event reads.
+
+pub(crate) mod output;
+pub(crate) mod style;
+pub(crate) mod text;
