@@ -7,7 +7,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --package collector --package threshold-engine --package atlas \
     && install --strip -D --target-directory=/out target/release/collector target/release/threshold-engine target/release/atlas
-# Whoever cloned this under a strict umask: the programs run as a user of their own.
+# Readable for the user of the programs, also after a clone under a strict umask.
 RUN cp -r threshold-engine/patterns /out/patterns && chmod -R u=rwX,go=rX /out/patterns
 
 # The C library and certificates of authorities, and nothing else: no shell, no package manager. User 65532.

@@ -1,10 +1,9 @@
--- The role by which Grafana reads: the tables of both services, and nothing else. By the owner of the tables, as often as
--- one likes:
+-- Creates or updates the role with which Grafana reads the tables of both services, and nothing else. The owner of the tables
+-- runs it, any number of times:
 --   psql "$DATABASE_URL" -c "set atlas.reader_password = '…'" -f grafana/reader.sql
--- The schemas are those of the services' settings database.schema; others than `collector` and `threshold_engine` are to be
--- set as atlas.collector_schema and atlas.engine_schema before.
--- Outside of a transaction: every table is granted in one of its own. A grant and the first row of a new hypertable change
--- the same rows of the catalogue, and each would wait for the other if one grant held several of them.
+-- If database.schema of a service is not `collector` or `threshold_engine`, set atlas.collector_schema or atlas.engine_schema
+-- first. Run it outside of a transaction: each table is granted in a transaction of its own. A grant and the first row of a new
+-- hypertable change the same rows of the catalogue, and a grant of several tables could deadlock with it.
 do $$
 declare
     schema_name text;
@@ -15,18 +14,18 @@ declare
     ];
 begin
     if coalesce(current_setting('atlas.reader_password', true), '') = '' then
-        raise exception 'set atlas.reader_password first: the role has no password that everybody knows';
+        raise exception 'set atlas.reader_password first: the role has no default password';
     end if;
     if not exists (select from pg_roles where rolname = 'atlas_reader') then
         create role atlas_reader;
     end if;
     execute format('alter role atlas_reader login connection limit 20 password %L',
                    current_setting('atlas.reader_password'));
-    -- What a dashboard may cost.
+    -- Limits of a dashboard.
     alter role atlas_reader set default_transaction_read_only = on;
     alter role atlas_reader set statement_timeout = '30s';
     foreach schema_name in array schemas loop
-        -- A service that has not run yet makes its tables later.
+        -- A service that has not run yet creates its tables later.
         execute format('create schema if not exists %I', schema_name);
         execute format('grant usage on schema %I to atlas_reader', schema_name);
         execute format('alter default privileges in schema %I grant select on tables to atlas_reader', schema_name);

@@ -1,4 +1,4 @@
-//! `docs/configuration.md` is made of the settings that the services ask for, and is current.
+//! `docs/configuration.md` is generated from the settings that the services read, and is current.
 //! `ATLAS_WRITE_DOCS=1 cargo test -p atlas --test configuration_page` writes it.
 
 use service::config::Reference;
@@ -10,20 +10,21 @@ const HEAD: &str = "\
 
 This page is generated from the programs (`make docs`).
 
-A value comes from the TOML file that `--config` names, is overridden by the environment, and that by flags. Every setting
-has a variable, by the names of section and key (`port` in `[grpc]` is `GRPC__PORT`; capitals do not matter), and can be
-given as `--set grpc.port=5001`. An empty variable counts as none. Of several variables of one setting, the first that is
-listed wins.
+A value comes from the TOML file that `--config` names. The environment overrides the file, and flags override the
+environment. Every setting has a variable, named by its section and key (`port` in `[grpc]` is `GRPC__PORT`; case does not
+matter), and a flag (`--set grpc.port=5001`). An empty variable counts as not set. If a setting has several variables, the
+first one in its row wins.
 
-A program says everything that is wrong at once, with its key and where it is from, and does not start: values out of
-bounds, keys that it does not know (with the nearest one that it does), and variables that look like a mistyped one.
-`--print-config` prints what holds and where each value is from; secrets are shown as `***`.
+If the configuration is not valid, the program lists all mistakes with key and origin, and does not start. Mistakes are
+values out of bounds, unknown keys (with the nearest known one), and variables that look like a mistyped name.
+`--print-config` prints the values in use and the origin of each; secrets are shown as `***`.
 
-What is a secret can be given by file: `database.password_file`, or any of its variables with `_FILE` at the end. Both at
-once are refused. The line end at the end of the file does not count.
+A secret can be read from a file: set `database.password_file`, or any of its variables with the suffix `_FILE`. A program
+refuses a secret that is given both ways. It ignores a line break at the end of the file.
 
-`atlas up` runs both services in one process: variables go to both, but those of `[rest]`, `[grpc]`, `[events]` and
-`DATABASE__SCHEMA` to neither; `COLLECTOR__GRPC__PORT` is the collector's `GRPC__PORT`, `ENGINE__GRPC__PORT` the engine's.
+`atlas up` runs both services in one process. Variables apply to both, except those of `[rest]`, `[grpc]`, `[events]` and
+`DATABASE__SCHEMA`, which need a prefix: `COLLECTOR__GRPC__PORT` is the collector's `GRPC__PORT`, `ENGINE__GRPC__PORT` the
+engine's.
 ";
 
 fn references() -> [Reference; 2] {
