@@ -2,6 +2,7 @@
 
 mod backtest;
 mod checkpoint;
+mod print;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
