@@ -28,7 +28,7 @@ pub(super) struct BacktestOptions {
     /// Folder with patterns and regimes.
     #[arg(long)]
     patterns: PathBuf,
-    /// Folder with CSV files of one or more series.
+    /// Folder with CSV or Parquet files of one or more series.
     #[arg(long, value_name = "FOLDER")]
     csv: Option<PathBuf>,
     /// A log that is served, such as http://127.0.0.1:5001.
@@ -57,7 +57,7 @@ pub(super) struct BacktestOptions {
     #[arg(long, value_enum, default_value = "now")]
     as_known: AsKnown,
     /// JSON list of series with id and title; one that says how it was generated is marked as a
-    /// look-alike. Beside CSV files their catalogue.json is read.
+    /// look-alike. Of a folder its catalogue.json is read.
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
     /// Folder for report.html, result.json, crossings.csv, spells.csv, transitions.csv.
