@@ -1,4 +1,4 @@
-//! Ages in business days.
+//! Ages and times in business days.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +24,10 @@ fn business() -> Vec<Arc<Pattern>> {
         read("level", "when = 'A > 2'"),
         read("mean", "when = 'A.mean(\"3d\") > 2'"),
         read("ago", "when = 'A.change(\"1d\") > 0'"),
+        read(
+            "held",
+            "when = 'A > 2'\nfor = \"2bd\"\nkeep_for = \"1bd\"\ncooldown = \"2bd\"",
+        ),
     ]
 }
 
@@ -64,4 +68,20 @@ fn a_weekend_with_a_holiday_is_no_gap() {
     let days: Vec<_> = (friday..friday + 7).map(|date| passed(day(date))).collect();
     // It counts on Tuesday.
     assert_eq!(apply_all(&mut engine, &days), ["16 no_data"]);
+}
+
+#[test]
+fn a_time_in_business_days_ends_on_a_day_that_passes() {
+    let mut engine = Engine::new([business()[3].clone()], []);
+    let friday = (0..30)
+        .find(|index| day(*index).to_string() == "2024-01-12")
+        .unwrap();
+    let before = apply_all(&mut engine, &[observed(1, friday, 5)]);
+    assert_eq!(before, [""; 0]);
+    let tuesday = friday + 4;
+    let mut steps: Vec<_> = (friday..tuesday).map(|date| passed(day(date))).collect();
+    steps.push(observed(2, tuesday, 5));
+    steps.push(observed(3, tuesday + 1, 5));
+    // Monday is a holiday: Tuesday is the first business day, Wednesday the second.
+    assert_eq!(apply_all(&mut engine, &steps), ["16 entered"]);
 }
