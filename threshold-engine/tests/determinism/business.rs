@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use threshold_engine::Engine;
 use threshold_engine::pattern::Pattern;
+use threshold_engine::regime::Regime;
 use threshold_engine::series::{passed, steps};
 
 use crate::definitions::day;
@@ -84,4 +85,25 @@ fn a_time_in_business_days_ends_on_a_day_that_passes() {
     steps.push(observed(3, tuesday + 1, 5));
     // Monday is a holiday: Tuesday is the first business day, Wednesday the second.
     assert_eq!(apply_all(&mut engine, &steps), ["16 entered"]);
+}
+
+#[test]
+fn a_regime_dwells_for_business_days() {
+    let text = "id = \"m\"\nname = \"m\"\ndescription = \"d\"\ninitial = \"calm\"\nbusiness_days = \"us_federal\"\n\
+        [[states]]\nid = \"storm\"\nenter = 'A > 2'\nmin_dwell = \"2bd\"\n[[states]]\nid = \"calm\"\n\
+        [inputs]\nA = { frequency = \"daily\", unit = \"index\" }\n";
+    let model = Arc::new(Regime::read(Path::new("m.toml"), text).unwrap());
+    let mut engine = Engine::new([], [model]);
+    let friday = (0..30)
+        .find(|index| day(*index).to_string() == "2024-01-12")
+        .unwrap();
+    // Monday is a holiday: it may end on Wednesday, although nothing holds from Saturday on.
+    let values = [1, 5, 1, 1, 1, 1, 1, 1];
+    let steps: Vec<_> = (1..)
+        .zip(friday - 1..)
+        .zip(values)
+        .map(|((position, date), value)| observed(position, date, value))
+        .collect();
+    let told = apply_all(&mut engine, &steps);
+    assert_eq!(told, ["11 calm to storm", "16 storm to calm"]);
 }
