@@ -1,13 +1,15 @@
 //! Spans of the calendar: "3mo", "90d", "52w", "1y", and how often a series has observations.
 
 mod business;
+mod term;
 
 use std::fmt;
 
 use chrono::{Datelike, Days, Months, NaiveDate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use business::{BusinessAge, BusinessDays};
+pub use business::{BusinessAge, BusinessCalendar, BusinessDays};
+pub use term::{Hold, Term};
 
 /// At most this many days, weeks, months or years in one span.
 const SPAN_COUNT_MAX: u32 = 36_600;
@@ -120,41 +122,6 @@ impl fmt::Display for Window {
             Self::Span(span) => span.fmt(f),
             Self::Count(count) => write!(f, "{count} observations"),
         }
-    }
-}
-
-impl Serialize for Window {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Span(span) => span.serialize(serializer),
-            Self::Count(count) => serializer.serialize_u32(*count),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Window {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SpanOrCount;
-        impl de::Visitor<'_> for SpanOrCount {
-            type Value = Window;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a span such as \"90d\" or \"3mo\", or a number of observations")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Window, E> {
-                let span = Span::parse(text);
-                span.map(Window::Span)
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-
-            fn visit_i64<E: de::Error>(self, count: i64) -> Result<Window, E> {
-                u32::try_from(count)
-                    .map(Window::Count)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(count), &self))
-            }
-        }
-        deserializer.deserialize_any(SpanOrCount)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod backtest;
 mod checkpoint;
+mod print;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ enum Command {
         /// Folder with patterns and regimes.
         folder: PathBuf,
     },
-    /// Plays the observations of CSV files, of a collector's log over gRPC, or of one in a database
+    /// Plays the observations of files, of a collector's log over gRPC, or of one in a database
     /// through patterns, and shows what would have fired, and when.
     Backtest(BacktestOptions),
 }

@@ -292,6 +292,9 @@ impl Engine {
         for run in &mut self.patterns {
             run.limit(work.clone());
         }
+        for run in &mut self.regimes {
+            run.limit(work.clone());
+        }
         let mut dropped = Vec::new();
         for step in steps(points) {
             self.apply(step, &mut dropped);

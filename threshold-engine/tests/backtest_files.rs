@@ -274,14 +274,23 @@ high,2020-04-01,2020-06-05T00:00:00+00:00,revised,cleared,false,6,5,"A <high> & 
 fn the_report_shows_value_threshold_input_and_spells_and_escapes_text() {
     let page = html(&play(AsKnown::Then, "2000-01-01", "2030-01-01"));
     assert!(page.contains("Backtest 2020-01-01 to 2020-04-01, as known then"));
-    assert_eq!(page.matches("<svg").count(), 2, "the value and its input");
+    assert_eq!(
+        page.matches("class=\"plot\"").count(),
+        2,
+        "the value and its input"
+    );
     assert_eq!(page.matches("<figcaption>").count(), 2);
     for legend in ["value", "threshold", "A, percent &amp; points"] {
         assert!(page.contains(&format!("</i>{legend}</span>")), "{legend}");
     }
-    let shaded = page.matches("fill=\"#F0AA3C\"").count();
+    let shaded = page.matches("<g class=\"spell info\">").count();
     assert_eq!(shaded, 2, "one spell, in both plots");
-    assert!(page.contains("#C83C28"), "the threshold is drawn");
+    assert!(
+        page.contains("<path class=\"threshold\" d=\"M"),
+        "the threshold is drawn"
+    );
+    assert!(page.contains(">2020-02-01: 4.8, threshold 5</text>"));
+    assert!(page.contains(">2020-03-01: 5.1, threshold 5, active</text>"));
     assert!(page.contains("since 2020-03-01"));
     assert!(page.contains("5 crossings told"));
     assert!(page.contains("A &lt;high&gt; &amp; &quot;dear&quot;"));

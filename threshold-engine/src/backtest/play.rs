@@ -3,15 +3,19 @@ mod days;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use rust_decimal::Decimal;
 use serde::Serialize;
 
+use super::recessions;
+use super::result::{
+    BacktestResult, InputTrace, PatternResult, RegimeResult, ToldCrossing, ToldTransition,
+    TracePoint,
+};
 use crate::emission::Emission;
 use crate::engine::Engine;
 use crate::expression::Input;
 use crate::library::Library;
-use crate::machine::{Crossing, Direction, PatternRun, Spell, Turn};
-use crate::regime::{RegimeSpell, Transition};
+use crate::machine::{Crossing, PatternRun};
+use crate::regime::Transition;
 use crate::series::{self, Point, SeriesIndex};
 
 /// Which values a backtest sees.
@@ -39,144 +43,6 @@ pub struct Options {
     pub as_known: AsKnown,
 }
 
-/// What came out.
-#[derive(Clone, Debug, Serialize)]
-pub struct BacktestResult {
-    /// First date shown.
-    pub from: NaiveDate,
-    /// Last date shown.
-    pub to: NaiveDate,
-    /// Which values were seen.
-    pub as_known: AsKnown,
-    /// How many points were played.
-    pub points: usize,
-    /// By id.
-    pub patterns: Vec<PatternResult>,
-    /// By id.
-    pub regimes: Vec<RegimeResult>,
-    /// Definitions that could not be evaluated to the end, and why: nothing else is told of them.
-    pub failed: Vec<String>,
-}
-
-/// What a pattern did.
-#[derive(Clone, Debug, Serialize)]
-pub struct PatternResult {
-    /// Id of the pattern.
-    pub id: String,
-    /// Its title.
-    pub name: String,
-    /// Hash of its definition.
-    pub version: String,
-    /// Its definition and source, for people.
-    pub description: String,
-    /// Its condition.
-    pub when: String,
-    /// How many dates were evaluated.
-    pub evaluated_dates: usize,
-    /// How many of them had no data.
-    pub dates_without_data: usize,
-    /// Everything that it told, in the order in which it was told.
-    pub crossings: Vec<ToldCrossing>,
-    /// When it was active, as it stands at the end.
-    pub spells: Vec<Spell>,
-    /// Value and threshold at each evaluated date, as known at the end.
-    #[serde(skip)]
-    pub trace: Vec<TracePoint>,
-    /// What the pattern reads.
-    pub inputs: Vec<InputTrace>,
-}
-
-/// An input of a pattern.
-#[derive(Clone, Debug, Serialize)]
-pub struct InputTrace {
-    /// Name in expressions.
-    pub name: String,
-    /// Id of the series.
-    pub series: String,
-    /// Unit of its values.
-    pub unit: String,
-    /// An observation counts for so many days.
-    pub max_age_days: u32,
-    /// Further apart than this, in days, observations do not belong together.
-    #[serde(skip)]
-    pub gap_days: i64,
-    /// How many observations are shown.
-    pub count: usize,
-    /// Those, by date, as known at the end.
-    #[serde(skip)]
-    pub observations: Vec<(NaiveDate, Decimal)>,
-}
-
-/// A crossing as it was told.
-#[derive(Clone, Debug, Serialize)]
-pub struct ToldCrossing {
-    /// Id of the pattern.
-    pub pattern: String,
-    /// The date that it is for.
-    pub date: NaiveDate,
-    /// When it could have been told: when its cause became known; as stored, when that was published.
-    pub told_at: DateTime<Utc>,
-    /// "entered", "cleared", "revised".
-    pub direction: Direction,
-    /// What happened at the date, or did not after all.
-    pub turn: Turn,
-    /// False: it did not.
-    pub stands: bool,
-    /// The evaluated value.
-    pub value: Option<Decimal>,
-    /// What it was compared with.
-    pub threshold: Option<Decimal>,
-    /// Rendered for people.
-    pub message: String,
-}
-
-/// Value and threshold at a date.
-#[derive(Clone, Copy, Debug)]
-pub struct TracePoint {
-    /// Which date.
-    pub date: NaiveDate,
-    /// Absent: no data.
-    pub value: Option<Decimal>,
-    /// Absent: no data, or none.
-    pub threshold: Option<Decimal>,
-}
-
-/// What a model of regimes did.
-#[derive(Clone, Debug, Serialize)]
-pub struct RegimeResult {
-    /// Id of the model.
-    pub id: String,
-    /// Its title.
-    pub name: String,
-    /// Every transition, in the order in which it was told.
-    pub transitions: Vec<ToldTransition>,
-    /// Which state held from when on, as it stands at the end.
-    pub spells: Vec<RegimeSpell>,
-}
-
-/// A transition as it was told.
-#[derive(Clone, Debug, Serialize)]
-pub struct ToldTransition {
-    /// Id of the model.
-    pub model: String,
-    /// The date from which the new state holds.
-    pub since: NaiveDate,
-    /// When it could have been told.
-    pub told_at: DateTime<Utc>,
-    /// State before.
-    pub from: String,
-    /// State after.
-    pub to: String,
-    /// It lies at a past date, where a revision changed it.
-    pub revised: bool,
-    /// False: it did not happen after all.
-    pub stands: bool,
-    /// Score of the new state.
-    pub score: Option<Decimal>,
-    /// Patterns that led to it.
-    pub triggers: Vec<String>,
-}
-
 /// Points between two reports of progress.
 const PROGRESS_POINTS: usize = 1_000;
 
@@ -184,10 +50,11 @@ const PROGRESS_POINTS: usize = 1_000;
 /// how many are played.
 pub fn run(
     library: &Library,
-    points: Vec<Point>,
+    mut points: Vec<Point>,
     options: Options,
     mut progress: impl FnMut(usize, usize),
 ) -> BacktestResult {
+    let recessions = recessions::take(&mut points, library, options.to);
     let mut engine = Engine::new(library.patterns.clone(), library.regimes.clone());
     let observed = points.len();
     let points = in_order(days::with_days(points, options, engine.is_daily()), options);
@@ -213,7 +80,9 @@ pub fn run(
         played += step.len();
     }
     progress(played, points.len());
-    result(&engine, &emitted, shown(options, &points), observed)
+    let mut result = result(&engine, &emitted, shown(options, &points), observed);
+    result.recessions = recessions;
+    result
 }
 
 /// Of the dates that are asked for, those that there is anything of.
@@ -316,6 +185,7 @@ fn result(
         patterns,
         regimes,
         failed: failed.collect(),
+        recessions: Vec::new(),
     }
 }
 
@@ -336,6 +206,7 @@ fn pattern_result(run: &PatternRun, engine: &Engine, from: NaiveDate) -> Pattern
     PatternResult {
         id: pattern.id.clone(),
         name: pattern.name.clone(),
+        severity: pattern.severity,
         version: pattern.version.clone(),
         description: pattern.description.clone(),
         when: pattern.when_text.clone(),
@@ -361,6 +232,8 @@ fn input_traces(run: &PatternRun, engine: &Engine, from: NaiveDate) -> Vec<Input
         InputTrace {
             name: input.name.clone(),
             series: input.series.clone(),
+            title: None,
+            is_look_alike: false,
             unit: input.unit.clone(),
             max_age_days: input.max_age_days,
             gap_days: i64::from(input.max_age_days).max(GAP_DAYS_MIN),

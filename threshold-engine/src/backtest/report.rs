@@ -1,17 +1,16 @@
 use std::fmt::Write;
 
-use super::play::{AsKnown, BacktestResult, PatternResult, RegimeResult};
-use super::plot::{self, PlotError};
-use plotters::style::RGBColor;
+use super::chart::{Background, regime_chart, states};
+use super::play::AsKnown;
+use super::result::{BacktestResult, InputTrace, PatternResult, RegimeResult};
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}\
-h1{font-size:1.6em}h2{font-size:1.2em;margin:2em 0 .2em}code{background:#f3f3f3;padding:.1em .3em;overflow-wrap:anywhere}\
-table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em 1em .15em 0;text-align:left;border-bottom:1px solid #eee;vertical-align:top}\
-.quiet{color:#777}svg{max-width:100%;height:auto;display:block}summary{cursor:pointer}\
-figure{margin:.6em 0}figcaption{font-size:.85em;padding-left:84px}figcaption span{margin-right:1.6em}\
-figcaption i{display:inline-block;width:1.2em;height:.5em;margin-right:.4em}";
+/// The page's own style sheet: it loads nothing.
+const STYLE: &str = include_str!("style.css");
 
-/// The result as one page that needs nothing else, with a plot for each pattern.
+/// The page needs neither scripts nor the network, and what a text of a file says gets it none.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// The result as one page that needs nothing else, with charts for each pattern.
 pub fn html(result: &BacktestResult) -> String {
     let mut page = String::new();
     // Writing to a string does not fail.
@@ -28,8 +27,9 @@ fn write_page(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
     let title = format!("Backtest {} to {}, {known}", result.from, result.to);
     write!(
         page,
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>\
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta http-equiv=\"content-security-policy\" content=\"{POLICY}\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><style>{STYLE}</style>\
          <h1>{title}</h1><p class=\"quiet\">{} points, {} patterns, {} regimes.</p>",
         result.points,
         result.patterns.len(),
@@ -37,11 +37,11 @@ fn write_page(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
     )?;
     write_overview(page, result)?;
     for regime in &result.regimes {
-        write_regime(page, regime)?;
+        write_regime(page, regime, result)?;
     }
     let (silent, shown): (Vec<_>, Vec<_>) = result.patterns.iter().partition(|p| is_empty(p));
     for pattern in shown {
-        write_pattern(page, pattern)?;
+        write_pattern(page, pattern, result)?;
     }
     write_empty(page, &silent)?;
     page.write_str("</html>\n")
@@ -56,7 +56,9 @@ fn write_empty(page: &mut String, patterns: &[&PatternResult]) -> std::fmt::Resu
     if patterns.is_empty() {
         return Ok(());
     }
-    page.write_str("<h2>Without any observation</h2><table><tr><th>Pattern<th>Series")?;
+    page.write_str(
+        "<h2>Without any observation</h2><div class=\"table\"><table><tr><th>Pattern<th>Series",
+    )?;
     for pattern in patterns {
         let series: Vec<_> = pattern.inputs.iter().map(|i| i.series.as_str()).collect();
         write!(
@@ -67,11 +69,14 @@ fn write_empty(page: &mut String, patterns: &[&PatternResult]) -> std::fmt::Resu
             escape(&series.join(", "))
         )?;
     }
-    page.write_str("</table>")
+    page.write_str("</table></div>")
 }
 
 fn write_overview(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
-    page.write_str("<table><tr><th>Pattern<th>Spells<th>Told<th>Last spell<th>Dates without data")?;
+    page.write_str(
+        "<div class=\"table\"><table><tr><th>Pattern<th>Severity<th>Spells<th class=\"wide\">Told\
+         <th>Last spell<th class=\"wide\">Dates without data",
+    )?;
     for pattern in result.patterns.iter().filter(|p| !is_empty(p)) {
         let last = match pattern.spells.last() {
             Some(spell) => match spell.cleared {
@@ -82,21 +87,45 @@ fn write_overview(page: &mut String, result: &BacktestResult) -> std::fmt::Resul
         };
         write!(
             page,
-            "<tr><td><a href=\"#{0}\">{1}</a><td>{2}<td>{3}<td>{last}<td>{4} of {5}",
+            "<tr><td><a href=\"#{0}\">{1}</a>{2}<td>{3}<td>{4}<td class=\"wide\">{5}\
+             <td class=\"date\">{last}<td class=\"wide\">{6} of {7}",
             escape(&pattern.id),
             escape(&pattern.name),
+            look_alike_mark(pattern),
+            pattern.severity.name(),
             pattern.spells.len(),
             pattern.crossings.len(),
             pattern.dates_without_data,
             pattern.evaluated_dates
         )?;
     }
-    page.write_str("</table>")
+    page.write_str("</table></div>")
 }
 
-fn write_regime(page: &mut String, regime: &RegimeResult) -> std::fmt::Result {
+/// A crossing of data that only look like the real ones never happened.
+fn look_alike_mark(pattern: &PatternResult) -> &'static str {
+    if pattern.has_look_alike() {
+        " <span class=\"mark\">look-alike data</span>"
+    } else {
+        ""
+    }
+}
+
+fn write_regime(
+    page: &mut String,
+    regime: &RegimeResult,
+    result: &BacktestResult,
+) -> std::fmt::Result {
     write!(page, "<h2>{}</h2>", escape(&regime.name))?;
-    page.write_str("<table><tr><th>Since<th>From<th>To<th>Patterns<th>")?;
+    if let Some(chart) = regime_chart(regime, result.to) {
+        write_figure(page, &states(regime), &chart)?;
+    }
+    write!(
+        page,
+        "<details><summary>{} transitions told</summary><div class=\"table\"><table>\
+         <tr><th>Since<th>From<th>To<th>Patterns<th>",
+        regime.transitions.len()
+    )?;
     for transition in &regime.transitions {
         let remark = match (transition.stands, transition.revised) {
             (false, _) => "did not happen after all",
@@ -105,62 +134,79 @@ fn write_regime(page: &mut String, regime: &RegimeResult) -> std::fmt::Result {
         };
         write!(
             page,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td class=\"quiet\">{remark}",
+            "<tr><td class=\"date\">{}<td>{}<td>{}<td>{}<td class=\"quiet\">{remark}",
             transition.since,
             escape(&transition.from),
             escape(&transition.to),
             escape(&transition.triggers.join(", "))
         )?;
     }
-    page.write_str("</table>")
+    page.write_str("</table></div></details>")
 }
 
-fn write_pattern(page: &mut String, pattern: &PatternResult) -> std::fmt::Result {
+fn write_pattern(
+    page: &mut String,
+    pattern: &PatternResult,
+    result: &BacktestResult,
+) -> std::fmt::Result {
     write!(
         page,
-        "<h2 id=\"{0}\">{1} <span class=\"quiet\">{0}</span></h2><p>{2}</p><p><code>{3}</code></p>",
+        "<h2 id=\"{0}\">{1} <span class=\"quiet\">{0}</span> <span class=\"mark {2}\">{2}</span>{3}</h2>\
+         <p>{4}</p><p><code>{5}</code></p>",
         escape(&pattern.id),
         escape(&pattern.name),
+        pattern.severity.name(),
+        look_alike_mark(pattern),
         escape(&pattern.description),
         escape(&pattern.when)
     )?;
-    write_plots(page, pattern)?;
+    write_charts(page, pattern, result)?;
     if pattern.crossings.is_empty() {
         return page.write_str("<p class=\"quiet\">Nothing was told.</p>");
     }
     write!(
         page,
-        "<details><summary>{} crossings told</summary><table><tr><th>Date<th>Known from<th>What",
+        "<details><summary>{} crossings told</summary><div class=\"table\"><table>\
+         <tr><th>Date<th>Known from<th>What",
         pattern.crossings.len()
     )?;
     for crossing in &pattern.crossings {
         write!(
             page,
-            "<tr><td>{}<td>{}<td>{}",
+            "<tr><td class=\"date\">{}<td class=\"date\">{}<td>{}",
             crossing.date,
             crossing.told_at.date_naive(),
             escape(&crossing.message)
         )?;
     }
-    page.write_str("</table></details>")
+    page.write_str("</table></div></details>")
 }
 
-fn write_plots(page: &mut String, pattern: &PatternResult) -> std::fmt::Result {
-    let value = plot::value_svg(pattern);
+fn write_charts(
+    page: &mut String,
+    pattern: &PatternResult,
+    result: &BacktestResult,
+) -> std::fmt::Result {
+    let behind = Background { result, pattern };
+    let mut shades = vec![(pattern.severity.name(), "active")];
+    if !result.recessions.is_empty() {
+        shades.push(("recession", "recession (USREC)"));
+    }
+    let value = behind.value_chart();
     let has_value = value.is_some();
-    if has_value {
-        let keys = [
-            (plot::VALUE, "value"),
-            (plot::THRESHOLD, "threshold"),
-            (plot::ACTIVE, "active"),
-        ];
-        write_figure(page, &keys, value)?;
+    if let Some(value) = value {
+        let mut keys = vec![("value", "value"), ("threshold", "threshold")];
+        keys.extend(&shades);
+        write_figure(page, &keys, &value)?;
     }
     for input in &pattern.inputs {
-        let title = format!("{}, {}", input.series, input.unit);
-        let keys = [(plot::INPUT, title.as_str()), (plot::ACTIVE, "active")];
-        match plot::input_svg(pattern, input) {
-            Some(svg) => write_figure(page, &keys, Some(svg))?,
+        let title = title(input);
+        match behind.input_chart(input) {
+            Some(svg) => {
+                let mut keys = vec![("input", title.as_str())];
+                keys.extend(&shades);
+                write_figure(page, &keys, &svg)?;
+            }
             None => write!(
                 page,
                 "<p class=\"quiet\">{}: no observations.</p>",
@@ -176,30 +222,33 @@ fn write_plots(page: &mut String, pattern: &PatternResult) -> std::fmt::Result {
     Ok(())
 }
 
-/// A plot under its legend.
-fn write_figure(
-    page: &mut String,
-    keys: &[(RGBColor, &str)],
-    svg: Option<Result<String, PlotError>>,
-) -> std::fmt::Result {
-    page.write_str("<figure><figcaption>")?;
-    for (RGBColor(red, green, blue), name) in keys {
-        let name = escape(name);
-        write!(
-            page,
-            "<span><i style=\"background:rgb({red},{green},{blue})\"></i>{name}</span>"
-        )?;
+/// What an input is: series, title where there is one, unit, and whether it is real.
+fn title(input: &InputTrace) -> String {
+    let mut title = format!("{}, {}", input.series, input.unit);
+    if let Some(of_series) = &input.title {
+        title = format!("{}: {of_series}, {}", input.series, input.unit);
     }
-    page.write_str("</figcaption>")?;
-    match svg {
-        Some(Ok(svg)) => page.write_str(&svg)?,
-        Some(Err(error)) => write!(page, "<p>Not drawn: {}</p>", escape(&error.to_string()))?,
-        None => {}
+    if input.is_look_alike && !title.contains("look-alike") {
+        title += " (look-alike data)";
     }
-    page.write_str("</figure>")
+    title
 }
 
-fn escape(text: &str) -> String {
+/// A chart under its legend.
+fn write_figure<T: AsRef<str>>(
+    page: &mut String,
+    keys: &[(T, &str)],
+    svg: &str,
+) -> std::fmt::Result {
+    page.write_str("<figure><figcaption>")?;
+    for (class, name) in keys {
+        let (class, name) = (class.as_ref(), escape(name));
+        write!(page, "<span><i class=\"{class}\"></i>{name}</span>")?;
+    }
+    write!(page, "</figcaption>{svg}</figure>")
+}
+
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -1,8 +1,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::play::{BacktestResult, ToldCrossing, ToldTransition};
 use super::report::html;
+use super::result::{BacktestResult, ToldCrossing, ToldTransition};
 use service::cell;
 
 /// Why results could not be written.

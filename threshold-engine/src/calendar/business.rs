@@ -22,15 +22,40 @@ impl BusinessDays {
     }
 }
 
+/// The business days of a definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BusinessCalendar {
+    /// Which days are business days.
+    #[serde(rename = "calendar")]
+    pub rule: BusinessDays,
+    /// Other days that are none, ascending.
+    pub holidays: Vec<NaiveDate>,
+}
+
+impl BusinessCalendar {
+    fn holds(&self, date: NaiveDate) -> bool {
+        self.rule.holds(date) && self.holidays.binary_search(&date).is_err()
+    }
+
+    /// The business day of that number after a date; the date itself for none.
+    pub fn after(&self, date: NaiveDate, count: u32) -> NaiveDate {
+        let Some(before) = count.checked_sub(1) else {
+            return date;
+        };
+        let mut after = date.iter_days().skip(1).filter(|day| self.holds(*day));
+        let before = usize::try_from(before).unwrap_or(usize::MAX);
+        after.nth(before).unwrap_or(NaiveDate::MAX)
+    }
+}
+
 /// In which days the age of observations is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BusinessAge {
     /// An observation counts for so many business days after its date.
     pub days: u32,
-    /// Which days are business days.
-    pub calendar: BusinessDays,
-    /// Other days that are none, ascending.
-    pub holidays: Vec<NaiveDate>,
+    /// Which days those are.
+    #[serde(flatten)]
+    pub calendar: BusinessCalendar,
 }
 
 impl BusinessAge {
@@ -40,7 +65,7 @@ impl BusinessAge {
             return true;
         }
         let after = observed.iter_days().skip(1).take_while(|day| *day <= date);
-        let business = after.filter(|day| self.holds(*day));
+        let business = after.filter(|day| self.calendar.holds(*day));
         let enough = usize::try_from(self.days).unwrap_or(usize::MAX);
         business.take(enough.saturating_add(1)).count() <= enough
     }
@@ -48,13 +73,9 @@ impl BusinessAge {
     /// No observation counts for more days of the calendar than this.
     pub fn days_max(&self) -> u32 {
         // Any seven days in a row hold four business days at least, but for single holidays.
-        let single = u32::try_from(self.holidays.len()).unwrap_or(u32::MAX);
+        let single = u32::try_from(self.calendar.holidays.len()).unwrap_or(u32::MAX);
         let weeks = self.days.saturating_add(single) / 4 + 1;
         weeks.saturating_mul(7)
-    }
-
-    fn holds(&self, date: NaiveDate) -> bool {
-        self.calendar.holds(date) && self.holidays.binary_search(&date).is_err()
     }
 }
 
@@ -135,21 +156,45 @@ mod tests {
     fn weekends_and_holidays_make_nothing_older() {
         let mut age = BusinessAge {
             days: 1,
-            calendar: BusinessDays::UsFederal,
-            holidays: Vec::new(),
+            calendar: BusinessCalendar {
+                rule: BusinessDays::UsFederal,
+                holidays: Vec::new(),
+            },
         };
         // A Friday, before Memorial Day.
         let friday = day("2024-05-24");
         assert!(age.allows(friday, day("2024-05-28")));
         assert!(!age.allows(friday, day("2024-05-29")));
-        age.calendar = BusinessDays::Weekdays;
+        age.calendar.rule = BusinessDays::Weekdays;
         assert!(age.allows(friday, day("2024-05-27")));
         assert!(!age.allows(friday, day("2024-05-28")));
-        age.holidays = vec![day("2024-05-27"), day("2024-05-28")];
+        age.calendar.holidays = vec![day("2024-05-27"), day("2024-05-28")];
         assert!(age.allows(friday, day("2024-05-29")));
         assert!(!age.allows(friday, day("2024-05-30")));
         age.days = 0;
         assert!(age.allows(friday, friday) && age.allows(friday, day("2024-05-26")));
+    }
+
+    /// Beside a list that is written out: the days off of 2024 as published, in the test above.
+    #[test]
+    fn the_business_day_of_a_number_is_found_by_counting() {
+        let calendar = BusinessCalendar {
+            rule: BusinessDays::UsFederal,
+            holidays: vec![day("2024-03-29")],
+        };
+        for (from, count, expected) in [
+            ("2024-03-28", 0, "2024-03-28"),
+            ("2024-03-27", 1, "2024-03-28"),
+            ("2024-03-28", 1, "2024-04-01"),
+            ("2024-03-30", 1, "2024-04-01"),
+            ("2024-05-24", 2, "2024-05-29"),
+            ("2024-12-24", 1, "2024-12-26"),
+            ("2024-12-20", 5, "2024-12-30"),
+            ("2024-01-01", 250, "2024-12-31"),
+        ] {
+            assert_eq!(calendar.after(day(from), count), day(expected), "{from}");
+        }
+        assert_eq!(calendar.after(NaiveDate::MAX, 1), NaiveDate::MAX);
     }
 
     #[test]
@@ -160,8 +205,10 @@ mod tests {
             while from < day("2040-01-01") {
                 let age = BusinessAge {
                     days,
-                    calendar: BusinessDays::UsFederal,
-                    holidays: listed(from),
+                    calendar: BusinessCalendar {
+                        rule: BusinessDays::UsFederal,
+                        holidays: listed(from),
+                    },
                 };
                 let behind = from + Days::new(u64::from(age.days_max()) + 1);
                 assert!(!age.allows(from, behind), "{days} {holidays} {from}");

@@ -1,7 +1,7 @@
 //! `threshold-engine backtest`: where observations come from, and where the result goes.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -12,8 +12,9 @@ use event_log::{EventLog, LogConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 use service::visible;
 
-use super::print_mistakes;
-use crate::backtest::{self, AsKnown, BacktestResult, StoredPoints};
+use super::{print::print_result, print_mistakes};
+
+use crate::backtest::{self, AsKnown, Catalogue, CatalogueError, StoredPoints};
 use crate::library::Library;
 use crate::series::Point;
 
@@ -27,7 +28,7 @@ pub(super) struct BacktestOptions {
     /// Folder with patterns and regimes.
     #[arg(long)]
     patterns: PathBuf,
-    /// Folder with CSV files of one or more series.
+    /// Folder with CSV or Parquet files of one or more series.
     #[arg(long, value_name = "FOLDER")]
     csv: Option<PathBuf>,
     /// A log that is served, such as http://127.0.0.1:5001.
@@ -55,6 +56,10 @@ pub(super) struct BacktestOptions {
     /// consumed it told; or the newest vintages only.
     #[arg(long, value_enum, default_value = "now")]
     as_known: AsKnown,
+    /// JSON list of series with id and title; one that says how it was generated is marked as a
+    /// look-alike. Of a folder its catalogue.json is read.
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<PathBuf>,
     /// Folder for report.html, result.json, crossings.csv, spells.csv, transitions.csv.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -63,17 +68,22 @@ pub(super) struct BacktestOptions {
 pub(super) fn run(options: &BacktestOptions, output: &mut impl Write) -> anyhow::Result<bool> {
     let (library, mistakes) = Library::load(&options.patterns);
     print_mistakes(&mistakes, output)?;
-    let points = points(options, &library.series(), output)?;
+    let catalogue = catalogue(options)?;
+    // Recessions are shown where they are known.
+    let mut wanted = library.series();
+    wanted.insert(backtest::RECESSIONS.to_owned());
+    let points = points(options, &wanted, output)?;
     let bar = bar("points")?;
     let what = backtest::Options {
         from: options.from,
         to: options.to,
         as_known: options.as_known,
     };
-    let result = backtest::run(&library, points, what, |played, of| {
+    let mut result = backtest::run(&library, points, what, |played, of| {
         show(&bar, played as u64, of as u64);
     });
     bar.finish_and_clear();
+    result.describe(&catalogue);
     print_result(&result, output)?;
     if let Some(folder) = &options.out {
         let written = backtest::write_all(&result, folder);
@@ -82,6 +92,14 @@ pub(super) fn run(options: &BacktestOptions, output: &mut impl Write) -> anyhow:
         writeln!(output, "report: {}", report.display())?;
     }
     Ok(mistakes.is_empty())
+}
+
+fn catalogue(options: &BacktestOptions) -> Result<Catalogue, CatalogueError> {
+    match (&options.catalogue, &options.csv) {
+        (Some(file), _) => Catalogue::read(file),
+        (None, Some(folder)) => Catalogue::of_folder(folder),
+        (None, None) => Ok(Catalogue::default()),
+    }
 }
 
 /// On a terminal only, as the library does it.
@@ -158,51 +176,4 @@ async fn open_log(database_url: &str, schema: &str) -> anyhow::Result<EventLog> 
         ..LogConfig::default()
     };
     Ok(EventLog::open(pool, config, None).await?)
-}
-
-/// Crossings and transitions by date, then which patterns had no data, and why.
-fn print_result(result: &BacktestResult, output: &mut impl Write) -> io::Result<()> {
-    let mut lines = Vec::new();
-    for crossing in result.patterns.iter().flat_map(|p| &p.crossings) {
-        let (date, pattern) = (crossing.date, &crossing.pattern);
-        lines.push((date, format!("{date} {pattern}: {}", crossing.message)));
-    }
-    for transition in result.regimes.iter().flat_map(|r| &r.transitions) {
-        let fell = if transition.stands {
-            ""
-        } else {
-            " did not happen after all"
-        };
-        let (since, model) = (transition.since, &transition.model);
-        let told = format!(
-            "{since} {model}: {} to {}{fell}",
-            transition.from, transition.to
-        );
-        lines.push((since, told));
-    }
-    // Those of one date stay as they were emitted.
-    lines.sort_by_key(|(date, _)| *date);
-    for (_, line) in lines {
-        writeln!(output, "{}", visible(&line))?;
-    }
-    for pattern in &result.patterns {
-        let absent = pattern.inputs.iter().filter(|input| input.count == 0);
-        let absent: Vec<_> = absent.map(|input| input.series.as_str()).collect();
-        if !absent.is_empty() {
-            let line = format!("{}: no observations of {}", pattern.id, absent.join(", "));
-            writeln!(output, "{}", visible(&line))?;
-        }
-    }
-    for failed in &result.failed {
-        writeln!(output, "{}", visible(failed))?;
-    }
-    let silent = result.patterns.iter().filter(|p| p.crossings.is_empty());
-    writeln!(
-        output,
-        "{} points; {} patterns, {} of them silent; {} regimes",
-        result.points,
-        result.patterns.len(),
-        silent.count(),
-        result.regimes.len()
-    )
 }

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::place::Refusal;
-use crate::calendar::{BusinessAge, BusinessDays, Frequency, Span};
+use crate::calendar::{BusinessAge, BusinessCalendar, BusinessDays, Frequency, Span, Term};
 use crate::expression::{Input, InputNames};
 
 /// At most this many inputs in one definition.
@@ -18,8 +18,7 @@ const LABEL_CHARS_MAX: usize = 1_000;
 /// At most this many characters in a series id, as in the contract.
 const SERIES_ID_CHARS_MAX: usize = atlas_events::SERIES_ID_CHARS_MAX;
 
-/// At most this many business days in an age, and this many single holidays in a definition.
-const BUSINESS_DAYS_MAX: u32 = 250;
+/// At most this many single holidays in a definition.
 const HOLIDAYS_MAX: usize = 500;
 
 /// How grave an active pattern is.
@@ -68,40 +67,15 @@ pub(crate) struct RawInput {
     series: Option<String>,
     unit: String,
     frequency: Frequency,
-    max_age: Option<MaxAge>,
-}
-
-/// For how long an observation counts.
-#[derive(Clone, Copy)]
-enum MaxAge {
-    Span(Span),
-    /// So many business days.
-    Business(u32),
-}
-
-impl<'de> Deserialize<'de> for MaxAge {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let business = text.strip_suffix("bd").map(str::parse);
-        let age = match business {
-            Some(days) => days
-                .ok()
-                .filter(|days| *days <= BUSINESS_DAYS_MAX)
-                .map(Self::Business),
-            None => Span::parse(&text).map(Self::Span),
-        };
-        age.ok_or_else(|| {
-            let forms = "\"4d\", \"3mo\" or, in business days, \"2bd\"";
-            de::Error::custom(format_args!("\"{text}\" is no age: write {forms}"))
-        })
-    }
+    /// For how long an observation counts.
+    max_age: Option<Term>,
 }
 
 /// The business days of a file: a rule, and single holidays.
 pub(crate) fn business_days(
-    calendar: BusinessDays,
+    rule: BusinessDays,
     holidays: &[Spanned<String>],
-) -> Result<BusinessAge, Refusal> {
+) -> Result<BusinessCalendar, Refusal> {
     if let Some(beyond) = holidays.get(HOLIDAYS_MAX) {
         let reason = format!("more than {HOLIDAYS_MAX} holidays");
         return Err(Refusal::at(beyond, reason));
@@ -114,11 +88,7 @@ pub(crate) fn business_days(
     let mut holidays = dates.collect::<Result<Vec<_>, _>>()?;
     holidays.sort_unstable();
     holidays.dedup();
-    Ok(BusinessAge {
-        days: 0,
-        calendar,
-        holidays,
-    })
+    Ok(BusinessCalendar { rule, holidays })
 }
 
 /// 1 to 100 of a-z, A-Z, 0-9, "-", "_", ".".
@@ -170,7 +140,7 @@ pub(crate) fn check_labels(
 /// The inputs of a definition, by name. `business`: which days are business days.
 pub(crate) fn inputs_of(
     raw: &BTreeMap<Spanned<String>, RawInput>,
-    business: &BusinessAge,
+    business: &BusinessCalendar,
 ) -> Result<Vec<Input>, Refusal> {
     let mut inputs = Vec::new();
     for (name, input) in raw {
@@ -185,7 +155,7 @@ pub(crate) fn inputs_of(
 fn input_of(
     name: &Spanned<String>,
     raw: &RawInput,
-    business: &BusinessAge,
+    business: &BusinessCalendar,
 ) -> Result<Input, Refusal> {
     if let Some(reason) = InputNames::refusal(name.get_ref()) {
         return Err(Refusal::at(name, reason));
@@ -198,16 +168,16 @@ fn input_of(
         return Err(Refusal::at(name, reason));
     }
     let business_age = match raw.max_age {
-        Some(MaxAge::Business(days)) => Some(BusinessAge {
+        Some(Term::Business(days)) => Some(BusinessAge {
             days,
-            ..business.clone()
+            calendar: business.clone(),
         }),
         _ => None,
     };
     let max_age_days = match raw.max_age {
-        Some(MaxAge::Span(Span::Days(days))) => Some(days),
-        Some(MaxAge::Span(months)) => Some(months.days_max()),
-        Some(MaxAge::Business(_)) => business_age.as_ref().map(BusinessAge::days_max),
+        Some(Term::Span(Span::Days(days))) => Some(days),
+        Some(Term::Span(months)) => Some(months.days_max()),
+        Some(Term::Business(_)) => business_age.as_ref().map(BusinessAge::days_max),
         None => raw.frequency.max_age_days(),
     };
     let Some(max_age_days) = max_age_days else {

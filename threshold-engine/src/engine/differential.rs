@@ -18,14 +18,18 @@ use chrono::NaiveDate;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use self::naive::{Hold, Known, NaiveRule, Signals, Turns, Values, emissions_of, fold, news_from};
-use crate::calendar::{Frequency, Span, Window};
+use crate::calendar::{Frequency, Hold as Needed, Span, Term};
 use crate::expression::{NodeIndex, tests::Naive};
 use crate::machine::{Direction, Turn};
 use crate::pattern::Pattern;
 use crate::series::{Point, SeriesStore, steps};
 use crate::{Emission, Engine};
 
-fn span(span: Span) -> Hold {
+fn term(term: Term) -> Hold {
+    let span = match term {
+        Term::Span(span) => span,
+        Term::Business(days) => return Hold::Weekdays(days),
+    };
     match span {
         Span::Days(days) => Hold::Span {
             months: 0,
@@ -36,10 +40,10 @@ fn span(span: Span) -> Hold {
 }
 
 fn rule(pattern: &Pattern) -> NaiveRule {
-    let hold = |window: Option<Window>| match window {
+    let hold = |needed: Option<Needed>| match needed {
         None => Hold::Observations(0),
-        Some(Window::Count(count)) => Hold::Observations(count as usize),
-        Some(Window::Span(of)) => span(of),
+        Some(Needed::Count(count)) => Hold::Observations(count as usize),
+        Some(Needed::Term(of)) => term(of),
     };
     NaiveRule {
         hold: hold(pattern.rule.hold),
@@ -51,7 +55,7 @@ fn rule(pattern: &Pattern) -> NaiveRule {
         cooldown: pattern
             .rule
             .cooldown
-            .map_or(NaiveRule::PLAIN.cooldown, span),
+            .map_or(NaiveRule::PLAIN.cooldown, term),
     }
 }
 

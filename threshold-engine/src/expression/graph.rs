@@ -87,6 +87,11 @@ impl Graph {
         self.allowance.spend(steps);
     }
 
+    /// The bound on what is evaluated, without the allowance of a changed observation.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
     /// Whether a bound is reached.
     pub(crate) fn is_spent(&self) -> bool {
         self.work.is_spent() || self.allowance.is_spent()

@@ -1,26 +1,29 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::{Span, Window};
+use crate::calendar::{BusinessCalendar, Hold, Term};
 
 /// At most this many dates in an "n of m".
 pub(crate) const RECENT_MAX: u8 = 64;
 
 /// When a pattern enters and clears, given at which dates its condition holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Rule {
     /// The condition has to have held for so long before the pattern is active.
     #[serde(rename = "for")]
-    pub hold: Option<Window>,
+    pub hold: Option<Hold>,
     /// The clear condition has to have held for so long before the pattern is normal again.
-    pub keep_for: Option<Window>,
+    pub keep_for: Option<Hold>,
     /// After a clear the pattern does not become active for so long.
-    pub cooldown: Option<Span>,
+    pub cooldown: Option<Term>,
     /// The condition counts as holding if it held at n of the last m observations.
     pub n_of_m: Option<[u8; 2]>,
     /// What becomes of the pattern at a date without data.
     #[serde(skip_serializing_if = "OnNoData::is_keep")]
     pub on_no_data: OnNoData,
+    /// Which days are business days. Present if one of the times above counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub business: Option<BusinessCalendar>,
 }
 
 /// What becomes of a pattern at a date for which its condition has no data.
@@ -172,8 +175,8 @@ impl State {
     /// The first date at which time alone can end the phase: the end of `for`, `keep_for` or the
     /// cooldown where it is by the calendar. `None`: whenever the next observation comes.
     pub fn earliest_change(&self, rule: &Rule) -> Option<NaiveDate> {
-        let held = |window: Option<Window>| match window {
-            Some(Window::Span(span)) => Some(span.after(self.since)),
+        let held = |hold: Option<Hold>| match hold {
+            Some(Hold::Term(term)) => Some(rule.after(term, self.since)),
             _ => None,
         };
         match self.phase {
@@ -185,11 +188,27 @@ impl State {
     }
 
     fn cooled(&self, rule: &Rule) -> Option<NaiveDate> {
-        Some(rule.cooldown?.after(self.cleared?))
+        Some(rule.after(rule.cooldown?, self.cleared?))
     }
 }
 
 impl Rule {
+    /// The first date at which a time that begins at `date` is over.
+    fn after(&self, term: Term, date: NaiveDate) -> NaiveDate {
+        match &self.business {
+            Some(calendar) => term.after(date, calendar),
+            None => term.after(date, &BusinessCalendar::default()),
+        }
+    }
+
+    fn reached(&self, needed: Option<Hold>, state: &State, date: NaiveDate) -> bool {
+        match needed {
+            None => true,
+            Some(Hold::Count(count)) => state.count >= count,
+            Some(Hold::Term(term)) => self.after(term, state.since) <= date,
+        }
+    }
+
     /// One evaluated date.
     pub(crate) fn step(
         &self,
@@ -265,7 +284,7 @@ impl Rule {
         next.count = next.count.saturating_add(u32::from(counts));
         let cooled = next.cooled(self).is_none_or(|end| date >= end);
         *state = next;
-        if !cooled || !reached(self.hold, &next, date) {
+        if !cooled || !self.reached(self.hold, &next, date) {
             return None;
         }
         state.enter(Phase::Active, date);
@@ -290,7 +309,7 @@ impl Rule {
             state.enter(Phase::Recovering, date);
         }
         state.count = state.count.saturating_add(u32::from(counts));
-        if !reached(self.keep_for, state, date) {
+        if !self.reached(self.keep_for, state, date) {
             return None;
         }
         self.clear(state, date);
@@ -314,14 +333,6 @@ fn recently([n, m]: [u8; 2], state: &mut State, holds: bool, counts: bool) -> bo
         state.recent_count = (state.recent_count + 1).min(m);
     }
     state.recent.count_ones() >= u32::from(n)
-}
-
-fn reached(needed: Option<Window>, state: &State, date: NaiveDate) -> bool {
-    match needed {
-        None => true,
-        Some(Window::Count(count)) => state.count >= count,
-        Some(Window::Span(span)) => span.after(state.since) <= date,
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::Pattern;
 use super::template::Template;
-use crate::calendar::{BusinessDays, Span, Window};
+use crate::calendar::{BusinessCalendar, BusinessDays, Hold, Term};
 use crate::definition::{
     Evaluate, File, LoadError, RawCase, RawInput, Refusal, Severity, business_days, cases,
     check_id, check_labels, check_name, inputs_of, version_of,
@@ -31,9 +31,9 @@ struct RawPattern {
     inputs: BTreeMap<Spanned<String>, RawInput>,
     when: Spanned<String>,
     clear_when: Option<Spanned<String>>,
-    r#for: Option<Spanned<Window>>,
-    keep_for: Option<Spanned<Window>>,
-    cooldown: Option<Span>,
+    r#for: Option<Spanned<Hold>>,
+    keep_for: Option<Spanned<Hold>>,
+    cooldown: Option<Term>,
     n_of_m: Option<Spanned<[u8; 2]>>,
     #[serde(default)]
     on_no_data: OnNoData,
@@ -62,7 +62,7 @@ struct Identity<'a> {
     inputs: &'a [Input],
     when: String,
     clear_when: Option<String>,
-    rule: Rule,
+    rule: &'a Rule,
     message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evaluate: Option<Evaluate>,
@@ -88,13 +88,11 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
             "a pattern needs a description",
         ));
     }
-    let rule = rule_of(&raw)?;
-    let inputs = inputs_of(
-        &raw.inputs,
-        &business_days(raw.business_days, &raw.holidays)?,
-    )?;
+    let business = business_days(raw.business_days, &raw.holidays)?;
+    let inputs = inputs_of(&raw.inputs, &business)?;
+    let rule = rule_of(&raw, business)?;
     let message = Template::parse(raw.message.as_ref(), &inputs)?;
-    let version = version(&raw, &inputs, rule)?;
+    let version = version(&raw, &inputs, &rule)?;
     let mut compiler = Compiler::new(Scope::Pattern, inputs);
     let mut condition = |source: &Spanned<String>| {
         let compiled = compiler.condition(source.get_ref());
@@ -141,11 +139,11 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
     })
 }
 
-fn rule_of(raw: &RawPattern) -> Result<Rule, Refusal> {
+fn rule_of(raw: &RawPattern, business: BusinessCalendar) -> Result<Rule, Refusal> {
     for window in [&raw.r#for, &raw.keep_for].into_iter().flatten() {
         let zero = match window.get_ref() {
-            Window::Count(count) => *count == 0,
-            Window::Span(span) => span.is_zero(),
+            Hold::Count(count) => *count == 0,
+            Hold::Term(term) => term.is_zero(),
         };
         if zero {
             return Err(Refusal::at(
@@ -162,16 +160,22 @@ fn rule_of(raw: &RawPattern) -> Result<Rule, Refusal> {
             return Err(Refusal::at(n_of_m, reason));
         }
     }
+    let hold = raw.r#for.as_ref().map(|w| *w.get_ref());
+    let keep_for = raw.keep_for.as_ref().map(|w| *w.get_ref());
+    let cooldown = raw.cooldown.map(Hold::Term);
+    let mut holds = [hold, keep_for, cooldown].into_iter().flatten();
+    let counts_business = holds.any(|hold| matches!(hold, Hold::Term(Term::Business(_))));
     Ok(Rule {
-        hold: raw.r#for.as_ref().map(|w| *w.get_ref()),
-        keep_for: raw.keep_for.as_ref().map(|w| *w.get_ref()),
+        hold,
+        keep_for,
         cooldown: raw.cooldown,
         n_of_m: raw.n_of_m.as_ref().map(|n| *n.get_ref()),
         on_no_data: raw.on_no_data,
+        business: counts_business.then_some(business),
     })
 }
 
-fn version(raw: &RawPattern, inputs: &[Input], rule: Rule) -> Result<String, Refusal> {
+fn version(raw: &RawPattern, inputs: &[Input], rule: &Rule) -> Result<String, Refusal> {
     let identity = Identity {
         id: raw.id.get_ref(),
         name: raw.name.get_ref(),

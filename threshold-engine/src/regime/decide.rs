@@ -43,7 +43,7 @@ impl RegimeRun {
         let present = &states[now.state];
         let dwells = present
             .min_dwell
-            .is_some_and(|dwell| date < dwell.after(now.since));
+            .is_some_and(|dwell| date < dwell.after(now.since, &self.model.business));
         let stays = match present.stay {
             Some(stay) => self.truth(stay, date, world),
             None => holds(present),

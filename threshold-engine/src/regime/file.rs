@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{Regime, RegimeState};
-use crate::calendar::{BusinessDays, Span};
+use crate::calendar::{BusinessCalendar, BusinessDays, Term};
 use crate::definition::{
     Evaluate, File, LoadError, RawCase, RawInput, Refusal, business_days, cases, check_id,
     check_name, inputs_of, version_of,
@@ -49,7 +49,7 @@ struct RawState {
     id: Spanned<String>,
     enter: Option<Spanned<String>>,
     stay: Option<Spanned<String>>,
-    min_dwell: Option<Span>,
+    min_dwell: Option<Term>,
     #[serde(default)]
     signals: Vec<RawSignal>,
     enter_at: Option<Spanned<String>>,
@@ -73,6 +73,8 @@ struct Identity<'a> {
     states: Vec<StateIdentity<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evaluate: Option<Evaluate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    business: Option<&'a BusinessCalendar>,
 }
 
 #[derive(Serialize)]
@@ -80,7 +82,7 @@ struct StateIdentity<'a> {
     id: &'a str,
     enter: Option<String>,
     stay: Option<String>,
-    min_dwell: Option<Span>,
+    min_dwell: Option<Term>,
     signals: Vec<(String, Decimal)>,
     enter_at: Option<Decimal>,
 }
@@ -99,11 +101,9 @@ fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
     check_id(&raw.id)?;
     check_name(&raw.name)?;
     let initial = check_states(&raw)?;
-    let inputs = inputs_of(
-        &raw.inputs,
-        &business_days(raw.business_days, &raw.holidays)?,
-    )?;
-    let version = version(&raw, &inputs)?;
+    let business = business_days(raw.business_days, &raw.holidays)?;
+    let inputs = inputs_of(&raw.inputs, &business)?;
+    let version = version(&raw, &inputs, &business)?;
     let mut compiler = Compiler::new(Scope::Regime, inputs);
     let states: Vec<_> = raw
         .states
@@ -127,6 +127,7 @@ fn compile(raw: RawRegime, file: File<'_>) -> Result<Regime, Refusal> {
         name: raw.name.into_inner(),
         description: raw.description.into_inner().trim().to_owned(),
         version,
+        business,
         patterns: patterns_of(&states, &program),
         states,
         initial,
@@ -221,7 +222,11 @@ impl RegimeState {
     }
 }
 
-fn version(raw: &RawRegime, inputs: &[Input]) -> Result<String, Refusal> {
+fn version(
+    raw: &RawRegime,
+    inputs: &[Input],
+    business: &BusinessCalendar,
+) -> Result<String, Refusal> {
     let text = |source: &Option<Spanned<String>>| source.as_ref().map(|s| normalised(s.get_ref()));
     let mut states = Vec::new();
     for state in &raw.states {
@@ -238,6 +243,8 @@ fn version(raw: &RawRegime, inputs: &[Input]) -> Result<String, Refusal> {
             enter_at: state.enter_at.as_ref().map(decimal).transpose()?,
         });
     }
+    let mut dwells = raw.states.iter().filter_map(|state| state.min_dwell);
+    let counts_business = dwells.any(|dwell| matches!(dwell, Term::Business(_)));
     let identity = Identity {
         id: raw.id.get_ref(),
         name: raw.name.get_ref(),
@@ -246,6 +253,7 @@ fn version(raw: &RawRegime, inputs: &[Input]) -> Result<String, Refusal> {
         inputs,
         states,
         evaluate: raw.evaluate,
+        business: counts_business.then_some(business),
     };
     version_of(&identity).map_err(|error| Refusal::at(&raw.id, error.to_string()))
 }

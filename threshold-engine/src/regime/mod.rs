@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use ulid::Ulid;
 
-use crate::calendar::Span;
+use crate::calendar::{BusinessCalendar, Term};
 use crate::definition::TestCase;
 use crate::expression::{NodeIndex, Program};
 use crate::series::Cause;
@@ -37,6 +37,8 @@ pub struct Regime {
     pub states: Vec<RegimeState>,
     /// Which state holds before the first evaluation, by its place in `states`.
     pub initial: usize,
+    /// Which days `min_dwell` counts as business days.
+    pub business: BusinessCalendar,
     /// The compiled conditions.
     pub program: Arc<Program>,
     /// Ids of all patterns that are asked for.
@@ -66,7 +68,7 @@ pub struct RegimeState {
     /// Score that is needed for entering.
     pub enter_at: Option<Decimal>,
     /// The state is not left for one of lower precedence before it has held for so long.
-    pub min_dwell: Option<Span>,
+    pub min_dwell: Option<Term>,
 }
 
 /// A regime gave way to another, or a revision changed that.

@@ -3,12 +3,13 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::Regime;
 use super::decide::World;
+use super::{Regime, RegimeState};
 use crate::emission::Emission;
 use crate::expression::{DateRange, Graph};
 use crate::machine::{PatternRun, Told};
 use crate::series::{Cause, Change, SeriesIndex, SeriesStore, StepChanges};
+use crate::work::Work;
 
 /// Since when which state has held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,11 @@ impl RegimeRun {
         }
         run.settled = before;
         run
+    }
+
+    /// Bounds what is evaluated from now on.
+    pub(crate) fn limit(&mut self, work: Work) {
+        self.graph.limit(work);
     }
 
     /// What its conditions are evaluated with.
@@ -304,7 +310,14 @@ impl RegimeRun {
 
     fn fold(&mut self, range: DateRange, world: World<'_>, differences: &mut Vec<Difference>) {
         let first = self.steps.partition_point(|step| step.date < range.first);
+        let conditions = self.model.states.iter().flat_map(RegimeState::conditions);
+        let conditions = conditions.count();
         for index in first..self.steps.len() {
+            // What is folded so far means nothing then.
+            if self.graph.work().is_spent() {
+                break;
+            }
+            self.graph.work().spend(conditions.max(1));
             let old = self.steps[index];
             let before = index.checked_sub(1).map(|index| self.steps[index].standing);
             let step = self.step(before, old.date, world);

@@ -133,6 +133,11 @@ fn evaluation() {
         Unit::Seconds,
         "How long it took to store the state of the memory"
     );
+    describe_gauge!(
+        "thresholdengine_snapshot_complete_timestamp_seconds",
+        Unit::Seconds,
+        "When the newest snapshot last had everything that was evaluated, in Unix time; at first when the process began to look"
+    );
 }
 
 fn definitions() {

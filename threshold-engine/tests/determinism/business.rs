@@ -1,4 +1,4 @@
-//! Ages in business days.
+//! Ages and times in business days.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use threshold_engine::Engine;
 use threshold_engine::pattern::Pattern;
+use threshold_engine::regime::Regime;
 use threshold_engine::series::{passed, steps};
 
 use crate::definitions::day;
@@ -24,6 +25,10 @@ fn business() -> Vec<Arc<Pattern>> {
         read("level", "when = 'A > 2'"),
         read("mean", "when = 'A.mean(\"3d\") > 2'"),
         read("ago", "when = 'A.change(\"1d\") > 0'"),
+        read(
+            "held",
+            "when = 'A > 2'\nfor = \"2bd\"\nkeep_for = \"1bd\"\ncooldown = \"2bd\"",
+        ),
     ]
 }
 
@@ -64,4 +69,41 @@ fn a_weekend_with_a_holiday_is_no_gap() {
     let days: Vec<_> = (friday..friday + 7).map(|date| passed(day(date))).collect();
     // It counts on Tuesday.
     assert_eq!(apply_all(&mut engine, &days), ["16 no_data"]);
+}
+
+#[test]
+fn a_time_in_business_days_ends_on_a_day_that_passes() {
+    let mut engine = Engine::new([business()[3].clone()], []);
+    let friday = (0..30)
+        .find(|index| day(*index).to_string() == "2024-01-12")
+        .unwrap();
+    let before = apply_all(&mut engine, &[observed(1, friday, 5)]);
+    assert_eq!(before, [""; 0]);
+    let tuesday = friday + 4;
+    let mut steps: Vec<_> = (friday..tuesday).map(|date| passed(day(date))).collect();
+    steps.push(observed(2, tuesday, 5));
+    steps.push(observed(3, tuesday + 1, 5));
+    // Monday is a holiday: Tuesday is the first business day, Wednesday the second.
+    assert_eq!(apply_all(&mut engine, &steps), ["16 entered"]);
+}
+
+#[test]
+fn a_regime_dwells_for_business_days() {
+    let text = "id = \"m\"\nname = \"m\"\ndescription = \"d\"\ninitial = \"calm\"\nbusiness_days = \"us_federal\"\n\
+        [[states]]\nid = \"storm\"\nenter = 'A > 2'\nmin_dwell = \"2bd\"\n[[states]]\nid = \"calm\"\n\
+        [inputs]\nA = { frequency = \"daily\", unit = \"index\" }\n";
+    let model = Arc::new(Regime::read(Path::new("m.toml"), text).unwrap());
+    let mut engine = Engine::new([], [model]);
+    let friday = (0..30)
+        .find(|index| day(*index).to_string() == "2024-01-12")
+        .unwrap();
+    // Monday is a holiday: it may end on Wednesday, although nothing holds from Saturday on.
+    let values = [1, 5, 1, 1, 1, 1, 1, 1];
+    let steps: Vec<_> = (1..)
+        .zip(friday - 1..)
+        .zip(values)
+        .map(|((position, date), value)| observed(position, date, value))
+        .collect();
+    let told = apply_all(&mut engine, &steps);
+    assert_eq!(told, ["11 calm to storm", "16 storm to calm"]);
 }

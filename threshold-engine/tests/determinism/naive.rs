@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Days, Months, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use threshold_engine::series::Point;
 
@@ -96,6 +96,8 @@ pub(crate) enum Hold {
     Observations(usize),
     /// From one date to another, so far away.
     Span { months: u32, days: u64 },
+    /// Until so many days that are neither Saturday nor Sunday have come.
+    Weekdays(u32),
 }
 
 impl Hold {
@@ -104,6 +106,14 @@ impl Hold {
             Self::Observations(0) => true,
             Self::Observations(count) => observations >= count,
             Self::Span { months, days } => date >= since + Months::new(months) + Days::new(days),
+            // Of the days from Monday to Friday up to a date, five in each week.
+            Self::Weekdays(count) => {
+                let up_to = |date: NaiveDate| {
+                    let days = i64::from(date.num_days_from_ce()) - 1;
+                    days / 7 * 5 + (days % 7 + 1).min(5)
+                };
+                up_to(date) - up_to(since) >= i64::from(count)
+            }
         }
     }
 }

@@ -37,6 +37,11 @@ fn naive() -> [NaivePattern; 6] {
             id: "band",
             when: |v| v[0] > number(3),
             clear_when: Some(|v| v[0] < number(0)),
+            rule: NaiveRule {
+                hold: Hold::Weekdays(1),
+                keep: Hold::Weekdays(2),
+                ..plain
+            },
             ..level
         },
         NaivePattern {
@@ -109,7 +114,11 @@ A = { frequency = "daily", unit = "index", max_age = "3d" }
         pattern("level", "when = 'A > 2'", &["A"]),
         pattern("spread", "when = 'A - B < 0'", &["A", "B"]),
         pattern("held", "when = 'A > 1'\nfor = 2\ncooldown = \"4d\"", &["A"]),
-        pattern("band", "when = 'A > 3'\nclear_when = 'A < 0'", &["A"]),
+        pattern(
+            "band",
+            "when = 'A > 3'\nclear_when = 'A < 0'\nfor = \"1bd\"\nkeep_for = \"2bd\"",
+            &["A"],
+        ),
         pattern("often", "when = 'A + B > 2'\nn_of_m = [2, 4]", &["A", "B"]),
         Arc::new(Pattern::read(Path::new("late.toml"), late).unwrap()),
     ]

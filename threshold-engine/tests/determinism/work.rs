@@ -1,4 +1,8 @@
+use std::path::Path;
+use std::sync::Arc;
+
 use rust_decimal::Decimal;
+use threshold_engine::regime::Regime;
 use threshold_engine::series::Point;
 use threshold_engine::{Engine, Work, WorkSpent};
 
@@ -58,4 +62,23 @@ fn what_is_kept_is_bounded_and_what_is_cancelled_ends() {
     work.cancel();
     assert_eq!(engine.rebuild_within(&points, &work), Err(WorkSpent));
     assert!(engine.patterns()[0].steps().len() < 2);
+}
+
+/// A value that comes before all others has a model fold every later date again, with each of its conditions.
+#[test]
+fn a_model_ends_at_its_bound_where_its_pattern_does_not() {
+    let signals = "[[states.signals]]\nwhen = 'pattern(\"p\")'\nweight = \"1\"\n".repeat(20);
+    let text = format!(
+        "id = \"m\"\nname = \"m\"\ndescription = \"d\"\ninitial = \"calm\"\n[[states]]\nid = \"storm\"\n\
+         enter_at = \"99\"\n{signals}[[states]]\nid = \"calm\"\n"
+    );
+    let model = Arc::new(Regime::read(Path::new("m.toml"), &text).unwrap());
+    let backwards = points(1_000, true);
+    let rebuild = |models: Vec<Arc<Regime>>| {
+        let pattern = pattern("p", "when = 'A > 9'", &["A"]);
+        let mut engine = Engine::new([pattern], models);
+        engine.rebuild_within(&backwards, &Work::bounded(5_000_000, 100_000))
+    };
+    assert_eq!(rebuild(Vec::new()), Ok(()));
+    assert_eq!(rebuild(vec![model]), Err(WorkSpent));
 }

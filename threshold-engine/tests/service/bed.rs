@@ -1,8 +1,8 @@
 //! A log to consume, and the database of engines.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use atlas_events::{Event, EventFilter, event::Payload};
+use atlas_events::{DefinitionChangedEvent, DefinitionKind, Event, EventFilter, event::Payload};
 use consumer::Source;
 use event_log::{EventLog, Followed, LogConfig};
 use event_stream::{StreamConfig, serve};
@@ -129,6 +129,31 @@ impl Bed {
             event.position = position;
         }
         told
+    }
+
+    /// What became of each definition, in order, by edits of its file. Of a regime model without its states, which depend
+    /// on which of several edited files an engine has read already.
+    pub(crate) async fn edits(
+        &self,
+        schema: &str,
+    ) -> BTreeMap<String, Vec<DefinitionChangedEvent>> {
+        let mut edits: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for event in self.emitted(schema).await {
+            let Some(Payload::DefinitionChanged(mut changed)) = event.payload else {
+                continue;
+            };
+            if !changed.cause_event_id.is_empty() {
+                continue;
+            }
+            if changed.kind() == DefinitionKind::Regime {
+                (changed.before, changed.after) = (None, None);
+            }
+            edits
+                .entry(changed.definition_id.clone())
+                .or_default()
+                .push(changed);
+        }
+        edits
     }
 
     /// Everything that the engine of a schema has emitted.

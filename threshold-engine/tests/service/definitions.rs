@@ -251,4 +251,7 @@ async fn restarts_do_not_show_where_definitions_were_changed() {
     let told = bed.told("lasting").await;
     assert!(told.len() > 50, "{}", told.len());
     assert_eq!(bed.told("restarted").await, told);
+    let edits = bed.edits("lasting").await;
+    assert!(edits.values().any(|of_one| of_one.len() == 4), "{edits:?}");
+    assert_eq!(bed.edits("restarted").await, edits);
 }

@@ -39,6 +39,9 @@ pub(crate) async fn check_same(bed: &Bed) {
         assert_eq!(told, expected);
     }
     assert_eq!(told.len(), expected.len());
+    let edits = bed.edits(UNDISTURBED).await;
+    assert!(!edits.is_empty(), "they were deployed");
+    assert_eq!(bed.edits(DISTURBED).await, edits);
 }
 
 async fn an_engine_killed_at_random_points(start: fn(&Bed, &str) -> Mortal, seed: u64) {

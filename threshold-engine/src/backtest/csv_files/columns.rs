@@ -117,6 +117,18 @@ impl Columns {
             values,
         })
     }
+
+    /// The columns that hold values.
+    pub(super) fn values(&self) -> impl Iterator<Item = usize> {
+        let (wide, vintages, value) = match &self.values {
+            Values::Long { value, .. } => (None, None, Some(*value)),
+            Values::Wide(columns) => (Some(columns), None, None),
+            Values::Vintages(series) => (None, Some(series.values().flatten()), None),
+        };
+        let wide = wide.into_iter().flatten().map(|(index, _)| *index);
+        let vintages = vintages.into_iter().flatten().map(|(_, index)| *index);
+        wide.chain(vintages).chain(value)
+    }
 }
 
 fn no_date(names: &[&str]) -> String {

@@ -1,8 +1,11 @@
-//! Observations in files as people have them: spreadsheets, pandas, R, FRED, ALFRED, databases.
+//! Observations in files as people have them: CSV of spreadsheets, pandas, R, FRED, ALFRED, databases; and
+//! Parquet.
 
 mod columns;
 mod date;
 mod number;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod rows;
 mod text;
 
@@ -17,9 +20,11 @@ use self::rows::Stated;
 use crate::series::{Cause, Point};
 
 /// Endings of files that people take for tables, which are not read.
-const OTHER_TABLES: [&str; 8] = [
-    "xlsx", "xls", "ods", "parquet", "feather", "gz", "zip", "zst",
+const OTHER_TABLES: [&str; 9] = [
+    "xlsx", "xls", "ods", "parquet", "pq", "feather", "gz", "zip", "zst",
 ];
+/// Those of Parquet files.
+const PARQUET: [&str; 2] = ["parquet", "pq"];
 
 /// Why a file of observations cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +57,7 @@ pub enum CsvError {
     },
 }
 
-/// Reads every `*.csv` and `*.tsv` of a folder.
+/// Reads every `*.csv` and `*.tsv` of a folder, and with the feature `parquet` every `*.parquet` and `*.pq`.
 ///
 /// The first line names the columns. One holds the date (`date`, `observation_date`, or the unnamed or
 /// `index` column that comes first), one may hold from when a value was known (`known_from`,
@@ -64,7 +69,8 @@ pub enum CsvError {
 /// - one column for each vintage, named as `GDP_20240125`.
 ///
 /// What a file leaves open (03/04/2024, "1,234", two values of one date) is refused. Every file is read
-/// as a stream, and twice. Points are numbered in the order of files and lines.
+/// as a stream, and twice. Points are numbered in the order of files and lines. The lines of a Parquet file
+/// are its rows, from 1.
 pub fn read_folder(folder: &Path, wanted: &BTreeSet<String>) -> Result<Vec<Point>, CsvError> {
     let io = |path: &Path, source| CsvError::Io {
         path: path.to_owned(),
@@ -73,13 +79,16 @@ pub fn read_folder(folder: &Path, wanted: &BTreeSet<String>) -> Result<Vec<Point
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| io(folder, error))? {
         let path = entry.map_err(|error| io(folder, error))?.path();
-        let ending = path.extension().map(|e| e.to_ascii_lowercase());
-        let ending = ending.as_ref().and_then(|e| e.to_str()).unwrap_or_default();
-        if OTHER_TABLES.contains(&ending) {
+        let ending = ending(&path);
+        if is_parquet(&path) {
+            paths.push(path);
+            continue;
+        }
+        if OTHER_TABLES.contains(&ending.as_str()) {
             let reason = format!("is not read: save it as CSV, or remove it (.{ending})");
             return Err(CsvError::File { path, reason });
         }
-        if matches!(ending, "csv" | "tsv") {
+        if matches!(ending.as_str(), "csv" | "tsv") {
             paths.push(path);
         }
     }
@@ -88,12 +97,22 @@ pub fn read_folder(folder: &Path, wanted: &BTreeSet<String>) -> Result<Vec<Point
     for (number, path) in paths.iter().enumerate() {
         let metadata = fs::metadata(path).map_err(|error| io(path, error))?;
         if !metadata.is_file() {
-            return Err(io(path, std::io::Error::other("is no file of text")));
+            return Err(io(path, std::io::Error::other("is no file")));
         }
         let mut file = File::open(path).map_err(|error| io(path, error))?;
         read.file(&mut file, &paths, number, wanted)?;
     }
     read.without_duplicates(&paths)
+}
+
+/// Whether it is to be read as Parquet.
+fn is_parquet(path: &Path) -> bool {
+    cfg!(feature = "parquet") && PARQUET.contains(&ending(path).as_str())
+}
+
+fn ending(path: &Path) -> String {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Where a point was read: number of the file, line.
@@ -119,11 +138,16 @@ impl Read {
         let path = &paths[number];
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let first = self.points.len();
-        let taken = rows::read(file, &stem, wanted, |stated| {
+        let take = |stated: Stated| {
             self.places.push((number, stated.line));
             let position = self.points.len() as u64 + 1;
             self.points.push(point(stated, position));
-        });
+        };
+        let taken = match is_parquet(path) {
+            #[cfg(feature = "parquet")]
+            true => rows::read_parquet(file, &stem, wanted, take),
+            _ => rows::read_text(file, &stem, wanted, take),
+        };
         let has_vintages = taken.map_err(|(line, reason)| refusal(path, line, reason))?;
         for point in &self.points[first..] {
             let seen = self.files.get(&point.series).copied();

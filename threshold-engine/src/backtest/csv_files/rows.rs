@@ -29,18 +29,47 @@ struct Notation {
     number: number::Style,
 }
 
-/// Reads a file twice: what its dates and numbers mean may be decided by its last line.
-pub(super) fn read(
+/// Takes a record and its line.
+pub(super) type Take<'a> = dyn FnMut(u64, &csv::StringRecord) -> Result<(), Refusal> + 'a;
+
+/// Reads a file of text. True: it says from when its values were known.
+pub(super) fn read_text(
     file: &mut File,
+    stem: &str,
+    wanted: &BTreeSet<String>,
+    take: impl FnMut(Stated),
+) -> Result<bool, Refusal> {
+    let form = Form::of(file).map_err(|error| (0, error.to_string()))?;
+    let records = |each: &mut Take<'_>| each_of_text(form, file, each);
+    read(records, form.separator, |_| Ok(()), stem, wanted, take)
+}
+
+/// Reads a Parquet file. True: it says from when its values were known.
+#[cfg(feature = "parquet")]
+pub(super) fn read_parquet(
+    file: &File,
+    stem: &str,
+    wanted: &BTreeSet<String>,
+    take: impl FnMut(Stated),
+) -> Result<bool, Refusal> {
+    let table = super::parquet::Table::open(file)?;
+    let records = |each: &mut Take<'_>| table.each(each);
+    let check = |columns: &Columns| table.check(columns);
+    read(records, b',', check, stem, wanted, take)
+}
+
+/// Reads records twice: what their dates and numbers mean may be decided by the last one.
+fn read(
+    mut records: impl FnMut(&mut Take<'_>) -> Result<(), Refusal>,
+    separator: u8,
+    check: impl Fn(&Columns) -> Result<(), String>,
     stem: &str,
     wanted: &BTreeSet<String>,
     mut take: impl FnMut(Stated),
 ) -> Result<bool, Refusal> {
-    let whole = |error: std::io::Error| (0, error.to_string());
-    let form = Form::of(file).map_err(whole)?;
     let (mut header, mut columns) = (None, None);
     let mut survey = Survey::default();
-    each(form, file, |line, record| {
+    records(&mut |line, record| {
         let Some((at, names)) = &header else {
             header = Some((line, record.clone()));
             return Ok(());
@@ -51,6 +80,7 @@ pub(super) fn read(
                 false => names.clone(),
             };
             let named = Columns::of(&names, stem, wanted).map_err(|reason| (*at, reason))?;
+            check(&named).map_err(|reason| (*at, reason))?;
             columns = Some(named);
         }
         if let Some(columns) = &columns {
@@ -67,9 +97,7 @@ pub(super) fn read(
         Some(columns) => columns,
         None => Columns::of(&names, stem, wanted).map_err(|reason| (at, reason))?,
     };
-    let notation = survey
-        .decide(form.separator)
-        .map_err(|reason| (0, reason))?;
+    let notation = survey.decide(separator).map_err(|reason| (0, reason))?;
     let mut reader = Reader {
         columns: &columns,
         notation,
@@ -77,7 +105,7 @@ pub(super) fn read(
         names: HashMap::new(),
     };
     let mut is_header = true;
-    each(form, file, |line, record| {
+    records(&mut |line, record| {
         if std::mem::take(&mut is_header) {
             return Ok(());
         }
@@ -90,11 +118,7 @@ pub(super) fn read(
 }
 
 /// Every record but empty ones, which spreadsheets leave at the end.
-fn each(
-    form: Form,
-    file: &mut File,
-    mut take: impl FnMut(u64, &csv::StringRecord) -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
+fn each_of_text(form: Form, file: &mut File, take: &mut Take<'_>) -> Result<(), Refusal> {
     let read = Rc::default();
     let mut reader = form
         .records(file, &read)
@@ -165,17 +189,10 @@ impl Survey {
         if let Some(index) = columns.known_from {
             self.known_from.add(&record[index]);
         }
-        let mut add = |index: usize| {
+        for index in columns.values() {
             let text = &record[index];
             if !number::is_absent(text) {
                 self.number.add(text);
-            }
-        };
-        match &columns.values {
-            Values::Long { value, .. } => add(*value),
-            Values::Wide(columns) => columns.iter().for_each(|(index, _)| add(*index)),
-            Values::Vintages(series) => {
-                series.values().flatten().for_each(|(_, index)| add(*index));
             }
         }
     }

@@ -134,7 +134,10 @@ impl Writer<'_> {
     fn hold(&mut self) -> String {
         match self.random.random_bool(0.5) {
             true => self.random.random_range(1..4).to_string(),
-            false => format!("\"{}\"", self.one_of(&["1d", "4d", "2w", "1mo"])),
+            false => format!(
+                "\"{}\"",
+                self.one_of(&["1d", "4d", "2w", "1mo", "1bd", "3bd"])
+            ),
         }
     }
 }
@@ -155,7 +158,10 @@ fn text(random: &mut StdRng) -> String {
         }
     }
     if writer.random.random_bool(0.2) {
-        fields += &format!("cooldown = \"{}\"\n", writer.one_of(&["3d", "2w", "1mo"]));
+        fields += &format!(
+            "cooldown = \"{}\"\n",
+            writer.one_of(&["3d", "2w", "1mo", "2bd"])
+        );
     }
     if writer.random.random_bool(0.2) {
         let of = writer.random.random_range(2..6);

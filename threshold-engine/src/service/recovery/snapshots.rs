@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::histogram;
+use metrics::{gauge, histogram};
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::{
@@ -80,6 +80,7 @@ pub(in crate::service) async fn keep(
 ) {
     let mut timer = tokio::time::interval(interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tell_complete();
     let keeping = async {
         loop {
             timer.tick().await;
@@ -87,7 +88,11 @@ pub(in crate::service) async fn keep(
                 match write(&pool, &memory).await {
                     // Between two transactions there is a moment at which it can be.
                     Ok(Written::NotCommitted) => tokio::time::sleep(PAUSE).await,
-                    Ok(Written::Stored | Written::NothingNew | Written::ByAnother) => break,
+                    Ok(Written::Stored | Written::NothingNew) => {
+                        tell_complete();
+                        break;
+                    }
+                    Ok(Written::ByAnother) => break,
                     Err(reason) => {
                         warn!(%reason, "no snapshot could be written; trying again");
                         break;
@@ -97,6 +102,12 @@ pub(in crate::service) async fn keep(
         }
     };
     stop.run_until_cancelled(keeping).await;
+}
+
+/// A start has little to replay, as of now: the newest snapshot has all, or this process has just begun to look.
+fn tell_complete() {
+    let now = chrono::Utc::now().timestamp();
+    gauge!("thresholdengine_snapshot_complete_timestamp_seconds").set(now as f64);
 }
 
 /// Stores the state of the memory, unless there is nothing new.
