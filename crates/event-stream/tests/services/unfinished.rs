@@ -31,7 +31,7 @@ use crate::{
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
-const PUBLISH: &str = "/atlas.events.EventPublisher/Publish";
+pub(crate) const PUBLISH: &str = "/atlas.events.EventPublisher/Publish";
 const PUBLISH_STREAM: &str = "/atlas.events.EventPublisher/PublishStream";
 /// Of a message that is not sent to its end.
 const LENGTH: u64 = 3_900_000;
@@ -44,13 +44,13 @@ fn beginning(length: u64, sent: u64) -> Bytes {
     bytes.into()
 }
 
-async fn channel(server: &Server) -> Channel {
+pub(crate) async fn channel(server: &Server) -> Channel {
     let endpoint = Endpoint::from_shared(server.url.clone()).unwrap();
     endpoint.connect().await.unwrap()
 }
 
 /// How a call is answered whose client sends this and then nothing, nor an end.
-async fn unfinished(channel: Channel, path: &str, sent: Bytes) -> Status {
+pub(crate) async fn unfinished(channel: Channel, path: &str, sent: Bytes) -> Status {
     let frames = stream::iter([Ok::<_, Status>(http_body::Frame::data(sent))]);
     let body = Body::new(StreamBody::new(frames.chain(stream::pending())));
     let request = http::Request::post(format!("http://localhost{path}"))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::{ByteBudget, BytesSpent, HeldBytes};
+use access::{ByteBudget, HeldBytes};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::Request,
@@ -45,7 +45,7 @@ impl Bodies {
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(too_large(bytes_max));
         }
-        let held = self.budget.hold(0).map_err(spent)?;
+        let held = self.budget.hold(0)?;
         let collecting = collect(body, size_told(&parts.headers), bytes_max, &held);
         let bytes = timeout(self.timeout, collecting)
             .await
@@ -68,7 +68,7 @@ async fn collect(
         if collected.len() + chunk.len() > bytes_max {
             return Err(too_large(bytes_max));
         }
-        held.add(COST * chunk.len() as u64).map_err(spent)?;
+        held.add(COST * chunk.len() as u64)?;
         if collected.is_empty() {
             collected.reserve(size_told.min(bytes_max));
         }
@@ -101,12 +101,4 @@ fn late(timeout: Duration) -> Problem {
     let seconds = timeout.as_secs_f64();
     let detail = format!("the body was not complete within {seconds} s; nothing was stored");
     Problem::new(ProblemKind::BodyTimedOut, detail)
-}
-
-fn spent(spent: BytesSpent) -> Problem {
-    Problem::new(
-        ProblemKind::Overloaded,
-        format!("{spent}; nothing was stored, try again"),
-    )
-    .with("reason", "TOO_MANY_BYTES")
 }

@@ -4,15 +4,15 @@
 use std::convert::Infallible;
 
 use axum::{Router, extract::ConnectInfo, http::Request};
-use futures::TryFutureExt;
+use futures::FutureExt;
 use hyper::{body::Incoming as Body, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::debug;
 
+use super::patient::{Answers, Patient};
 use crate::security::{Connection, Incoming, Patience, RestPeer};
 
 /// At most this many bytes of a request's head, and of what is read ahead of a body.
@@ -43,21 +43,22 @@ async fn serve_one(
     stop: CancellationToken,
 ) {
     let peer = RestPeer(connection.peer().clone());
+    let answers = Answers::default();
+    let begun = answers.clone();
     let service = service_fn(move |mut request: Request<Body>| {
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(peer.clone()));
         // A router is always ready.
-        let answering = router.clone().call(request);
-        answering.map_err(|never: Infallible| never)
+        let (answering, begun) = (router.clone().call(request), begun.clone());
+        answering.inspect(move |_: &Result<_, Infallible>| begun.begin())
     });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         .max_buf_size(BUFFER_BYTES_MAX);
-    let mut stream = TimeoutStream::new(connection);
-    stream.set_write_timeout(Some(patience.answer));
-    let serving = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let stream = Patient::new(connection, patience.answer, answers);
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let served = tokio::select! {
         served = &mut serving => served,
