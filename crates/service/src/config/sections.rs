@@ -50,8 +50,8 @@ pub struct GrpcConfig {
     pub connections_max: usize,
     /// At most this many connections from one address; of IPv6, from one network of 64 bits.
     pub connections_per_address_max: usize,
-    /// At most this many bytes of requests that are being received on one connection; what goes over
-    /// it is refused with `RESOURCE_EXHAUSTED`.
+    /// At most this many bytes of requests that are being received on one connection, and of what is
+    /// built from them; what goes over it is refused with `RESOURCE_EXHAUSTED`.
     pub connection_bytes_max: u64,
     /// A request message that is not complete after this time is refused with `DEADLINE_EXCEEDED`; so
     /// is a stream of reflection on which nothing is asked for so long.

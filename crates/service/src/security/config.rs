@@ -43,8 +43,8 @@ pub struct SecurityConfig {
     /// A connection on which TLS is not agreed, or on which HTTP/2 has not begun, after this time is
     /// closed.
     pub handshake_timeout: Duration,
-    /// At most this many bytes of requests that are being received in all, over gRPC and REST; what
-    /// goes over it is refused, to be tried again.
+    /// At most this many bytes of requests that are being received in all, over gRPC and REST, and of
+    /// what is built from them; what goes over it is refused, to be tried again.
     pub request_bytes_max: u64,
     /// At most this many bytes of answers that clients have not taken in all, over gRPC and REST, and a
     /// quarter of it for one caller; what goes over it is refused, to be tried again.
