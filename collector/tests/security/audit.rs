@@ -128,7 +128,7 @@ async fn refused_actions_of_one_caller_have_a_rate() {
     let page = rest.with_token(&admin).get("/v1/audit?limit=1000").await;
     let recorded = told(&page.ok());
     let of = |name: &str| recorded.iter().filter(|row| row[0] == name).count() as f64;
-    let left_out = metric("fredcollector_audit_left_out_total");
+    let left_out = metric("fredcollector_audit_unrecorded_total");
     // A window of the rate may have ended in between.
     assert!(of("reader") < 100.0, "{}", of("reader"));
     assert_eq!(of("reader") + left_out, 100.0);

@@ -61,7 +61,7 @@ impl Audit {
     /// [`StartError::Migration`] or [`StartError::Newer`].
     pub async fn open(pool: PgPool, prefix: &str) -> Result<Self, StartError> {
         event_log::run_migrations(&pool, &MIGRATOR).await?;
-        let left_out = counter!(format!("{prefix}_audit_left_out_total"));
+        let left_out = counter!(format!("{prefix}_audit_unrecorded_total"));
         left_out.increment(0);
         Ok(Self {
             pool,

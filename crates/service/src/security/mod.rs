@@ -316,7 +316,7 @@ pub(crate) fn describe(prefix: &str) {
         "What answers that clients have not taken yet hold in memory"
     );
     describe_counter!(
-        format!("{prefix}_audit_left_out_total"),
+        format!("{prefix}_audit_unrecorded_total"),
         "Refused administrative calls that were not recorded, because their caller is refused too often"
     );
     describe_counter!(
