@@ -21,11 +21,12 @@ use crate::{
     wire::{ANSWER_TIMEOUT, Call, Connection, framed, send_all, status},
 };
 
-/// Type of the events that are asked for.
+/// Type of the events that streams are asked for.
 const KIND: &str = "Untaken";
+/// Type of those that pages are asked for.
+const ESCAPED: &str = "Escaped";
 /// Each of these is a page of a stream by itself.
 const EVENT_BYTES: usize = 300_000;
-const EVENTS: usize = 100;
 /// Twice as much as one caller may leave untaken.
 const STREAMS: usize = 500;
 const REQUESTS: usize = 40;
@@ -45,16 +46,17 @@ pub(super) fn attacks() -> Vec<Attack> {
             "40 large pages of REST, of which nothing is taken, or a byte a second",
             |target| Box::pin(rest(target)),
         )
-        .memory_mib(224),
+        .memory_mib(256),
     ]
 }
 
-async fn fill(target: &Target) -> Result<()> {
+/// Stores tens of large events, of one character each.
+async fn fill(target: &Target, kind: &str, character: &str, tens: usize) -> Result<()> {
     let channel = clients::channel(target.collector.grpc).await?;
-    let text = Value::from("x".repeat(EVENT_BYTES));
+    let text = Value::from(character.repeat(EVENT_BYTES));
     let data = || Struct::from(HashMap::from([("text".to_owned(), text.clone())]));
-    for _ in 0..EVENTS / 10 {
-        let events = (0..10).map(|_| clients::custom(KIND, Some(data())));
+    for _ in 0..tens {
+        let events = (0..10).map(|_| clients::custom(kind, Some(data())));
         clients::publish(&channel, target.tokens.full.expose(), events.collect()).await?;
     }
     Ok(())
@@ -70,7 +72,7 @@ enum Came {
 }
 
 async fn streams(target: &Target) -> Result<String> {
-    fill(target).await?;
+    fill(target, KIND, "x", 10).await?;
     // A window of nothing would have the server read nothing.
     let connection = Connection::with_window(target.collector.grpc, 1).await?;
     let request = TimeRangeRequest {
@@ -112,7 +114,8 @@ async fn streams(target: &Target) -> Result<String> {
 }
 
 async fn rest(target: &Target) -> Result<String> {
-    fill(target).await?;
+    // In JSON each character takes six, more than the buffers of the system take.
+    fill(target, ESCAPED, "\u{1}", 3).await?;
     let began = Instant::now();
     let token = target.tokens.full.expose();
     let asking = (0..REQUESTS).map(|index| page(&target.collector, token, index % 2 == 0));
@@ -136,7 +139,7 @@ async fn page(process: &Process, token: &str, trickles: bool) -> Result<String> 
     // So that little of it is taken by this system.
     socket.set_recv_buffer_size(4_096)?;
     let mut stream = socket.connect(process.rest).await?;
-    let path = format!("/v1/events?event_type=custom:{KIND}&limit=100&after_position=0");
+    let path = format!("/v1/events?event_type=custom:{ESCAPED}&limit=100&after_position=0");
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
     );
