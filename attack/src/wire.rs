@@ -52,7 +52,7 @@ impl Drop for Connection {
 /// What to call, and as who.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call<'a> {
-    /// `Service/Method` in the package of the contract.
+    /// `Service/Method` in the package of the contract, or a path with its slash.
     pub(crate) method: &'a str,
     /// The token, if any.
     pub(crate) token: Option<&'a str>,
@@ -77,11 +77,16 @@ impl<'a> Call<'a> {
 impl Connection {
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+        Self::with_window(address, 16 << 20).await
+    }
+
+    /// Connects, to take so many bytes of each answer.
+    pub(crate) async fn with_window(address: SocketAddr, window_bytes: u32) -> Result<Self> {
         let opening = async {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let handshake = h2::client::Builder::new()
-                .initial_window_size(16 << 20)
+                .initial_window_size(window_bytes)
                 .initial_connection_window_size(64 << 20)
                 .initial_max_send_streams(usize::MAX)
                 .handshake(stream);
@@ -103,10 +108,11 @@ impl Connection {
         &self,
         call: Call<'_>,
     ) -> Result<(ResponseFuture, SendStream<Bytes>)> {
-        let mut request = Request::post(format!(
-            "http://{}/atlas.events.{}",
-            self.address, call.method
-        ));
+        let path = match call.method.starts_with('/') {
+            true => call.method.to_owned(),
+            false => format!("/atlas.events.{}", call.method),
+        };
+        let mut request = Request::post(format!("http://{}{path}", self.address));
         if let Some(token) = call.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -188,7 +194,8 @@ pub(crate) async fn read(response: ResponseFuture) -> Result<Answer> {
     }))
 }
 
-fn status(headers: &HeaderMap) -> Option<Answer> {
+/// The status that headers or trailers hold.
+pub(crate) fn status(headers: &HeaderMap) -> Option<Answer> {
     let code = headers.get("grpc-status")?;
     let message = headers.get("grpc-message").map(|value| value.as_bytes());
     Some(Answer {

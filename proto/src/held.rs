@@ -1,9 +1,9 @@
-//! What an event takes in memory while it waits to be stored.
+//! What an event takes in memory while it waits to be stored, or is answered.
 
 use pbjson_types::{Struct, Value, value::Kind};
 
 use crate::{
-    CollectionFailedEvent, DataPoint, DefinitionChangedEvent, DefinitionState, Draft,
+    CollectionFailedEvent, DataPoint, DefinitionChangedEvent, DefinitionState, Draft, Event,
     RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput,
     event::Payload,
 };
@@ -23,6 +23,17 @@ impl Draft {
             + payload(&self.payload)
             + allocation(self.payload_json.capacity())
             + allocation(self.encoded.len())
+    }
+}
+
+impl Event {
+    /// The memory that it holds, in bytes, within a third.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>()
+            + text(&self.event_id)
+            + text(&self.source_service)
+            + text(&self.traceparent)
+            + self.payload.as_ref().map_or(0, payload)
     }
 }
 

@@ -47,7 +47,10 @@ pub(crate) fn all() -> Vec<String> {
         all.push(failed(&text));
         all.push(crossed(&text));
         all.push(transition(&text));
+        all.push(definition(&text));
     }
+    all.extend(complete());
+    all.extend(parts());
     all.extend(
         values()
             .into_iter()
@@ -88,6 +91,77 @@ fn transition(text: &str) -> String {
     format!(
         r#"{{"sourceService":"s","regimeTransition":{{"modelId":"m","toRegime":"r","fromRegime":{text}}}}}"#
     )
+}
+
+fn definition(text: &str) -> String {
+    format!(
+        r#"{{"sourceService":"s","definitionChanged":{{"kind":"DEFINITION_KIND_PATTERN","definitionId":"d","change":"DEFINITION_CHANGE_STATED","name":{text},"reason":{text},"seriesIds":["A",{text}],"after":{{"state":{text},"since":"2024-01-01","active":false}}}}}}"#
+    )
+}
+
+/// Events in which nothing is left out, with each variant of what has variants.
+fn complete() -> Vec<String> {
+    let with = |payload: &str| {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        format!(r#"{{"sourceService":"s","traceparent":"{trace}",{payload}}}"#)
+    };
+    let (time, id) = ("2024-01-02T03:04:05.000006Z", "01HV6V6W3QZX9J8Y7K6M5N4P3R");
+    let state =
+        |state: &str| format!(r#"{{"state":"{state}","since":"2024-01-01","active":true}}"#);
+    let mut all = vec![with(&format!(
+        r#""collectionFailed":{{"seriesId":"A","errorCode":"E","errorMessage":"m","attempt":4294967295,"nextAttemptAt":"{time}"}}"#
+    ))];
+    for direction in ["ENTERED", "CLEARED", "REVISED", "NO_DATA", "DATA"] {
+        let direction = format!("CROSSING_DIRECTION_{direction}");
+        all.push(with(&format!(
+            r#""thresholdCrossed":{{"patternId":"p","patternName":"n","patternVersion":"v","direction":"{direction}","severity":"info","labels":{{"k":"v"}},"value":"1.50","threshold":"-2","inputs":[{{"seriesId":"A","value":"0.1","date":"2024-01-01","knownFrom":"{time}"}}],"previousState":"s","previousStateSince":"{time}","causeEventId":"{id}","causePosition":"18446744073709551615","observationDate":"2024-01-01","message":"m","revisesEventId":"{id}","revisedDirection":"{direction}","withdrawn":true,"active":true}}"#
+        )));
+    }
+    all.push(with(&format!(
+        r#""regimeTransition":{{"modelId":"m","fromRegime":"a","toRegime":"b","since":"2024-01-01","score":"0.25","triggerPatternIds":["p","q"],"causeEventId":"{id}","causePosition":"1","modelVersion":"v","revised":true,"withdrawn":true,"revisesEventId":"{id}","definitionEventId":"{id}","currentRegime":"c"}}"#
+    )));
+    for kind in ["PATTERN", "REGIME"] {
+        for change in ["DEPLOYED", "REPLACED", "SUSPENDED", "REMOVED", "STATED"] {
+            all.push(with(&format!(
+                r#""definitionChanged":{{"kind":"DEFINITION_KIND_{kind}","definitionId":"d","name":"n","change":"DEFINITION_CHANGE_{change}","version":"v","previousVersion":"w","before":{},"after":{},"reason":"r","seriesIds":["A","B"],"causeEventId":"{id}","causePosition":"9007199254740993"}}"#,
+                state("active"),
+                state("inactive"),
+            )));
+        }
+    }
+    all
+}
+
+/// Parts of a release, of numbers within and beyond what they may be. Each is published twice, so that the
+/// engine gets a release that begins anew as well.
+fn parts() -> Vec<String> {
+    let known = r#""2024-02-01T00:00:00Z""#;
+    let part = |number: u32, count: u32, known_from: &str| {
+        format!(
+            r#"{{"sourceService":"s","seriesCollected":{{"seriesId":"PARTS","dataPoints":[{{"date":"2024-01-0{}","value":"1","knownFrom":{known_from}}}],"collectedAt":"2024-02-01T12:00:00Z","releasePart":{{"number":{number},"count":{count}}}}}}}"#,
+            number.clamp(1, 9)
+        )
+    };
+    let numbers = [
+        (0, 2),
+        (1, 1),
+        (1, 2),
+        (2, 2),
+        (3, 2),
+        (1, 3),
+        (3, 3),
+        (1, 1_000),
+        (1, 1_001),
+        (1_000, 1_000),
+    ];
+    let mut all: Vec<_> = numbers
+        .into_iter()
+        .map(|(number, count)| part(number, count, known))
+        .collect();
+    // What became known at no time, or at two.
+    all.push(part(1, 2, "null"));
+    all.push(part(1, 2, known).replace("}],", r#"},{"date":"2024-01-09","value":"2"}],"#));
+    all
 }
 
 /// Objects, lists and both in turn, from one level to far more than any reader takes.

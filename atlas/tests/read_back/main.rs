@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod candidates;
+mod coverage;
 mod publish;
 mod readers;
 mod up;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use test_support::{TestDatabase, eventually};
@@ -35,6 +36,8 @@ async fn what_is_accepted_is_read_by_every_reader() {
 
     let expected = readers::by_prost(&up).await;
     assert_eq!(expected.len() as u64, accepted);
+    // Every field and variant of every event that can be stored was among them.
+    assert_eq!(coverage::missing(&expected), BTreeSet::new());
     assert_same(&expected, &readers::by_go(&up).await, "Go");
     assert_same(&expected, &readers::by_rest(&up).await, "REST");
     let stored = readers::stored(&database).await;
@@ -72,6 +75,7 @@ fn payload_of(event: &Value) -> &'static str {
         "collectionFailed",
         "thresholdCrossed",
         "regimeTransition",
+        "definitionChanged",
     ];
     known
         .into_iter()

@@ -13,6 +13,7 @@ use tokio::{
 use tonic::Code;
 
 use crate::{
+    attacks::messages::nulls,
     target::{Process, Target},
     trial::Attack,
     wire::{Call, Connection, framed, read, send_all},
@@ -40,6 +41,12 @@ pub(super) fn attacks() -> Vec<Attack> {
             |target| Box::pin(with_token(target)),
         )
         .memory_mib(448),
+        Attack::new(
+            "bodies-not-ended",
+            "60 publishes of lists of nulls that are complete, of calls that do not end",
+            |target| Box::pin(not_ended(target)),
+        )
+        .memory_mib(160),
         Attack::new(
             "bodies-trickle",
             "50 bodies of REST and 50 of gRPC that come a byte a second",
@@ -116,6 +123,33 @@ async fn with_token(target: &Target) -> Result<String> {
     Ok(format!(
         "{exhausted} refused, {late} ended by the deadline, all within {took:.1?}"
     ))
+}
+
+/// What is complete could be built, and would take many times as much.
+async fn not_ended(target: &Target) -> Result<String> {
+    const CALLS: usize = 60;
+    let connection = Connection::open(target.collector.grpc).await?;
+    let message = nulls(900_000);
+    let began = Instant::now();
+    let calls = (0..CALLS).map(|_| async {
+        let call = Call::new("EventPublisher/Publish", target.tokens.full.expose());
+        let (response, mut stream) = connection.begin(call).await?;
+        let sending = async {
+            let message = framed(&message, message.len(), false);
+            let _ = send_all(&mut stream, message, false).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            answer = timeout(DEADLINE, read(response)) => Ok(answer.context("no answer")??.code),
+            () = sending => anyhow::bail!("unreachable"),
+        }
+    });
+    for code in join_all(calls).await {
+        let code = code?;
+        let allowed = [Code::DeadlineExceeded, Code::ResourceExhausted];
+        ensure!(allowed.contains(&code), "{code:?}");
+    }
+    Ok(format!("all ended within {:.1?}", began.elapsed()))
 }
 
 async fn trickle(target: &Target) -> Result<String> {

@@ -1,12 +1,11 @@
 //! Floods: many frames, headers, connections and tokens, each of which is cheap to send.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
-use pbjson_types::{Struct, Value};
 use rand::random;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     raw::{self, Answers, Flooded, call_headers, flood, frame, header, kept_header},
     target::Target,
     trial::Attack,
-    wire::{Call, Connection},
+    wire::{ANSWER_TIMEOUT, Call, Connection, framed, send_all, status},
 };
 
 const PATH: &str = "/atlas.events.EventPublisher/Publish";
@@ -52,9 +51,16 @@ pub(super) fn attacks() -> Vec<Attack> {
         .memory_mib(128),
         Attack::new(
             "flood-window",
-            "windows that overflow, and streams whose window is never opened",
+            "windows that overflow, and that are opened by nothing",
             |target| Box::pin(window(target)),
         ),
+        Attack::new(
+            "flood-watches",
+            "400 health watches and 400 streams of reflection on each program, without a token",
+            |target| Box::pin(watches(target)),
+        )
+        .quick()
+        .memory_mib(128),
         Attack::new(
             "flood-tokens",
             "6,000 wrong tokens on both ports",
@@ -248,36 +254,55 @@ async fn window(target: &Target) -> Result<String> {
     let next = |round: usize| (round < 5).then(|| update.clone());
     let zero = flood(grpc, Answers::Read, next).await?;
     ensure!(zero.closed, "an update of a window by nothing is borne");
-    let channel = clients::channel(grpc).await?;
-    let text = Value::from("x".repeat(300_000));
-    let data = || Struct::from(HashMap::from([("text".to_owned(), text.clone())]));
-    for _ in 0..10 {
-        let events = (0..10).map(|_| clients::custom("Untaken", Some(data())));
-        clients::publish(&channel, target.tokens.full.expose(), events.collect()).await?;
+    Ok([note_of("overflow", overflow), note_of("nothing", zero)].join("; "))
+}
+
+/// The path of a call for which no token is needed, and a message of it.
+const OPEN_CALLS: [(&str, &[u8]); 2] = [
+    ("/grpc.health.v1.Health/Watch", &[]),
+    // It lists services, and the stream stays open.
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        &[0x3a, 0],
+    ),
+];
+
+async fn watches(target: &Target) -> Result<String> {
+    const EACH: usize = 400;
+    /// As the services are set.
+    const OPEN_MAX: usize = 64;
+    let mut notes = Vec::new();
+    for process in target.processes() {
+        let (mut connections, mut open, mut refused) = (Vec::new(), Vec::new(), 0);
+        for (path, message) in OPEN_CALLS {
+            let connection = Connection::open(process.grpc).await?;
+            for _ in 0..EACH {
+                let call = Call {
+                    token: None,
+                    ..Call::new(path, "")
+                };
+                let (response, mut stream) = connection.begin(call).await?;
+                let is_watch = message.is_empty();
+                let message = framed(message, message.len(), false);
+                let _ = send_all(&mut stream, message, is_watch).await;
+                let response = timeout(ANSWER_TIMEOUT, response).await??;
+                match status(response.headers()) {
+                    Some(answer) if answer.code == Code::ResourceExhausted => refused += 1,
+                    Some(answer) => anyhow::bail!("{path}: {answer:?}"),
+                    None => open.push((response, stream)),
+                }
+            }
+            connections.push(connection);
+        }
+        let count = open.len();
+        ensure!(
+            count <= OPEN_MAX,
+            "{count} streams without a token are open"
+        );
+        ensure!(count > 0, "none is let in");
+        notes.push(format!("{}: {count} open, {refused} refused", process.name));
     }
-    // Answers that nobody takes: the window of each stream is nothing.
-    let closed = frame(raw::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
-    let block = call_headers(
-        "/atlas.events.EventStream/GetEventsSince",
-        Some(target.tokens.full.expose()),
-    );
-    let next = |round: usize| {
-        let call = frame(raw::HEADERS, raw::END_HEADERS, stream_id(round), &block);
-        let body = frame(raw::DATA, 1, stream_id(round), &[0; 5]);
-        let before = if round == 0 {
-            closed.clone()
-        } else {
-            Vec::new()
-        };
-        (round < 1_000).then(|| [before, call, body].concat())
-    };
-    let untaken = flood(grpc, Answers::Read, next).await?;
-    Ok([
-        note_of("overflow", overflow),
-        note_of("nothing", zero),
-        note_of("1,000 answers untaken", untaken),
-    ]
-    .join("; "))
+    Ok(notes.join("; "))
 }
 
 async fn tokens(target: &Target) -> Result<String> {

@@ -33,7 +33,13 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new(
             "messages-nulls",
             "lists and objects of a million nulls, in one event and in many",
-            |target| Box::pin(nulls(target)),
+            |target| Box::pin(lists_and_objects(target)),
+        )
+        .memory_mib(384),
+        Attack::new(
+            "messages-null-batches",
+            "20 batches of 200,000 nulls at once, on two connections",
+            |target| Box::pin(null_batches(target)),
         )
         .memory_mib(384),
         Attack::new(
@@ -83,6 +89,10 @@ async fn empty_events(target: &Target) -> Result<String> {
     Ok(format!("each four of them refused within {slowest:.1?}"))
 }
 
+/// Fields of a value.
+const LIST: u32 = 6;
+const OBJECT: u32 = 5;
+
 /// A batch of one custom event whose data has the entry `a`, a value of a kind.
 fn batch_of(kind: u32, content: &[u8]) -> Vec<u8> {
     let value = field(kind, content);
@@ -93,12 +103,38 @@ fn batch_of(kind: u32, content: &[u8]) -> Vec<u8> {
     field(1, &event)
 }
 
-async fn nulls(target: &Target) -> Result<String> {
-    const LIST: u32 = 6;
-    const OBJECT: u32 = 5;
+/// A batch of one event with a list of nulls that has so many bytes.
+pub(super) fn nulls(bytes: usize) -> Vec<u8> {
+    batch_of(LIST, &field(1, &[]).repeat(bytes / 2))
+}
+
+/// Each of them takes many times as much once it is built.
+async fn null_batches(target: &Target) -> Result<String> {
+    const CALLS: usize = 20;
+    let message = nulls(400_000);
+    let (one, other) = futures::try_join!(
+        Connection::open(target.collector.grpc),
+        Connection::open(target.collector.grpc),
+    )?;
+    let calls = (0..CALLS).map(|index| {
+        let call = Call::new(PUBLISH, target.tokens.full.expose());
+        [&one, &other][index % 2].call(call, &message)
+    });
+    let (mut stored, mut refused) = (0, 0);
+    for answer in futures::future::join_all(calls).await {
+        match answer?.code {
+            Code::Ok => stored += 1,
+            Code::ResourceExhausted => refused += 1,
+            code => anyhow::bail!("{code:?}"),
+        }
+    }
+    ensure!(stored > 0, "none was stored");
+    Ok(format!("{stored} stored, {refused} refused"))
+}
+
+async fn lists_and_objects(target: &Target) -> Result<String> {
     let connection = Connection::open(target.collector.grpc).await?;
     let call = Call::new(PUBLISH, target.tokens.full.expose());
-    let list = |bytes: usize| batch_of(LIST, &field(1, &[]).repeat(bytes / 2));
     // Entries of an object whose keys are the same, and lists of empty lists.
     let object = batch_of(OBJECT, &field(1, &[]).repeat(MESSAGE_BYTES / 2 - 100));
     let lists = batch_of(
@@ -106,9 +142,9 @@ async fn nulls(target: &Target) -> Result<String> {
         &field(1, &field(LIST, &[])).repeat(MESSAGE_BYTES / 4 - 100),
     );
     let messages = [
-        ("one event of 4 MiB", list(MESSAGE_BYTES - 200)),
-        ("one event of 0.9 MiB", list(900_000)),
-        ("four events of 0.9 MiB", list(900_000).repeat(4)),
+        ("one event of 4 MiB", nulls(MESSAGE_BYTES - 200)),
+        ("one event of 0.9 MiB", nulls(900_000)),
+        ("four events of 0.9 MiB", nulls(900_000).repeat(4)),
         ("an object of 4 MiB", object),
         ("lists of lists", lists),
     ];

@@ -1,5 +1,6 @@
 //! The attacks, one file for each kind.
 
+mod answers;
 mod bodies;
 mod connections;
 mod definitions;
@@ -16,6 +17,7 @@ use crate::trial::Attack;
 /// All there are.
 pub(crate) fn all() -> Vec<Attack> {
     let kinds = [
+        answers::attacks(),
         bodies::attacks(),
         connections::attacks(),
         messages::attacks(),

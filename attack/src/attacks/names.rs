@@ -36,6 +36,12 @@ pub(super) fn attacks() -> Vec<Attack> {
             |target| Box::pin(routes(target)),
         )
         .memory_mib(128),
+        Attack::new(
+            "names-in-audit",
+            "500 administrative calls to each program with a token that may not make them",
+            |target| Box::pin(audit(target)),
+        )
+        .memory_mib(128),
     ]
 }
 
@@ -86,6 +92,44 @@ async fn consumers(target: &Target) -> Result<String> {
         "/metrics had {before} lines and {most} meanwhile"
     );
     Ok(format!("{before} lines before, {most} at the most"))
+}
+
+async fn audit(target: &Target) -> Result<String> {
+    const CALLS: usize = 500;
+    /// What the services keep of one caller in a minute, and half as much again for the next.
+    const RECORDED_MAX: usize = 60 * 3 / 2;
+    let token = target.tokens.tenant.expose();
+    let made_up = || format!("X{:08x}", random::<u32>());
+    let (client, rest) = (clients::rest()?, target.collector.rest);
+    let asking = stream::iter(0..CALLS).map(|_| {
+        let url = format!("http://{rest}/v1/series/{}/pause", made_up());
+        let request = client.post(url).bearer_auth(token).json(&());
+        async move { anyhow::Ok(request.send().await?.status().as_u16()) }
+    });
+    let statuses: Vec<u16> = asking.buffer_unordered(20).try_collect().await?;
+    ensure!(statuses.iter().all(|status| *status == 403), "{statuses:?}");
+    let connection = Connection::open(target.engine.grpc).await?;
+    for _ in 0..CALLS {
+        let call = Call::new("Checkpoints/ResetCheckpoint", token);
+        let answer = connection.call(call, &[]).await?;
+        ensure!(answer.code == Code::PermissionDenied, "{answer:?}");
+    }
+    let mut notes = Vec::new();
+    for process in target.processes() {
+        let full = target.tokens.full.expose();
+        let (status, page) = clients::get(process, "/v1/audit?limit=1000", full).await?;
+        ensure!(status == 200, "/v1/audit: {status} {page}");
+        let actions = page["actions"].as_array().into_iter().flatten();
+        let recorded = actions.filter(|action| action["who"] == "tenant").count();
+        let name = process.name;
+        ensure!(recorded > 0, "{name} records nothing");
+        ensure!(
+            recorded <= RECORDED_MAX,
+            "{name} records {recorded} of {CALLS}"
+        );
+        notes.push(format!("{name} records {recorded} of {CALLS}"));
+    }
+    Ok(notes.join("; "))
 }
 
 async fn routes(target: &Target) -> Result<String> {

@@ -15,8 +15,6 @@ use crate::{
 /// FRED refuses more than 2,000 vintage dates in one request. One fewer, as another may come up
 /// before the last request is made.
 const WINDOW_VINTAGES_MAX: usize = 1_999;
-/// A collection of more rows than this is given up rather than kept in memory.
-const ROWS_MAX: usize = 5_000_000;
 
 /// What FRED said.
 #[derive(Debug)]
@@ -43,10 +41,19 @@ pub(super) async fn fetch(
             "the cursor of the series lies in the future; everything is asked for again"
         );
     }
-    let fetched = match fetch_vintages(fred, series, cursor, today).await {
-        Err(failure) if failure.error.is_unarchived() => fetch_today(fred, series).await?,
-        fetched => fetched?,
+    let asking = async {
+        match fetch_vintages(fred, series, cursor, today).await {
+            Err(failure) if failure.error.is_unarchived() => fetch_today(fred, series).await,
+            fetched => fetched,
+        }
     };
+    // Each request has its time, but their number is up to the source.
+    let timeout = fred.collection_timeout();
+    let asked = tokio::time::timeout(timeout, asking).await;
+    let fetched = asked.unwrap_or_else(|_| {
+        let error = FredError::Timeout { timeout };
+        Err(FredFailure { error, attempts: 1 })
+    })?;
     Ok(Fetched {
         rows: joined(fetched.rows)?,
         // What FRED dates a day ahead of our clock is asked for again, until that day has come.
@@ -72,11 +79,7 @@ async fn fetch_vintages(
     let mut rows = Vec::new();
     for (index, window) in windows.iter().enumerate() {
         rows.extend(fred.observations(&query(series, Some(*window))).await?);
-        if rows.len() > ROWS_MAX {
-            let limit = format!("{ROWS_MAX} rows");
-            let error = FredError::TooLarge { limit };
-            return Err(FredFailure { error, attempts: 1 });
-        }
+        fred.check_rows(rows.len())?;
         if cursor.is_none() {
             let (window, windows) = (index + 1, windows.len());
             let rows = rows.len();

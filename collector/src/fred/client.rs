@@ -26,8 +26,6 @@ use super::{
     validate,
 };
 
-/// More rows than this are not taken in one call; GDP with all its vintages has some 20,000.
-const ROWS_MAX: usize = 5_000_000;
 /// How often a call begins again because rows came or went while it turned pages.
 const RESTARTS_MAX: usize = 3;
 
@@ -170,6 +168,21 @@ impl FredClient {
         self.0.circuit.admits()
     }
 
+    /// How long a collection may take.
+    pub(crate) fn collection_timeout(&self) -> Duration {
+        self.0.config.collection_timeout
+    }
+
+    /// That a collection has no more rows than are held in memory.
+    pub(crate) fn check_rows(&self, rows: usize) -> Result<(), FredFailure> {
+        let rows_max = self.0.config.rows_max;
+        if rows <= rows_max {
+            return Ok(());
+        }
+        let limit = format!("{rows_max} rows");
+        Err(once(FredError::TooLarge { limit }))
+    }
+
     /// Turns pages until all rows are there. A release in between shifts the rows, which shows in
     /// their number; the pages then do not fit together and are asked for again.
     async fn pages<A: DeserializeOwned, R>(
@@ -188,10 +201,7 @@ impl FredClient {
                 parameters.push(("limit", page_rows.to_string()));
                 parameters.push(("offset", rows.len().to_string()));
                 let (count, page) = turn(self.call(path, series_id, &parameters).await?);
-                if count > ROWS_MAX {
-                    let limit = format!("{ROWS_MAX} rows");
-                    return Err(once(FredError::TooLarge { limit }));
-                }
+                self.check_rows(count)?;
                 let fits = *rows_total.get_or_insert(count) == count;
                 let expected = page_rows.min(count.saturating_sub(rows.len()));
                 if !fits || page.len() != expected {

@@ -22,6 +22,11 @@ pub struct FredConfig {
     pub backoff_max: Duration,
     /// At most this many bytes of an answer, decompressed.
     pub answer_bytes_max: usize,
+    /// At most this many rows of one collection, whatever the number of its answers; they are held in
+    /// memory, some 150 bytes each. GDP with all its vintages has some 20,000.
+    pub rows_max: usize,
+    /// At most this long for one collection, whatever the number of its requests.
+    pub collection_timeout: Duration,
     /// Rows asked for at once; FRED gives 100,000 at most.
     pub observations_page_rows: usize,
     /// Vintage dates asked for at once; FRED gives 10,000 at most.
@@ -44,6 +49,8 @@ impl FredConfig {
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),
             answer_bytes_max: 32 * 1024 * 1024,
+            rows_max: 1_000_000,
+            collection_timeout: Duration::from_secs(1_800),
             observations_page_rows: 100_000,
             vintage_dates_page_rows: 10_000,
             circuit_failures_max: 3,

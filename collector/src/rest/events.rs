@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use atlas_events::{Event, EventFilter, Violation, parse_event_id};
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response as Answer},
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{
@@ -12,7 +16,7 @@ use utoipa::{
 };
 
 use service::rest::{
-    Problem, ProblemKind,
+    AnswerBytes, Problem, ProblemKind,
     extract::{self, Caller, Id, Query, check_limit},
     problems,
 };
@@ -20,7 +24,7 @@ use service::rest::{
 use super::{
     App,
     document::{Always, EventDocument, One, Parameters},
-    event_page::{self, Range},
+    event_page::{self, Bounds, PAGE_TIME_MAX, Range},
 };
 
 const LIMIT_DEFAULT: usize = 100;
@@ -60,7 +64,8 @@ pub(super) struct EventsPage {
     #[schema(value_type = Vec<EventDocument>)]
     events: Vec<Event>,
     /// `after_position` of the next page; `null` at the end of the log. A page may hold fewer
-    /// events than asked for and still have a next one.
+    /// events than asked for, or none, and still have a next one: it ends after five seconds, and where
+    /// it would be too large.
     next: Option<u64>,
     /// Everything up to this position has been considered: `after_position` to ask for what comes
     /// later.
@@ -92,8 +97,9 @@ impl IntoResponses for Cursors {
 pub(super) async fn list(
     State(app): State<App>,
     Caller(access): Caller,
+    bytes: AnswerBytes,
     Query(query): Query<EventsQuery>,
-) -> Result<Json<EventsPage>, Problem> {
+) -> Result<Answer, Problem> {
     let events_max = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     if let (Some(since), Some(until)) = (query.since, query.until)
         && until < since
@@ -111,12 +117,21 @@ pub(super) async fn list(
         since: query.since,
         until: query.until,
     };
-    let page = event_page::read(&app.log, range, filter, events_max).await?;
-    Ok(Json(EventsPage {
+    let bounds = Bounds {
+        events_max,
+        time_max: PAGE_TIME_MAX,
+        bytes,
+    };
+    let page = event_page::read(&app.log, range, filter, bounds).await?;
+    let told = EventsPage {
         events: page.events,
         next: page.has_more.then_some(page.up_to),
         up_to: page.up_to,
-    }))
+    };
+    // What the page is made from counts until it is there as text.
+    let answer = Json(told).into_response();
+    drop(page.held);
+    Ok(answer)
 }
 
 /// Filters name their lists in the plural, the parameters that make them do not.

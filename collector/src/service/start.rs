@@ -80,7 +80,9 @@ impl Service {
             preface_timeout: config.security.handshake_timeout,
             message_timeout: config.grpc.message_timeout,
             request_bytes: security.request_bytes.clone(),
+            answers: security.answers.clone(),
             connection_bytes_max: config.grpc.connection_bytes_max,
+            open_streams: config.grpc.open_streams(),
             ..event_stream::StreamConfig::default()
         };
         Ok(Self {

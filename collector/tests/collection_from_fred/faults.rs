@@ -153,6 +153,36 @@ async fn an_unreachable_fred_and_an_answer_too_large_are_told() {
     check_recovery(&bed.process().await).await;
 }
 
+/// What goes on for longer, or is more, than one request may is given up as a whole.
+#[tokio::test]
+async fn a_collection_has_a_bound_of_rows_and_of_time() {
+    let two = series()
+        .with_value(day("2020-02-01"), day("2020-03-05"), "3.6")
+        .unwrap();
+    let none: [&str; 0] = [];
+    let bed = Bed::new(StandIn::builder().series(none).add_series(two)).await;
+    let short = FredConfig {
+        rows_max: 1,
+        ..quick(&bed.fred)
+    };
+    let process = bed.process_with(short).await;
+    process.seed(&["OWN"]).await;
+    check_failure(&process, "OWN", "RESPONSE_TOO_LARGE", "1 rows", 1).await;
+    // Nothing of it was stored.
+    assert!(process.collected().await.is_empty());
+
+    let hurried = FredConfig {
+        collection_timeout: Duration::from_millis(200),
+        ..quick(&bed.fred)
+    };
+    let process = bed.process_with(hurried).await;
+    // The description of the series is asked for before, which is not part of it.
+    bed.fred.fail_next(3, Fault::Hang { millis: 400 });
+    check_failure(&process, "OWN", "TIMEOUT", "0.2 s", 1).await;
+    bed.fred.clear_faults();
+    check_recovery(&bed.process().await).await;
+}
+
 #[tokio::test]
 async fn passing_faults_are_overcome_without_an_event_and_a_wait_asked_for_is_kept() {
     let bed = bed().await;

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     clients::Rest,
-    harness::{Collector, DEADLINE, only, token, write_tokens},
+    harness::{Collector, DEADLINE, metric, only, token, write_tokens},
 };
 
 /// Who, what, and how it ended, the newest first.
@@ -101,6 +101,38 @@ async fn administrative_actions_are_recorded_with_who_what_and_outcome() {
         .get("/v1/audit")
         .await
         .denied(403, "SCOPE_MISSING");
+    collector.stop().await;
+}
+
+/// Whoever is refused without end does not fill the log, and others are recorded beside it.
+#[tokio::test]
+async fn refused_actions_of_one_caller_have_a_rate() {
+    let folder = Folder::create();
+    let (admin, a) = token("operator", &[Scope::Admin]);
+    let (reader, b) = token("reader", &[Scope::Read]);
+    let file = write_tokens(&folder, &[&a, &b]);
+    let database = TestDatabase::create().await;
+    let settings = [("auth.tokens_file", &*file), ("fred.series", "NORTH")];
+    let collector = Collector::start(&database, &settings).await;
+    let rest = Rest::of(&collector);
+    for _ in 0..100 {
+        let refused = rest.with_token(&reader);
+        let refused = refused.post("/v1/series/NORTH/pause", &Value::Null).await;
+        refused.denied(403, "SCOPE_MISSING");
+    }
+    let paused = rest.with_token(&admin);
+    paused
+        .post("/v1/series/NORTH/pause", &Value::Null)
+        .await
+        .ok();
+    let page = rest.with_token(&admin).get("/v1/audit?limit=1000").await;
+    let recorded = told(&page.ok());
+    let of = |name: &str| recorded.iter().filter(|row| row[0] == name).count() as f64;
+    let left_out = metric("fredcollector_audit_unrecorded_total");
+    // A window of the rate may have ended in between.
+    assert!(of("reader") < 100.0, "{}", of("reader"));
+    assert_eq!(of("reader") + left_out, 100.0);
+    assert_eq!(of("operator"), 1.0);
     collector.stop().await;
 }
 

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, also in what its functions have in common"
 )]
 
+mod answers;
 mod audit;
 mod bounds;
 mod certificates;

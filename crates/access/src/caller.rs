@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use crate::{Access, Certificate};
+use crate::{Access, Certificate, bounds::origin};
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,12 +51,22 @@ impl Caller {
         let _ = self.detail.set(detail.to_string());
     }
 
-    /// The record of the call.
+    /// Whose share of what is bounded for each caller the call takes from: that of its entry or
+    /// certificate, else that of its address.
+    pub fn share(&self) -> String {
+        match (self.name(), self.peer.address) {
+            ("anonymous", Some(address)) => origin(address.ip()).to_string(),
+            (name, _) => name.to_owned(),
+        }
+    }
+
+    /// The record of the call. `is_refused` says that it certainly changed nothing.
     pub fn record(
         &self,
         at: DateTime<Utc>,
         action: impl Into<String>,
         outcome: impl Into<String>,
+        is_refused: bool,
     ) -> AuditRecord {
         AuditRecord {
             at,
@@ -65,6 +75,8 @@ impl Caller {
             action: action.into(),
             detail: self.detail.get().cloned().unwrap_or_default(),
             outcome: outcome.into(),
+            is_refused,
+            share: self.share(),
         }
     }
 }
@@ -84,6 +96,10 @@ pub struct AuditRecord {
     pub detail: String,
     /// How it was answered: `ok`, or why not.
     pub outcome: String,
+    /// Whether it certainly changed nothing. Of such records only so many are kept of one caller.
+    pub is_refused: bool,
+    /// Whose share of these it takes from.
+    pub share: String,
 }
 
 /// What keeping a record is.

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::{
     Denied, Entry, Kind, Scope, Tokens,
-    limits::{OpenStream, Use},
+    bounds::{OpenStream, Use},
 };
 
 const CUSTOM: &str = "CustomEvent";

@@ -3,11 +3,10 @@
 //!
 //! A [`Gate`] turns what a client presents into an [`Access`], once for each call; handlers ask the
 //! access. Where to change what: the file of tokens in `entry` and `file`, authentication in
-//! `tokens`, names of certificates in `name` and `certificate`, what an access may do in `grant`, how much in `limits`, how much
-//! memory requests hold in `bytes`, what is told about a caller in
-//! `caller`.
+//! `tokens`, names of certificates in `name` and `certificate`, what an access may do in `grant`, how much in `bounds`, what
+//! is told about a caller in `caller`.
 
-mod bytes;
+mod bounds;
 mod caller;
 mod certificate;
 mod client;
@@ -16,12 +15,11 @@ mod entry;
 mod file;
 mod gate;
 mod grant;
-mod limits;
 pub mod name;
 mod secret;
 mod tokens;
 
-pub use bytes::{ByteBudget, BytesSpent, HeldBytes};
+pub use bounds::{ByteBudget, BytesSpent, HeldBytes, NoPlace, Place, PlaceLimits, Places, Shares};
 pub use caller::{AuditLog, AuditRecord, Caller, Peer, Recording};
 pub use certificate::Certificate;
 pub use client::{CredentialError, CredentialFiles, Credentials};

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use atlas_events::Clock;
 use tokio::sync::watch;
 
-use crate::{Access, Certificate, Denied, Entry, Identity, limits::Use, secret::TokenHash};
+use crate::{Access, Certificate, Denied, Entry, Identity, bounds::Use, secret::TokenHash};
 
 /// The entries that hold now; clones are the same. They can be replaced while they are in use.
 #[derive(Debug, Clone)]

@@ -6,7 +6,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use access::Access;
 use atlas_events::{
     PublishHeartbeat, PublishReceipt, PublishResponse, PublishStreamResponse,
     publish_stream_response::Outcome,
@@ -15,12 +14,11 @@ use event_log::{Receipt, Sequence};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::Interval;
 use tonic::Status;
-use trace_context::TraceContext;
 
 use crate::{
     batch::IncomingBatch,
     heartbeat,
-    publisher::{Entering, PublisherService, Queued},
+    publisher::{Client, Entering, PublisherService, Queued},
     status::Refusal,
 };
 
@@ -42,8 +40,7 @@ enum Request {
 /// unless the first request asked to go on.
 pub(crate) struct Acknowledgements<S> {
     requests: Option<S>,
-    access: Access,
-    cause: Option<TraceContext>,
+    client: Client,
     service: PublisherService,
     /// What all requests belong to, from the first on.
     sequence: Option<Sequence>,
@@ -57,16 +54,11 @@ pub(crate) struct Acknowledgements<S> {
 }
 
 impl<S> Acknowledgements<S> {
-    /// Of a client with an access, for a cause.
-    pub(crate) fn new(
-        requests: S,
-        (access, cause): (Access, Option<TraceContext>),
-        service: PublisherService,
-    ) -> Self {
+    /// Of a client.
+    pub(crate) fn new(requests: S, client: Client, service: PublisherService) -> Self {
         Self {
             requests: Some(requests),
-            access,
-            cause,
+            client,
             service,
             sequence: None,
             entering: None,
@@ -123,10 +115,12 @@ impl<S: Stream<Item = Result<IncomingBatch, Status>> + Unpin> Acknowledgements<S
                 return self.queued.push_back(Request::Heartbeat);
             }
         }
-        let cause = self.cause.as_ref();
+        let cause = self.client.cause.as_ref();
         let span = self.service.tracing.publish_of_stream(cause, batch.count());
-        let who = (&self.access, cause);
-        match self.service.check_in(batch, who, span, Some(sequence)) {
+        let checked = self
+            .service
+            .check_in(batch, &self.client, span, Some(sequence));
+        match checked {
             Ok(entering) => self.entering = Some(entering),
             Err(refusal) => self.entered(Err(refusal)),
         }

@@ -7,7 +7,7 @@ use atlas_events::{
     BATCH_EVENTS_MAX, Event, PublishRequest,
     wire::{BUILT_BYTES_MAX, Excess, Outline, SMALL_BYTES_MAX, outline},
 };
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use prost::Message;
 use tonic::{
     Code, Status,
@@ -29,7 +29,11 @@ pub(crate) struct IncomingBatch {
 }
 
 impl IncomingBatch {
-    fn read(encoded: &[u8], access: &Access) -> Result<Self, Status> {
+    /// Reads the message of a caller.
+    ///
+    /// # Errors
+    /// It cannot be decoded; the status is in the transport's words.
+    pub(crate) fn read(encoded: &[u8], access: &Access) -> Result<Self, Status> {
         let denied = access.check_batch_bytes(encoded.len()).err();
         // Most messages of pipelined publishers are small: these are read once only.
         if denied.is_some() || encoded.len() > SMALL_BYTES_MAX {
@@ -80,52 +84,44 @@ fn excess(outline: &Outline) -> Option<Refusal> {
     })
 }
 
-/// The codec of the publisher, for one caller. `T` is what it is answered.
+/// The codec of the publisher. `T` is what it answers.
+///
+/// Messages stay encoded, because the transport waits for the end of a call behind its message: a client
+/// that does not end its call must not hold what is built from it.
 #[derive(Debug)]
-pub(crate) struct BatchCodec<T> {
-    access: Access,
-    answer: PhantomData<fn() -> T>,
-}
+pub(crate) struct BatchCodec<T>(PhantomData<fn() -> T>);
 
-impl<T> BatchCodec<T> {
-    pub(crate) fn of(access: Access) -> Self {
-        Self {
-            access,
-            answer: PhantomData,
-        }
+impl<T> Default for BatchCodec<T> {
+    fn default() -> Self {
+        Self(PhantomData)
     }
 }
 
 impl<T: Message + Send + 'static> Codec for BatchCodec<T> {
     type Encode = T;
-    type Decode = IncomingBatch;
+    type Decode = Bytes;
     type Encoder = ProstEncoder<T>;
-    type Decoder = BatchDecoder;
+    type Decoder = Encoded;
 
     fn encoder(&mut self) -> Self::Encoder {
         ProstCodec::<T, ()>::default().encoder()
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        BatchDecoder(self.access.clone())
+        Encoded
     }
 }
 
-/// Reads batches of a caller.
+/// Takes messages as they are.
 #[derive(Debug)]
-pub(crate) struct BatchDecoder(Access);
+pub(crate) struct Encoded;
 
-impl Decoder for BatchDecoder {
-    type Item = IncomingBatch;
+impl Decoder for Encoded {
+    type Item = Bytes;
     type Error = Status;
 
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<IncomingBatch>, Status> {
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         // The transport has the message in one piece; this copies nothing.
-        let received = match buffer.chunk().len() == buffer.remaining() {
-            true => IncomingBatch::read(buffer.chunk(), &self.0),
-            false => return Err(Status::internal("the message is in pieces")),
-        };
-        buffer.advance(buffer.remaining());
-        received.map(Some)
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
     }
 }

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use access::{AuditLog, ByteBudget, Gate};
+use access::{AuditLog, ByteBudget, Gate, PlaceLimits, Shares};
 use atlas_events::Clock;
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -33,8 +33,14 @@ pub struct StreamConfig {
     pub message_timeout: Duration,
     /// What the messages that are being received may hold in memory together.
     pub request_bytes: ByteBudget,
-    /// At most this many bytes of it are for one connection.
+    /// What streams may hold in memory that their readers do not take, for each of these and together.
+    pub answers: Shares,
+    /// At most this many bytes of `request_bytes` are for one connection.
     pub connection_bytes_max: u64,
+    /// How many streams may be open for which no token is needed: health watches and reflection. They
+    /// last as long as subscriptions, at most an hour where these last for ever; one of reflection
+    /// on which nothing is asked for `message_timeout` ends before.
+    pub open_streams: PlaceLimits,
     /// How clients are told apart.
     pub gate: Gate,
     /// Where administrative actions are recorded, if anywhere.
@@ -58,7 +64,12 @@ impl Default for StreamConfig {
             preface_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(30),
             request_bytes: ByteBudget::new("server", 256 * MEBIBYTE),
+            answers: Shares::new(ByteBudget::of_answers(256 * MEBIBYTE), 64 * MEBIBYTE),
             connection_bytes_max: 64 * MEBIBYTE,
+            open_streams: PlaceLimits {
+                places_max: 1_024,
+                per_address_max: 64,
+            },
             gate: Gate::Open,
             audit: None,
             reflection: true,

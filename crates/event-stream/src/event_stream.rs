@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use access::{Access, Denied};
+use access::{Access, Denied, Shares};
 use atlas_events::{
     Clock, EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation,
 };
@@ -32,6 +32,7 @@ use crate::{
     subscription::{Subscription, lifetime_on},
     telemetry::StreamMetrics,
     trace::{Delivering, Tracing},
+    untaken::Untaken,
 };
 
 /// What all calls share.
@@ -42,6 +43,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Arc<StreamMetrics>,
     pub(crate) clock: Clock,
     pub(crate) stream_age_max: Option<Duration>,
+    pub(crate) answers: Shares,
     pub(crate) stop: CancellationToken,
     pub(crate) tracing: Arc<Tracing>,
 }
@@ -76,24 +78,24 @@ impl Service<Request<Body>> for EventStreamService {
 async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Status> {
     let access = guard::access(request.extensions());
     let cut = Cut::of(request.extensions());
+    let untaken = Untaken::of(&server.answers, request.extensions());
     match request.uri().path() {
         "/atlas.events.EventStream/SubscribeToEvents" => {
             let request: SubscriptionRequest = frames::read_message(request).await?;
             let metrics = Arc::clone(&server.metrics);
-            let subscription =
-                subscribe(server, (access, cut), request)
-                    .await
-                    .map_err(|refusal| {
-                        metrics.refused("SubscribeToEvents", refusal.reason());
-                        refusal.into_status()
-                    })?;
+            let subscription = subscribe(server, (access, cut, untaken), request)
+                .await
+                .map_err(|refusal| {
+                    metrics.refused("SubscribeToEvents", refusal.reason());
+                    refusal.into_status()
+                })?;
             Ok(frames::response(subscription.into_frames()))
         }
         "/atlas.events.EventStream/GetEventsSince" => {
             let request: TimeRangeRequest = frames::read_message(request).await?;
             range(
                 server,
-                (access, cut),
+                (access, cut, untaken),
                 "GetEventsSince",
                 Range::since(request),
             )
@@ -103,7 +105,7 @@ async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<B
             let request: TimeRangeRequest = frames::read_message(request).await?;
             range(
                 server,
-                (access, cut),
+                (access, cut, untaken),
                 "GetEventsBetween",
                 Range::between(request),
             )
@@ -127,7 +129,7 @@ async fn route(server: Arc<Server>, request: Request<Body>) -> Result<Response<B
 
 async fn subscribe(
     server: Arc<Server>,
-    (access, cut): (Access, Cut),
+    (access, cut, untaken): (Access, Cut, Untaken),
     request: SubscriptionRequest,
 ) -> Result<Subscription, Refusal> {
     let request = Subscribe::try_from(request).map_err(Refusal::invalid)?;
@@ -153,6 +155,7 @@ async fn subscribe(
         follower,
         request.heartbeat_interval,
         (admission, leave, lifetime),
+        untaken,
         Delivering::to(request.consumer),
     ))
 }
@@ -176,19 +179,19 @@ fn admit(server: &Server, consumer: &str, cursor: Arc<AtomicU64>) -> Result<Admi
 
 async fn range(
     server: Arc<Server>,
-    caller: (Access, Cut),
+    (access, cut, untaken): (Access, Cut, Untaken),
     method: &'static str,
     range: Result<Range, Violation>,
 ) -> Result<Response<Body>, Status> {
     let steps = Arc::<AtomicU64>::default();
-    let begun = begin_range(&server, caller, Arc::clone(&steps), range)
+    let begun = begin_range(&server, (access, cut), Arc::clone(&steps), range)
         .await
         .map_err(|refusal| {
             server.metrics.refused(method, refusal.reason());
             refusal.into_status()
         });
     let (read, held) = begun?;
-    let frames = range_frames(server, read, held).inspect(move |_| {
+    let frames = range_frames(server, (read, untaken), held).inspect(move |_| {
         steps.fetch_add(1, Ordering::Relaxed);
     });
     Ok(frames::response(frames))
@@ -226,11 +229,12 @@ async fn begin_range(
 /// The frames of a range read; the last are trailers.
 fn range_frames(
     server: Arc<Server>,
-    read: RangeRead,
+    (read, untaken): (RangeRead, Untaken),
     held: (Admission, Leave),
 ) -> impl Stream<Item = Frame> + Send {
     stream::unfold(Some((read, held)), move |reading| {
         let (stop, metrics) = (server.stop.clone(), Arc::clone(&server.metrics));
+        let untaken = untaken.clone();
         async move {
             let (mut read, (admission, mut leave)) = reading?;
             let stopping =
@@ -240,11 +244,14 @@ fn range_frames(
                 () = stop.cancelled() => Some(stopping()),
                 () = &mut leave.ended => Some(Refusal::denied(Denied::Ended)),
                 next = read.next() => match next {
-                    Ok(Some(delivery)) => {
-                        metrics.sent(delivery.count, delivery.frames.len());
-                        let reading = Some((read, (admission, leave)));
-                        return Some((Frame::data(delivery.frames), reading));
-                    }
+                    Ok(Some(delivery)) => match untaken.count(delivery.frames) {
+                        Ok(frames) => {
+                            metrics.sent(delivery.count, frames.len());
+                            let reading = Some((read, (admission, leave)));
+                            return Some((Frame::data(frames), reading));
+                        }
+                        Err(refusal) => Some(refusal),
+                    },
                     Ok(None) => None,
                     Err(failure) => Some(Refusal::from_read(failure, "reading a range")),
                 },

@@ -39,6 +39,9 @@ pub struct Rule {
     pub message_bytes_max: usize,
     /// Whether its client sends a stream of messages.
     pub is_client_stream: bool,
+    /// Whether it needs no token and is answered for as long as its client likes, so that such streams
+    /// are counted and end by themselves.
+    pub is_open_stream: bool,
 }
 
 /// A message without fields, or with the name of a service.
@@ -55,6 +58,7 @@ const fn open(path: &'static str) -> Rule {
         is_audited: false,
         message_bytes_max: NAME_BYTES_MAX,
         is_client_stream: false,
+        is_open_stream: false,
     }
 }
 
@@ -65,6 +69,7 @@ const fn needs(scope: Scope, path: &'static str, message_bytes_max: usize) -> Ru
         is_audited: false,
         message_bytes_max,
         is_client_stream: false,
+        is_open_stream: false,
     }
 }
 
@@ -75,6 +80,7 @@ const fn audited(path: &'static str) -> Rule {
         is_audited: true,
         message_bytes_max: IDS_BYTES_MAX,
         is_client_stream: false,
+        is_open_stream: false,
     }
 }
 
@@ -82,6 +88,13 @@ const fn streamed(rule: Rule) -> Rule {
     Rule {
         is_client_stream: true,
         ..rule
+    }
+}
+
+const fn open_stream(path: &'static str) -> Rule {
+    Rule {
+        is_open_stream: true,
+        ..open(path)
     }
 }
 
@@ -143,11 +156,11 @@ pub const RULES: [Rule; 18] = [
     audited("/atlas.events.Checkpoints/ResetCheckpoint"),
     open("/grpc.health.v1.Health/Check"),
     open("/grpc.health.v1.Health/List"),
-    open("/grpc.health.v1.Health/Watch"),
-    streamed(open(
+    open_stream("/grpc.health.v1.Health/Watch"),
+    streamed(open_stream(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     )),
-    streamed(open(
+    streamed(open_stream(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     )),
 ];
@@ -156,6 +169,14 @@ pub const RULES: [Rule; 18] = [
 pub(crate) fn access(extensions: &Extensions) -> Access {
     let caller = extensions.get::<Caller>();
     caller.map_or_else(Access::nothing, |caller| caller.access.clone())
+}
+
+/// Whose share of what is bounded for each caller a call takes from.
+pub(crate) fn share(extensions: &Extensions) -> String {
+    let caller = extensions.get::<Caller>();
+    let caller = caller.cloned();
+    let caller = caller.unwrap_or_else(|| Caller::new(Access::nothing(), peer(extensions)));
+    caller.share()
 }
 
 /// Resolves once an access has ended while its stream runs.
@@ -266,18 +287,28 @@ impl Guard {
         let Some(audit) = &self.audit else {
             return;
         };
+        let is_refused = matches!(
+            outcome,
+            Code::PermissionDenied
+                | Code::InvalidArgument
+                | Code::NotFound
+                | Code::FailedPrecondition
+                | Code::OutOfRange
+                | Code::ResourceExhausted
+                | Code::Unimplemented
+        );
         let outcome = match outcome {
             Code::Ok => "ok".to_owned(),
             code => format!("{code:?}"),
         };
         let action = rule.path.trim_start_matches('/');
         audit
-            .record(caller.record(self.clock.now(), action, outcome))
+            .record(caller.record(self.clock.now(), action, outcome, is_refused))
             .await;
     }
 }
 
-fn peer(extensions: &Extensions) -> Peer {
+pub(crate) fn peer(extensions: &Extensions) -> Peer {
     if let Some(peer) = extensions.get::<Peer>() {
         return peer.clone();
     }

@@ -3,7 +3,7 @@
 //!
 //! Where to change what: what a subscription sends in `subscription`, how bytes reach HTTP/2 in
 //! `frames`, what is found out about a batch before it is built in `batch`, who may make which call in `guard`,
-//! how much clients may send in `received`, what errors look like on the wire in `status`, what
+//! how much clients may send in `received`, how much of streams they may leave unread in `untaken`, what errors look like on the wire in `status`, what
 //! is traced in `trace`, metrics in `telemetry` and, of named consumers, in `consumers`.
 
 mod acknowledgements;
@@ -26,6 +26,7 @@ mod status;
 mod subscription;
 mod telemetry;
 mod trace;
+mod untaken;
 
 pub use config::StreamConfig;
 pub use guard::{RULES, Rule};

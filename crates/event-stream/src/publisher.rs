@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use access::{Access, Denied};
+use access::{Access, ByteBudget, Denied, HeldBytes};
 use atlas_events::{
     Draft, Event, MESSAGE_BYTES_MAX, PublishResponse, PublishStreamResponse, Violation,
 };
+use bytes::Bytes;
 use event_log::{EventLog, LogError, PendingAppend, Receipt, Sequence};
 use futures::{
-    FutureExt, Stream, StreamExt, TryStreamExt,
+    FutureExt, Stream, StreamExt,
     future::{self, BoxFuture},
     stream,
 };
@@ -32,6 +33,7 @@ use crate::{
     acknowledgements::{Acknowledgements, response},
     batch::{BatchCodec, IncomingBatch},
     guard::{self, Bounds, Leave},
+    received::ConnectionBytes,
     stalled::{Cut, Lifetime, PUBLISHING_GRACE},
     status::{Refusal, refusal_of_unreadable, unreadable},
     telemetry::StreamMetrics,
@@ -57,6 +59,32 @@ pub(crate) struct Queued {
     pub(crate) taken_in: Instant,
 }
 
+/// Who publishes.
+pub(crate) struct Client {
+    pub(crate) access: Access,
+    /// The trace that the call belongs to.
+    pub(crate) cause: Option<TraceContext>,
+    /// What may be held for the connection; absent where it has no bound.
+    bytes: Option<ByteBudget>,
+}
+
+impl Client {
+    fn of<T>(request: &Request<T>) -> Self {
+        Self {
+            access: guard::access(request.extensions()),
+            cause: trace::cause_of(request.metadata()),
+            bytes: ConnectionBytes::of_known(request.extensions()),
+        }
+    }
+
+    /// Holds what drafts take in memory.
+    fn hold(&self, drafts: &[Draft]) -> Result<Option<HeldBytes>, Refusal> {
+        let bytes = drafts.iter().map(Draft::held_bytes).sum::<usize>() as u64;
+        let held = self.bytes.as_ref().map(|budget| budget.hold(bytes));
+        held.transpose().map_err(Refusal::bytes_spent)
+    }
+}
+
 /// The answers of a publish stream.
 type PublishStreamAnswers =
     Pin<Box<dyn Stream<Item = Result<PublishStreamResponse, Status>> + Send>>;
@@ -65,29 +93,33 @@ type PublishStreamAnswers =
 pub(crate) type Entering = BoxFuture<'static, Result<Queued, Refusal>>;
 
 impl PublisherService {
-    /// Checks a batch; the future queues it behind all that came before. A batch of a stream belongs
-    /// to its sequence.
+    /// Checks a batch; the future queues it behind all that came before. Until the queue has it, and
+    /// counts it, what was built from it counts for the publisher. A batch of a stream belongs to its
+    /// sequence.
     pub(crate) fn check_in(
         &self,
         received: IncomingBatch,
-        (access, cause): (&Access, Option<&TraceContext>),
+        publisher: &Client,
         span: Span,
         sequence: Option<Sequence>,
     ) -> Result<Entering, Refusal> {
         let taken_in = Instant::now();
-        let context = trace::stored_context(cause, &span);
+        let context = trace::stored_context(publisher.cause.as_ref(), &span);
         let checked = received.events.and_then(|mut events| {
             trace::complete(&mut events, context.as_deref());
-            self.check(events)
+            let drafts = self.check(events)?;
+            let held = publisher.hold(&drafts)?;
+            Ok((drafts, held))
         });
-        let drafts = checked.map_err(|refusal| self.refused(refusal, &span))?;
-        let (service, access) = (self.clone(), access.clone());
+        let (drafts, held) = checked.map_err(|refusal| self.refused(refusal, &span))?;
+        let (service, access) = (self.clone(), publisher.access.clone());
         // Who calls is told when to come again; who streams is slowed down.
         let (grant_wait_max, wait_max) = match sequence {
             Some(_) => (self.stream_wait_max, self.stream_wait_max),
             None => (Duration::ZERO, self.wait_max),
         };
         Ok(Box::pin(async move {
+            let _held = held;
             grant(&access, &drafts, grant_wait_max)
                 .await
                 .map_err(|denied| service.refused(Refusal::denied(denied), &span))?;
@@ -154,15 +186,13 @@ async fn grant(access: &Access, drafts: &[Draft], wait_max: Duration) -> Result<
 }
 
 impl PublisherService {
-    async fn publish(
-        &self,
-        request: Request<IncomingBatch>,
-    ) -> Result<Response<PublishResponse>, Status> {
-        let access = guard::access(request.extensions());
-        let cause = trace::cause_of(request.metadata());
-        let received = request.into_inner();
-        let span = self.tracing.publish(cause.as_ref(), received.count());
-        let entering = self.check_in(received, (&access, cause.as_ref()), span, None);
+    async fn publish(&self, request: Request<Bytes>) -> Result<Response<PublishResponse>, Status> {
+        let client = Client::of(&request);
+        let received = IncomingBatch::read(&request.into_inner(), &client.access)?;
+        let span = self
+            .tracing
+            .publish(client.cause.as_ref(), received.count());
+        let entering = self.check_in(received, &client, span, None);
         let entering = entering.map_err(Refusal::into_status)?;
         let queued = entering.await.map_err(Refusal::into_status)?;
         let stored = queued.pending.await;
@@ -174,11 +204,11 @@ impl PublisherService {
 
     async fn publish_stream(
         &self,
-        request: Request<Streaming<IncomingBatch>>,
+        request: Request<Streaming<Bytes>>,
     ) -> Result<Response<PublishStreamAnswers>, Status> {
         let stop = self.stop.clone();
-        let cause = trace::cause_of(request.metadata());
-        let access = guard::access(request.extensions());
+        let client = Client::of(&request);
+        let access = client.access.clone();
         let bounds = Bounds {
             cut: Cut::of(request.extensions()),
             stop: stop.clone(),
@@ -194,8 +224,10 @@ impl PublisherService {
         };
         // A publisher that has nothing to send would keep its connection open for ever.
         let until = future::select(stop.clone().cancelled_owned().boxed(), ended);
-        let requests = request.into_inner();
-        let requests = requests.map_err(|status| unreadable(status, MESSAGE_BYTES_MAX));
+        let requests = request.into_inner().map(move |encoded| {
+            let batch = encoded.and_then(|encoded| IncomingBatch::read(&encoded, &access));
+            batch.map_err(|status| unreadable(status, MESSAGE_BYTES_MAX))
+        });
         let requests = requests.take_until(until);
         let ending = stream::once(async move {
             let _held_until_here = place;
@@ -205,7 +237,7 @@ impl PublisherService {
                 (false, false) => None,
             }
         });
-        let acknowledgements = Acknowledgements::new(requests, (access, cause), self.clone());
+        let acknowledgements = Acknowledgements::new(requests, client, self.clone());
         Ok(Response::new(Box::pin(
             acknowledgements.chain(ending.filter_map(future::ready)),
         )))
@@ -267,14 +299,13 @@ async fn route(
     service: Arc<PublisherService>,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
-    let access = guard::access(request.extensions());
     match request.uri().path() {
         "/atlas.events.EventPublisher/Publish" => {
             let publish = tower::service_fn(move |request| {
                 let service = Arc::clone(&service);
                 async move { service.publish(request).await }
             });
-            let codec = BatchCodec::<PublishResponse>::of(access);
+            let codec = BatchCodec::<PublishResponse>::default();
             let mut server = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
             server.unary(publish, request).await
         }
@@ -283,7 +314,7 @@ async fn route(
                 let service = Arc::clone(&service);
                 async move { service.publish_stream(request).await }
             });
-            let codec = BatchCodec::<PublishStreamResponse>::of(access);
+            let codec = BatchCodec::<PublishStreamResponse>::default();
             let mut server = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
             server.streaming(publish, request).await
         }

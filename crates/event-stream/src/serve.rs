@@ -2,6 +2,7 @@ use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
 mod health;
 
+use access::Places;
 use atlas_events::event_log_server::EventLogServer;
 use event_log::EventLog;
 use futures::{Stream, TryStreamExt};
@@ -34,7 +35,7 @@ use crate::{
     guard::Guard,
     log_info::LogInfoService,
     publisher::{Publisher, PublisherService},
-    received::{Bounded, ServerBytes},
+    received::{Bounded, OpenStreams, ServerBytes},
     reflection::{Described, Reflection},
     stalled::{Connection, ConnectionInfo},
     status::in_our_words,
@@ -168,6 +169,7 @@ where
     };
     let bounded = Bounded {
         message_timeout: config.message_timeout,
+        open_streams: OpenStreams::new(Places::new(config.open_streams), config.stream_age_max),
         metrics: Arc::clone(&metrics),
     };
     let tracing = Arc::new(Tracing::new(log.log_id()));
@@ -177,6 +179,7 @@ where
         metrics: Arc::clone(&metrics),
         clock: config.clock.clone(),
         stream_age_max: config.stream_age_max,
+        answers: config.answers.clone(),
         stop: shutdown.clone(),
         tracing: Arc::clone(&tracing),
     });

@@ -124,6 +124,15 @@ impl Refusal {
         }
     }
 
+    /// A part of a stream for which there is no memory at present.
+    pub(crate) fn answers_spent(spent: BytesSpent) -> Self {
+        let message = format!("{spent}; resume after the last position received");
+        Self {
+            message,
+            ..Self::bytes_spent(spent)
+        }
+    }
+
     /// Something that the log could not do; `doing` names it in the log of the process.
     pub(crate) fn from_log(failure: LogError, doing: &'static str) -> Self {
         let final_refusal = !failure.is_transient();

@@ -26,6 +26,7 @@ use crate::{
     status::Refusal,
     telemetry::ENDED_BY_CLIENT,
     trace::Delivering,
+    untaken::Untaken,
 };
 
 /// The next thing that a follower comes upon, and the follower back. It is kept across heartbeats:
@@ -52,6 +53,7 @@ pub(crate) struct Subscription {
     end: &'static str,
     admission: Admission,
     leave: Leave,
+    untaken: Untaken,
 }
 
 impl Subscription {
@@ -60,6 +62,7 @@ impl Subscription {
         follower: Follower,
         heartbeat_interval: Option<Duration>,
         (admission, leave, lifetime): (Admission, Leave, Option<Duration>),
+        untaken: Untaken,
         delivering: Delivering,
     ) -> Self {
         let heartbeat = heartbeat_interval.map(heartbeat::timer);
@@ -77,6 +80,7 @@ impl Subscription {
             end: ENDED_BY_CLIENT,
             admission,
             leave,
+            untaken,
         }
     }
 
@@ -121,7 +125,9 @@ impl Subscription {
     /// What goes to the client for something that the follower came upon; `None` if nothing.
     fn send(&mut self, followed: Result<Followed, LogError>) -> Result<Option<Bytes>, Refusal> {
         match followed {
-            Ok(Followed::Events(delivery)) => {
+            Ok(Followed::Events(mut delivery)) => {
+                // Nothing of it was sent: the cursor has no meaning for the client.
+                delivery.frames = self.untaken.count(delivery.frames)?;
                 self.admission.sent(delivery.recorded_at);
                 if self.live {
                     let age = self.server.clock.now() - delivery.recorded_at;
@@ -244,7 +250,7 @@ pub(crate) fn lifetime_on(server: &Server) -> Option<Duration> {
 
 /// How long a stream lives: a tenth more or less than the configured age; `chance` is uniform in 0
 /// to 1.
-fn lifetime(age: Duration, chance: f64) -> Duration {
+pub(crate) fn lifetime(age: Duration, chance: f64) -> Duration {
     age.mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0))
 }
 

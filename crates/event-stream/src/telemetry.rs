@@ -6,7 +6,7 @@ use metrics::{
 };
 
 /// Refusals that are there, with 0, from the start, so that the first one shows as an increase.
-const REFUSALS: [(&str, &str); 13] = [
+const REFUSALS: [(&str, &str); 15] = [
     ("Publish", "INVALID_ARGUMENT"),
     ("Publish", "BATCH_TOO_LARGE"),
     ("Publish", "MESSAGE_TOO_LARGE"),
@@ -20,9 +20,16 @@ const REFUSALS: [(&str, &str); 13] = [
     ("SubscribeToEvents", "TRIMMED"),
     ("SubscribeToEvents", "TOO_MANY_STREAMS"),
     ("SubscribeToEvents", "DATABASE_UNAVAILABLE"),
+    ("Watch", "TOO_MANY_STREAMS"),
+    ("ServerReflectionInfo", "TOO_MANY_STREAMS"),
 ];
-/// How subscriptions end that nothing is wrong with.
-const ENDS: [&str; 3] = [ENDED_BY_CLIENT, "SHUTTING_DOWN", "STREAM_AGE"];
+/// How subscriptions end, there with 0 from the start.
+const ENDS: [&str; 4] = [
+    ENDED_BY_CLIENT,
+    "SHUTTING_DOWN",
+    "STREAM_AGE",
+    "TOO_MANY_BYTES",
+];
 /// The client went away, or is not to be reached.
 pub(crate) const ENDED_BY_CLIENT: &str = "CLIENT";
 

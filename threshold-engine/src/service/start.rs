@@ -126,7 +126,9 @@ impl Service {
             preface_timeout: config.security.handshake_timeout,
             message_timeout: config.grpc.message_timeout,
             request_bytes: security.request_bytes.clone(),
+            answers: security.answers.clone(),
             connection_bytes_max: config.grpc.connection_bytes_max,
+            open_streams: config.grpc.open_streams(),
             ..StreamConfig::default()
         };
         let router = rest::router(app, operation, config.rest.request_timeout);

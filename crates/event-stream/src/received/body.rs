@@ -108,9 +108,10 @@ impl Received {
         }
     }
 
-    /// Whether the client is to send something. A stream may be silent between its messages.
+    /// Whether the client is to send something. A stream may be silent between its messages, unless
+    /// anybody may have it open.
     fn is_waited_for(&self) -> bool {
-        !self.terms.is_stream || !self.messages.is_between()
+        !self.terms.is_stream || self.terms.is_open || !self.messages.is_between()
     }
 
     fn refuse<T>(&mut self, refusal: Refusal) -> Poll<Option<Result<T, Status>>> {

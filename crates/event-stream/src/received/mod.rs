@@ -4,21 +4,20 @@
 //! This stands behind the guard, so that nothing is held for those who are refused.
 
 mod body;
+mod open;
 mod prefixes;
 
 use std::{
     convert::Infallible,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use access::{ByteBudget, HeldBytes};
-use bytes::Bytes;
+use access::ByteBudget;
 use futures::future::BoxFuture;
-use http::{Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{Extensions, Request, Response};
+use http_body::Body as _;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
@@ -28,7 +27,10 @@ use crate::{
     telemetry::StreamMetrics,
 };
 
+pub(crate) use open::OpenStreams;
+
 use body::Received;
+use open::OpenAnswer;
 
 /// What a call costs by itself, as long as its client is still to send something.
 const CALL_BYTES: u64 = 4 * 1024;
@@ -44,6 +46,13 @@ const OTHER_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct ConnectionBytes {
     of_known: ByteBudget,
     of_anybody: ByteBudget,
+}
+
+impl ConnectionBytes {
+    /// What those who are known may hold on the connection that a request came by.
+    pub(crate) fn of_known(extensions: &Extensions) -> Option<ByteBudget> {
+        extensions.get::<Self>().map(|bytes| bytes.of_known.clone())
+    }
 }
 
 /// The bytes that the connections of a server may hold.
@@ -78,6 +87,8 @@ impl ServerBytes {
 pub(crate) struct Bounded {
     /// How long a client may take over a message.
     pub(crate) message_timeout: Duration,
+    /// Streams for which no token is needed.
+    pub(crate) open_streams: OpenStreams,
     pub(crate) metrics: Arc<StreamMetrics>,
 }
 
@@ -89,6 +100,8 @@ struct Terms {
     bytes_max: usize,
     is_stream: bool,
     is_open: bool,
+    /// Whether it is open and answered for as long as its client likes.
+    is_open_stream: bool,
 }
 
 impl Terms {
@@ -99,6 +112,7 @@ impl Terms {
                 bytes_max: OTHER_BYTES_MAX,
                 is_stream: false,
                 is_open: false,
+                is_open_stream: false,
             };
         };
         Self {
@@ -106,6 +120,7 @@ impl Terms {
             bytes_max: rule.message_bytes_max,
             is_stream: rule.is_client_stream,
             is_open: rule.scope.is_none(),
+            is_open_stream: rule.is_open_stream,
         }
     }
 }
@@ -164,10 +179,16 @@ where
             true => &bytes.of_anybody,
             false => &bytes.of_known,
         });
-        let held = match budget.map(|budget| budget.hold(CALL_BYTES)).transpose() {
-            Ok(held) => held.map(Arc::new),
-            Err(spent) => {
-                let refusal = Refusal::bytes_spent(spent);
+        let held = budget.map(|budget| budget.hold(CALL_BYTES)).transpose();
+        let held = held.map_err(Refusal::bytes_spent);
+        let admitted = held.and_then(|held| {
+            let begin = || self.bounds.open_streams.begin(request.extensions());
+            let stream = terms.is_open_stream.then(begin).transpose()?;
+            Ok((held.map(Arc::new), stream))
+        });
+        let (held, stream) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
                 let status = BoundedService::refuse(&self.bounds.metrics, &terms, refusal);
                 return Box::pin(std::future::ready(Ok(status.into_http())));
             }
@@ -179,39 +200,11 @@ where
             .call(request.map(move |body| Body::new(Received::new(body, terms, bounds, bounded))));
         Box::pin(async move {
             let response = answering.await?;
-            Ok(match held {
+            Ok(match terms.is_open {
                 // What anybody may ask for costs something for as long as it is answered.
-                Some(held) if terms.is_open => {
-                    response.map(|inner| Body::new(Holding { inner, _held: held }))
-                }
-                _ => response,
+                true => response.map(|inner| Body::new(OpenAnswer::new(inner, stream, held))),
+                false => response,
             })
         })
-    }
-}
-
-/// An answer, and what is held until it has ended.
-struct Holding {
-    inner: Body,
-    _held: Arc<HeldBytes>,
-}
-
-impl http_body::Body for Holding {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

@@ -9,6 +9,7 @@
 mod common;
 
 mod bad_input;
+mod built;
 mod exact_stream;
 mod expensive;
 mod flow_control;
@@ -16,6 +17,7 @@ mod health_and_reflection;
 mod history;
 mod isolation;
 mod markers;
+mod open_streams;
 mod outage;
 mod proxied;
 mod publishing;
@@ -29,3 +31,4 @@ mod small_frames;
 mod stalled;
 mod unfinished;
 mod unreadable;
+mod untaken;

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use access::PlaceLimits;
 use documented::{Documented, DocumentedFields};
 use event_log::OnHistoryChange;
 
@@ -28,8 +29,8 @@ pub struct RestConfig {
     /// A connection on which the head of a request is not complete after this time is closed, also
     /// one that only waits for its next request.
     pub head_timeout: Duration,
-    /// A request whose body is not complete after this time is answered 408, and a client that takes
-    /// nothing of its answer for so long is cut off.
+    /// A request whose body is not complete after this time is answered 408, and a client that has not
+    /// taken its answer after so long, or the next MiB of a larger one, is cut off.
     pub body_timeout: Duration,
 }
 
@@ -49,11 +50,17 @@ pub struct GrpcConfig {
     pub connections_max: usize,
     /// At most this many connections from one address; of IPv6, from one network of 64 bits.
     pub connections_per_address_max: usize,
-    /// At most this many bytes of requests that are being received on one connection; what goes over
-    /// it is refused with `RESOURCE_EXHAUSTED`.
+    /// At most this many bytes of requests that are being received on one connection, and of what is
+    /// built from them; what goes over it is refused with `RESOURCE_EXHAUSTED`.
     pub connection_bytes_max: u64,
-    /// A request message that is not complete after this time is refused with `DEADLINE_EXCEEDED`.
+    /// A request message that is not complete after this time is refused with `DEADLINE_EXCEEDED`; so
+    /// is a stream of reflection on which nothing is asked for so long.
     pub message_timeout: Duration,
+    /// At most this many streams for which no token is needed, health watches and reflection; more are
+    /// refused with `RESOURCE_EXHAUSTED`.
+    pub open_streams_max: usize,
+    /// At most this many of them from one address; of IPv6, from one network of 64 bits.
+    pub open_streams_per_address_max: usize,
 }
 
 /// `[events]`: the event log of the service.
@@ -114,12 +121,8 @@ impl RestConfig {
         Self {
             address: reader.address("rest.address", local(port)),
             request_timeout: reader.seconds("rest.request_timeout_seconds", 30, 1..=HOUR_SECONDS),
-            connections_max: connections(reader, "rest.connections_max", 2_048),
-            connections_per_address_max: connections(
-                reader,
-                "rest.connections_per_address_max",
-                512,
-            ),
+            connections_max: places(reader, "rest.connections_max", 2_048),
+            connections_per_address_max: places(reader, "rest.connections_per_address_max", 512),
             head_timeout: reader.seconds("rest.head_timeout_seconds", 30, 1..=HOUR_SECONDS),
             body_timeout: reader.seconds("rest.body_timeout_seconds", 30, 1..=HOUR_SECONDS),
         }
@@ -146,18 +149,26 @@ impl GrpcConfig {
             subscriptions_max: size(subscriptions_max),
             stream_age_max: (!age.is_zero()).then_some(age),
             reflection: reader.switch("grpc.reflection", true),
-            connections_max: connections(reader, "grpc.connections_max", 2_048),
-            connections_per_address_max: connections(
-                reader,
-                "grpc.connections_per_address_max",
-                512,
-            ),
+            connections_max: places(reader, "grpc.connections_max", 2_048),
+            connections_per_address_max: places(reader, "grpc.connections_per_address_max", 512),
             connection_bytes_max: reader.number(
                 "grpc.connection_bytes_max",
                 64 * MEBIBYTE,
                 8 * MEBIBYTE..=64 * 1024 * MEBIBYTE,
             ),
             message_timeout: reader.seconds("grpc.message_timeout_seconds", 30, 1..=HOUR_SECONDS),
+            open_streams_max: places(reader, "grpc.open_streams_max", 1_024),
+            open_streams_per_address_max: places(reader, "grpc.open_streams_per_address_max", 64),
+        }
+    }
+}
+
+impl GrpcConfig {
+    /// How many streams there may be for which no token is needed.
+    pub fn open_streams(&self) -> PlaceLimits {
+        PlaceLimits {
+            places_max: self.open_streams_max,
+            per_address_max: self.open_streams_per_address_max,
         }
     }
 }
@@ -220,7 +231,7 @@ impl TelemetryConfig {
     }
 }
 
-fn connections(reader: &mut Reader, key: &'static str, default: u64) -> usize {
+fn places(reader: &mut Reader, key: &'static str, default: u64) -> usize {
     size(reader.number(key, default, 1..=1_000_000))
 }
 

@@ -1,8 +1,8 @@
 //! The OpenAPI document: the problems that routes have in common, and serving it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use axum::{Extension, http::header, response::IntoResponse};
+use axum::{Extension, body::Bytes, http::header, response::IntoResponse};
 use utoipa::{
     IntoResponses, ToSchema,
     openapi::{self, Content, RefOr, Response, ResponseBuilder},
@@ -12,7 +12,7 @@ use super::problem::{PROBLEM_JSON, ProblemDetails, ProblemKind};
 
 /// The finished document, as it is served.
 #[derive(Clone)]
-pub(super) struct Document(Arc<str>);
+pub(super) struct Document(Bytes);
 
 impl Document {
     pub(super) fn new(api: openapi::OpenApi) -> Self {
@@ -30,7 +30,7 @@ impl Document {
 )]
 pub(super) async fn openapi(Extension(document): Extension<Document>) -> impl IntoResponse {
     let json = [(header::CONTENT_TYPE, "application/json")];
-    (json, document.0.to_string())
+    (json, document.0)
 }
 
 /// Problems of every route.
@@ -52,6 +52,7 @@ impl IntoResponses for Always {
             ProblemKind::Forbidden,
             ProblemKind::Internal,
             ProblemKind::DatabaseUnavailable,
+            ProblemKind::Overloaded,
             ProblemKind::ShuttingDown,
             ProblemKind::TimedOut,
         ])

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use access::{Access, AuditLog, Caller, Denied, Gate, Peer, Scope};
+use access::{Access, AuditLog, Caller, Denied, Gate, Peer, Scope, Shares};
 use atlas_events::KNOWN_EVENT_TYPES;
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
@@ -20,7 +20,7 @@ use utoipa::openapi::{
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{problem::Problem, received::Bodies};
+use super::{answers::AnswerBytes, problem::Problem, received::Bodies};
 use crate::security::{Audit, RestPeer, Security};
 
 /// Name of the scheme in the document.
@@ -73,6 +73,7 @@ pub(super) struct Guard {
     /// By route and method.
     operations: Arc<HashMap<String, HashMap<Method, Operation>>>,
     bodies: Bodies,
+    answers: Shares,
     metrics_open: bool,
     denied_total: Arc<str>,
 }
@@ -87,6 +88,7 @@ impl Guard {
             audit: security.audit.clone(),
             operations: Arc::new(operations(api)),
             bodies: security.bodies.clone(),
+            answers: security.answers.clone(),
             metrics_open: security.metrics_open,
             denied_total: format!("{metrics_prefix}_calls_denied_total").into(),
         }
@@ -166,7 +168,8 @@ impl Guard {
             status if status.is_success() => "ok".to_owned(),
             status => status.as_u16().to_string(),
         };
-        let record = caller.record(Utc::now(), action, outcome);
+        let is_refused = response.status().is_client_error();
+        let record = caller.record(Utc::now(), action, outcome, is_refused);
         self.audit.record(record).await;
         response
     }
@@ -258,9 +261,11 @@ pub(super) async fn guard(
         Err(denied) => return guard.refuse(denied),
     };
     let allowed = guard.allow(&caller, rule, &route);
+    let answers = AnswerBytes::of(&guard.answers, &caller);
     request.extensions_mut().insert(caller.clone());
+    request.extensions_mut().insert(answers.clone());
     if !audited {
-        return match allowed {
+        let answer = match allowed {
             // Nothing reads the body of such a request.
             Ok(()) if only_reads => next.run(request).await,
             Ok(()) => match guard
@@ -273,11 +278,12 @@ pub(super) async fn guard(
             },
             Err(denied) => guard.refuse(denied),
         };
+        return answers.count(answer).await;
     }
     // A client that goes away ends neither the action nor its record.
     let acting = tokio::spawn(guard.act(caller, allowed, request, next).in_current_span());
     match acting.await {
-        Ok(response) => response,
+        Ok(response) => answers.count(response).await,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }

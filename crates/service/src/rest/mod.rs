@@ -3,8 +3,9 @@
 //!
 //! Where to change what: what errors look like in `problem`, which failure is which problem in
 //! `failure`, who may ask for what in `guard`, what happens around every request in `layers`, how connections are served in `server`, how bodies are
-//! bounded in `received`, how requests are read in [`extract`].
+//! bounded in `received`, how answers are in `answers` and `patient`, how requests are read in [`extract`].
 
+mod answers;
 mod audit;
 mod document;
 pub mod extract;
@@ -12,6 +13,7 @@ mod failure;
 mod guard;
 mod layers;
 mod operation;
+mod patient;
 mod problem;
 mod received;
 mod server;
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use answers::AnswerBytes;
 pub use document::{Always, Body, One, Parameters, of as problems};
 pub use failure::{rfc3339, too_old};
 pub use layers::limit_time;

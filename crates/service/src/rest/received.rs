@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::{ByteBudget, BytesSpent, HeldBytes};
+use access::{ByteBudget, HeldBytes};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::Request,
@@ -48,7 +48,7 @@ impl Bodies {
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(too_large(bytes_max));
         }
-        let held = self.budget.hold(0).map_err(spent)?;
+        let held = self.budget.hold(0)?;
         let stopping = parts.extensions.get::<Stopping>().cloned();
         let stopping = stopping.unwrap_or_default();
         let collecting = collect(body, size_told(&parts.headers), bytes_max, &held);
@@ -76,7 +76,7 @@ async fn collect(
         if collected.len() + chunk.len() > bytes_max {
             return Err(too_large(bytes_max));
         }
-        held.add(COST * chunk.len() as u64).map_err(spent)?;
+        held.add(COST * chunk.len() as u64)?;
         if collected.is_empty() {
             collected.reserve(size_told.min(bytes_max));
         }
@@ -114,12 +114,4 @@ fn late(timeout: Duration) -> Problem {
 fn shutting_down() -> Problem {
     let detail = "the service is ending and the body is not complete; nothing was stored";
     Problem::new(ProblemKind::ShuttingDown, detail)
-}
-
-fn spent(spent: BytesSpent) -> Problem {
-    Problem::new(
-        ProblemKind::Overloaded,
-        format!("{spent}; nothing was stored, try again"),
-    )
-    .with("reason", "TOO_MANY_BYTES")
 }

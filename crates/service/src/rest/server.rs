@@ -1,25 +1,18 @@
 //! Connections of REST, each with a bound on how long its client may take to ask for something and
 //! to take the answer.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, extract::ConnectInfo, http::Request};
 use futures::FutureExt;
 use hyper::{body::Incoming as Body, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{task::JoinSet, time::sleep};
-use tokio_io_timeout::TimeoutStream;
-use tokio_util::{io::InspectWriter, sync::CancellationToken};
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::debug;
 
+use super::patient::{Patient, Progress};
 use crate::security::{Connection, Incoming, Patience, RestPeer};
 
 /// At most this many bytes of a request's head, and of what is read ahead of a body.
@@ -40,14 +33,6 @@ impl Stopping {
     }
 }
 
-/// What a connection has come to.
-#[derive(Debug, Default)]
-struct Progress {
-    written_bytes: AtomicU64,
-    /// A request is being answered, and its client is not waited for.
-    is_answering: AtomicBool,
-}
-
 /// Answers requests until `stop` is cancelled and those under way have been answered.
 pub(crate) async fn serve(mut incoming: Incoming, router: Router, stop: CancellationToken) {
     let patience = incoming.patience();
@@ -66,20 +51,6 @@ pub(crate) async fn serve(mut incoming: Incoming, router: Router, stop: Cancella
     while connections.join_next().await.is_some() {}
 }
 
-impl Progress {
-    /// Resolves once a client is waited for that has not taken anything during the grace.
-    async fn stalled(&self) {
-        loop {
-            let written = self.written_bytes.load(Ordering::Relaxed);
-            sleep(STALLED_GRACE).await;
-            let is_answering = self.is_answering.load(Ordering::Relaxed);
-            if !is_answering && self.written_bytes.load(Ordering::Relaxed) == written {
-                return;
-            }
-        }
-    }
-}
-
 async fn serve_one(
     connection: Connection,
     router: Router,
@@ -87,34 +58,25 @@ async fn serve_one(
     stop: CancellationToken,
 ) {
     let peer = RestPeer(connection.peer().clone());
-    let progress = Arc::new(Progress::default());
+    let progress = Progress::default();
     let stopping = Stopping(stop.clone());
-    let answering = Arc::clone(&progress);
+    let answering = progress.clone();
     let service = service_fn(move |mut request: Request<Body>| {
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(peer.clone()));
         extensions.insert(stopping.clone());
-        let progress = Arc::clone(&answering);
-        progress.is_answering.store(true, Ordering::Relaxed);
         // A router is always ready.
-        router.clone().call(request).map(move |answered| {
-            progress.is_answering.store(false, Ordering::Relaxed);
-            answered.map_err(|never: Infallible| never)
-        })
+        answering.ask();
+        let (answered, answering) = (router.clone().call(request), answering.clone());
+        answered.inspect(move |_: &Result<_, Infallible>| answering.begin())
     });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         .max_buf_size(BUFFER_BYTES_MAX);
-    let written = Arc::clone(&progress);
-    let connection = InspectWriter::new(connection, move |bytes: &[u8]| {
-        let bytes = bytes.len() as u64;
-        written.written_bytes.fetch_add(bytes, Ordering::Relaxed);
-    });
-    let mut stream = TimeoutStream::new(connection);
-    stream.set_write_timeout(Some(patience.answer));
-    let serving = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let stream = Patient::new(connection, patience.answer, progress.clone());
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let served = tokio::select! {
         served = &mut serving => served,
@@ -122,7 +84,7 @@ async fn serve_one(
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 served = serving => served,
-                () = progress.stalled() => return debug!("cutting off a client that waits"),
+                () = progress.stalled(STALLED_GRACE) => return debug!("cutting off a client that waits"),
             }
         }
     };

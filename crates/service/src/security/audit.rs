@@ -1,10 +1,14 @@
 //! Records of administrative actions: a row in the table `audit`, and a line of the target `audit`.
 
+use std::sync::Arc;
+
 use access::{AuditLog, AuditRecord, Recording};
 use chrono::{DateTime, Utc};
+use metrics::{Counter, counter};
 use sqlx::{PgPool, migrate::Migrator};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use super::refused::{LeftOut, Refused, WINDOW};
 use crate::StartError;
 
 static MIGRATOR: Migrator = Migrator {
@@ -16,9 +20,19 @@ static MIGRATOR: Migrator = Migrator {
 const DETAIL_CHARS_MAX: usize = 2_000;
 
 /// The audit log of a service; clones are the same.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Audit {
     pool: PgPool,
+    refused: Arc<Refused>,
+    left_out: Counter,
+}
+
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Audit")
+            .field("refused", &self.refused)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A record, as it is kept.
@@ -41,13 +55,40 @@ pub struct Audited {
 }
 
 impl Audit {
-    /// Brings the table to this version.
+    /// Brings the table to this version. `prefix` is the first part of the names of metrics.
     ///
     /// # Errors
     /// [`StartError::Migration`] or [`StartError::Newer`].
-    pub async fn open(pool: PgPool) -> Result<Self, StartError> {
+    pub async fn open(pool: PgPool, prefix: &str) -> Result<Self, StartError> {
         event_log::run_migrations(&pool, &MIGRATOR).await?;
-        Ok(Self { pool })
+        let left_out = counter!(format!("{prefix}_audit_unrecorded_total"));
+        left_out.increment(0);
+        Ok(Self {
+            pool,
+            refused: Arc::default(),
+            left_out,
+        })
+    }
+
+    /// Says from time to time how many refused calls were not recorded. Never ends.
+    pub(super) async fn summarize(&self) {
+        let mut timer = tokio::time::interval(WINDOW);
+        loop {
+            timer.tick().await;
+            if let Some(LeftOut {
+                calls,
+                callers,
+                most_of,
+            }) = self.refused.begin_window()
+            {
+                let window_seconds = WINDOW.as_secs();
+                warn!(
+                    target: "audit",
+                    calls, callers, most_of, window_seconds,
+                    "refused administrative calls were not recorded"
+                );
+            }
+        }
     }
 
     /// At most `count_max` records, the newest first; `before` is the number of the last one known.
@@ -96,6 +137,10 @@ impl AuditLog for Audit {
             ..record
         };
         Box::pin(async move {
+            if record.is_refused && !self.refused.admit(&record.share) {
+                self.left_out.increment(1);
+                return;
+            }
             let AuditRecord {
                 who,
                 action,

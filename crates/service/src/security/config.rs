@@ -43,9 +43,12 @@ pub struct SecurityConfig {
     /// A connection on which TLS is not agreed, or on which HTTP/2 has not begun, after this time is
     /// closed.
     pub handshake_timeout: Duration,
-    /// At most this many bytes of requests that are being received in all, over gRPC and REST; what
-    /// goes over it is refused, to be tried again.
+    /// At most this many bytes of requests that are being received in all, over gRPC and REST, and of
+    /// what is built from them; what goes over it is refused, to be tried again.
     pub request_bytes_max: u64,
+    /// At most this many bytes of answers that clients have not taken in all, over gRPC and REST, and a
+    /// quarter of it for one caller; what goes over it is refused, to be tried again.
+    pub answer_bytes_max: u64,
     /// Once the file of tokens could not be read for so long, none of its tokens is admitted until it
     /// can be read again.
     pub tokens_unreadable_max: Duration,
@@ -123,6 +126,11 @@ impl SecurityConfig {
                 "security.request_bytes_max",
                 256 * MEBIBYTE,
                 64 * MEBIBYTE..=64 * 1024 * MEBIBYTE,
+            ),
+            answer_bytes_max: reader.number(
+                "security.answer_bytes_max",
+                256 * MEBIBYTE,
+                256 * MEBIBYTE..=64 * 1024 * MEBIBYTE,
             ),
             tokens_unreadable_max: reader.seconds(
                 "security.tokens_unreadable_max_seconds",

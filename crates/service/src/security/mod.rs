@@ -3,7 +3,7 @@
 //! Where to change what: settings in `config`, certificates in `tls`, what those of clients say in
 //! `certificate` and how long they let a connection last in `lasting`, accepting connections in `incoming`, how many
 //! there may be in `connections` and `descriptors`, asking a service how it is in `self_client`, the file of tokens in
-//! `tokens`, records of administrative actions in `audit`.
+//! `tokens`, records of administrative actions in `audit`, and how many of refused ones are kept in `refused`.
 
 mod audit;
 mod authorities;
@@ -14,13 +14,14 @@ mod descriptors;
 mod file;
 mod incoming;
 mod lasting;
+mod refused;
 mod self_client;
 mod tls;
 mod tokens;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use access::{AuditLog, ByteBudget, Gate};
+use access::{AuditLog, ByteBudget, Gate, PlaceLimits, Shares};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -38,9 +39,12 @@ pub use incoming::{Connection, Incoming};
 pub(crate) use incoming::{Patience, RestPeer};
 pub use tls::{TlsFiles, TlsProblem};
 
-use connections::{ConnectionLimits, Connections};
+use connections::Connections;
 use tls::Tls;
 use tokens::TokensFile;
+
+/// One caller may hold this part of what all answers may.
+const ANSWER_SHARES: u64 = 4;
 
 /// What a service needs to know about its clients.
 #[derive(Debug, Clone)]
@@ -53,6 +57,8 @@ pub struct Security {
     pub metrics_open: bool,
     /// What requests that are being received hold in memory.
     pub request_bytes: ByteBudget,
+    /// What answers hold in memory that clients have not taken.
+    pub answers: Shares,
     pub(crate) bodies: Bodies,
     rest: Option<Arc<Tls>>,
     grpc: Option<Arc<Tls>>,
@@ -65,20 +71,20 @@ pub struct Security {
 /// What holds for the connections of the listeners.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    rest: ConnectionLimits,
-    grpc: ConnectionLimits,
+    rest: PlaceLimits,
+    grpc: PlaceLimits,
     patience: Patience,
 }
 
 impl Limits {
     fn new(config: &SecurityConfig, rest: &RestConfig, grpc: &GrpcConfig) -> Self {
         Self {
-            rest: ConnectionLimits {
-                connections_max: rest.connections_max,
+            rest: PlaceLimits {
+                places_max: rest.connections_max,
                 per_address_max: rest.connections_per_address_max,
             },
-            grpc: ConnectionLimits {
-                connections_max: grpc.connections_max,
+            grpc: PlaceLimits {
+                places_max: grpc.connections_max,
                 per_address_max: grpc.connections_per_address_max,
             },
             patience: Patience {
@@ -102,7 +108,7 @@ impl Security {
         pool: &PgPool,
         prefix: &'static str,
     ) -> Result<Self, StartError> {
-        let audit = Audit::open(pool.clone()).await?;
+        let audit = Audit::open(pool.clone(), prefix).await?;
         let rest = config
             .rest_tls
             .clone()
@@ -118,8 +124,10 @@ impl Security {
             .map(|path| TokensFile::open(path, config.tokens_unreadable_max))
             .transpose()?;
         let limits = Limits::new(config, listens_rest, listens_grpc);
-        descriptors::raise(limits.rest.connections_max + limits.grpc.connections_max);
+        descriptors::raise(limits.rest.places_max + limits.grpc.places_max);
         let request_bytes = ByteBudget::new("server", config.request_bytes_max);
+        let answer_bytes = ByteBudget::of_answers(config.answer_bytes_max);
+        let answers = Shares::new(answer_bytes, config.answer_bytes_max / ANSWER_SHARES);
         let bodies = Bodies {
             timeout: listens_rest.body_timeout,
             budget: request_bytes.clone(),
@@ -143,6 +151,7 @@ impl Security {
             audit,
             metrics_open: config.metrics_open(),
             request_bytes,
+            answers,
             bodies,
             limits,
             rest: rest.transpose()?.map(Arc::new),
@@ -183,7 +192,7 @@ impl Security {
         &self,
         listener: TcpListener,
         tls: Option<Arc<Tls>>,
-        limits: ConnectionLimits,
+        limits: PlaceLimits,
         name: &'static str,
     ) -> Incoming {
         let connections = Connections::new(limits, self.prefix, name);
@@ -195,6 +204,8 @@ impl Security {
     pub(crate) fn sample(&self) {
         let held = self.request_bytes.held();
         gauge!(format!("{}_request_bytes", self.prefix)).set(held as f64);
+        let untaken = self.answers.whole().held();
+        gauge!(format!("{}_answer_bytes", self.prefix)).set(untaken as f64);
     }
 
     /// The audit log for those who only write to it.
@@ -258,7 +269,7 @@ impl Security {
                 tokens.reload(prefix, &mut under_way).await;
             }
         };
-        tokio::join!(certificates, tokens);
+        tokio::join!(certificates, tokens, self.audit.summarize());
     }
 }
 
@@ -298,6 +309,15 @@ pub(crate) fn describe(prefix: &str) {
         format!("{prefix}_request_bytes"),
         Unit::Bytes,
         "What requests that are being received hold in memory"
+    );
+    describe_gauge!(
+        format!("{prefix}_answer_bytes"),
+        Unit::Bytes,
+        "What answers that clients have not taken yet hold in memory"
+    );
+    describe_counter!(
+        format!("{prefix}_audit_unrecorded_total"),
+        "Refused administrative calls that were not recorded, because their caller is refused too often"
     );
     describe_counter!(
         format!("{prefix}_calls_denied_total"),

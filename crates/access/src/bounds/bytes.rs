@@ -1,9 +1,18 @@
-//! Bytes that requests may hold in memory while they are received.
+//! Bytes that requests may hold in memory while they are received, and answers until they are taken.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+/// What is bounded, in words for clients.
+const REQUESTS: &str = "requests that are being received";
+const ANSWERS: &str = "answers that are not taken yet";
+/// Parts that nobody holds any more are looked for once there are this many.
+const SWEEP_MIN: usize = 1_024;
 
 /// A number of bytes that are held at most. A part of it ([`ByteBudget::part`]) is bounded by itself
 /// and by the whole. Clones are the same budget.
@@ -15,6 +24,7 @@ pub struct ByteBudget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    what: &'static str,
     name: &'static str,
     bytes_max: u64,
     held: AtomicU64,
@@ -23,8 +33,10 @@ struct Inner {
 
 /// A budget has too few bytes left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the requests of this {name} that are being received may hold {bytes_max} bytes together")]
+#[error("the {what} of this {name} may hold {bytes_max} bytes together")]
 pub struct BytesSpent {
+    /// What is bounded.
+    pub what: &'static str,
     /// Name of the budget.
     pub name: &'static str,
     /// Its bound.
@@ -32,18 +44,24 @@ pub struct BytesSpent {
 }
 
 impl ByteBudget {
-    /// A budget of `bytes_max` bytes. `name` says whose it is, such as `server`.
+    /// A budget of `bytes_max` bytes for requests. `name` says whose it is, such as `server`.
     pub fn new(name: &'static str, bytes_max: u64) -> Self {
-        Self::with(name, bytes_max, None)
+        Self::with(REQUESTS, name, bytes_max, None)
+    }
+
+    /// A budget of `bytes_max` bytes for the answers of a server.
+    pub fn of_answers(bytes_max: u64) -> Self {
+        Self::with(ANSWERS, "server", bytes_max, None)
     }
 
     /// A budget whose bytes count for this one too.
     pub fn part(&self, name: &'static str, bytes_max: u64) -> Self {
-        Self::with(name, bytes_max, Some(self.clone()))
+        Self::with(self.0.what, name, bytes_max, Some(self.clone()))
     }
 
-    fn with(name: &'static str, bytes_max: u64, whole: Option<Self>) -> Self {
+    fn with(what: &'static str, name: &'static str, bytes_max: u64, whole: Option<Self>) -> Self {
         Self(Arc::new(Inner {
+            what,
             name,
             bytes_max,
             held: AtomicU64::new(0),
@@ -76,6 +94,7 @@ impl ByteBudget {
 
     fn take(&self, bytes: u64) -> Result<(), BytesSpent> {
         let Inner {
+            what,
             name,
             bytes_max,
             held,
@@ -84,6 +103,7 @@ impl ByteBudget {
         let add = |held: u64| held.checked_add(bytes).filter(|sum| sum <= bytes_max);
         held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
             .map_err(|_| BytesSpent {
+                what,
                 name,
                 bytes_max: *bytes_max,
             })?;
@@ -98,6 +118,59 @@ impl ByteBudget {
         if let Some(whole) = &self.0.whole {
             whole.give_back(bytes);
         }
+    }
+}
+
+/// A budget of which each caller may hold a part. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Shares(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    whole: ByteBudget,
+    each_max: u64,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    by_caller: HashMap<String, ByteBudget>,
+    sweep_at: usize,
+}
+
+impl Shares {
+    /// Parts of at most `each_max` bytes of a whole.
+    pub fn new(whole: ByteBudget, each_max: u64) -> Self {
+        Self(Arc::new(Shared {
+            whole,
+            each_max,
+            parts: Mutex::default(),
+        }))
+    }
+
+    /// What all callers may hold together.
+    pub fn whole(&self) -> &ByteBudget {
+        &self.0.whole
+    }
+
+    /// The part of a caller, by [`Caller::share`](crate::Caller::share).
+    pub fn of(&self, caller: String) -> ByteBudget {
+        let Shared {
+            whole,
+            each_max,
+            parts,
+        } = &*self.0;
+        let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if parts.by_caller.len() >= parts.sweep_at.max(SWEEP_MIN) {
+            // What is held holds its budget.
+            parts
+                .by_caller
+                .retain(|_, part| Arc::strong_count(&part.0) > 1);
+            parts.sweep_at = parts.by_caller.len() * 2;
+        }
+        let part = parts.by_caller.entry(caller);
+        part.or_insert_with(|| whole.part("caller", *each_max))
+            .clone()
     }
 }
 
@@ -155,5 +228,24 @@ mod tests {
         drop((held, rest));
         assert_eq!((one.held(), other.held(), whole.held()), (0, 0, 0));
         assert!(whole.hold(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn each_caller_has_a_share() {
+        let shares = Shares::new(ByteBudget::of_answers(100), 60);
+        let of = |caller: &str| shares.of(caller.to_owned());
+        let held = of("a").hold(50).unwrap();
+        let spent = of("a").hold(11).unwrap_err();
+        assert_eq!((spent.name, spent.bytes_max), ("caller", 60));
+        let spent = of("b").hold(51).unwrap_err();
+        assert_eq!((spent.name, spent.bytes_max), ("server", 100));
+        // However many others come and go, it is known what is held.
+        for n in 0..10_000 {
+            of(&n.to_string()).hold(1).unwrap();
+        }
+        assert!(shares.0.parts.lock().unwrap().by_caller.len() <= SWEEP_MIN + 1);
+        assert!(of("a").hold(11).is_err());
+        drop(held);
+        of("a").hold(60).unwrap();
     }
 }
