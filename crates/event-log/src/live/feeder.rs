@@ -281,7 +281,15 @@ impl Feeder {
         let head = within(ANSWER_TIMEOUT, head::read(&self.pool)).await;
         self.metrics.saw_head(head.as_ref().ok());
         let head = head?;
-        self.history.compare(before, head.view())?;
+        let is_same = self.history.compare(before, head.view())?;
+        // Pages are compared with the tail. What this process has stored beyond it may be gone.
+        if !is_same && before.position > self.tail.position {
+            let mut connection = within(ANSWER_TIMEOUT, self.pool.acquire()).await?;
+            let verifying =
+                self.history
+                    .verify(&mut connection, &self.segments, before, head.view());
+            within(ANSWER_TIMEOUT, verifying).await?;
+        }
         while self.tail.position < head.last_position {
             let is_trimmed = self.tail.position < head.first_position;
             let after = self.tail.position.saturating_sub(u64::from(!is_trimmed));
@@ -326,5 +334,65 @@ async fn next_notification(listener: &mut Option<PgListener>) -> Option<u64> {
             *listener = None;
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_support::{TestDatabase, drafts};
+
+    use super::*;
+    use crate::{EventLog, LogConfig, Unverified};
+
+    /// Another history that shares what the ring was given, but not what this process has stored since.
+    #[tokio::test]
+    async fn a_feeder_that_lags_does_not_take_another_history_for_its_own() {
+        let database = TestDatabase::create().await;
+        let pool = crate::connect(&database.url(), "log", 6).await.unwrap();
+        let log = EventLog::open(pool.clone(), LogConfig::default(), None);
+        let log = log.await.unwrap();
+        log.append(drafts(0..4)).await.unwrap();
+        let tail = Mark::of_head(&log.head().await.unwrap());
+        let metrics = LogMetrics::new("log");
+        log.append(drafts(4..10)).await.unwrap();
+        let history = History::new(&log.head().await.unwrap(), Arc::clone(&metrics));
+        log.close().await;
+        let mut feeder = Feeder {
+            pool: pool.clone(),
+            channel: String::new(),
+            ring: Arc::new(Ring::new(tail.position, 1_000_000)),
+            segments: Arc::default(),
+            in_flight: Arc::default(),
+            poll_interval: SERVER_INTERVAL,
+            commits: mpsc::channel(1).1,
+            announced: 0,
+            tail,
+            history: Arc::clone(&history),
+            rule: OnHistoryChange::Halt,
+            server_read_at: None,
+            metrics,
+        };
+        // As a failover does to a server that had only the first four, and then gets others.
+        let replace = "update log.events set recorded_at = recorded_at + interval '1 s'
+                       where position > 4;
+                       update log.log_head set latest_recorded_at = latest_recorded_at + interval '1 s'";
+        sqlx::raw_sql(replace).execute(&pool).await.unwrap();
+        let other = EventLog::open(pool, LogConfig::default(), None).await;
+        let other = other.unwrap();
+        other.append(drafts(100..110)).await.unwrap();
+        other.close().await;
+        let taken = feeder.catch_up().await;
+        assert!(
+            matches!(
+                taken,
+                Err(LogError::Unverified(Unverified::WentBack {
+                    position: 10,
+                    ..
+                }))
+            ),
+            "{taken:?}"
+        );
+        assert_eq!(feeder.ring.tail(), 4);
+        assert!(history.check().is_err());
     }
 }

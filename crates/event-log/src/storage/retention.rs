@@ -6,7 +6,7 @@
 //! that time after it was stored.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use tracing::info;
 
 use crate::{
@@ -39,23 +39,29 @@ struct Chunk {
 /// Drops the chunks that hold only events from before `cutoff` and only positions before every
 /// other event.
 ///
-/// Appends wait while the head is locked, so the chunks are examined before that. What was appended
-/// in between lies behind all that was found: it only keeps the chunks that it went into.
+/// Appends wait while the head is locked, so the chunks are examined before that, and outside of the
+/// transaction: what it had read of them, another process that drops them would wait for. What was
+/// appended in between lies behind all that was found: it only keeps the chunks that it went into.
 pub(crate) async fn trim(pool: &PgPool, cutoff: DateTime<Utc>) -> Result<Trimmed, LogError> {
     let cutoff = cutoff - TWIN_MARGIN;
-    let mut transaction = pool.begin().await?;
-    let seen = head::read(&mut *transaction).await?;
+    let mut connection = pool.acquire().await?;
+    let seen = head::read(&mut *connection).await?;
     let nothing = |first_position| Trimmed {
         chunks: 0,
         first_position,
     };
-    let ranges = ranges(&mut transaction).await?;
+    let ranges = ranges(&mut connection).await?;
     if !ranges.iter().any(|(_, end)| *end <= cutoff) {
         return Ok(nothing(seen.first_position));
     }
-    let chunks = chunks(&mut transaction, ranges).await?;
+    let chunks = chunks(&mut connection, ranges).await?;
+    let mut transaction = connection.begin().await?;
     set_lock_timeout(&mut transaction).await?;
     let head = head::lock(&mut transaction).await?;
+    if head.first_position != seen.first_position {
+        // Another process was faster.
+        return Ok(nothing(head.first_position));
+    }
     let late = appended_before(&mut transaction, seen.last_position, cutoff).await?;
     let expired = expired_prefix(chunks, cutoff, &late);
     let Some(dropped_before) = expired.iter().map(|chunk| chunk.end).max() else {
