@@ -64,7 +64,7 @@ async fn what_is_printed_can_be_narrowed() {
     }
     for (pattern, severity) in [("a", "warning"), ("b", "warning"), ("b", "critical")] {
         let crossed = format!(
-            "{{\"patternId\": \"{pattern}\", \"severity\": \"{severity}\", \"direction\": \"ENTERED\", \
+            "{{\"patternId\": \"{pattern}\", \"severity\": \"{severity}\", \"direction\": \"CROSSING_DIRECTION_ENTERED\", \
              \"observationDate\": \"2026-01-02\", \"value\": \"0.333333333333\", \"threshold\": \"1\"}}"
         );
         publish("ThresholdCrossedEvent", &crossed).await;

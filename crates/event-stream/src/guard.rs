@@ -22,7 +22,7 @@ use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tower::{Layer, Service};
 
 use crate::{
-    stalled::{Cut, Lifetime},
+    serve::stalled::{Cut, Lifetime},
     status::Refusal,
 };
 

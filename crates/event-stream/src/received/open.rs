@@ -19,9 +19,9 @@ use tonic::{Code, Status, body::Body};
 
 use crate::{
     frames, guard,
-    stalled::{Cut, READING_GRACE},
+    reading::subscription::lifetime,
+    serve::stalled::{Cut, READING_GRACE},
     status::Refusal,
-    subscription::lifetime,
 };
 
 /// How long such a stream lasts where subscriptions last for ever.

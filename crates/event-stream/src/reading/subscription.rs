@@ -18,15 +18,13 @@ use tokio::time::{Interval, Sleep};
 use tonic::Code;
 
 use crate::{
-    consumers::Admission,
-    event_stream::Server,
     frames::{self, Frame},
     guard::Leave,
     heartbeat,
+    reading::{consumers::Admission, event_stream::Server, untaken::Untaken},
     status::Refusal,
     telemetry::ENDED_BY_CLIENT,
     trace::Delivering,
-    untaken::Untaken,
 };
 
 /// The next thing that a follower comes upon, and the follower back. It is kept across heartbeats:

@@ -1,6 +1,9 @@
 use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
+mod cuttable;
 mod health;
+mod reflection;
+pub(crate) mod stalled;
 
 use access::Places;
 use atlas_events::event_log_server::EventLogServer;
@@ -28,16 +31,20 @@ use tracing::warn;
 
 use crate::{
     StreamConfig,
-    connections::Cuttable,
-    consumers::Consumers,
-    event_stream::{EventStreamService, Server},
     frames::REQUEST_BYTES_MAX,
     guard::Guard,
-    log_info::LogInfoService,
-    publisher::{Publisher, PublisherService},
+    publishing::publisher::{Publisher, PublisherService},
+    reading::{
+        consumers::Consumers,
+        event_stream::{EventStreamService, Server},
+        log_info::LogInfoService,
+    },
     received::{Bounded, OpenStreams, ServerBytes},
-    reflection::{Described, Reflection},
-    stalled::{Connection, ConnectionInfo},
+    serve::{
+        cuttable::Cuttable,
+        reflection::{Described, Reflection},
+        stalled::{Connection, ConnectionInfo},
+    },
     status::in_our_words,
     telemetry::StreamMetrics,
     trace::Tracing,

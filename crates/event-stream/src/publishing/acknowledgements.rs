@@ -16,9 +16,11 @@ use tokio::time::Interval;
 use tonic::Status;
 
 use crate::{
-    batch::IncomingBatch,
     heartbeat,
-    publisher::{Client, Entering, PublisherService, Queued},
+    publishing::{
+        batch::IncomingBatch,
+        publisher::{Client, Entering, PublisherService, Queued},
+    },
     status::Refusal,
 };
 

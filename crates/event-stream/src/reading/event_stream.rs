@@ -23,16 +23,18 @@ use tonic_prost::ProstCodec;
 use tower::Service;
 
 use crate::{
-    consumers::{Admission, Consumers},
     frames::{self, Frame},
     guard::{self, Bounds, Leave},
-    request::{Range, Start, Subscribe},
-    stalled::{Cut, Lifetime, READING_GRACE},
+    reading::{
+        consumers::{Admission, Consumers},
+        request::{Range, Start, Subscribe},
+        subscription::{Subscription, lifetime_on},
+        untaken::Untaken,
+    },
+    serve::stalled::{Cut, Lifetime, READING_GRACE},
     status::Refusal,
-    subscription::{Subscription, lifetime_on},
     telemetry::StreamMetrics,
     trace::{Delivering, Tracing},
-    untaken::Untaken,
 };
 
 /// What all calls share.

@@ -30,11 +30,13 @@ use trace_context::TraceContext;
 use tracing::{Instrument, Span};
 
 use crate::{
-    acknowledgements::{Acknowledgements, response},
-    batch::{BatchCodec, IncomingBatch},
     guard::{self, Bounds, Leave},
+    publishing::{
+        acknowledgements::{Acknowledgements, response},
+        batch::{BatchCodec, IncomingBatch},
+    },
     received::ConnectionBytes,
-    stalled::{Cut, Lifetime, PUBLISHING_GRACE},
+    serve::stalled::{Cut, Lifetime, PUBLISHING_GRACE},
     status::{Refusal, refusal_of_unreadable, unreadable},
     telemetry::StreamMetrics,
     trace::{self, Tracing},
