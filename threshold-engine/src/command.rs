@@ -80,8 +80,8 @@ fn run_check(folder: &Path, output: &mut impl Write) -> anyhow::Result<bool> {
         if let Some(failure) = &result.failure {
             failed += 1;
             let (file, line) = (result.file.display(), result.line);
-            let told = format!("{file}:{line}: {}: {failure}", result.case);
-            writeln!(output, "{}", visible(&told))?;
+            let message = format!("{file}:{line}: {}: {failure}", result.case);
+            writeln!(output, "{}", visible(&message))?;
         }
     }
     writeln!(

@@ -39,7 +39,7 @@ impl Emission {
         }
     }
 
-    /// False: it takes back what was told before.
+    /// False: it takes back what was emitted before.
     pub fn stands(&self) -> bool {
         match self {
             Self::Crossing(crossing) => crossing.stands,
@@ -47,7 +47,7 @@ impl Emission {
         }
     }
 
-    /// The event that told of the same before, if one did.
+    /// The event that emitted the same before, if one did.
     pub fn revises(&self) -> Option<Ulid> {
         match self {
             Self::Crossing(crossing) => crossing.revises,
@@ -84,7 +84,7 @@ pub(crate) fn crossing_id(
     derived_id(&what, cause)
 }
 
-/// The time of the cause, and 80 bits of a hash of what is told and of the cause.
+/// The time of the cause, and 80 bits of a hash of what is emitted and of the cause.
 pub(crate) fn derived_id(what: &[&str], cause: &Cause) -> Ulid {
     let mut hash = Sha256::new();
     for part in what.iter().chain([&cause.source.as_ref()]) {

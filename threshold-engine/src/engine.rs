@@ -193,18 +193,18 @@ impl Engine {
             .collect();
         self.evaluations += places.len() as u64;
         let mut altered: Vec<(Arc<Pattern>, DateRange)> = Vec::new();
-        let mut told = Vec::new();
+        let mut emitted = Vec::new();
         for place in places {
             let run = &mut self.patterns[place];
-            let finish = || run.finish_step(&self.store, changes, cause, &mut told);
+            let finish = || run.finish_step(&self.store, changes, cause, &mut emitted);
             let range = self.failing.guard(Kind::Pattern, place, finish);
             let run = &self.patterns[place];
             match range {
                 Some(range) if self.failing.accept(Kind::Pattern, place, run.too_costly()) => {
-                    out.append(&mut told);
+                    out.append(&mut emitted);
                     altered.extend(range.map(|range| (run.pattern().clone(), range)));
                 }
-                _ => told.clear(),
+                _ => emitted.clear(),
             }
         }
         let gone = self.take_failing_patterns(cause);
@@ -224,14 +224,14 @@ impl Engine {
                 .map(|(_, range)| *range)
                 .reduce(DateRange::hull);
             let finish = || {
-                run.finish_step(world, changes, by_patterns, cause, &mut told);
+                run.finish_step(world, changes, by_patterns, cause, &mut emitted);
                 run.too_costly()
             };
             let finished = self.failing.guard(Kind::Regime, place, finish);
             if finished.is_some_and(|reason| self.failing.accept(Kind::Regime, place, reason)) {
-                out.append(&mut told);
+                out.append(&mut emitted);
             } else {
-                told.clear();
+                emitted.clear();
             }
         }
         for (place, reason) in self.failing.take(Kind::Regime) {

@@ -49,8 +49,8 @@ struct Done {
     points: usize,
     evaluations: u64,
     too_old: u64,
-    /// Of each emission: what it tells, and how long ago its cause was stored, in seconds.
-    told: Vec<(&'static str, Option<f64>)>,
+    /// Of each emission: what it emits, and how long ago its cause was stored, in seconds.
+    emitted: Vec<(&'static str, Option<f64>)>,
     appended: Option<Uncommitted>,
 }
 
@@ -147,7 +147,7 @@ impl EngineHandler {
         })
     }
 
-    /// What is told of definitions in place of emissions that the log is too young for.
+    /// What is emitted about definitions in place of emissions that the log is too young for.
     fn stated(
         &self,
         engine: &Engine,
@@ -210,8 +210,8 @@ impl EngineHandler {
         // That of this processing, which links to the causes.
         let context = TraceContext::current().map(|context| context.to_string());
         for (place, emission) in brought.emissions.iter().enumerate() {
-            while let Some((_, told)) = definitions.next_if(|(behind, _)| *behind <= place) {
-                self.add_definitions(told, &mut drafted);
+            while let Some((_, emitted)) = definitions.next_if(|(behind, _)| *behind <= place) {
+                self.add_definitions(emitted, &mut drafted);
             }
             let cause = caused_by(emission.cause(), events);
             let occurred_at = emission.cause().occurred_at;
@@ -220,7 +220,7 @@ impl EngineHandler {
                 continue;
             }
             let age = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
-            let told = (
+            let emitted = (
                 direction_of(emission),
                 cause.and_then(SourcedEvent::recorded_at).map(age),
             );
@@ -230,19 +230,19 @@ impl EngineHandler {
             forget_revised_before(log_acceptance.earliest, &mut event);
             match Draft::new(event, &acceptance) {
                 Ok(draft) => {
-                    self.done.told.push(told);
+                    self.done.emitted.push(emitted);
                     drafted.drafts.push(draft);
                 }
                 Err(violation) => drafted.refuse(refused(emission, &violation)),
             }
         }
-        for (_, told) in definitions {
-            self.add_definitions(told, &mut drafted);
+        for (_, emitted) in definitions {
+            self.add_definitions(emitted, &mut drafted);
         }
         drafted
     }
 
-    /// Adds what is told of definitions, which keeps the rules of the contract by its making.
+    /// Adds what is emitted of definitions, which keeps the rules of the contract by its making.
     fn add_definitions(&mut self, events: Vec<Event>, drafted: &mut Drafted) {
         let log_acceptance = self.log.acceptance();
         for event in events {
@@ -256,7 +256,7 @@ impl EngineHandler {
             };
             match Draft::new(event, &acceptance) {
                 Ok(draft) => {
-                    self.done.told.push((direction, None));
+                    self.done.emitted.push((direction, None));
                     drafted.drafts.push(draft);
                 }
                 Err(violation) => {
@@ -328,7 +328,7 @@ impl EngineHandler {
 /// What a batch brings about.
 struct Brought {
     emissions: Vec<Emission>,
-    /// What is told of definitions, and behind how many emissions.
+    /// What is emitted about definitions, and behind how many emissions.
     definitions: Vec<(usize, Vec<Event>)>,
     /// What the log accepted when it was evaluated.
     acceptance: Acceptance,
@@ -336,7 +336,7 @@ struct Brought {
     after_sequence: i64,
 }
 
-/// What is to be told.
+/// What is to be emitted.
 #[derive(Default)]
 struct Drafted {
     drafts: Vec<Draft>,
@@ -396,7 +396,7 @@ impl Handler for EngineHandler {
         counter!("thresholdengine_points_total").increment(done.points as u64);
         counter!("thresholdengine_evaluations_total").increment(done.evaluations);
         counter!("thresholdengine_emissions_too_old_total").increment(done.too_old);
-        for (direction, age_seconds) in done.told {
+        for (direction, age_seconds) in done.emitted {
             counter!("thresholdengine_emissions_total", "direction" => direction).increment(1);
             if let Some(seconds) = age_seconds {
                 histogram!("thresholdengine_publish_to_crossing_seconds").record(seconds);

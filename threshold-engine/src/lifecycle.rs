@@ -99,7 +99,7 @@ impl Origin {
         }
     }
 
-    /// By nothing that happened to it: its state after a point is told anew.
+    /// By nothing that happened to it: its state after a point is emitted anew.
     pub(crate) fn of_state(
         log_id: &str,
         (kind, id): (Kind, &str),

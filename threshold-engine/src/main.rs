@@ -14,8 +14,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     command::run(Arguments::parse()).unwrap_or_else(|error| {
         // Names of files and what they hold are in it.
-        let told = format!("{error:#}");
-        let _ = writeln!(io::stderr(), "Error: {}", visible(&told));
+        let message = format!("{error:#}");
+        let _ = writeln!(io::stderr(), "Error: {}", visible(&message));
         ExitCode::FAILURE
     })
 }

@@ -1,4 +1,4 @@
-//! What a definition is now, as its events tell it.
+//! What a definition is now, as its events say.
 
 use chrono::NaiveDate;
 

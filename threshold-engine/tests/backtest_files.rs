@@ -82,7 +82,7 @@ fn shown(points: &[Point]) -> Vec<String> {
 
 #[test]
 fn a_row_that_cannot_be_read_is_told_with_file_line_and_reason() {
-    for (number, (text, told)) in [
+    for (number, (text, emitted)) in [
         (
             "date,value\n2020-01-01,1\n2020-13-01,2\n",
             "A.csv:3: \"2020-13-01\" is no date",
@@ -109,7 +109,7 @@ fn a_row_that_cannot_be_read_is_told_with_file_line_and_reason() {
     {
         let refused = read(&format!("bad-{number}"), &[("A.csv", text)]);
         let refused = refused.expect_err(text).to_string();
-        assert!(refused.contains(told), "{text:?}: {refused}");
+        assert!(refused.contains(emitted), "{text:?}: {refused}");
     }
 }
 
@@ -164,7 +164,7 @@ fn vintages_and_absent_values_are_read() {
     assert_eq!(points.expect("it is good").len(), 0);
 }
 
-/// January was first told as 5.4, and a month later as 4.9; April was told as 4, then as 6.
+/// January was first emitted as 5.4, and a month later as 4.9; April was emitted as 4, then as 6.
 const REVISED: &str = "date,realtime_start,value\n\
     2020-01-01,2020-02-07,5.4\n\
     2020-01-01,2020-03-06,4.9\n\
@@ -292,7 +292,7 @@ fn the_report_shows_value_threshold_input_and_spells_and_escapes_text() {
     assert!(page.contains(">2020-02-01: 4.8, threshold 5</text>"));
     assert!(page.contains(">2020-03-01: 5.1, threshold 5, active</text>"));
     assert!(page.contains("since 2020-03-01"));
-    assert!(page.contains("5 crossings told"));
+    assert!(page.contains("5 crossings emitted"));
     assert!(page.contains("A &lt;high&gt; &amp; &quot;dear&quot;"));
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     assert!(!page.contains("<script"), "text is no markup");

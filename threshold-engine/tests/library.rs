@@ -277,14 +277,14 @@ fn a_tree_is_read_as_far_as_it_is_in_order() {
     let regime = "id = \"r\"\nname = \"R\"\ndescription = \"d\"\ninitial = \"x\"\n[[states]]\nid = \"x\"\nenter = 'pattern(\"none\")'\n";
     write("regimes/r.toml", regime);
     let (mut library, mistakes) = Library::load(&folder);
-    let told: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    let emitted: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
     let kept = library.check_inputs(|series| series == "A", Some(400));
     let nobody = library.check_inputs(|_| false, None);
     fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].starts_with("b/broken.toml:5: "), "{told:?}");
-    assert_eq!(told[1], "b/twin.toml:1: id good is taken by a/good.toml");
-    assert_eq!(told[2], "regimes/r.toml:1: there is no pattern none");
+    assert_eq!(emitted.len(), 3, "{emitted:?}");
+    assert!(emitted[0].starts_with("b/broken.toml:5: "), "{emitted:?}");
+    assert_eq!(emitted[1], "b/twin.toml:1: id good is taken by a/good.toml");
+    assert_eq!(emitted[2], "regimes/r.toml:1: there is no pattern none");
     assert_eq!(kept.len(), 1);
     assert!(
         kept[0]
@@ -364,12 +364,12 @@ fn what_is_no_file_of_text_is_told_and_left_alone() {
     fs::remove_dir_all(&folder).expect("the folder can be removed");
     assert!(refused.ends_with("pipe.csv: is no file"), "{refused}");
     assert_eq!(library.patterns.len(), 1, "that behind a link to a file");
-    let told = |reason: &str| {
+    let emitted = |reason: &str| {
         mistakes
             .iter()
             .filter(|m| m.reason.contains(reason))
             .count()
     };
-    assert_eq!(told("link to a folder"), 3, "{mistakes:?}");
-    assert_eq!(told("pipe, socket or device"), 2, "{mistakes:?}");
+    assert_eq!(emitted("link to a folder"), 3, "{mistakes:?}");
+    assert_eq!(emitted("pipe, socket or device"), 2, "{mistakes:?}");
 }

@@ -183,7 +183,7 @@ pub(crate) fn share(extensions: &Extensions) -> String {
 pub(crate) type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a client needs to have a stream open.
-pub(crate) struct Leave {
+pub(crate) struct StreamPermit {
     /// Its place among the streams of the client, held until the stream has ended.
     pub(crate) place: Place,
     /// When the client loses its access.
@@ -208,7 +208,7 @@ pub(crate) struct Bounds {
     pub(crate) grace: Duration,
 }
 
-impl Leave {
+impl StreamPermit {
     pub(crate) fn of(access: Access, bounds: Bounds) -> Result<Self, Refusal> {
         let place = access.open_stream().map_err(Refusal::denied)?;
         let (stop, lifetime, access_ended) = (bounds.stop, bounds.lifetime, ended(access.clone()));

@@ -22,9 +22,9 @@ use crate::series::{self, Point, SeriesIndex};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum AsKnown {
-    /// Every vintage, when it became known: with the revisions that came later, told as such.
+    /// Every vintage, when it became known: with the revisions that came later, emitted as such.
     Then,
-    /// Every point in the order in which it was given, as an engine told of it that consumed the log.
+    /// Every point in the order in which it was given, as an engine emitted it that consumed the log.
     Stored,
     /// The newest vintage of each date only, by date.
     Now,
@@ -46,7 +46,7 @@ pub struct Options {
 /// Points between two reports of progress.
 const PROGRESS_POINTS: usize = 1_000;
 
-/// Plays points, in any order, through a library. `progress` is told now and then how many points of
+/// Plays points, in any order, through a library. `progress` is called now and then with how many points of
 /// how many are played.
 pub fn run(
     library: &Library,

@@ -74,7 +74,7 @@ fn write_empty(page: &mut String, patterns: &[&PatternResult]) -> std::fmt::Resu
 
 fn write_overview(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
     page.write_str(
-        "<div class=\"table\"><table><tr><th>Pattern<th>Severity<th>Spells<th class=\"wide\">Told\
+        "<div class=\"table\"><table><tr><th>Pattern<th>Severity<th>Spells<th class=\"wide\">Emitted\
          <th>Last spell<th class=\"wide\">Dates without data",
     )?;
     for pattern in result.patterns.iter().filter(|p| !is_empty(p)) {
@@ -122,7 +122,7 @@ fn write_regime(
     }
     write!(
         page,
-        "<details><summary>{} transitions told</summary><div class=\"table\"><table>\
+        "<details><summary>{} transitions emitted</summary><div class=\"table\"><table>\
          <tr><th>Since<th>From<th>To<th>Patterns<th>",
         regime.transitions.len()
     )?;
@@ -162,11 +162,11 @@ fn write_pattern(
     )?;
     write_charts(page, pattern, result)?;
     if pattern.crossings.is_empty() {
-        return page.write_str("<p class=\"quiet\">Nothing was told.</p>");
+        return page.write_str("<p class=\"quiet\">Nothing was emitted.</p>");
     }
     write!(
         page,
-        "<details><summary>{} crossings told</summary><div class=\"table\"><table>\
+        "<details><summary>{} crossings emitted</summary><div class=\"table\"><table>\
          <tr><th>Date<th>Known from<th>What",
         pattern.crossings.len()
     )?;

@@ -26,7 +26,7 @@ pub struct BacktestResult {
     pub patterns: Vec<PatternResult>,
     /// By id.
     pub regimes: Vec<RegimeResult>,
-    /// Definitions that could not be evaluated to the end, and why: nothing else is told of them.
+    /// Definitions that could not be evaluated to the end, and why: nothing else is emitted about them.
     pub failed: Vec<String>,
     /// By date; empty where the observations hold no series of recessions.
     pub recessions: Vec<Recession>,
@@ -69,7 +69,7 @@ pub struct PatternResult {
     pub evaluated_dates: usize,
     /// How many of them had no data.
     pub dates_without_data: usize,
-    /// Everything that it told, in the order in which it was told.
+    /// Everything that it emitted, in the order in which it was emitted.
     pub crossings: Vec<ToldCrossing>,
     /// When it was active, as it stands at the end.
     pub spells: Vec<Spell>,
@@ -106,14 +106,14 @@ pub struct InputTrace {
     pub observations: Vec<(NaiveDate, Decimal)>,
 }
 
-/// A crossing as it was told.
+/// A crossing as it was emitted.
 #[derive(Clone, Debug, Serialize)]
 pub struct ToldCrossing {
     /// Id of the pattern.
     pub pattern: String,
     /// The date that it is for.
     pub date: NaiveDate,
-    /// When it could have been told: when its cause became known; as stored, when that was published.
+    /// When it could have been emitted: when its cause became known; as stored, when that was published.
     pub told_at: DateTime<Utc>,
     /// "entered", "cleared", "revised".
     pub direction: Direction,
@@ -147,20 +147,20 @@ pub struct RegimeResult {
     pub id: String,
     /// Its title.
     pub name: String,
-    /// Every transition, in the order in which it was told.
+    /// Every transition, in the order in which it was emitted.
     pub transitions: Vec<ToldTransition>,
     /// Which state held from when on, as it stands at the end.
     pub spells: Vec<RegimeSpell>,
 }
 
-/// A transition as it was told.
+/// A transition as it was emitted.
 #[derive(Clone, Debug, Serialize)]
 pub struct ToldTransition {
     /// Id of the model.
     pub model: String,
     /// The date from which the new state holds.
     pub since: NaiveDate,
-    /// When it could have been told.
+    /// When it could have been emitted.
     pub told_at: DateTime<Utc>,
     /// State before.
     pub from: String,

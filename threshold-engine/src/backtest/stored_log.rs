@@ -33,7 +33,7 @@ pub struct Unreadable {
 }
 
 /// Reads the points of the wanted series from a log, from its beginning to its end as it is now.
-/// `progress` is told which of how many positions it has come to.
+/// `progress` is called with the position that it has come to, and how many there are.
 ///
 /// # Errors
 /// [`ConsumerError`], such as a source that cannot be reached.

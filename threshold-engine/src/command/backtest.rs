@@ -53,7 +53,7 @@ pub(super) struct BacktestOptions {
     #[arg(long, default_value = "9999-12-31")]
     to: NaiveDate,
     /// Every vintage when it became known; every point as the log stored it, as the engine that
-    /// consumed it told; or the newest vintages only.
+    /// consumed it emitted; or the newest vintages only.
     #[arg(long, value_enum, default_value = "now")]
     as_known: AsKnown,
     /// JSON list of series with id and title; one that says how it was generated is marked as a
@@ -127,8 +127,8 @@ fn points(
     let stored = read_stored(options, wanted)?;
     for unreadable in &stored.unreadable {
         let (position, reason) = (unreadable.position, &unreadable.reason);
-        let told = format!("left out: the event at position {position}: {reason}");
-        writeln!(output, "{}", visible(&told))?;
+        let message = format!("left out: the event at position {position}: {reason}");
+        writeln!(output, "{}", visible(&message))?;
     }
     Ok(stored.points)
 }

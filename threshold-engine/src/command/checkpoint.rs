@@ -124,12 +124,12 @@ async fn act(action: &Action, config: &Config) -> anyhow::Result<()> {
     pool.close().await;
     let mut output = io::stdout().lock();
     for checkpoint in &checkpoints {
-        tell(&mut output, checkpoint)?;
+        print_one(&mut output, checkpoint)?;
     }
     Ok(())
 }
 
-fn tell(output: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
+fn print_one(output: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
     let source = &checkpoint.source;
     match (
         checkpoint.position,

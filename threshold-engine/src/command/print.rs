@@ -18,8 +18,8 @@ pub(super) fn print_result(result: &BacktestResult, output: &mut impl Write) -> 
         };
         for crossing in &pattern.crossings {
             let (date, pattern) = (crossing.date, &crossing.pattern);
-            let told = format!("{date} {pattern}: {}{remark}", crossing.message);
-            lines.push((date, told));
+            let emitted = format!("{date} {pattern}: {}{remark}", crossing.message);
+            lines.push((date, emitted));
         }
     }
     for transition in result.regimes.iter().flat_map(|r| &r.transitions) {
@@ -29,11 +29,11 @@ pub(super) fn print_result(result: &BacktestResult, output: &mut impl Write) -> 
             " did not happen after all"
         };
         let (since, model) = (transition.since, &transition.model);
-        let told = format!(
+        let emitted = format!(
             "{since} {model}: {} to {}{fell}",
             transition.from, transition.to
         );
-        lines.push((since, told));
+        lines.push((since, emitted));
     }
     // Those of one date stay as they were emitted.
     lines.sort_by_key(|(date, _)| *date);

@@ -4,11 +4,11 @@ use std::{num::NonZero, sync::Arc, thread};
 
 use super::{Engine, failing::Failing, refill::Refilling};
 use crate::{
-    machine::{PatternRun, Told},
+    machine::{Emitted, PatternRun},
     pattern::Pattern,
     regime::{Regime, RegimeRun},
     series::{FutureObservations, SeriesStore},
-    snapshot::{Image, SeriesImage, ToldImage},
+    snapshot::{EmittedImage, Image, SeriesImage},
 };
 
 impl Engine {
@@ -42,15 +42,15 @@ impl Engine {
         for (date, index, vintage) in future.iter() {
             series[index.0].future.push((date, vintage));
         }
-        let patterns = patterns.iter().map(|run| ToldImage {
+        let patterns = patterns.iter().map(|run| EmittedImage {
             id: run.pattern().id.clone(),
             version: run.pattern().version.clone(),
-            told: run.told().shared(),
+            emitted: run.emitted().shared(),
         });
-        let regimes = regimes.iter().map(|run| ToldImage {
+        let regimes = regimes.iter().map(|run| EmittedImage {
             id: run.model().id.clone(),
             version: run.model().version.clone(),
-            told: run.told().shared(),
+            emitted: run.emitted().shared(),
         });
         Image {
             reached: *reached,
@@ -79,13 +79,13 @@ impl Engine {
         let patterns = on_all_processors(patterns, |(pattern, image)| {
             // A copy shares all series; they are in it already.
             let mut run = PatternRun::new(pattern, &mut store.clone());
-            *run.told_mut() = Told::of(image.told);
+            *run.emitted_mut() = Emitted::of(image.emitted);
             run
         });
         let regimes = regimes.into_iter().zip(image.regimes).collect();
         let regimes = on_all_processors(regimes, |(regime, image)| {
             let mut run = RegimeRun::new(regime, &mut store.clone(), &patterns);
-            *run.told_mut() = Told::of(image.told);
+            *run.emitted_mut() = Emitted::of(image.emitted);
             run
         });
         let mut engine = Self {

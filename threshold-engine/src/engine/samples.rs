@@ -84,7 +84,7 @@ pub(crate) fn event(random: &mut StdRng, position: u64) -> Vec<Point> {
 }
 
 /// Everything that points bring about, word for word.
-pub(crate) fn told(engine: &mut Engine, points: &[Point]) -> Vec<String> {
+pub(crate) fn emitted(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     let mut out: Vec<Emission> = Vec::new();
     for step in crate::series::steps(points) {
         engine.apply(step, &mut out);

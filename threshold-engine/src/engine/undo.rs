@@ -35,10 +35,10 @@ impl Engine {
 
     fn keep_undo_of_told(&mut self, keeps: bool) {
         for run in &mut self.patterns {
-            run.told_mut().keep_undo(keeps);
+            run.emitted_mut().keep_undo(keeps);
         }
         for run in &mut self.regimes {
-            run.told_mut().keep_undo(keeps);
+            run.emitted_mut().keep_undo(keeps);
         }
     }
 
@@ -65,10 +65,10 @@ impl Engine {
             self.finish_step(&changes, &Cause::nobody(), &mut Vec::new());
         }
         for run in &mut self.patterns {
-            run.told_mut().undo();
+            run.emitted_mut().undo();
         }
         for run in &mut self.regimes {
-            run.told_mut().undo();
+            run.emitted_mut().undo();
         }
         for (date, series, before) in undo.future.into_iter().rev() {
             self.future.set(date, series, before);
@@ -132,19 +132,24 @@ impl Engine {
             writeln!(facts, "series {id} {vintages:?}").unwrap();
         }
         for run in &self.patterns {
-            let (pattern, told) = (run.pattern(), run.told().shared());
+            let (pattern, emitted) = (run.pattern(), run.emitted().shared());
             let steps = run.steps();
             writeln!(
                 facts,
-                "{} {} {steps:?} {told:?}",
+                "{} {} {steps:?} {emitted:?}",
                 pattern.id, pattern.version
             )
             .unwrap();
         }
         for run in &self.regimes {
-            let (model, told) = (run.model(), run.told().shared());
+            let (model, emitted) = (run.model(), run.emitted().shared());
             let steps = run.spells();
-            writeln!(facts, "{} {} {steps:?} {told:?}", model.id, model.version).unwrap();
+            writeln!(
+                facts,
+                "{} {} {steps:?} {emitted:?}",
+                model.id, model.version
+            )
+            .unwrap();
         }
         facts
     }

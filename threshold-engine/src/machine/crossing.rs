@@ -20,7 +20,7 @@ pub enum Direction {
     NoData,
     /// There are data again, likewise.
     Data,
-    /// A value that was known was replaced or withdrawn, and what was told of a date is otherwise.
+    /// A value that was known was replaced or withdrawn, and what was emitted about a date is otherwise.
     Revised,
 }
 
@@ -48,7 +48,7 @@ pub struct Crossing {
     pub direction: Direction,
     /// What happened at the date, or did not after all.
     pub turn: Turn,
-    /// False: the turn that was told for the date did not happen.
+    /// False: the turn that was emitted for the date did not happen.
     pub stands: bool,
     /// The evaluated date that it is for.
     pub date: NaiveDate,
@@ -64,6 +64,6 @@ pub struct Crossing {
     pub cause: Cause,
     /// Rendered for people.
     pub message: String,
-    /// The event that told of this turn before, if one did.
+    /// The event that emitted this turn before, if one did.
     pub revises: Option<Ulid>,
 }

@@ -3,15 +3,15 @@
 
 mod activity;
 mod crossing;
+mod emitted;
+mod emitting;
 mod outcome;
 mod run;
 mod state;
-mod telling;
-mod told;
 
 pub use crossing::{Crossing, Direction};
+pub(crate) use emitted::{Emitted, Known};
 pub use outcome::{InputUse, Outcome};
 pub use run::{PatternRun, Step};
 pub(crate) use state::RECENT_MAX;
 pub use state::{OnNoData, Phase, Rule, Spell, State, Turn};
-pub(crate) use told::{Known, Told};

@@ -4,9 +4,9 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::activity::Activity;
+use super::emitted::Emitted;
 use super::outcome::{Outcome, shown};
 use super::state::{Signals, Spell, State, Turn};
-use super::told::Told;
 use crate::emission::Emission;
 use crate::expression::{DateRange, Graph, View};
 use crate::pattern::Pattern;
@@ -26,13 +26,13 @@ pub struct Step {
     pub turn: Option<Turn>,
 }
 
-/// A running pattern: its evaluated dates, and what was told of them.
+/// A running pattern: its evaluated dates, and what was emitted about them.
 #[derive(Clone, Debug)]
 pub struct PatternRun {
     pub(super) pattern: Arc<Pattern>,
     pub(super) graph: Graph,
     steps: Vec<Step>,
-    pub(super) told: Told<(NaiveDate, Turn)>,
+    pub(super) emitted: Emitted<(NaiveDate, Turn)>,
     /// The inputs whose observations are counted for `when`, as bits.
     when_counted: u64,
     /// Likewise for the condition that clears.
@@ -51,7 +51,7 @@ pub(super) struct Difference {
 }
 
 impl PatternRun {
-    /// Folds everything that the store has. Nothing is told of it.
+    /// Folds everything that the store has. Nothing is emitted for it.
     pub fn new(pattern: Arc<Pattern>, store: &mut SeriesStore) -> Self {
         let graph = Graph::new(pattern.program.clone(), store);
         let clear = pattern.clear_when.unwrap_or(pattern.when);
@@ -61,7 +61,7 @@ impl PatternRun {
             pattern,
             graph,
             steps: Vec::new(),
-            told: Told::new(),
+            emitted: Emitted::new(),
             altered: None,
             settled: None,
         };
@@ -69,7 +69,7 @@ impl PatternRun {
         for date in run.graph.dates(store) {
             let step = run.step(before, date, run.signals(date, store));
             if let Some(turn) = step.turn {
-                run.told.assume((date, turn));
+                run.emitted.assume((date, turn));
             }
             before = Some(step.state);
             run.steps.push(step);
@@ -93,9 +93,9 @@ impl PatternRun {
         self.graph.too_costly()
     }
 
-    /// Of another version of the same pattern: where both told the same, revisions name its events.
+    /// Of another version of the same pattern: where both emitted the same, revisions name its events.
     pub fn take_over_from(&mut self, before: &Self) {
-        self.told.adopt(&before.told);
+        self.emitted.adopt(&before.emitted);
     }
 
     /// Bounds what is evaluated from now on.
@@ -245,7 +245,7 @@ impl PatternRun {
         self.fold(store, range, &mut differences, &mut activity);
         differences.sort_unstable_by_key(|difference: &Difference| difference.date);
         for difference in differences {
-            self.tell(&difference, news_from, store, cause, out);
+            self.emit(&difference, news_from, store, cause, out);
         }
         self.settled = self.steps.last().map(|step| step.state);
         activity.range(&self.steps)

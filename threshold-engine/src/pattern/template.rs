@@ -144,13 +144,13 @@ fn part(name: &str, inputs: &[Input]) -> Option<Part> {
     })
 }
 
-/// What is told of data that end or come back. A pattern's own message is about values.
+/// What is emitted about data that end or come back. A pattern's own message is about values.
 fn of_data(pattern: &Pattern, facts: &Facts<'_>) -> String {
     let (name, date) = (&pattern.name, facts.date);
-    let told = direction(facts);
+    let emitted = direction(facts);
     match facts.outcome.no_data.as_deref() {
-        Some(reason) => format!("{name} {told} on {date}: {reason}"),
-        None => format!("{name} {told} on {date}"),
+        Some(reason) => format!("{name} {emitted} on {date}: {reason}"),
+        None => format!("{name} {emitted} on {date}"),
     }
 }
 

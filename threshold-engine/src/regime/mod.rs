@@ -1,9 +1,9 @@
-//! Regimes: named states of which exactly one holds, told by patterns and series.
+//! Regimes: named states of which exactly one holds, decided by patterns and series.
 
 mod decide;
+mod emitting;
 mod file;
 mod run;
-mod telling;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::expression::{NodeIndex, Program};
 use crate::series::Cause;
 
 pub(crate) use decide::World;
+pub use emitting::Shift;
 pub(crate) use run::Key;
 pub use run::{RegimeRun, RegimeSpell};
-pub use telling::Shift;
 
 /// A model of regimes as its file defines it, compiled.
 #[derive(Clone, Debug)]
@@ -88,13 +88,13 @@ pub struct Transition {
     pub score: Option<Decimal>,
     /// The active ones of the patterns that the new state asks for.
     pub triggers: Vec<String>,
-    /// No new observation of its date or an earlier one brought it about, or it was told before.
+    /// No new observation of its date or an earlier one brought it about, or it was emitted before.
     pub revised: bool,
-    /// False: the transition that was told for the date did not happen.
+    /// False: the transition that was emitted for the date did not happen.
     pub stands: bool,
     /// The state that holds as of the newest evaluated date, after the whole step.
     pub current: String,
-    /// The event that told of this transition before, if one did.
+    /// The event that emitted this transition before, if one did.
     pub revises: Option<Ulid>,
     /// The step that brought it about, by its last point.
     pub cause: Cause,

@@ -7,7 +7,7 @@ use super::decide::World;
 use super::{Regime, RegimeState};
 use crate::emission::Emission;
 use crate::expression::{DateRange, Graph};
-use crate::machine::{PatternRun, Told};
+use crate::machine::{Emitted, PatternRun};
 use crate::series::{Cause, Change, SeriesIndex, SeriesStore, StepChanges};
 use crate::work::Work;
 
@@ -57,7 +57,7 @@ pub struct RegimeRun {
     pub(super) model: Arc<Regime>,
     pub(super) graph: Graph,
     steps: Vec<Step>,
-    pub(super) told: Told<Key>,
+    pub(super) emitted: Emitted<Key>,
     /// Where the points of the step at hand may have altered the conditions.
     altered: Option<DateRange>,
     /// What it was after the last step that was evaluated completely.
@@ -65,7 +65,7 @@ pub struct RegimeRun {
 }
 
 impl RegimeRun {
-    /// Folds everything that there is. Nothing is told of it.
+    /// Folds everything that there is. Nothing is emitted for it.
     pub(crate) fn new(
         model: Arc<Regime>,
         store: &mut SeriesStore,
@@ -76,7 +76,7 @@ impl RegimeRun {
             model,
             graph,
             steps: Vec::new(),
-            told: Told::new(),
+            emitted: Emitted::new(),
             altered: None,
             settled: None,
         };
@@ -120,11 +120,11 @@ impl RegimeRun {
 
     fn told_silently(&mut self, step: &Step) {
         if let Some(key) = step.key() {
-            self.told.assume(key);
+            self.emitted.assume(key);
         }
     }
 
-    /// Over other patterns, or another version: where both told the same, revisions name its events.
+    /// Over other patterns, or another version: where both emitted the same, revisions name its events.
     pub(crate) fn take_over_from(&mut self, before: &Self) {
         let states = |run: &Self| {
             run.model
@@ -134,7 +134,7 @@ impl RegimeRun {
                 .collect::<Vec<_>>()
         };
         if states(self) == states(before) {
-            self.told.adopt(&before.told);
+            self.emitted.adopt(&before.emitted);
         }
     }
 
@@ -163,14 +163,14 @@ impl RegimeRun {
         self.graph.series()
     }
 
-    /// What was told of it.
-    pub(crate) fn told(&self) -> &Told<Key> {
-        &self.told
+    /// What was emitted about it.
+    pub(crate) fn emitted(&self) -> &Emitted<Key> {
+        &self.emitted
     }
 
     /// The same, to be changed with what it is made of.
-    pub(crate) fn told_mut(&mut self) -> &mut Told<Key> {
-        &mut self.told
+    pub(crate) fn emitted_mut(&mut self) -> &mut Emitted<Key> {
+        &mut self.emitted
     }
 
     /// The state that holds at a date, and since when; `None` before the first evaluation.
@@ -253,12 +253,12 @@ impl RegimeRun {
         differences.sort_unstable_by_key(|difference| difference.date);
         for difference in differences {
             if let Some(key) = difference.before {
-                self.tell(key, true, false, world, cause, out);
+                self.emit(key, true, false, world, cause, out);
             }
             if let Some(key) = difference.after {
                 let is_news = news_from.is_some_and(|first| key.0 >= first);
-                let revised = !is_news || self.told.knows(&key);
-                self.tell(key, revised, true, world, cause, out);
+                let revised = !is_news || self.emitted.knows(&key);
+                self.emit(key, revised, true, world, cause, out);
             }
         }
     }

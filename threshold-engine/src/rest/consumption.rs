@@ -38,7 +38,7 @@ pub(super) struct CheckpointView {
     stopped_at: Option<DateTime<Utc>>,
     /// Whether events are being received.
     connected: bool,
-    /// The last position of the log, as last told.
+    /// The last position of the log, as last reported.
     head_position: Option<u64>,
     /// How many positions are still to be processed.
     lag_events: Option<u64>,

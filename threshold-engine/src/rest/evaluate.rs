@@ -55,7 +55,7 @@ pub(super) struct EvaluatedView {
 
 /// Evaluate a pattern now, without any effect
 ///
-/// Over everything that the engine knows. Nothing is stored or told.
+/// Over everything that the engine knows. Nothing is stored or emitted.
 #[utoipa::path(
     post, path = "/v1/evaluate", operation_id = "evaluatePattern", tag = "patterns",
     security(("token" = ["read", "derived:ThresholdCrossedEvent"])), extensions(("x-body-bytes-max" = json!(1_048_576))),

@@ -86,7 +86,7 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
     service::rest::finish(routes, operation, request_timeout)
 }
 
-/// Nobody is told what an engine knows that does not know all yet.
+/// An engine that does not know everything yet answers nothing about it.
 async fn once_it_knows(State(app): State<App>, request: Request, next: Next) -> Response {
     match app.progress.obstacle() {
         Some(reason) => Problem::new(ProblemKind::Stopped, reason).into_response(),

@@ -81,7 +81,7 @@ pub(super) async fn get(
 
 /// Evaluate a pattern that was switched off
 ///
-/// It is evaluated from now on as though it had been on all the time; nothing is told of the past.
+/// It is evaluated from now on as though it had been on all the time; nothing is emitted about the past.
 /// This holds whatever its file says, until it is switched again.
 #[utoipa::path(
     post, path = "/v1/patterns/{id}/enable", operation_id = "enablePattern", tag = "patterns",

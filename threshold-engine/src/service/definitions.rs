@@ -83,7 +83,7 @@ impl NewSwitch<'_> {
 /// What is done once the transaction has committed.
 #[derive(Default)]
 struct Done {
-    told: Reloaded,
+    emitted: Reloaded,
     /// What the files hold and is switched off.
     off: Vec<Key>,
     /// What is not there any more.
@@ -99,7 +99,7 @@ pub enum ReloadError {
     /// The own log does not append.
     #[error("what becomes of definitions cannot be emitted: {0}")]
     Log(#[from] LogError),
-    /// What is to be told breaks a rule of the contract.
+    /// What is to be emitted breaks a rule of the contract.
     #[error("what becomes of definitions cannot be emitted: {0}")]
     Event(#[from] Violation),
 }
@@ -210,7 +210,7 @@ impl Definitions {
         // First, as what it takes at a start can be seen.
         self.recovery.approach().await?;
         let files = self.read_files().await?;
-        self.tell(&files);
+        self.log(&files);
         loop {
             self.recovery.approach().await?;
             let ready = self
@@ -241,7 +241,7 @@ impl Definitions {
             for key in &reloaded.forgotten {
                 own.forget(key);
             }
-            return Ok(reloaded.told);
+            return Ok(reloaded.emitted);
         }
     }
 
@@ -292,7 +292,7 @@ impl Definitions {
         let plan = own.plan(files, &known, Instant::now(), grace);
         self.tell_conflicts(&plan.conflicts);
         let mut done = Done::default();
-        done.told.is_waiting = plan.is_waiting;
+        done.emitted.is_waiting = plan.is_waiting;
         done.off = plan.off.iter().map(|key| (*key).clone()).collect();
         if plan.put.is_empty() && plan.ended.is_empty() && lost.is_empty() {
             telemetry::tell_patterns(&memory.engine);
@@ -309,7 +309,7 @@ impl Definitions {
         }
         for (key, wanted) in plan.put {
             if edits.put(key, wanted).await? {
-                done.told.put.push(key.1.clone());
+                done.emitted.put.push(key.1.clone());
             }
         }
         // Models of regimes before the patterns that they ask for.
@@ -317,7 +317,7 @@ impl Definitions {
             edits
                 .take_away(&ended.key, ended.change, &ended.reason)
                 .await?;
-            done.told.removed.push(ended.key.1.clone());
+            done.emitted.removed.push(ended.key.1.clone());
             if ended.change == DefinitionChange::Removed {
                 done.forgotten.push(ended.key);
             }
@@ -366,7 +366,7 @@ impl Definitions {
     }
 
     /// Keeps what was found for REST, and tells of mistakes that were not there before.
-    fn tell(&self, files: &Files) {
+    fn log(&self, files: &Files) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         for mistake in &files.mistakes {
             if !report.mistakes.contains(mistake) {

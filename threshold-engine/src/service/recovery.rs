@@ -232,7 +232,7 @@ impl Recovery {
         }
         let series = memory.lock().await.series();
         let mut page = read_page(connection, at.sequence, bound, &series).await?;
-        let mut told = Instant::now();
+        let mut emitted = Instant::now();
         loop {
             let to = Position {
                 sequence: page.end,
@@ -254,8 +254,8 @@ impl Recovery {
             }
             at = to;
             self.progress.reach(at.sequence);
-            if told.elapsed() > TELL_INTERVAL {
-                told = Instant::now();
+            if emitted.elapsed() > TELL_INTERVAL {
+                emitted = Instant::now();
                 info!(progress = %self.progress, "memory is being made of the database");
             }
             match next? {

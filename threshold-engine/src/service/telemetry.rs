@@ -21,7 +21,7 @@ const PATTERN_STATES: [&str; 6] = [
     NOT_EVALUATED,
 ];
 const NOT_EVALUATED: &str = "not_evaluated";
-/// What is told of a pattern or a regime.
+/// What is emitted about a pattern or a regime.
 const DIRECTIONS: [&str; 7] = [
     "entered",
     "cleared",
@@ -103,11 +103,11 @@ fn evaluation() {
     );
     describe_counter!(
         "thresholdengine_emissions_total",
-        "Crossings and transitions told, by direction, counted after their commit"
+        "Crossings and transitions emitted, by direction, counted after their commit"
     );
     describe_counter!(
         "thresholdengine_emissions_too_old_total",
-        "Crossings and transitions that were not told, as they are older than the log keeps"
+        "Crossings and transitions that were not emitted, as they are older than the log keeps"
     );
     describe_counter!(
         "thresholdengine_passed_days_total",
@@ -121,7 +121,7 @@ fn evaluation() {
     describe_histogram!(
         "thresholdengine_publish_to_crossing_seconds",
         Unit::Seconds,
-        "From the storage of an event until what it brings about is told"
+        "From the storage of an event until what it brings about is emitted"
     );
     describe_histogram!(
         "thresholdengine_rebuild_seconds",

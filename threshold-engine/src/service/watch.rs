@@ -49,7 +49,7 @@ pub(crate) async fn watch(definitions: Definitions, interval: Duration, stop: Ca
     stop.run_until_cancelled(watching).await;
 }
 
-/// What is known of the series that the definitions read; on the way the metrics are told what is suspended.
+/// What is known of the series that the definitions read; on the way the metrics get what is suspended.
 async fn look(definitions: &Definitions) -> Result<KnownSeries, sqlx::Error> {
     definitions.tell_suspended().await?;
     definitions.known_series().await

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
 use super::{
-    Hash, Image, Manifest, SeriesImage, ToldEntry, ToldImage, ToldKey,
+    EmittedEntry, EmittedImage, EmittedKey, Hash, Image, Manifest, SeriesImage,
     bytes::{Bytes, Malformed},
     encode::{HAS_EVENT, STANDS, WITHDRAWN},
 };
@@ -125,11 +125,11 @@ impl Decoder {
     }
 }
 
-fn nothing_told<K>(entry: ToldEntry) -> ToldImage<K> {
-    ToldImage {
+fn nothing_told<K>(entry: EmittedEntry) -> EmittedImage<K> {
+    EmittedImage {
         id: entry.id,
         version: entry.version,
-        told: Arc::default(),
+        emitted: Arc::default(),
     }
 }
 
@@ -157,10 +157,10 @@ fn read_vintages(content: &[u8]) -> Result<Vec<(NaiveDate, Future)>, Malformed> 
     Ok(vintages)
 }
 
-fn read_told<K: ToldKey>(content: &[u8], image: &mut ToldImage<K>) -> Result<(), Malformed> {
+fn read_told<K: EmittedKey>(content: &[u8], image: &mut EmittedImage<K>) -> Result<(), Malformed> {
     let mut bytes = Bytes(content);
     let mut day = 0;
-    let told = Arc::make_mut(&mut image.told);
+    let emitted = Arc::make_mut(&mut image.emitted);
     while !bytes.is_empty() {
         let date = read_date(&mut bytes, &mut day)?;
         let key = K::of(date, [bytes.small()?, bytes.small()?]).ok_or(Malformed)?;
@@ -169,7 +169,7 @@ fn read_told<K: ToldKey>(content: &[u8], image: &mut ToldImage<K>) -> Result<(),
             0 => None,
             _ => Some(Ulid::from_bytes(bytes.array()?)),
         };
-        told.insert(key, (event, flags & STANDS != 0));
+        emitted.insert(key, (event, flags & STANDS != 0));
     }
     Ok(())
 }

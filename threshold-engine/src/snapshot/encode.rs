@@ -4,7 +4,7 @@ use chrono::{Datelike, NaiveDate};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Hash, Image, Manifest, SeriesEntry, ToldEntry, ToldImage, ToldKey,
+    EmittedEntry, EmittedImage, EmittedKey, Hash, Image, Manifest, SeriesEntry,
     bytes::{write_signed, write_unsigned},
     part_of,
 };
@@ -24,9 +24,9 @@ pub(crate) fn encode(image: &Image, mut give: impl FnMut(Hash, Vec<u8>)) -> Mani
         future: parts.vintages(&series.future),
     });
     let series = series.collect();
-    let patterns = image.patterns.iter().map(|told| parts.told(told));
+    let patterns = image.patterns.iter().map(|emitted| parts.emitted(emitted));
     let patterns = patterns.collect();
-    let regimes = image.regimes.iter().map(|told| parts.told(told));
+    let regimes = image.regimes.iter().map(|emitted| parts.emitted(emitted));
     let regimes = regimes.collect();
     Manifest {
         reached: image.reached,
@@ -76,14 +76,14 @@ impl Parts<'_> {
         parts.collect()
     }
 
-    fn told<K: ToldKey>(&mut self, image: &ToldImage<K>) -> ToldEntry {
+    fn emitted<K: EmittedKey>(&mut self, image: &EmittedImage<K>) -> EmittedEntry {
         let mut parts = BTreeMap::<i32, (Vec<u8>, Days)>::new();
-        for (key, (event, stands)) in &*image.told {
+        for (key, (event, stands)) in &*image.emitted {
             let (bytes, days) = parts.entry(part_of(key.date())).or_default();
             write_told(bytes, days, *key, (*event, *stands));
         }
         let parts = parts.into_values().map(|(bytes, _)| self.part(bytes));
-        ToldEntry {
+        EmittedEntry {
             id: image.id.clone(),
             version: image.version.clone(),
             parts: parts.collect(),
@@ -91,7 +91,7 @@ impl Parts<'_> {
     }
 }
 
-fn write_told<K: ToldKey>(bytes: &mut Vec<u8>, days: &mut Days, key: K, known: Known) {
+fn write_told<K: EmittedKey>(bytes: &mut Vec<u8>, days: &mut Days, key: K, known: Known) {
     let (event, stands) = known;
     days.write(bytes, key.date());
     for number in key.numbers() {

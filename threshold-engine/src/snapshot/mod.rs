@@ -1,6 +1,6 @@
 //! The state of an engine as bytes: what cannot be computed from it otherwise.
 //!
-//! These are the observations in force, with those of the future, and what was told of each crossing.
+//! These are the observations in force, with those of the future, and what was emitted about each crossing.
 //! Everything else (the dates of patterns and regimes, the columns of windows) follows from it, and is
 //! computed at a start. Bytes are cut into parts by spans of years, which are named by their hashes:
 //! history that has not changed since the snapshot before is the same part.
@@ -41,8 +41,8 @@ pub(crate) struct Image {
     pub(crate) reached: Option<NaiveDate>,
     /// In the order of their indices.
     pub(crate) series: Vec<SeriesImage>,
-    pub(crate) patterns: Vec<ToldImage<(NaiveDate, Turn)>>,
-    pub(crate) regimes: Vec<ToldImage<Key>>,
+    pub(crate) patterns: Vec<EmittedImage<(NaiveDate, Turn)>>,
+    pub(crate) regimes: Vec<EmittedImage<Key>>,
 }
 
 /// A series.
@@ -54,12 +54,12 @@ pub(crate) struct SeriesImage {
     pub(crate) future: Vec<(NaiveDate, Future)>,
 }
 
-/// What was told of a pattern or a regime.
+/// What was emitted about a pattern or a regime.
 #[derive(Clone, Debug)]
-pub(crate) struct ToldImage<K> {
+pub(crate) struct EmittedImage<K> {
     pub(crate) id: String,
     pub(crate) version: String,
-    pub(crate) told: Arc<BTreeMap<K, Known>>,
+    pub(crate) emitted: Arc<BTreeMap<K, Known>>,
 }
 
 /// What a snapshot consists of.
@@ -67,8 +67,8 @@ pub(crate) struct ToldImage<K> {
 pub(crate) struct Manifest {
     reached: Option<NaiveDate>,
     series: Vec<SeriesEntry>,
-    pub(crate) patterns: Vec<ToldEntry>,
-    pub(crate) regimes: Vec<ToldEntry>,
+    pub(crate) patterns: Vec<EmittedEntry>,
+    pub(crate) regimes: Vec<EmittedEntry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +79,9 @@ struct SeriesEntry {
     future: Vec<String>,
 }
 
-/// A definition, and what was told of it.
+/// A definition, and what was emitted about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ToldEntry {
+pub(crate) struct EmittedEntry {
     pub(crate) id: String,
     pub(crate) version: String,
     parts: Vec<String>,
@@ -92,14 +92,14 @@ fn part_of(date: NaiveDate) -> i32 {
     date.year().div_euclid(PART_YEARS)
 }
 
-/// What crossings and transitions are told apart by, as numbers.
-pub(crate) trait ToldKey: Ord + Copy {
+/// What crossings and transitions are distinguished by, as numbers.
+pub(crate) trait EmittedKey: Ord + Copy {
     fn date(self) -> NaiveDate;
     fn numbers(self) -> [u64; 2];
     fn of(date: NaiveDate, numbers: [u64; 2]) -> Option<Self>;
 }
 
-impl ToldKey for (NaiveDate, Turn) {
+impl EmittedKey for (NaiveDate, Turn) {
     fn date(self) -> NaiveDate {
         self.0
     }
@@ -124,7 +124,7 @@ impl ToldKey for (NaiveDate, Turn) {
     }
 }
 
-impl ToldKey for Key {
+impl EmittedKey for Key {
     fn date(self) -> NaiveDate {
         self.0
     }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{Damaged, Decoder, EVALUATION, Hash, Manifest, encode};
 use crate::{
     Engine,
-    engine::samples::{engine, event, told},
+    engine::samples::{emitted, engine, event},
     series::steps,
 };
 
@@ -44,7 +44,7 @@ fn a_state_that_was_stored_is_the_same_and_goes_on_the_same() {
         let mut random = StdRng::seed_from_u64(seed);
         let mut engine = engine();
         for position in 1..120 {
-            told(&mut engine, &event(&mut random, position));
+            emitted(&mut engine, &event(&mut random, position));
             if random.random_ratio(1, 12) {
                 let (manifest, parts) = stored(&engine);
                 let restored = restored(manifest, &parts).unwrap();
@@ -57,7 +57,7 @@ fn a_state_that_was_stored_is_the_same_and_goes_on_the_same() {
                 let next = event(&mut random, position + 1_000);
                 let mut twin = engine.clone();
                 engine = restored;
-                assert_eq!(told(&mut engine, &next), told(&mut twin, &next));
+                assert_eq!(emitted(&mut engine, &next), emitted(&mut twin, &next));
             }
         }
     }
@@ -68,7 +68,7 @@ fn whatever_is_damaged_is_noticed() {
     let mut random = StdRng::seed_from_u64(1);
     let mut engine = engine();
     for position in 1..300 {
-        told(&mut engine, &event(&mut random, position));
+        emitted(&mut engine, &event(&mut random, position));
     }
     let (manifest, parts) = stored(&engine);
     for hash in parts.keys() {

@@ -104,6 +104,6 @@ fn a_regime_dwells_for_business_days() {
         .zip(values)
         .map(|((position, date), value)| observed(position, date, value))
         .collect();
-    let told = apply_all(&mut engine, &steps);
-    assert_eq!(told, ["11 calm to storm", "16 storm to calm"]);
+    let emitted = apply_all(&mut engine, &steps);
+    assert_eq!(emitted, ["11 calm to storm", "16 storm to calm"]);
 }

@@ -112,7 +112,7 @@ pub(crate) fn point(position: u64, series: &str, date: u64, value: &str) -> Poin
     }
 }
 
-/// Applies one point and gives what it told, as "day direction turn" with "!" where it fell.
+/// Applies one point and gives what it emitted, as "day direction turn" with "!" where it fell.
 #[track_caller]
 pub(crate) fn apply(engine: &mut Engine, point: Point) -> String {
     let mut out = Vec::new();

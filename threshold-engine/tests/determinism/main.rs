@@ -6,11 +6,11 @@
 
 mod business;
 mod definitions;
+mod emitted;
 mod naive;
 mod naive_pattern;
 mod news;
 mod properties;
 mod steps;
 mod time;
-mod told;
 mod work;

@@ -172,10 +172,10 @@ fn points(raw: &[Raw]) -> Vec<Point> {
 }
 
 fn in_full(out: &[Emission]) -> Vec<String> {
-    out.iter().map(|told| format!("{told:?}")).collect()
+    out.iter().map(|emitted| format!("{emitted:?}")).collect()
 }
 
-/// What the engine told of a pattern in one step, as the naive fold says it.
+/// What the engine emitted about a pattern in one step, as the naive fold says it.
 fn crossings(out: &[Emission], id: &str) -> Vec<((chrono::NaiveDate, bool), bool, bool)> {
     let of = |emission: &Emission| match emission {
         Emission::Crossing(c) if c.pattern.id == id => {

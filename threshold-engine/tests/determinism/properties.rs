@@ -81,14 +81,14 @@ proptest! {
         prop_assert_eq!(play(&mut again, &points[..cut]), before);
     }
 
-    /// What stands after all points is what a fold over the final values gives, and what was told
+    /// What stands after all points is what a fold over the final values gives, and what was emitted
     /// adds up to it.
     #[test]
     fn told_is_what_stands(raw in raw_points()) {
         let points = points(&raw);
         let mut engine = Engine::new(patterns(), [regime()]);
         let mut out = Vec::new();
-        let mut told = std::collections::BTreeSet::new();
+        let mut emitted = std::collections::BTreeSet::new();
         for step in steps(&points) {
             out.clear();
             engine.apply(step, &mut out);
@@ -103,8 +103,8 @@ proptest! {
                         ((t.model.id.clone(), t.since, format!("{} {}", t.from, t.to)), t.stands)
                     }
                 };
-                let changed = if stands { told.insert(key) } else { told.remove(&key) };
-                prop_assert!(changed, "told twice: {emission:?}");
+                let changed = if stands { emitted.insert(key) } else { emitted.remove(&key) };
+                prop_assert!(changed, "emitted twice: {emission:?}");
             }
             // From scratch: the values in force, without the way they came.
             let mut fresh = Engine::new([], []);
@@ -143,7 +143,7 @@ proptest! {
                     standing.insert((run.model().id.clone(), first.since, states));
                 }
             }
-            prop_assert_eq!(&told, &standing);
+            prop_assert_eq!(&emitted, &standing);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What one event is told as, where series come late, ahead of time, or are revised.
+//! What one event is emitted as, where series come late, ahead of time, or are revised.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -84,13 +84,13 @@ fn a_weekly_release_that_comes_late_is_news_beside_a_daily_series() {
     assert_eq!(apply(&mut engine, &release), ["2024-01-06 entered entered"]);
     // Together with a revision of the week before, which was over the threshold, too.
     let release = [("2023-12-30", "305"), ("2024-01-13", "290")];
-    let told = apply(&mut engine, &event(7, "CLAIMS", "2024-01-18", &release));
+    let emitted = apply(&mut engine, &event(7, "CLAIMS", "2024-01-18", &release));
     let expected = [
         "2024-01-05 revised entered",
         "2024-01-06 revised entered fell",
         "2024-01-13 cleared cleared",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(emitted, expected);
 }
 
 #[test]
@@ -190,10 +190,10 @@ fn a_revised_year_tells_nothing_that_it_takes_back() {
     let mut one_by_one = Engine::new([pattern()], []);
     apply(&mut one_by_one, &event(1, "GDP", "2021-04-29", &first));
     let backwards = step.iter().rev();
-    let told: Vec<_> = backwards
+    let emitted: Vec<_> = backwards
         .flat_map(|point| apply(&mut one_by_one, std::slice::from_ref(point)))
         .collect();
-    assert!(!told.is_empty());
+    assert!(!emitted.is_empty());
 }
 
 #[test]
@@ -221,19 +221,19 @@ id = "calm"
         &mut engine,
         &event(1, "A", "2024-01-02", &[("2024-01-01", "1")]),
     );
-    let told = apply(
+    let emitted = apply(
         &mut engine,
         &event(2, "A", "2024-01-03", &[("2024-01-02", "3")]),
     );
     assert_eq!(
-        told,
+        emitted,
         ["2024-01-02 entered entered", "2024-01-02 calm storm"]
     );
     apply(
         &mut engine,
         &event(3, "A", "2024-01-04", &[("2024-01-03", "3")]),
     );
-    let told = apply(
+    let emitted = apply(
         &mut engine,
         &event(4, "A", "2024-01-05", &[("2024-01-01", "3")]),
     );
@@ -243,7 +243,7 @@ id = "calm"
         "2024-01-01 calm storm revised",
         "2024-01-02 calm storm revised",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(emitted, expected);
 }
 
 /// The interest on reserves of the 29th came before the rate of the 29th: their difference to the 28th
@@ -277,12 +277,12 @@ fn a_backtest_never_mixes_two_days() {
             as_known,
         };
         let result = run(&library, points.clone(), options, |_, _| {});
-        let told: Vec<_> = result.patterns[0]
+        let emitted: Vec<_> = result.patterns[0]
             .crossings
             .iter()
             .map(|c| format!("{} {} {}", c.date, c.direction.name(), c.value.unwrap()))
             .collect();
         let expected = ["2024-05-29 entered 0.12", "2024-05-30 cleared 0.07"];
-        assert_eq!(told, expected, "{as_known:?}");
+        assert_eq!(emitted, expected, "{as_known:?}");
     }
 }

@@ -68,7 +68,7 @@ const PATTERNS: [Naive; 6] = [
         is_daily: true,
     },
     Naive {
-        id: "told",
+        id: "emitted",
         fields: "when = 'A > 2'\nfor = \"1d\"\non_no_data = \"emit\"",
         when: level,
         hold_days: 1,
@@ -76,7 +76,7 @@ const PATTERNS: [Naive; 6] = [
         is_daily: true,
     },
     Naive {
-        id: "told-late",
+        id: "emitted-late",
         fields: "when = 'A > 2'\non_no_data = \"emit\"\nevaluate = \"observations\"",
         when: level,
         hold_days: 0,
@@ -199,7 +199,7 @@ fn in_full(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     for step in steps(points) {
         engine.apply(step, &mut out);
     }
-    out.iter().map(|told| format!("{told:?}")).collect()
+    out.iter().map(|emitted| format!("{emitted:?}")).collect()
 }
 
 proptest! {
@@ -263,8 +263,8 @@ pub(crate) fn observed(position: u64, date: u64, value: i64) -> Point {
 
 #[test]
 fn a_feed_that_stops_is_an_event_without_a_cause_but_time() {
-    let told = pattern("p", "when = 'A > 2'\non_no_data = \"emit\"", &["A"]);
-    let mut engine = Engine::new([told], []);
+    let emitted = pattern("p", "when = 'A > 2'\non_no_data = \"emit\"", &["A"]);
+    let mut engine = Engine::new([emitted], []);
     let mut out = Vec::new();
     engine.apply(&[observed(1, 0, 5)], &mut out);
     for date in 0..5 {
@@ -309,7 +309,7 @@ fn after_a_downtime_only_real_gaps_are_told() {
     assert!(apply_all(&mut late, &observations[2..]).is_empty());
     let missed: Vec<_> = (1..7).map(|date| passed(day(date))).collect();
     assert_eq!(apply_all(&mut late, &missed), ["4 entered", "5 cleared"]);
-    // As one that was never down has told.
+    // As one that was never down emitted.
     let mut up = Engine::new([silent()], []);
     let mut points: Vec<_> = (0..7).map(|date| passed(day(date))).collect();
     points.extend(observations);
@@ -355,8 +355,9 @@ series.A = { from = "2024-01-01", every = "1d", values = "1" }
         };
         let result = run(&library, points.clone(), options, |_, _| {});
         assert_eq!(result.points, 2);
-        let told = result.patterns[0].crossings.iter();
-        told.map(|c| format!("{} {}", c.date, c.direction.name()))
+        let emitted = result.patterns[0].crossings.iter();
+        emitted
+            .map(|c| format!("{} {}", c.date, c.direction.name()))
             .collect::<Vec<_>>()
     };
     let within = ["2024-01-04 entered", "2024-01-06 cleared"];
@@ -388,8 +389,8 @@ id = "fresh"
     points.extend((0..8).map(|date| passed(day(date))));
     points.sort_by_key(|point| point.known_from);
     let mut engine = Engine::new([], [model(text)]);
-    let told = apply_all(&mut engine, &points);
-    assert_eq!(told, ["2 fresh to stale"]);
+    let emitted = apply_all(&mut engine, &points);
+    assert_eq!(emitted, ["2 fresh to stale"]);
     // The dwell is over on a day on which the condition holds again.
     assert_eq!(
         apply_all(&mut engine, &[observed(3, 8, 1)]),

@@ -1,4 +1,4 @@
-//! A backtest of a stored log tells what the engine that consumed it told.
+//! A backtest of a stored log tells what the engine that consumed it emitted.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,11 +21,11 @@ use crate::{
 
 const ENGINE: &str = "threshold_engine";
 
-/// For each pattern and model, what was told of it, in order.
-type Told = BTreeMap<String, Vec<String>>;
+/// For each pattern and model, what was emitted about it, in order.
+type Emissions = BTreeMap<String, Vec<String>>;
 
-fn told_by_engine(events: &[Event]) -> Told {
-    let mut told = Told::new();
+fn told_by_engine(events: &[Event]) -> Emissions {
+    let mut emissions = Emissions::new();
     for event in events {
         let (id, line) = match event.payload.as_ref().unwrap() {
             Payload::ThresholdCrossed(crossed) => {
@@ -40,35 +40,45 @@ fn told_by_engine(events: &[Event]) -> Told {
                 let line = format!("{date} {direction} {stands} {value:?} {message}");
                 (crossed.pattern_id.clone(), line)
             }
-            Payload::RegimeTransition(told) => {
-                let (since, from, to) = (&told.since, &told.from_regime, &told.to_regime);
-                let stands = !told.withdrawn;
-                let line = format!("{since} {from} {to} {stands} {}", told.revised);
-                (told.model_id.clone(), line)
+            Payload::RegimeTransition(transition) => {
+                let (since, from, to) = (
+                    &transition.since,
+                    &transition.from_regime,
+                    &transition.to_regime,
+                );
+                let stands = !transition.withdrawn;
+                let line = format!("{since} {from} {to} {stands} {}", transition.revised);
+                (transition.model_id.clone(), line)
             }
             other => panic!("{other:?}"),
         };
-        told.entry(id).or_default().push(line);
+        emissions.entry(id).or_default().push(line);
     }
-    told
+    emissions
 }
 
-fn told_by_backtest(result: &BacktestResult) -> Told {
-    let mut told = Told::new();
+fn told_by_backtest(result: &BacktestResult) -> Emissions {
+    let mut emissions = Emissions::new();
     for crossing in result.patterns.iter().flat_map(|p| &p.crossings) {
         let (date, direction) = (crossing.date, crossing.direction.name());
         let (stands, message) = (crossing.stands, &crossing.message);
         let value = crossing.value.map(|value| value.normalize().to_string());
         let line = format!("{date} {direction} {stands} {value:?} {message}");
-        told.entry(crossing.pattern.clone()).or_default().push(line);
+        emissions
+            .entry(crossing.pattern.clone())
+            .or_default()
+            .push(line);
     }
     for transition in result.regimes.iter().flat_map(|r| &r.transitions) {
         let (since, from, to) = (transition.since, &transition.from, &transition.to);
         let (stands, revised) = (transition.stands, transition.revised);
         let line = format!("{since} {from} {to} {stands} {revised}");
-        told.entry(transition.model.clone()).or_default().push(line);
+        emissions
+            .entry(transition.model.clone())
+            .or_default()
+            .push(line);
     }
-    told
+    emissions
 }
 
 fn options(as_known: AsKnown) -> Options {
@@ -99,8 +109,8 @@ async fn a_backtest_of_the_log_tells_what_the_engine_told() {
     let life = Life::start(bed.config(ENGINE), bed.source(Form::Grpc)).await;
     let pool = bed.pool(ENGINE).await;
     bed.caught_up(&pool).await;
-    let told = told_by_engine(&bed.told(ENGINE).await);
-    assert!(told.values().flatten().count() > 300, "{told:?}");
+    let emissions = told_by_engine(&bed.emissions(ENGINE).await);
+    assert!(emissions.values().flatten().count() > 300, "{emissions:?}");
     life.stop().await;
 
     let library = library(&bed);
@@ -122,7 +132,11 @@ async fn a_backtest_of_the_log_tells_what_the_engine_told() {
         // The script's vintages became known in the order in which they were stored.
         for as_known in [AsKnown::Stored, AsKnown::Then] {
             let result = play(&library, &stored, as_known);
-            assert_eq!(told_by_backtest(&result), told, "{form:?} {as_known:?}");
+            assert_eq!(
+                told_by_backtest(&result),
+                emissions,
+                "{form:?} {as_known:?}"
+            );
         }
         let now = play(&library, &stored, AsKnown::Now);
         let withdrawn = now
@@ -136,7 +150,7 @@ async fn a_backtest_of_the_log_tells_what_the_engine_told() {
         );
         assert_ne!(
             told_by_backtest(&now),
-            told,
+            emissions,
             "revisions change what comes out"
         );
     }
@@ -173,9 +187,9 @@ async fn a_backtest_of_the_log_as_known_now_is_that_of_its_newest_values_in_file
     let points = read_folder(files.path(), &library.series()).unwrap();
     let of_files = run(&library, points, options(AsKnown::Now), |_, _| {});
     let of_log = play(&library, &stored, AsKnown::Now);
-    let told = told_by_backtest(&of_log);
-    assert!(told.values().flatten().count() > 100, "{told:?}");
-    assert_eq!(told, told_by_backtest(&of_files));
+    let emissions = told_by_backtest(&of_log);
+    assert!(emissions.values().flatten().count() > 100, "{emissions:?}");
+    assert_eq!(emissions, told_by_backtest(&of_files));
     for (log, files) in of_log.patterns.iter().zip(&of_files.patterns) {
         assert_eq!(log.spells, files.spells, "{}", log.id);
     }
@@ -217,11 +231,11 @@ async fn the_program_plays_a_log_that_is_served_and_one_that_is_not() {
     );
 
     let read = backtest(&bed, &["--schema", COLLECTED, "--out", folder]).await;
-    let told = text(&read.stdout);
-    let (told, report) = told
+    let output = text(&read.stdout);
+    let (again, report) = output
         .split_once("report: ")
-        .unwrap_or_else(|| panic!("{told}"));
-    assert_eq!(told, printed);
+        .unwrap_or_else(|| panic!("{output}"));
+    assert_eq!(again, printed);
     assert!(
         std::fs::read_to_string(report.trim())
             .unwrap()
@@ -249,9 +263,9 @@ async fn the_program_makes_no_log_and_waits_for_none() {
         ),
     ] {
         let refused = backtest(&bed, arguments).await;
-        let told = text(&refused.stderr);
+        let message = text(&refused.stderr);
         assert!(!refused.status.success(), "{arguments:?}");
-        assert!(told.contains(reason), "{arguments:?}: {told}");
+        assert!(message.contains(reason), "{arguments:?}: {message}");
     }
     let mut connection = bed.database.connection().await;
     let made: bool = sqlx::query_scalar(

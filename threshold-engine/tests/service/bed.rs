@@ -120,15 +120,15 @@ impl Bed {
         eventually(DEADLINE, async || position(pool).await == Some(last)).await;
     }
 
-    /// What the engine of a schema has told because of observations, numbered anew: what becomes of definitions is told
+    /// What the engine of a schema has emitted because of observations, numbered anew: what becomes of definitions is emitted
     /// when it happens, which no two engines have in common.
-    pub(crate) async fn told(&self, schema: &str) -> Vec<Event> {
-        let mut told = self.emitted(schema).await;
-        told.retain(is_by_observation);
-        for (position, event) in (1..).zip(&mut told) {
+    pub(crate) async fn emissions(&self, schema: &str) -> Vec<Event> {
+        let mut emissions = self.emitted(schema).await;
+        emissions.retain(is_by_observation);
+        for (position, event) in (1..).zip(&mut emissions) {
             event.position = position;
         }
-        told
+        emissions
     }
 
     /// What became of each definition, in order, by edits of its file. Of a regime model without its states, which depend

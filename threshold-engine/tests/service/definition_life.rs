@@ -1,4 +1,4 @@
-//! The life of definitions is told: whoever folds the engine's log knows what REST says.
+//! The life of definitions is emitted: whoever folds the engine's log knows what REST says.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ fn transitions(events: &[Event]) -> Vec<(&Event, &RegimeTransitionEvent)> {
     transitions.collect()
 }
 
-/// Waits until so many changes of definitions were told.
+/// Waits until so many changes of definitions were emitted.
 async fn told_after(bed: &Bed, count: usize) -> Vec<Event> {
     eventually(DEADLINE, async || {
         changes(&bed.emitted(ENGINE).await).len() >= count
@@ -64,8 +64,8 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
     // Every value of this scenario is at least 0.
     bed.folder
         .write("high.toml", &high_above(0).replace('>', ">="));
-    let told = told_after(&bed, 4).await;
-    let deployed = changes(&told)[0];
+    let emissions = told_after(&bed, 4).await;
+    let deployed = changes(&emissions)[0];
     assert_eq!(deployed.kind(), DefinitionKind::Pattern);
     assert_eq!(deployed.change(), DefinitionChange::Deployed);
     assert_eq!(deployed.definition_id, "alpha-high");
@@ -74,18 +74,18 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
     assert_eq!(deployed.before, None);
     let after = deployed.after.as_ref().unwrap();
     assert_eq!((after.state.as_str(), after.active), ("active", Some(true)));
-    let regimes = Folded::of(&told).regimes;
+    let regimes = Folded::of(&emissions).regimes;
     assert_ne!(regimes["mood"], "calm");
 
     bed.folder.write("high.toml", &high_above(1_000));
-    let told = told_after(&bed, 5).await;
-    let replaced = changes(&told)[4];
+    let emissions = told_after(&bed, 5).await;
+    let replaced = changes(&emissions)[4];
     assert_eq!(replaced.change(), DefinitionChange::Replaced);
-    assert_eq!(replaced.previous_version, deployed_version(&told));
+    assert_eq!(replaced.previous_version, deployed_version(&emissions));
     assert_eq!(replaced.before.as_ref().unwrap().active, Some(true));
     assert_eq!(replaced.after.as_ref().unwrap().active, Some(false));
-    let (_, shifted) = *transitions(&told).last().unwrap();
-    let by = told.iter().find(|event| {
+    let (_, shifted) = *transitions(&emissions).last().unwrap();
+    let by = emissions.iter().find(|event| {
         matches!(&event.payload, Some(Payload::DefinitionChanged(changed)) if changed == replaced)
     });
     assert_eq!(shifted.definition_event_id, by.unwrap().event_id);
@@ -98,8 +98,8 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
 
     life.post("/v1/patterns/alpha-high/disable", "flickers")
         .await;
-    let told = told_after(&bed, 6).await;
-    let suspended = changes(&told)[5];
+    let emissions = told_after(&bed, 6).await;
+    let suspended = changes(&emissions)[5];
     assert_eq!(suspended.change(), DefinitionChange::Suspended);
     assert_eq!(suspended.reason, "flickers");
     assert_eq!(suspended.version, replaced.version);
@@ -107,8 +107,8 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
 
     bed.folder.remove("high.toml");
     bed.folder.remove("mood.toml");
-    let told = told_after(&bed, 8).await;
-    let removed = &changes(&told)[6..];
+    let emissions = told_after(&bed, 8).await;
+    let removed = &changes(&emissions)[6..];
     let ids: BTreeSet<_> = removed.iter().map(|c| c.definition_id.as_str()).collect();
     assert_eq!(ids, ["alpha-high", "mood"].into());
     assert!(
@@ -116,12 +116,12 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
             .iter()
             .all(|c| c.change() == DefinitionChange::Removed)
     );
-    assert_eq!(Folded::of(&told), Folded::of_rest(&life).await);
+    assert_eq!(Folded::of(&emissions), Folded::of_rest(&life).await);
     life.stop().await;
 }
 
-fn deployed_version(told: &[Event]) -> String {
-    changes(told)[0].version.clone()
+fn deployed_version(emissions: &[Event]) -> String {
+    changes(emissions)[0].version.clone()
 }
 
 async fn recorded(pool: &PgPool) -> i64 {
@@ -164,7 +164,7 @@ async fn agree(bed: &Bed, life: &Life) {
     .await;
 }
 
-/// Two engines of one database are edited at random and restarted; every change is told once.
+/// Two engines of one database are edited at random and restarted; every change is emitted once.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_folds_the_log_knows_what_rest_says_whatever_is_edited() {
     let bed = Bed::create(Folder::with_definitions()).await;
@@ -200,17 +200,17 @@ async fn whoever_folds_the_log_knows_what_rest_says_whatever_is_edited() {
     for life in lives {
         life.stop().await;
     }
-    let told = bed.emitted(ENGINE).await;
-    let (changes, transitions) = (changes(&told), transitions(&told));
+    let emissions = bed.emitted(ENGINE).await;
+    let (changes, transitions) = (changes(&emissions), transitions(&emissions));
     assert_eq!(changes.len() as i64, recorded(&pool).await);
     assert!(changes.len() > 12, "{}", changes.len());
     let by_definition =
         |(_, t): &&(&Event, &RegimeTransitionEvent)| !t.definition_event_id.is_empty();
     let by_definition = transitions.iter().filter(by_definition).count();
     assert!(by_definition > 0);
-    // Nothing of it is told again by an engine that starts anew.
+    // Nothing of it is emitted again by an engine that starts anew.
     let life = start(Form::InProcess).await;
     agree(&bed, &life).await;
     life.stop().await;
-    assert_eq!(bed.emitted(ENGINE).await, told);
+    assert_eq!(bed.emitted(ENGINE).await, emissions);
 }

@@ -30,12 +30,12 @@ async fn at_work(pool: &PgPool) -> Vec<(String, Option<String>)> {
 }
 
 async fn count_told(bed: &Bed, pattern: &str) -> usize {
-    let told = bed.told(ENGINE).await;
+    let emissions = bed.emissions(ENGINE).await;
     let of = |event: &&atlas_events::Event| {
         matches!(&event.payload, Some(atlas_events::event::Payload::ThresholdCrossed(crossed))
             if crossed.pattern_id == pattern)
     };
-    told.iter().filter(of).count()
+    emissions.iter().filter(of).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,12 +53,12 @@ async fn files_are_taken_up_while_the_engine_runs() {
     assert_eq!(
         count_told(&bed, "alpha-high").await,
         0,
-        "nothing is told of the past"
+        "nothing is emitted about the past"
     );
     bed.log.append(script.drafts(300)).await.unwrap();
     bed.caught_up(&pool).await;
-    let told = count_told(&bed, "alpha-high").await;
-    assert!(told > 2, "{told}");
+    let emissions = count_told(&bed, "alpha-high").await;
+    assert!(emissions > 2, "{emissions}");
 
     let first = at_work(&pool).await;
     bed.folder
@@ -68,10 +68,10 @@ async fn files_are_taken_up_while_the_engine_runs() {
 
     bed.folder.remove("high.toml");
     eventually(DEADLINE, async || at_work(&pool).await.is_empty()).await;
-    let told = count_told(&bed, "alpha-high").await;
+    let emissions = count_told(&bed, "alpha-high").await;
     bed.log.append(script.drafts(300)).await.unwrap();
     bed.caught_up(&pool).await;
-    assert_eq!(count_told(&bed, "alpha-high").await, told);
+    assert_eq!(count_told(&bed, "alpha-high").await, emissions);
     life.stop().await;
 }
 
@@ -126,12 +126,12 @@ async fn a_pattern_over_a_series_that_nobody_has_sent_says_so() {
     let found = life.get("/v1/definitions").await;
     let never: Vec<_> = found["never_received"].as_array().unwrap().iter().collect();
     assert_eq!(never.len(), 5, "all inputs of all definitions: {found}");
-    let told = never
+    let emissions = never
         .iter()
-        .find(|told| told["file"] == "unknown.toml")
+        .find(|emissions| emissions["file"] == "unknown.toml")
         .unwrap();
-    assert_eq!(told["line"], 8);
-    assert_eq!(told["reason"], "nobody has sent series DELTA yet");
+    assert_eq!(emissions["line"], 8);
+    assert_eq!(emissions["reason"], "nobody has sent series DELTA yet");
 
     // Once something came of the others, it alone is left.
     bed.log.append(Script::new(21).drafts(60)).await.unwrap();
@@ -248,9 +248,9 @@ async fn restarts_do_not_show_where_definitions_were_changed() {
         other.stop().await;
     }
     life.stop().await;
-    let told = bed.told("lasting").await;
-    assert!(told.len() > 50, "{}", told.len());
-    assert_eq!(bed.told("restarted").await, told);
+    let emissions = bed.emissions("lasting").await;
+    assert!(emissions.len() > 50, "{}", emissions.len());
+    assert_eq!(bed.emissions("restarted").await, emissions);
     let edits = bed.edits("lasting").await;
     assert!(edits.values().any(|of_one| of_one.len() == 4), "{edits:?}");
     assert_eq!(bed.edits("restarted").await, edits);

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) const DISTURBED: &str = "disturbed";
 const UNDISTURBED: &str = "undisturbed";
 const KILLS: usize = 60;
-/// Appends spread over each life, so that some are under way when it ends. Few: what was told is
+/// Appends spread over each life, so that some are under way when it ends. Few: what was emitted is
 /// played again at every start.
 const APPENDS_PER_LIFE: f64 = 10.0;
 const EVENTS_PER_APPEND: usize = 6;
@@ -32,13 +32,13 @@ pub(crate) async fn check_same(bed: &Bed) {
     let pool = bed.pool(UNDISTURBED).await;
     bed.caught_up(&pool).await;
     life.stop().await;
-    let expected = bed.told(UNDISTURBED).await;
+    let expected = bed.emissions(UNDISTURBED).await;
     assert!(expected.len() > 100, "{}", expected.len());
-    let told = bed.told(DISTURBED).await;
-    for (told, expected) in told.iter().zip(&expected) {
-        assert_eq!(told, expected);
+    let emissions = bed.emissions(DISTURBED).await;
+    for (emissions, expected) in emissions.iter().zip(&expected) {
+        assert_eq!(emissions, expected);
     }
-    assert_eq!(told.len(), expected.len());
+    assert_eq!(emissions.len(), expected.len());
     let edits = bed.edits(UNDISTURBED).await;
     assert!(!edits.is_empty(), "they were deployed");
     assert_eq!(bed.edits(DISTURBED).await, edits);
@@ -157,7 +157,7 @@ async fn two_engines_of_one_database_tell_the_same() {
     check_same(&bed).await;
 }
 
-/// Whoever asks an engine that does nothing, because another one is always first, is told of now.
+/// Whoever asks an engine that does nothing, because another one is always first, is emitted about now.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_is_never_first_knows_what_the_other_did() {
     let bed = Bed::create(Folder::with_definitions()).await;
@@ -173,12 +173,12 @@ async fn an_engine_that_is_never_first_knows_what_the_other_did() {
     for _ in 0..3 {
         bed.log.append(script.drafts(300)).await.unwrap();
         bed.caught_up(&pool).await;
-        let told = working.get("/v1/patterns/alpha-high").await;
-        let now = told["spells"].as_array().unwrap().len();
-        assert!(now > spells, "{told}");
+        let emissions = working.get("/v1/patterns/alpha-high").await;
+        let now = emissions["spells"].as_array().unwrap().len();
+        assert!(now > spells, "{emissions}");
         spells = now;
         eventually(DEADLINE, async || {
-            idle.get("/v1/patterns/alpha-high").await == told
+            idle.get("/v1/patterns/alpha-high").await == emissions
         })
         .await;
     }
@@ -195,7 +195,7 @@ async fn a_replay_has_no_second_effect() {
     let life = Life::start(bed.config(DISTURBED), bed.source(Form::InProcess)).await;
     let pool = bed.pool(DISTURBED).await;
     bed.caught_up(&pool).await;
-    let told = bed.told(DISTURBED).await;
+    let emissions = bed.emissions(DISTURBED).await;
     let points = count_points(&pool).await;
     for _ in 0..3 {
         sqlx::query(
@@ -207,7 +207,7 @@ async fn a_replay_has_no_second_effect() {
         .unwrap();
         eventually(DEADLINE, async || position(&pool).await.is_some()).await;
         bed.caught_up(&pool).await;
-        assert_eq!(bed.told(DISTURBED).await, told);
+        assert_eq!(bed.emissions(DISTURBED).await, emissions);
         assert_eq!(count_points(&pool).await, points);
     }
     bed.log.append(script.drafts(200)).await.unwrap();

@@ -60,7 +60,7 @@ impl Folded {
                 let before = changed.before.as_ref().map(|before| before.state.clone());
                 assert_eq!(before, self.regimes.get(id).cloned(), "{changed:?}");
                 let after = changed.after.as_ref().map(|after| after.state.clone());
-                // One that is replaced is told of by a transition of its own, as readers of these expect.
+                // One that is replaced is emitted about by a transition of its own, as readers of these expect.
                 match (before, after) {
                     (Some(before), Some(_)) => set(&mut self.regimes, id, Some(before)),
                     (_, after) => set(&mut self.regimes, id, after),

@@ -212,9 +212,9 @@ async fn no_text_of_a_call_reaches_what_cannot_take_it() {
                 // What is one message, not many, is merged with what was fine.
                 let message = [fine(&call), hostile].concat();
                 let answered = answer(&channel, &call, message).await;
-                let told = format!("{call} {path:?} {text:?}: {answered:?}");
+                let message = format!("{call} {path:?} {text:?}: {answered:?}");
                 match answered.map_err(|status| status.code()) {
-                    Ok(_) => assert_ne!(text, Text::Nul, "{told}"),
+                    Ok(_) => assert_ne!(text, Text::Nul, "{message}"),
                     Err(code) => assert!(
                         matches!(
                             code,
@@ -223,7 +223,7 @@ async fn no_text_of_a_call_reaches_what_cannot_take_it() {
                                 | Code::FailedPrecondition
                                 | Code::ResourceExhausted
                         ),
-                        "{told}"
+                        "{message}"
                     ),
                 }
                 count += 1;
@@ -250,8 +250,8 @@ async fn no_text_of_a_request_reaches_what_cannot_take_it() {
             assert!(status.is_client_error(), "{request:?}: {answer}");
             // In words of ours, not for want of the database's.
             let of_database = "cannot be looked up or stored";
-            let told = answer.to_string();
-            assert!(!told.contains(of_database), "{request:?}: {told}");
+            let message = answer.to_string();
+            assert!(!message.contains(of_database), "{request:?}: {message}");
         }
     }
     let (status, _) = asked.ask(Method::GET, "/readyz", None).await;

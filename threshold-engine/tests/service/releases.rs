@@ -96,7 +96,7 @@ async fn a_release_in_parts_is_one_step_whatever_happens_between_them() {
         life.take().unwrap().stop().await;
         life = Some(start().await);
     }
-    assert_eq!(bed.told(ENGINE).await, []);
+    assert_eq!(bed.emissions(ENGINE).await, []);
 
     // One that never ended is brought by the next one, before it: the seam is there until then.
     let mut unended = release(&mut ids, known + TimeDelta::days(2), 20, 3);
@@ -121,16 +121,16 @@ async fn a_release_in_parts_is_one_step_whatever_happens_between_them() {
         (3 * dates + dates / 3 + flushed, dates / 3)
     );
     life.unwrap().stop().await;
-    let told = bed.told(ENGINE).await.len();
-    assert_eq!(told, 4, "entered, cleared, and both withdrawn");
+    let emissions = bed.emissions(ENGINE).await.len();
+    assert_eq!(emissions, 4, "entered, cleared, and both withdrawn");
 
     // A fresh engine that sees all at once makes the same of it.
     let again = Life::start(bed.config("again"), bed.source(Form::Grpc)).await;
     bed.caught_up(&bed.pool("again").await).await;
     again.stop().await;
     let payloads = async |schema| -> Vec<_> {
-        let told = bed.told(schema).await.into_iter();
-        told.map(|event| event.payload).collect()
+        let emissions = bed.emissions(schema).await.into_iter();
+        emissions.map(|event| event.payload).collect()
     };
     assert_eq!(payloads("again").await, payloads(ENGINE).await);
 }

@@ -105,12 +105,12 @@ async fn patterns_tell_what_they_are_and_why() {
 async fn a_pattern_that_is_switched_off_tells_nothing_until_it_is_on_again() {
     let mut asked = Asked::create().await;
     let count = async |asked: &Asked| {
-        let told = asked.bed.told(ENGINE).await;
+        let emissions = asked.bed.emissions(ENGINE).await;
         let of = |event: &&atlas_events::Event| {
             let text = serde_json::to_string(event).unwrap();
             text.contains("\"patternId\":\"alpha-high\"")
         };
-        told.iter().filter(of).count()
+        emissions.iter().filter(of).count()
     };
     let reason = json!({"reason": "flickers"});
     let off = asked.post("/v1/patterns/alpha-high/disable", reason).await;
@@ -133,7 +133,11 @@ async fn a_pattern_that_is_switched_off_tells_nothing_until_it_is_on_again() {
     let on = asked.post("/v1/patterns/alpha-high/enable", reason).await;
     assert_eq!(on["enabled"], true);
     assert_eq!(on["switches"].as_array().unwrap().len(), 2);
-    assert_eq!(count(&asked).await, before, "nothing is told of the past");
+    assert_eq!(
+        count(&asked).await,
+        before,
+        "nothing is emitted about the past"
+    );
     asked
         .bed
         .log
@@ -155,7 +159,7 @@ async fn a_pattern_that_is_switched_off_tells_nothing_until_it_is_on_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pattern_is_tried_out_without_any_effect() {
     let asked = Asked::create().await;
-    let told = asked.bed.told(ENGINE).await;
+    let emissions = asked.bed.emissions(ENGINE).await;
     let definition = HIGH.replace("alpha-high", "trial").replace("> 50", "> 20");
     let request = json!({"definition": definition, "at": "2000-03-01"});
     let tried = asked.post("/v1/evaluate", request).await;
@@ -177,7 +181,7 @@ async fn a_pattern_is_tried_out_without_any_effect() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("longer than 262144 bytes"), "{problem}");
-    assert_eq!(asked.bed.told(ENGINE).await, told);
+    assert_eq!(asked.bed.emissions(ENGINE).await, emissions);
     assert_eq!(
         asked.get("/v1/patterns").await["patterns"]
             .as_array()
@@ -225,12 +229,12 @@ async fn inputs_regimes_and_checkpoints() {
         checkpoints["checkpoints"][0]["lag_events"] == 0
     })
     .await;
-    let told = asked.bed.told(ENGINE).await;
+    let emissions = asked.bed.emissions(ENGINE).await;
     asked
         .post("/v1/checkpoints/reset", json!({"beginning": true}))
         .await;
     asked.bed.caught_up(&asked.pool).await;
-    assert_eq!(asked.bed.told(ENGINE).await, told);
+    assert_eq!(asked.bed.emissions(ENGINE).await, emissions);
     let both = Some(json!({"beginning": true, "position": 3}));
     let (status, _) = asked.ask(Method::POST, "/v1/checkpoints/reset", both).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);

@@ -21,7 +21,7 @@ async fn a_source_that_was_replaced_stops_the_engine_with_a_message() {
     let pool = bed.pool(ENGINE).await;
     bed.caught_up(&pool).await;
     life.stop().await;
-    let told = bed.told(ENGINE).await;
+    let emissions = bed.emissions(ENGINE).await;
 
     let other = open_log(&bed.database.url(), "replaced").await;
     other.append(script.drafts(60)).await.unwrap();
@@ -41,13 +41,13 @@ async fn a_source_that_was_replaced_stops_the_engine_with_a_message() {
                     .contains("\"collector\\\" was replaced")
         })
         .await;
-        let told = life.get("/v1/checkpoints").await.to_string();
-        assert!(told.contains("was replaced"), "{told}");
+        let emissions = life.get("/v1/checkpoints").await.to_string();
+        assert!(emissions.contains("was replaced"), "{emissions}");
         let ended = life.ended().await.unwrap_err().to_string();
         assert!(ended.contains("consumer ended"), "{ended}");
         assert!(ended.contains("\"collector\" was replaced"), "{ended}");
     }
-    assert_eq!(bed.told(ENGINE).await, told);
+    assert_eq!(bed.emissions(ENGINE).await, emissions);
 
     let command = |arguments: &[&str]| {
         let settings = bed.settings(ENGINE);

@@ -1,4 +1,4 @@
-//! Reasons for which an engine does not start, each told in a line that says what to do.
+//! Reasons for which an engine does not start, each emitted in a line that says what to do.
 
 use test_support::TestDatabase;
 use threshold_engine::service::{Listeners, Service};

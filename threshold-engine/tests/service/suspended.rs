@@ -105,8 +105,8 @@ async fn append_all(bed: &Bed) -> u64 {
     revision[0].position
 }
 
-fn suspension(told: &[Event]) -> (usize, &Event, &DefinitionChangedEvent) {
-    let found = told.iter().enumerate().find_map(|(place, event)| {
+fn suspension(emissions: &[Event]) -> (usize, &Event, &DefinitionChangedEvent) {
+    let found = emissions.iter().enumerate().find_map(|(place, event)| {
         let Some(Payload::DefinitionChanged(changed)) = &event.payload else {
             return None;
         };
@@ -116,19 +116,21 @@ fn suspension(told: &[Event]) -> (usize, &Event, &DefinitionChangedEvent) {
     found.unwrap()
 }
 
-/// Without what is told at a time of its own, and without positions.
-fn by_observations(told: &[Event], is_of: impl Fn(&Event) -> bool) -> Vec<Event> {
+/// Without what is emitted at a time of its own, and without positions.
+fn by_observations(emissions: &[Event], is_of: impl Fn(&Event) -> bool) -> Vec<Event> {
     let is_edit = |event: &Event| {
         matches!(&event.payload, Some(Payload::DefinitionChanged(changed))
             if changed.cause_event_id.is_empty())
     };
-    let told = told.iter().filter(|event| !is_edit(event) && is_of(event));
+    let emissions = emissions
+        .iter()
+        .filter(|event| !is_edit(event) && is_of(event));
     let bare = |event: &Event| Event {
         position: 0,
         traceparent: String::new(),
         ..event.clone()
     };
-    told.map(bare).collect()
+    emissions.map(bare).collect()
 }
 
 fn is_of_costly(event: &Event) -> bool {
@@ -150,8 +152,8 @@ async fn a_pattern_that_costs_too_much_is_suspended_and_everything_else_goes_on(
     let position = append_all(&bed).await;
     bed.caught_up(&pool).await;
 
-    let told = bed.emitted(ENGINE).await;
-    let (place, event, changed) = suspension(&told);
+    let emissions = bed.emitted(ENGINE).await;
+    let (place, event, changed) = suspension(&emissions);
     assert_eq!(changed.definition_id, "costly");
     assert_eq!(changed.series_ids, ["DELTA"]);
     assert!(changed.reason.contains("steps of work"), "{changed:?}");
@@ -162,8 +164,8 @@ async fn a_pattern_that_costs_too_much_is_suspended_and_everything_else_goes_on(
     let cause = &source[usize::try_from(position).unwrap() - 1];
     assert_eq!(changed.cause_event_id, cause.event_id);
     assert_eq!(event.occurred_at, cause.occurred_at);
-    let Some(Payload::RegimeTransition(shifted)) = &told[place + 1].payload else {
-        panic!("{:?}", told[place + 1]);
+    let Some(Payload::RegimeTransition(shifted)) = &emissions[place + 1].payload else {
+        panic!("{:?}", emissions[place + 1]);
     };
     assert_eq!(shifted.definition_event_id, event.event_id);
     assert_eq!(
@@ -194,7 +196,7 @@ async fn a_pattern_that_costs_too_much_is_suspended_and_everything_else_goes_on(
         metrics.contains("thresholdengine_suspended_definitions"),
         "{metrics}"
     );
-    assert_eq!(Folded::of(&told), Folded::of_rest(&life).await);
+    assert_eq!(Folded::of(&emissions), Folded::of_rest(&life).await);
     life.stop().await;
 
     // The others tell what they tell where there is no such pattern.
@@ -203,7 +205,7 @@ async fn a_pattern_that_costs_too_much_is_suspended_and_everything_else_goes_on(
     let life = Life::start(bed.config("without"), bed.source(Form::InProcess)).await;
     bed.caught_up(&bed.pool("without").await).await;
     life.stop().await;
-    let others = by_observations(&told, |event| !is_of_costly(event));
+    let others = by_observations(&emissions, |event| !is_of_costly(event));
     assert!(others.len() > 20, "{}", others.len());
     assert_eq!(
         others,
@@ -218,23 +220,23 @@ async fn a_suspension_lasts_over_restarts_until_the_pattern_is_enabled_or_change
     let pool = bed.pool(ENGINE).await;
     append_all(&bed).await;
     bed.caught_up(&pool).await;
-    let told = bed.emitted(ENGINE).await;
-    suspension(&told);
+    let emissions = bed.emitted(ENGINE).await;
+    suspension(&emissions);
     life.stop().await;
 
     let life = Life::start(bed.config(ENGINE), bed.source(Form::InProcess)).await;
     assert_eq!(life.get("/v1/patterns/costly").await["state"], "suspended");
     life.post("/v1/definitions/reload", "").await;
     assert_eq!(life.get("/v1/patterns/costly").await["state"], "suspended");
-    assert_eq!(bed.emitted(ENGINE).await, told);
+    assert_eq!(bed.emitted(ENGINE).await, emissions);
 
     life.post("/v1/patterns/costly/enable", "mended").await;
     let shown = life.get("/v1/patterns/costly").await;
     assert_eq!(shown["active"], true, "{shown}");
     assert!(shown["suspension"].is_null(), "{shown}");
-    let told = bed.emitted(ENGINE).await;
-    assert_eq!(Folded::of(&told), Folded::of_rest(&life).await);
-    assert_eq!(Folded::of(&told).regimes["moves"], "moving");
+    let emissions = bed.emitted(ENGINE).await;
+    assert_eq!(Folded::of(&emissions), Folded::of_rest(&life).await);
+    assert_eq!(Folded::of(&emissions).regimes["moves"], "moving");
 
     // It fails again; another version is another chance.
     let mut delta = Delta::new();
@@ -249,8 +251,8 @@ async fn a_suspension_lasts_over_restarts_until_the_pattern_is_enabled_or_change
         life.get("/v1/patterns/costly").await["enabled"] == true
     })
     .await;
-    let told = bed.emitted(ENGINE).await;
-    assert_eq!(Folded::of(&told), Folded::of_rest(&life).await);
+    let emissions = bed.emitted(ENGINE).await;
+    assert_eq!(Folded::of(&emissions), Folded::of_rest(&life).await);
     life.stop().await;
 }
 
@@ -259,7 +261,7 @@ async fn a_suspension_lasts_over_restarts_until_the_pattern_is_enabled_or_change
 async fn a_pattern_fails_at_the_same_step_however_events_are_batched() {
     let bed = Bed::create(with_costly(Folder::with_definitions())).await;
     append_all(&bed).await;
-    let mut told = Vec::new();
+    let mut emissions = Vec::new();
     for (schema, batch_events_max) in [("one", 1), ("ten", 10), ("many", 1_000)] {
         let mut config = bed.config(schema);
         config.consumer.batch_events_max = batch_events_max;
@@ -278,9 +280,9 @@ async fn a_pattern_fails_at_the_same_step_however_events_are_batched() {
             bed.caught_up(&pool).await;
             life.stop().await;
         }
-        told.push(by_observations(&bed.emitted(schema).await, |_| true));
+        emissions.push(by_observations(&bed.emitted(schema).await, |_| true));
     }
-    suspension(&told[0]);
-    assert_eq!(told[0], told[1]);
-    assert_eq!(told[0], told[2]);
+    suspension(&emissions[0]);
+    assert_eq!(emissions[0], emissions[1]);
+    assert_eq!(emissions[0], emissions[2]);
 }

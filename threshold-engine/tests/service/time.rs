@@ -65,14 +65,14 @@ async fn a_feed_that_stopped_is_emitted_once_by_however_many_engines() {
         .unwrap();
     eventually(DEADLINE, async || !crossings(&bed, "Data").await.is_empty()).await;
     life.stop().await;
-    let told = crossings(&bed, "").await;
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].starts_with("Entered"), "{told:?}");
+    let emissions = crossings(&bed, "").await;
+    assert_eq!(emissions.len(), 3, "{emissions:?}");
+    assert!(emissions[0].starts_with("Entered"), "{emissions:?}");
     assert_eq!(
-        told[1],
+        emissions[1],
         format!("NoData {yesterday} active without a cause")
     );
-    assert_eq!(told[2], format!("Data {date} active"));
+    assert_eq!(emissions[2], format!("Data {date} active"));
 }
 
 async fn crossings(bed: &Bed, direction: &str) -> Vec<String> {

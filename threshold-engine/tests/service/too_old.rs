@@ -67,8 +67,8 @@ async fn what_is_too_old_is_stated_in_sum_and_never_referred_to() {
     let first = alpha(&mut ids, old, "2000-01-01", "60");
     bed.log.append(vec![first]).await.unwrap();
     bed.caught_up(&pool).await;
-    let told = bed.emitted(ENGINE).await;
-    let stated: Vec<_> = told[2..]
+    let emissions = bed.emitted(ENGINE).await;
+    let stated: Vec<_> = emissions[2..]
         .iter()
         .map(|event| match &event.payload {
             Some(Payload::DefinitionChanged(changed)) => changed,
@@ -81,12 +81,12 @@ async fn what_is_too_old_is_stated_in_sum_and_never_referred_to() {
             .iter()
             .all(|s| s.change() == DefinitionChange::Stated)
     );
-    let folded = Folded::of(&told);
+    let folded = Folded::of(&emissions);
     assert!(folded.patterns["alpha-high"]);
     assert_eq!(folded.regimes["mood"], "tense");
     assert_eq!(folded, Folded::of_rest(&life).await);
 
-    // It is withdrawn, and another turn is told and withdrawn.
+    // It is withdrawn, and another turn is emitted and withdrawn.
     for (date, value) in [
         ("2000-01-01", "10"),
         ("2000-01-02", "70"),
@@ -95,11 +95,11 @@ async fn what_is_too_old_is_stated_in_sum_and_never_referred_to() {
         let event = alpha(&mut ids, now, date, value);
         bed.log.append(vec![event]).await.unwrap();
         bed.caught_up(&pool).await;
-        let told = bed.emitted(ENGINE).await;
-        assert_eq!(Folded::of(&told), Folded::of_rest(&life).await);
+        let emissions = bed.emitted(ENGINE).await;
+        assert_eq!(Folded::of(&emissions), Folded::of_rest(&life).await);
     }
-    let told = bed.emitted(ENGINE).await;
-    let revised: Vec<_> = told
+    let emissions = bed.emitted(ENGINE).await;
+    let revised: Vec<_> = emissions
         .iter()
         .filter_map(|event| match &event.payload {
             Some(Payload::ThresholdCrossed(crossed))
@@ -113,9 +113,9 @@ async fn what_is_too_old_is_stated_in_sum_and_never_referred_to() {
             _ => None,
         })
         .collect();
-    assert_eq!(revised.len(), 4, "{told:?}");
+    assert_eq!(revised.len(), 4, "{emissions:?}");
     assert_eq!((revised[0].as_str(), revised[1].as_str()), ("", ""));
-    let is_there = |id: &String| told.iter().any(|event| event.event_id == *id);
+    let is_there = |id: &String| emissions.iter().any(|event| event.event_id == *id);
     assert!(revised[2..].iter().all(|id| is_there(id)), "{revised:?}");
     life.stop().await;
 }

@@ -30,7 +30,7 @@ use trace_context::TraceContext;
 use tracing::{Instrument, Span};
 
 use crate::{
-    guard::{self, Bounds, Leave},
+    guard::{self, Bounds, StreamPermit},
     publishing::{
         acknowledgements::{Acknowledgements, response},
         batch::{BatchCodec, IncomingBatch},
@@ -217,8 +217,8 @@ impl PublisherService {
             lifetime: Lifetime::Unbounded,
             grace: PUBLISHING_GRACE,
         };
-        let leave = Leave::of(access.clone(), bounds).map_err(Refusal::into_status)?;
-        let Leave { place, ended } = leave;
+        let permit = StreamPermit::of(access.clone(), bounds).map_err(Refusal::into_status)?;
+        let StreamPermit { place, ended } = permit;
         let has_ended = CancellationToken::new();
         let ended = {
             let has_ended = has_ended.clone();

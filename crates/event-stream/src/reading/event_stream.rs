@@ -24,7 +24,7 @@ use tower::Service;
 
 use crate::{
     frames::{self, Frame},
-    guard::{self, Bounds, Leave},
+    guard::{self, Bounds, StreamPermit},
     reading::{
         consumers::{Admission, Consumers},
         request::{Range, Start, Subscribe},
@@ -149,14 +149,14 @@ async fn subscribe(
         lifetime: lifetime.map_or(Lifetime::Unbounded, Lifetime::InAll),
         grace: READING_GRACE,
     };
-    let leave = Leave::of(access, bounds)?;
+    let permit = StreamPermit::of(access, bounds)?;
     let follower = follow(&server.log, request.start, filter).await?;
     let admission = admit(&server, &request.consumer, follower.cursor())?;
     Ok(Subscription::new(
         server,
         follower,
         request.heartbeat_interval,
-        (admission, leave, lifetime),
+        (admission, permit, lifetime),
         untaken,
         Delivering::to(request.consumer),
     ))
@@ -204,7 +204,7 @@ async fn begin_range(
     (access, cut): (Access, Cut),
     steps: Arc<AtomicU64>,
     range: Result<Range, Violation>,
-) -> Result<(RangeRead, (Admission, Leave)), Refusal> {
+) -> Result<(RangeRead, (Admission, StreamPermit)), Refusal> {
     let range = range.map_err(Refusal::invalid)?;
     let filter = access.narrow(range.filter).map_err(Refusal::denied)?;
     // A range may be long; what it may not be is left unread.
@@ -217,7 +217,7 @@ async fn begin_range(
             .map_or(Lifetime::Unbounded, without_step),
         grace: READING_GRACE,
     };
-    let leave = Leave::of(access, bounds)?;
+    let permit = StreamPermit::of(access, bounds)?;
     let read = server
         .log
         .read_between(range.since, range.before, filter)
@@ -225,31 +225,31 @@ async fn begin_range(
         .map_err(|failure| Refusal::from_read(failure, "starting a range read"))?;
     // Without a name its lag is not told, so that there is no cursor to look at.
     let admission = admit(server, "", Arc::default())?;
-    Ok((read, (admission, leave)))
+    Ok((read, (admission, permit)))
 }
 
 /// The frames of a range read; the last are trailers.
 fn range_frames(
     server: Arc<Server>,
     (read, untaken): (RangeRead, Untaken),
-    held: (Admission, Leave),
+    held: (Admission, StreamPermit),
 ) -> impl Stream<Item = Frame> + Send {
     stream::unfold(Some((read, held)), move |reading| {
         let (stop, metrics) = (server.stop.clone(), Arc::clone(&server.metrics));
         let untaken = untaken.clone();
         async move {
-            let (mut read, (admission, mut leave)) = reading?;
+            let (mut read, (admission, mut permit)) = reading?;
             let stopping =
                 || Refusal::new(Code::Unavailable, "SHUTTING_DOWN", "the server is stopping");
             let end = tokio::select! {
                 biased;
                 () = stop.cancelled() => Some(stopping()),
-                () = &mut leave.ended => Some(Refusal::denied(Denied::Ended)),
+                () = &mut permit.ended => Some(Refusal::denied(Denied::Ended)),
                 next = read.next() => match next {
                     Ok(Some(delivery)) => match untaken.count(delivery.frames) {
                         Ok(frames) => {
                             metrics.sent(delivery.count, frames.len());
-                            let reading = Some((read, (admission, leave)));
+                            let reading = Some((read, (admission, permit)));
                             return Some((Frame::data(frames), reading));
                         }
                         Err(refusal) => Some(refusal),

@@ -19,7 +19,7 @@ use tonic::Code;
 
 use crate::{
     frames::{self, Frame},
-    guard::Leave,
+    guard::StreamPermit,
     heartbeat,
     reading::{consumers::Admission, event_stream::Server, untaken::Untaken},
     status::Refusal,
@@ -50,7 +50,7 @@ pub(crate) struct Subscription {
     /// Why it ends; for as long as it does not, it is the client that may end it.
     end: &'static str,
     admission: Admission,
-    leave: Leave,
+    permit: StreamPermit,
     untaken: Untaken,
 }
 
@@ -59,7 +59,7 @@ impl Subscription {
         server: Arc<Server>,
         follower: Follower,
         heartbeat_interval: Option<Duration>,
-        (admission, leave, lifetime): (Admission, Leave, Option<Duration>),
+        (admission, permit, lifetime): (Admission, StreamPermit, Option<Duration>),
         untaken: Untaken,
         delivering: Delivering,
     ) -> Self {
@@ -77,7 +77,7 @@ impl Subscription {
             delivering,
             end: ENDED_BY_CLIENT,
             admission,
-            leave,
+            permit,
             untaken,
         }
     }
@@ -106,7 +106,7 @@ impl Subscription {
                 biased;
                 () = self.server.stop.cancelled() => return Err(self.stopping()),
                 () = aged_out(&mut self.age_out) => return Err(self.aged()),
-                () = &mut self.leave.ended => return Err(self.denied()),
+                () = &mut self.permit.ended => return Err(self.denied()),
                 done = next => done,
                 () = tick(&mut self.heartbeat) => return Ok(self.beat()),
             };

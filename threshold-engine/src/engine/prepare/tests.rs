@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::PreparedPattern;
 use crate::{
-    engine::samples::{engine, event, pattern, told},
+    engine::samples::{emitted, engine, event, pattern},
     pattern::Pattern,
     series::{LoadedSeries, Point},
 };
@@ -55,7 +55,7 @@ fn what_was_folded_before_is_as_if_it_had_been_folded_at_the_end() {
         };
         for _ in 0..random.random_range(0..60) {
             let (points, _) = next(&mut random);
-            assert_eq!(told(&mut engine, &points), told(&mut twin, &points));
+            assert_eq!(emitted(&mut engine, &points), emitted(&mut twin, &points));
         }
         let pattern = definitions()[random.random_range(0..4)].clone();
         let (_, known) = next(&mut random);
@@ -69,7 +69,7 @@ fn what_was_folded_before_is_as_if_it_had_been_folded_at_the_end() {
         let mut known = known;
         for _ in 0..random.random_range(0..12) {
             let (points, all) = next(&mut random);
-            assert_eq!(told(&mut engine, &points), told(&mut twin, &points));
+            assert_eq!(emitted(&mut engine, &points), emitted(&mut twin, &points));
             known = all;
         }
         if loads {
@@ -81,8 +81,8 @@ fn what_was_folded_before_is_as_if_it_had_been_folded_at_the_end() {
         assert_eq!(engine.facts(), twin.facts(), "seed {seed}");
         for _ in 0..40 {
             let (points, _) = next(&mut random);
-            let emissions = told(&mut engine, &points);
-            assert_eq!(emissions, told(&mut twin, &points), "seed {seed}");
+            let emissions = emitted(&mut engine, &points);
+            assert_eq!(emissions, emitted(&mut twin, &points), "seed {seed}");
             let of_it = format!("id: \"{}\"", pattern.id);
             told_of_it += emissions.iter().filter(|e| e.contains(&of_it)).count();
         }

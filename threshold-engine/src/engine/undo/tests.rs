@@ -1,6 +1,6 @@
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::engine::samples::{engine, event, told};
+use crate::engine::samples::{emitted, engine, event};
 
 #[test]
 fn what_is_undone_leaves_no_trace() {
@@ -13,7 +13,7 @@ fn what_is_undone_leaves_no_trace() {
             engine.keep_undo();
             for ahead in 1..=random.random_range(1..5) {
                 let event = event(&mut random, position + ahead);
-                undone_emissions += told(&mut engine, &event).len();
+                undone_emissions += emitted(&mut engine, &event).len();
             }
             assert!(engine.undo());
             assert_eq!(engine.facts(), twin.facts(), "seed {seed} at {position}");
@@ -21,7 +21,7 @@ fn what_is_undone_leaves_no_trace() {
             position += 1;
             let event = event(&mut random, position);
             engine.keep_undo();
-            assert_eq!(told(&mut engine, &event), told(&mut twin, &event));
+            assert_eq!(emitted(&mut engine, &event), emitted(&mut twin, &event));
         }
     }
     assert!(undone_emissions > 1_000, "{undone_emissions}");

@@ -130,9 +130,9 @@ pub(super) fn compare_throughout(
         for ((was, is), at) in before.iter().zip(&after).zip(dates) {
             let at = *at;
             prop_assert_eq!(*is, naive.shown(node, at), "{} at {}", source, at);
-            let told = graph.altered(node).is_some_and(|range| range.holds(at));
+            let emitted = graph.altered(node).is_some_and(|range| range.holds(at));
             let same = (was.number(), was.truth()) == (is.number(), is.truth());
-            prop_assert!(same || told, "{} changed at {} untold", source, at);
+            prop_assert!(same || emitted, "{} changed at {} untold", source, at);
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ fn day(day: u32) -> NaiveDate {
 /// turns as day and sign.
 fn turns(rule: &Rule, has_clear: bool, signals: &str) -> String {
     let mut state = State::initial(day(1));
-    let mut told = String::new();
+    let mut emitted = String::new();
     for (index, signal) in signals.chars().enumerate() {
         let date = day(index as u32 + 1);
         let known = |truth| (signal != '?').then_some(truth);
@@ -24,14 +24,14 @@ fn turns(rule: &Rule, has_clear: bool, signals: &str) -> String {
         let (next, turn) = rule.step(state, date, signals);
         state = next;
         match turn {
-            Some(Turn::Entered) => told += &format!("+{} ", index + 1),
-            Some(Turn::Cleared) => told += &format!("-{} ", index + 1),
-            Some(Turn::NoData) => told += &format!("?{} ", index + 1),
-            Some(Turn::Data) => told += &format!("!{} ", index + 1),
+            Some(Turn::Entered) => emitted += &format!("+{} ", index + 1),
+            Some(Turn::Cleared) => emitted += &format!("-{} ", index + 1),
+            Some(Turn::NoData) => emitted += &format!("?{} ", index + 1),
+            Some(Turn::Data) => emitted += &format!("!{} ", index + 1),
             None => {}
         }
     }
-    told.trim_end().to_owned()
+    emitted.trim_end().to_owned()
 }
 
 fn days(days: u32) -> Option<Hold> {
@@ -51,8 +51,8 @@ fn without_data_the_policy_decides() {
         "+4 -5 +7 -8 +11"
     );
     // It enters or clears in place of having data again, and says so once where it does neither.
-    let told = turns(&rule(OnNoData::Emit), false, signals);
-    assert_eq!(told, "+4 ?5 !7 ?8 -9 ?10 +11");
+    let emitted = turns(&rule(OnNoData::Emit), false, signals);
+    assert_eq!(emitted, "+4 ?5 !7 ?8 -9 ?10 +11");
     let pending = Rule {
         hold: days(3),
         ..rule(OnNoData::Clear)

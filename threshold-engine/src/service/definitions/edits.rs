@@ -1,4 +1,4 @@
-//! Changes of definitions in one transaction: recorded, made in memory, and told.
+//! Changes of definitions in one transaction: recorded, made in memory, and emitted.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ pub(crate) struct Edits<'a> {
     memory: &'a mut Memory,
     log_id: String,
     after_sequence: i64,
-    /// The regimes as they were told last, or before all changes.
-    told: BTreeMap<String, Standing>,
+    /// The regimes as they were emitted last, or before all changes.
+    emitted: BTreeMap<String, Standing>,
     /// The regimes after the last change.
     now: BTreeMap<String, Standing>,
     /// By which change each of them was another last.
@@ -48,7 +48,7 @@ impl<'a> Edits<'a> {
             memory,
             log_id,
             after_sequence,
-            told: before.clone(),
+            emitted: before.clone(),
             now: before,
             shifted: BTreeMap::new(),
             events: Vec::new(),
@@ -187,7 +187,7 @@ impl<'a> Edits<'a> {
         if let (Kind::Regime, Some(after)) = (turned.kind, &turned.after) {
             // Another version of a model may be in another regime.
             self.shift(&turned.id, &origin);
-            self.told.insert(turned.id.clone(), after.clone());
+            self.emitted.insert(turned.id.clone(), after.clone());
         }
         let now = regimes(&self.memory.engine);
         for (id, standing) in &now {
@@ -200,19 +200,19 @@ impl<'a> Edits<'a> {
         Ok(())
     }
 
-    /// Tells of a regime that is another than was told last.
+    /// Emits a regime that differs from the one that was emitted last.
     fn shift(&mut self, id: &str, origin: &Origin) {
         let run = self.memory.engine.regime(id);
-        let shift = run.zip(self.told.get(id)).and_then(|(run, told)| {
+        let shift = run.zip(self.emitted.get(id)).and_then(|(run, emitted)| {
             let world = self.memory.engine.world();
-            run.shift_from(told, world)
+            run.shift_from(emitted, world)
         });
         self.events
             .extend(shift.map(|shift| origin.shifted(&shift)));
     }
 
-    /// What is to be told: what happened to the definitions, in order, and then the regimes that are others than before
-    /// all of it. What one change takes back of another is not told.
+    /// What is to be emitted: what happened to the definitions, in order, and then the regimes that are others than before
+    /// all of it. What one change takes back of another is not emitted.
     pub(crate) fn events(mut self) -> Vec<Event> {
         for (id, origin) in std::mem::take(&mut self.shifted) {
             self.shift(&id, &origin);

@@ -90,7 +90,10 @@ impl Bench {
         let (stands_at, emissions) = match step {
             Step::Points(points) => {
                 let stored = store::append_points(&mut transaction, head, points).await;
-                (stored.unwrap().unwrap(), told(&mut memory.engine, points))
+                (
+                    stored.unwrap().unwrap(),
+                    emitted(&mut memory.engine, points),
+                )
             }
             Step::Definition(limit) => {
                 define(&mut transaction, &mut memory, head, *limit).await;
@@ -156,12 +159,15 @@ enum Step {
 }
 
 /// Everything that points bring about, word for word.
-fn told(engine: &mut Engine, points: &[Point]) -> Vec<String> {
+fn emitted(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     let mut emissions = Vec::new();
     for step in steps(points) {
         engine.apply(step, &mut emissions);
     }
-    emissions.iter().map(|told| format!("{told:?}")).collect()
+    emissions
+        .iter()
+        .map(|emitted| format!("{emitted:?}"))
+        .collect()
 }
 
 async fn define(
@@ -321,7 +327,7 @@ async fn a_memory_tells_what_one_made_anew_tells_whatever_others_did() {
         if let Step::Points(points) = &step {
             assert_eq!(
                 emissions,
-                told(&mut anew.memory.lock().await.engine, points)
+                emitted(&mut anew.memory.lock().await.engine, points)
             );
         }
         told_count += emissions.len();

@@ -25,7 +25,7 @@ use crate::{
     pattern::Pattern,
     regime::Regime,
     service::memory::{Definition, Memory, SharedMemory},
-    snapshot::{Damaged, Decoder, EVALUATION, FORMAT, Hash, Image, Manifest, ToldEntry, encode},
+    snapshot::{Damaged, Decoder, EVALUATION, EmittedEntry, FORMAT, Hash, Image, Manifest, encode},
     store::{self, Kind, Recorded, Snapshot},
 };
 
@@ -291,7 +291,7 @@ type Compiled = (Vec<Arc<Pattern>>, Vec<Arc<Regime>>);
 
 /// The definitions of a manifest, in its order, if those are exactly the ones that were running.
 fn definitions_of(manifest: &Manifest, mut running: Definitions) -> Result<Compiled, Useless> {
-    let mut take = |kind: Kind, entry: &ToldEntry| {
+    let mut take = |kind: Kind, entry: &EmittedEntry| {
         let definition = running.remove(&(kind, entry.id.clone()));
         definition.ok_or(Useless::Definitions)
     };

@@ -50,7 +50,7 @@ fn version(limit: u32) -> String {
     pattern.unwrap().version
 }
 
-/// A database in which the version of a limit is running, or which was told that it is not any more.
+/// A database in which the version of a limit is running, or which was informed that it no longer is.
 fn known(limit: Option<u32>, is_suspended: bool) -> Known {
     Known {
         last: vec![Last {

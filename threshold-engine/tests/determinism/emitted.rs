@@ -95,7 +95,7 @@ fn history_that_comes_series_by_series_is_news_as_it_is_decided() {
     for date in 0..6 {
         apply(&mut engine, point(date, "A", date, "2"));
     }
-    let told: Vec<_> = ["3", "1", "1", "3", "3", "1"]
+    let emitted: Vec<_> = ["3", "1", "1", "3", "3", "1"]
         .iter()
         .enumerate()
         .map(|(date, value)| {
@@ -105,7 +105,7 @@ fn history_that_comes_series_by_series_is_news_as_it_is_decided() {
             )
         })
         .collect();
-    assert_eq!(told, ["", "1 entered", "", "3 cleared", "", "5 entered"]);
+    assert_eq!(emitted, ["", "1 entered", "", "3 cleared", "", "5 entered"]);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_new_version_is_silent_about_the_past_and_names_what_the_old_one_told() {
     apply(&mut engine, point(1, "A", 0, "1"));
     let mut out = Vec::new();
     engine.apply(&[point(2, "A", 1, "5")], &mut out);
-    let told = out[0].id();
+    let emitted = out[0].id();
     apply(&mut engine, point(3, "A", 2, "5"));
     engine.replace_pattern(pattern("p", "when = 'A >= 4'", &["A"]));
     assert_eq!(engine.pattern("p").unwrap().spells().len(), 1);
@@ -155,7 +155,7 @@ fn a_new_version_is_silent_about_the_past_and_names_what_the_old_one_told() {
     };
     assert_eq!(
         (fell.stands, fell.turn, fell.revises),
-        (false, Turn::Entered, Some(told))
+        (false, Turn::Entered, Some(emitted))
     );
     assert_ne!(
         fell.pattern.version,
@@ -166,7 +166,7 @@ fn a_new_version_is_silent_about_the_past_and_names_what_the_old_one_told() {
 #[test]
 fn a_regime_changes_by_precedence_dwell_and_stay() {
     let mut engine = Engine::new(patterns(), [regime()]);
-    let mut told = Vec::new();
+    let mut emitted = Vec::new();
     let days = [
         (1, 1),
         (1, 3),
@@ -185,10 +185,10 @@ fn a_regime_changes_by_precedence_dwell_and_stay() {
         engine.apply(&[point(position, "A", date, &a.to_string())], &mut out);
         engine.apply(&[point(position + 1, "B", date, &b.to_string())], &mut out);
         let transitions = out.iter().filter(|e| matches!(e, Emission::Transition(_)));
-        told.extend(transitions.map(line));
+        emitted.extend(transitions.map(line));
     }
     // Storm comes with A = 3 below B = 4, and dwells for three days, then nothing holds it.
-    assert_eq!(told, ["3 calm to storm", "6 storm to calm"]);
+    assert_eq!(emitted, ["3 calm to storm", "6 storm to calm"]);
     assert_eq!(engine.regime_status()[0].state.as_deref(), Some("calm"));
 }
 

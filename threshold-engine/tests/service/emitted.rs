@@ -64,41 +64,44 @@ async fn an_engine_tells_what_the_pure_engine_says(form: Form) {
     }
     let pool = bed.pool(ENGINE).await;
     bed.caught_up(&pool).await;
-    let told = bed.told(ENGINE).await;
+    let emissions = bed.emissions(ENGINE).await;
     let expected = expected(&bed.folder, &all_of(&bed.log).await);
     let ids = |emissions: &[Emission]| -> Vec<String> {
         emissions.iter().map(|e| e.id().to_string()).collect()
     };
-    let told_ids: Vec<_> = told.iter().map(|event| event.event_id.clone()).collect();
+    let told_ids: Vec<_> = emissions
+        .iter()
+        .map(|event| event.event_id.clone())
+        .collect();
     assert_eq!(told_ids, ids(&expected));
     assert!(
-        told.len() > 100,
+        emissions.len() > 100,
         "the scenario is to bring about more than {}",
-        told.len()
+        emissions.len()
     );
-    check_content(&told, &expected);
+    check_content(&emissions, &expected);
     life.stop().await;
 }
 
-fn check_content(told: &[Event], expected: &[Emission]) {
+fn check_content(emissions: &[Event], expected: &[Emission]) {
     let mut transitions = 0;
-    for (event, emission) in told.iter().zip(expected) {
+    for (event, emission) in emissions.iter().zip(expected) {
         assert_eq!(event.source_service, "ThresholdEngine");
         assert_eq!(
             event.occurred_at.unwrap(),
             emission.cause().occurred_at.into()
         );
         match (event.payload.as_ref().unwrap(), emission) {
-            (Payload::ThresholdCrossed(told), Emission::Crossing(crossing)) => {
-                assert_eq!(told.pattern_id, crossing.pattern.id);
-                assert_eq!(told.observation_date, crossing.date.to_string());
-                assert_eq!(told.cause_position, crossing.cause.position);
-                assert_eq!(told.message, crossing.message);
-                assert!(!told.inputs.is_empty());
+            (Payload::ThresholdCrossed(emissions), Emission::Crossing(crossing)) => {
+                assert_eq!(emissions.pattern_id, crossing.pattern.id);
+                assert_eq!(emissions.observation_date, crossing.date.to_string());
+                assert_eq!(emissions.cause_position, crossing.cause.position);
+                assert_eq!(emissions.message, crossing.message);
+                assert!(!emissions.inputs.is_empty());
             }
-            (Payload::RegimeTransition(told), Emission::Transition(transition)) => {
+            (Payload::RegimeTransition(emissions), Emission::Transition(transition)) => {
                 transitions += 1;
-                assert_eq!(told.to_regime, transition.to);
+                assert_eq!(emissions.to_regime, transition.to);
             }
             (payload, emission) => panic!("{payload:?} for {emission:?}"),
         }

@@ -6,52 +6,52 @@ use ulid::Ulid;
 use super::{PatternRun, Turn};
 use crate::series::SeriesIndex;
 
-/// What is known of a crossing or transition: the event that told of it last, and whether it stands.
+/// What is known of a crossing or transition: the event that emitted it last, and whether it stands.
 pub(crate) type Known = (Option<Ulid>, bool);
 
-/// What was told about each crossing or transition: whether it stands, and in which event that was last
+/// What was emitted about each crossing or transition: whether it stands, and in which event that was last
 /// said.
 #[derive(Clone, Debug)]
-pub(crate) struct Told<K> {
+pub(crate) struct Emitted<K> {
     /// Shared with copies until one of them tells more.
     by_key: Arc<BTreeMap<K, Known>>,
     /// What was known before each change, while changes may have to be undone.
     before: Option<Vec<(K, Option<Known>)>>,
 }
 
-impl<K: Ord + Clone> Told<K> {
+impl<K: Ord + Clone> Emitted<K> {
     pub(crate) fn new() -> Self {
         Self::of(Arc::default())
     }
 
-    /// Of what was told before.
+    /// Of what was emitted before.
     pub(crate) fn of(by_key: Arc<BTreeMap<K, Known>>) -> Self {
         let before = None;
         Self { by_key, before }
     }
 
-    /// All that was told.
+    /// All that was emitted.
     pub(crate) fn shared(&self) -> Arc<BTreeMap<K, Known>> {
         Arc::clone(&self.by_key)
     }
 
-    /// It stands and nobody was told, as it lies before the definition's time.
+    /// It stands and nothing was emitted, as it lies before the definition's time.
     pub(crate) fn assume(&mut self, key: K) {
         self.set(key, (None, true));
     }
 
-    /// Whether it was ever told or assumed.
+    /// Whether it was ever emitted or assumed.
     pub(crate) fn knows(&self, key: &K) -> bool {
         self.by_key.contains_key(key)
     }
 
-    /// The event that told of it last.
+    /// The event that emitted it last.
     pub(crate) fn last_event(&self, key: &K) -> Option<Ulid> {
         self.by_key.get(key).and_then(|(event, _)| *event)
     }
 
-    /// It is told now, in this event.
-    pub(crate) fn tell(&mut self, key: K, event: Ulid, stands: bool) {
+    /// It is emitted now, in this event.
+    pub(crate) fn emit(&mut self, key: K, event: Ulid, stands: bool) {
         self.set(key, (Some(event), stands));
     }
 
@@ -96,25 +96,25 @@ impl<K: Ord + Clone> Told<K> {
 }
 
 impl PatternRun {
-    /// What was told of it.
-    pub(crate) fn told(&self) -> &Told<(NaiveDate, Turn)> {
-        &self.told
+    /// What was emitted about it.
+    pub(crate) fn emitted(&self) -> &Emitted<(NaiveDate, Turn)> {
+        &self.emitted
     }
 
     /// The same, to be changed with what it is made of.
-    pub(crate) fn told_mut(&mut self) -> &mut Told<(NaiveDate, Turn)> {
-        &mut self.told
+    pub(crate) fn emitted_mut(&mut self) -> &mut Emitted<(NaiveDate, Turn)> {
+        &mut self.emitted
     }
 
-    /// What it was at its dates stands and nobody was told: it is deployed now.
+    /// What it was at its dates stands and nothing was emitted: it is deployed now.
     pub(crate) fn assume_all(&mut self) {
-        let mut told = Told::new();
+        let mut emitted = Emitted::new();
         for step in self.steps() {
             if let Some(turn) = step.turn {
-                told.assume((step.date, turn));
+                emitted.assume((step.date, turn));
             }
         }
-        self.told = told;
+        self.emitted = emitted;
     }
 
     /// It reads the same series of another store from now on.

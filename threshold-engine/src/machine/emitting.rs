@@ -1,4 +1,4 @@
-//! What a pattern tells of a step.
+//! What a pattern emits for a step.
 
 use chrono::NaiveDate;
 
@@ -12,8 +12,8 @@ use crate::pattern::Facts;
 use crate::series::{Cause, SeriesStore};
 
 impl PatternRun {
-    /// What was told and is no more comes first, then what is new.
-    pub(super) fn tell(
+    /// What was emitted and is no more comes first, then what is new.
+    pub(super) fn emit(
         &mut self,
         difference: &Difference,
         news_from: Option<NaiveDate>,
@@ -24,20 +24,20 @@ impl PatternRun {
         let date = difference.date;
         if let Some(turn) = difference.before {
             let crossing = self.crossing(date, turn, Direction::Revised, false, store, cause);
-            self.told.tell((date, turn), crossing.id, false);
+            self.emitted.emit((date, turn), crossing.id, false);
             out.push(Emission::Crossing(Box::new(crossing)));
         }
         if let Some(turn) = difference.after {
             let is_news = news_from.is_some_and(|first| date >= first);
             let direction = match turn {
-                _ if !is_news || self.told.knows(&(date, turn)) => Direction::Revised,
+                _ if !is_news || self.emitted.knows(&(date, turn)) => Direction::Revised,
                 Turn::Entered => Direction::Entered,
                 Turn::Cleared => Direction::Cleared,
                 Turn::NoData => Direction::NoData,
                 Turn::Data => Direction::Data,
             };
             let crossing = self.crossing(date, turn, direction, true, store, cause);
-            self.told.tell((date, turn), crossing.id, true);
+            self.emitted.emit((date, turn), crossing.id, true);
             out.push(Emission::Crossing(Box::new(crossing)));
         }
     }
@@ -80,7 +80,7 @@ impl PatternRun {
             previous_since,
             active: self.standing().active.unwrap_or_default(),
             cause: cause.clone(),
-            revises: self.told.last_event(&(date, turn)),
+            revises: self.emitted.last_event(&(date, turn)),
         }
     }
 }

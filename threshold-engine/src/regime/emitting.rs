@@ -1,4 +1,4 @@
-//! What a model of regimes is, and what it tells.
+//! What a model of regimes is, and what it emits.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl RegimeRun {
         (!state.signals.is_empty()).then(|| self.score(state, date, world))
     }
 
-    pub(super) fn tell(
+    pub(super) fn emit(
         &mut self,
         key: Key,
         revised: bool,
@@ -109,10 +109,10 @@ impl RegimeRun {
             revised,
             stands,
             current: self.standing().state,
-            revises: self.told.last_event(&key),
+            revises: self.emitted.last_event(&key),
             cause: cause.clone(),
         };
-        self.told.tell(key, id, stands);
+        self.emitted.emit(key, id, stands);
         out.push(Emission::Transition(Box::new(transition)));
     }
 }
