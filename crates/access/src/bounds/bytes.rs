@@ -17,8 +17,8 @@ const SWEEP_MIN: usize = 1_024;
 /// A number of bytes that are held at most. A part of it ([`ByteBudget::part`]) is bounded by itself
 /// and by the whole. Clones are the same budget.
 ///
-/// Nothing waits for bytes: whoever finds too few is refused, so that requests which hold some of
-/// them cannot block each other.
+/// Nothing waits in a queue for bytes: requests that find too few are refused, so that those which hold some
+/// of them cannot block each other.
 #[derive(Debug, Clone)]
 pub struct ByteBudget(Arc<Inner>);
 

@@ -246,7 +246,7 @@ fn range_frames(
                 () = stop.cancelled() => Some(stopping()),
                 () = &mut permit.ended => Some(Refusal::denied(Denied::Ended)),
                 next = read.next() => match next {
-                    Ok(Some(delivery)) => match untaken.count(delivery.frames) {
+                    Ok(Some(delivery)) => match untaken.count(delivery.frames, &stop).await {
                         Ok(frames) => {
                             metrics.sent(delivery.count, frames.len());
                             let reading = Some((read, (admission, permit)));

@@ -111,7 +111,7 @@ impl Subscription {
                 () = tick(&mut self.heartbeat) => return Ok(self.beat()),
             };
             self.next = Some(next_of(follower));
-            if let Some(frames) = self.send(followed)? {
+            if let Some(frames) = self.send(followed).await? {
                 if let Some(heartbeat) = &mut self.heartbeat {
                     heartbeat.reset();
                 }
@@ -121,11 +121,17 @@ impl Subscription {
     }
 
     /// What goes to the client for something that the follower came upon; `None` if nothing.
-    fn send(&mut self, followed: Result<Followed, LogError>) -> Result<Option<Bytes>, Refusal> {
+    async fn send(
+        &mut self,
+        followed: Result<Followed, LogError>,
+    ) -> Result<Option<Bytes>, Refusal> {
         match followed {
             Ok(Followed::Events(mut delivery)) => {
                 // Nothing of it was sent: the cursor has no meaning for the client.
-                delivery.frames = self.untaken.count(delivery.frames)?;
+                delivery.frames = self
+                    .untaken
+                    .count(delivery.frames, &self.server.stop)
+                    .await?;
                 self.admission.sent(delivery.recorded_at);
                 if self.live {
                     let age = self.server.clock.now() - delivery.recorded_at;
