@@ -7,10 +7,10 @@
 //! several instances of the service at once, which take turns. What cannot be processed is parked, and
 //! the stream goes on.
 //!
-//! Where to change what: how events are received, and the proof that none is missing, in [`source`];
-//! how they are processed, exactly once, in [`processing`]; where a consumer is, and why it stopped,
-//! in [`checkpoint`]; what could not be processed in [`parked`]; what operators can do in
-//! [`operations`].
+//! Where to change what: how events are received, and the proof that none is missing, in `source`;
+//! how they are processed, exactly once, in `processing`; where a consumer is, and why it stopped,
+//! in `checkpoint`; what could not be processed in `parked`; what operators can do in
+//! `operations`.
 
 mod backoff;
 mod checkpoint;

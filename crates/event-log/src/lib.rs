@@ -5,10 +5,10 @@
 //! database while it is behind and from memory once it is not; a [`RangeRead`] delivers those of a
 //! range of times. This crate holds all SQL on events and knows nothing of gRPC.
 //!
-//! Where to change what: how events are stored and numbered in [`write`], how stored ones are read in
-//! [`read`], how new ones reach readers in [`live`]; the one row that says where the log is in
-//! [`head`], and whether it is still the same log in [`history`]; retention, compression and sizes in
-//! [`storage`]; sessions, pools and deadlines in [`database`]. [`log`] puts them together.
+//! Where to change what: how events are stored and numbered in `write`, how stored ones are read in
+//! `read`, how new ones reach readers in `live`; the one row that says where the log is in
+//! `head`, and whether it is still the same log in `history`; retention, compression and sizes in
+//! `storage`; sessions, pools and deadlines in `database`. `log` puts them together.
 
 mod columns;
 mod config;

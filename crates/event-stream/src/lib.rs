@@ -1,10 +1,10 @@
 //! The gRPC services of `atlas.events` over an event log: `EventStream`, `EventPublisher` and
 //! `EventLog`, with health and reflection. This crate knows no SQL.
 //!
-//! Where to change what: what a stream sends in [`reading`], how a batch is checked and answered in
-//! [`publishing`], connections, health and reflection in [`serve`]; how bytes reach HTTP/2 in [`frames`],
-//! who may make which call in [`guard`], how much clients may send in [`received`], what errors look
-//! like on the wire in [`status`], what is traced in [`trace`], metrics in [`telemetry`].
+//! Where to change what: what a stream sends in `reading`, how a batch is checked and answered in
+//! `publishing`, connections, health and reflection in `serve`; how bytes reach HTTP/2 in `frames`,
+//! who may make which call in `guard`, how much clients may send in `received`, what errors look
+//! like on the wire in `status`, what is traced in `trace`, metrics in `telemetry`.
 
 mod config;
 mod frames;
