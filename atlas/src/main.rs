@@ -1,7 +1,7 @@
 //! `atlas`, the command line: follow a log, publish to it, look into it, run everything.
 //!
 //! Where to change what: commands and flags in [`arguments`], what each command does in [`commands`], the
-//! wire, exit codes and messages in [`client`], how an event reads in [`print`].
+//! wire, exit codes and messages in [`client`], how an event reads in [`mod@print`].
 
 mod arguments;
 mod client;
