@@ -30,7 +30,7 @@ impl EventLog {
 
     /// Queues a batch behind all that were queued before it in this process, as soon as there is
     /// room for it. A batch that belongs to no sequence does not wait where the batches of others
-    /// that do hold [`LogConfig::queue_bytes_max`].
+    /// that do hold [`crate::LogConfig::queue_bytes_max`].
     ///
     /// # Errors
     /// [`LogError::Overloaded`] if there is no room within `wait_max`, [`LogError::Closed`]. Nothing
