@@ -257,16 +257,32 @@ impl History {
     ) -> Result<(), LogError> {
         let is_trimmed = before.position < head.first_position;
         if !self.compare(before, head)? && !is_trimmed {
-            let found = mark::recorded_at(connection, segments, before.position).await?;
-            if found != before.recorded_at {
-                return Err(self.change(Unverified::WentBack {
-                    position: before.position,
-                    last_position: head.last_position,
-                }));
-            }
+            self.verify_mark(connection, segments, before, head.last_position)
+                .await?;
         }
         self.heard();
         Ok(())
+    }
+
+    /// Looks whether the database has the event at a mark, which is not beyond `last_position`.
+    ///
+    /// # Errors
+    /// [`LogError::Unverified`] or [`LogError::Database`].
+    pub(crate) async fn verify_mark(
+        &self,
+        connection: &mut PgConnection,
+        segments: &SegmentIndex,
+        mark: Mark,
+        last_position: u64,
+    ) -> Result<(), LogError> {
+        let found = mark::recorded_at(connection, segments, mark.position).await?;
+        if found == mark.recorded_at {
+            return Ok(());
+        }
+        Err(self.change(Unverified::WentBack {
+            position: mark.position,
+            last_position,
+        }))
     }
 
     /// Notes that the history has changed, and tells of it once.

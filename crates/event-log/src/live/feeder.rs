@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 use crate::{
     LogError, OnHistoryChange,
     database::{connections, within},
-    head::{self, segments::SegmentIndex},
+    head::{self, Head, segments::SegmentIndex},
     history::{History, Mark, Server},
     live::{batch::Batch, ring::Ring},
     read::page::{self, PAGE_EVENTS_MAX},
@@ -98,6 +98,11 @@ impl Transfers {
             commits,
             history,
         }
+    }
+
+    /// Whether there is a transaction that the feeder has not seen the end of.
+    pub(crate) fn any(&self) -> bool {
+        self.in_flight.any()
     }
 
     /// For one transaction, before it can be announced.
@@ -281,15 +286,7 @@ impl Feeder {
         let head = within(ANSWER_TIMEOUT, head::read(&self.pool)).await;
         self.metrics.saw_head(head.as_ref().ok());
         let head = head?;
-        let is_same = self.history.compare(before, head.view())?;
-        // Pages are compared with the tail. What this process has stored beyond it may be gone.
-        if !is_same && before.position > self.tail.position {
-            let mut connection = within(ANSWER_TIMEOUT, self.pool.acquire()).await?;
-            let verifying =
-                self.history
-                    .verify(&mut connection, &self.segments, before, head.view());
-            within(ANSWER_TIMEOUT, verifying).await?;
-        }
+        self.history.compare(before, head.view())?;
         while self.tail.position < head.last_position {
             let is_trimmed = self.tail.position < head.first_position;
             let after = self.tail.position.saturating_sub(u64::from(!is_trimmed));
@@ -309,6 +306,7 @@ impl Feeder {
             };
             let Some(batch) = batch else { return Ok(()) };
             self.metrics.undeliverable.increment(batch.undeliverable);
+            self.verify(&batch, &head).await?;
             let mark = batch.mark();
             if !self.ring.push(batch) {
                 return Ok(());
@@ -317,6 +315,24 @@ impl Feeder {
             self.history.advance(mark);
         }
         Ok(())
+    }
+
+    /// Compares a batch of the database with the newest event that this process knows, if that is in
+    /// it. Pages are compared with the tail only, and what this process has stored since, perhaps
+    /// after the head was read, may be gone.
+    async fn verify(&self, batch: &Batch, head: &Head) -> Result<(), LogError> {
+        let (known, last) = (self.history.mark(), batch.mark());
+        let is_within = self.tail.position < known.position && known.position <= last.position;
+        if !is_within || known == last || known.position < head.first_position {
+            return Ok(());
+        }
+        let verifying = async {
+            let mut connection = self.pool.acquire().await?;
+            self.history
+                .verify_mark(&mut connection, &self.segments, known, last.position)
+                .await
+        };
+        within(ANSWER_TIMEOUT, verifying).await
     }
 }
 

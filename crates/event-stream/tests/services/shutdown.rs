@@ -230,6 +230,25 @@ async fn a_stalled_reader_is_cut_off_after_a_short_time() {
     );
 }
 
+/// Nothing is to be stored, so that the database is not waited for.
+#[tokio::test]
+async fn a_stalled_reader_is_cut_off_though_the_database_does_not_answer() {
+    let database = TestDatabase::create().await;
+    let log_config = LogConfig {
+        append_timeout: Duration::from_secs(600),
+        ..LogConfig::default()
+    };
+    let server = Server::start_with(&database, log_config, StreamConfig::default()).await;
+    let mut client = server.client().await;
+    client.publish_megabytes().await;
+    let mut stalled = client.subscribe(after(0)).await;
+    read(&mut stalled, 1).await;
+    let mut blocking = database.connection().await;
+    execute(&mut blocking, "begin; select from log.log_head for update").await;
+    server.begin_shutdown();
+    server.stopped().await;
+}
+
 /// Nobody waits for the rest of a request.
 #[tokio::test]
 async fn a_publish_that_is_sent_by_half_does_not_hold_up_the_end() {
