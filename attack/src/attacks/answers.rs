@@ -153,7 +153,7 @@ async fn page(process: &Process, token: &str, trickles: bool) -> Result<String> 
     let closed = async {
         loop {
             turn.tick().await;
-            // The end lies behind what is not taken; whoever writes is told of it.
+            // The end lies behind what is not taken; a writer gets an error there.
             let is_open = stream.write_all(b"\r\n").await.is_ok();
             let is_open = is_open && (!trickles || matches!(stream.read(&mut byte).await, Ok(1..)));
             if !is_open {

@@ -123,13 +123,13 @@ pub(super) async fn list(
         bytes,
     };
     let page = event_page::read(&app.log, range, filter, bounds).await?;
-    let told = EventsPage {
+    let body = EventsPage {
         events: page.events,
         next: page.has_more.then_some(page.up_to),
         up_to: page.up_to,
     };
     // What the page is made from counts until it is there as text.
-    let answer = Json(told).into_response();
+    let answer = Json(body).into_response();
     drop(page.held);
     Ok(answer)
 }

@@ -36,10 +36,13 @@ async fn no_text_of_a_request_reaches_what_cannot_take_it() {
     collector.stop().await;
 }
 
-/// The most that this process has had in memory, as the system tells.
+/// The most that this process has had in memory, as the system reports it.
 fn peak_bytes() -> u64 {
-    let told = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = told.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
     let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kilobytes * 1_024
 }

@@ -4,7 +4,7 @@
 //! A [`Gate`] turns what a client presents into an [`Access`], once for each call; handlers ask the
 //! access. Where to change what: the file of tokens in `entry` and `file`, authentication in
 //! `tokens`, names of certificates in `name` and `certificate`, what an access may do in `grant`, how much in `bounds`, what
-//! is told about a caller in `caller`.
+//! is known about a caller in `caller`.
 
 mod bounds;
 mod caller;

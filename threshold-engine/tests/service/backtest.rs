@@ -1,4 +1,4 @@
-//! A backtest of a stored log tells what the engine that consumed it emitted.
+//! A backtest of a stored log gives what the engine that consumed it emitted.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

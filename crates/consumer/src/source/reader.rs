@@ -23,7 +23,7 @@ const CHUNKS_WAITING_MAX: usize = 4;
 /// After this many failures in a row the connection is made anew.
 const FAILURES_BEFORE_RECONNECT: u32 = 3;
 
-/// Of a long outage every so many-th failure is told: with pauses of up to a second, about one a
+/// Of a long outage every so many-th failure is marker: with pauses of up to a second, about one a
 /// minute.
 const FAILURES_UNLOGGED_MAX: u32 = 128;
 
@@ -270,7 +270,7 @@ impl Reader {
         }
         let before = match arrived.first()? {
             event if event.position > 0 => event.position - 1,
-            marker => told(marker.payload.as_ref())?.position,
+            event => marker(event.payload.as_ref())?.position,
         };
         // What retention has removed cannot be left out.
         let limit = limit.position.max(log.first_position.saturating_sub(1));
@@ -372,25 +372,25 @@ impl Reader {
 
     /// Markers of a newer contract are passed over.
     fn take_marker(&mut self, log_id: Uuid, payload: Option<Payload>) -> Result<(), ConsumerError> {
-        let Some(told) = told(payload.as_ref()) else {
+        let Some(marker) = marker(payload.as_ref()) else {
             return Ok(());
         };
-        if let Some(found) = told.log_id.filter(|found| *found != log_id) {
+        if let Some(found) = marker.log_id.filter(|found| *found != log_id) {
             return Err(self.other_log(log_id, found));
         }
-        self.cursor.take_marker(told.position)?;
+        self.cursor.take_marker(marker.position)?;
         // 0 where the server cannot say: what is known stays.
-        if told.head_position > 0 || told.position == 0 {
+        if marker.head_position > 0 || marker.position == 0 {
             self.state
-                .saw_head(told.head_position, told.server_time, self.clock.now());
+                .saw_head(marker.head_position, marker.server_time, self.clock.now());
         }
         Ok(())
     }
 }
 
-/// What a marker tells.
+/// What a marker says.
 struct Marker {
-    /// `None`: by a server that does not tell it yet.
+    /// `None`: by a server that does not send it yet.
     log_id: Option<Uuid>,
     position: u64,
     head_position: u64,
@@ -398,7 +398,7 @@ struct Marker {
 }
 
 /// `None` for what is no marker that is known.
-fn told(payload: Option<&Payload>) -> Option<Marker> {
+fn marker(payload: Option<&Payload>) -> Option<Marker> {
     let (log_id, position, head_position, server_time) = match payload? {
         Payload::Heartbeat(m) => (&m.log_id, m.position, m.head_position, m.server_time),
         Payload::CaughtUp(m) => (&m.log_id, m.position, m.position, m.server_time),
@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_long_outage_does_not_fill_the_log() {
-        let told: Vec<u32> = (1..=400).filter(|failures| is_logged(*failures)).collect();
-        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 128, 256, 384]);
+        let logged: Vec<u32> = (1..=400).filter(|failures| is_logged(*failures)).collect();
+        assert_eq!(logged, [1, 2, 4, 8, 16, 32, 64, 128, 256, 384]);
     }
 }

@@ -38,7 +38,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for a page of events, which may have to come from a disk.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the appender tells of a group once its transaction has ended; nothing if it failed.
+/// What a transaction has stored; nothing if it failed.
 #[derive(Debug, Default)]
 pub(crate) struct LocalCommit {
     pub(crate) drafts: Vec<Draft>,
@@ -79,7 +79,7 @@ impl InFlight {
     }
 }
 
-/// How whoever appends hands over what was committed.
+/// How appends pass on what was committed.
 #[derive(Debug, Clone)]
 pub(crate) struct Transfers {
     in_flight: Arc<InFlight>,
@@ -115,7 +115,7 @@ impl Transfers {
     }
 }
 
-/// Tells the feeder once, when it is dropped: nothing, unless there is a commit to tell of.
+/// Sends the feeder one message when it is dropped: what was committed, or nothing.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     to: Transfers,
@@ -123,7 +123,7 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    pub(crate) fn tell(mut self, commit: LocalCommit) {
+    pub(crate) fn finish(mut self, commit: LocalCommit) {
         if let Some(mark) = commit.mark() {
             self.to.history.advance(mark);
         }

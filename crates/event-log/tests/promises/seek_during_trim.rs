@@ -3,26 +3,33 @@
 use std::time::Duration;
 
 use atlas_events::Clock;
-use chrono::TimeDelta;
-use event_log::{LogConfig, LogError};
+use chrono::{DateTime, TimeDelta, Utc};
+use event_log::{EventLog, LogConfig, LogError};
 use sqlx::Connection;
 
 use crate::common::{TestLog, chunk_boundary, draft_at, everything, execute, read_up_to};
+
+/// A log without retention that has an event for each of seventy days, when they began, and its
+/// settings.
+async fn seventy_days(test: &TestLog) -> (EventLog, DateTime<Utc>, LogConfig) {
+    let begin = chunk_boundary("2025-01-05T12:00:00Z".parse().unwrap(), 0);
+    let now = begin + TimeDelta::days(70);
+    let config = LogConfig {
+        retention: None,
+        clock: Clock::from_fn(move || now),
+        ..LogConfig::default()
+    };
+    let log = test.open_with(config.clone()).await;
+    let days = (0..70).map(|n| draft_at(n, begin + TimeDelta::days(n as i64)));
+    log.append(days.collect()).await.unwrap();
+    (log, begin, config)
+}
 
 #[tokio::test]
 async fn a_seek_that_retention_overtakes_is_refused() {
     for is_range in [true, false] {
         let test = TestLog::create().await;
-        let begin = chunk_boundary("2025-01-05T12:00:00Z".parse().unwrap(), 0);
-        let now = begin + TimeDelta::days(70);
-        let config = LogConfig {
-            retention: None,
-            clock: Clock::from_fn(move || now),
-            ..LogConfig::default()
-        };
-        let log = test.open_with(config.clone()).await;
-        let days = (0..70).map(|n| draft_at(n, begin + TimeDelta::days(n as i64)));
-        log.append(days.collect()).await.unwrap();
+        let (log, begin, config) = seventy_days(&test).await;
         let mut locking = test.connection().await;
         let lock = "begin; lock table segments in access exclusive mode";
         execute(&mut locking, lock).await;
@@ -67,16 +74,7 @@ async fn a_seek_that_retention_overtakes_is_refused() {
 #[tokio::test]
 async fn an_event_that_comes_while_retention_looks_keeps_its_chunk() {
     let test = TestLog::create().await;
-    let begin = chunk_boundary("2025-01-05T12:00:00Z".parse().unwrap(), 0);
-    let now = begin + TimeDelta::days(70);
-    let config = LogConfig {
-        retention: None,
-        clock: Clock::from_fn(move || now),
-        ..LogConfig::default()
-    };
-    let log = test.open_with(config.clone()).await;
-    let days = (0..70).map(|n| draft_at(n, begin + TimeDelta::days(n as i64)));
-    log.append(days.collect()).await.unwrap();
+    let (log, begin, config) = seventy_days(&test).await;
     let mut connection = test.connection().await;
     let mut transaction = connection.begin().await.unwrap();
     // Of the third of the chunks that retention finds to be over.

@@ -63,6 +63,17 @@ fn list_services() -> ServerReflectionRequest {
     }
 }
 
+fn one_stream_of_half_a_second() -> StreamConfig {
+    StreamConfig {
+        open_streams: PlaceLimits {
+            places_max: 1,
+            per_address_max: 1,
+        },
+        stream_age_max: Some(Duration::from_millis(500)),
+        ..StreamConfig::default()
+    }
+}
+
 #[tokio::test]
 async fn they_are_bounded_for_an_address_and_in_all() {
     let database = TestDatabase::create().await;
@@ -96,14 +107,7 @@ async fn they_are_bounded_for_an_address_and_in_all() {
 #[tokio::test]
 async fn a_watch_ends_once_it_has_reached_its_age() {
     let database = TestDatabase::create().await;
-    let config = StreamConfig {
-        open_streams: PlaceLimits {
-            places_max: 1,
-            per_address_max: 1,
-        },
-        stream_age_max: Some(Duration::from_millis(500)),
-        ..StreamConfig::default()
-    };
+    let config = one_stream_of_half_a_second();
     let server = start(&database, config).await;
     let channel = from(&server, "127.0.0.1").await;
     for _ in 0..2 {
@@ -137,18 +141,11 @@ async fn reflection_that_is_asked_nothing_ends() {
     server.stop().await;
 }
 
-/// Whoever reads nothing cannot be told that the stream is over: the connection ends.
+/// A client that reads nothing does not see the end of the stream: the connection ends.
 #[tokio::test]
 async fn reflection_that_is_not_read_ends_with_its_connection() {
     let database = TestDatabase::create().await;
-    let config = StreamConfig {
-        open_streams: PlaceLimits {
-            places_max: 1,
-            per_address_max: 1,
-        },
-        stream_age_max: Some(Duration::from_millis(500)),
-        ..StreamConfig::default()
-    };
+    let config = one_stream_of_half_a_second();
     let server = start(&database, config).await;
     let mut client = ServerReflectionClient::new(from(&server, "127.0.0.1").await);
     let described = MessageRequest::FileContainingSymbol("atlas.events.Event".to_owned());

@@ -50,7 +50,7 @@ impl AnswerBytes {
                 Response::from_parts(parts, Body::from(counted))
             }
             Err(_) => {
-                Problem::new(ProblemKind::Internal, "the answer cannot be told").into_response()
+                Problem::new(ProblemKind::Internal, "the answer cannot be encoded").into_response()
             }
         }
     }

@@ -13,7 +13,7 @@ pub(super) const WINDOW: Duration = Duration::from_secs(60);
 const RECORDED_OF_ONE_MAX: u64 = 60;
 /// So many of all callers together.
 const RECORDED_MAX: u64 = 600;
-/// So many callers are told apart; the others are one.
+/// So many callers are counted apart; the others count as one.
 const CALLERS_MAX: usize = 1_024;
 const OTHERS: &str = "others";
 

@@ -125,7 +125,7 @@ impl Acknowledger {
         self.metrics.append_seconds.record(group.begun.elapsed());
         self.metrics.group_events.record(group.drafts.len() as f64);
         self.metrics.committed(&appended.receipts);
-        group.transfer.tell(LocalCommit {
+        group.transfer.finish(LocalCommit {
             drafts: group.drafts,
             fresh: appended.fresh,
             first_position: appended.first_position,

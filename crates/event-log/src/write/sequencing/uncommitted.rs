@@ -54,6 +54,6 @@ impl Uncommitted {
     /// readers of this process.
     pub fn committed(self) {
         self.log.note_committed(&self.receipts, self.sequencer);
-        self.transfer.tell(self.commit);
+        self.transfer.finish(self.commit);
     }
 }
