@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use anyhow::{Context, Result, ensure};
 use atlas_events::TimeRangeRequest;
 use futures::future::join_all;
+use h2::{RecvStream, client::ResponseFuture};
 use pbjson_types::{Struct, Value};
 use prost::Message;
 use tokio::{
@@ -82,35 +83,40 @@ async fn streams(target: &Target) -> Result<String> {
     };
     let message = request.encode_to_vec();
     let call = Call::new("EventStream/GetEventsSince", target.tokens.full.expose());
-    let mut bodies = Vec::new();
-    let (mut held, mut refused) = (0, 0);
+    let mut began = Vec::with_capacity(STREAMS);
     for _ in 0..STREAMS {
         let (response, mut stream) = connection.begin(call).await?;
         send_all(&mut stream, framed(&message, message.len(), false), true).await?;
-        let (head, mut body) = timeout(ANSWER_TIMEOUT, response).await??.into_parts();
-        let came = match status(&head.headers) {
-            Some(answer) => Came::Ended(answer.code),
-            None => match timeout(ANSWER_TIMEOUT, body.data()).await? {
-                Some(data) => data.map(|_| Came::Held)?,
-                None => {
-                    let trailers = body.trailers().await?.unwrap_or_default();
-                    Came::Ended(status(&trailers).context("no status")?.code)
-                }
-            },
-        };
-        match came {
-            Came::Held => held += 1,
-            Came::Ended(code) => {
-                ensure!(code == Code::ResourceExhausted, "{code:?}");
-                refused += 1;
-            }
-        }
-        // Neither is the window opened nor the stream reset.
-        bodies.push(body);
+        began.push(response);
     }
+    // Together, since the server waits for a while before it refuses one.
+    let outcomes = join_all(began.into_iter().map(outcome)).await;
+    // Neither is the window of a body opened nor its stream reset before all are counted.
+    let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    let held = outcomes.iter().filter(|(came, _)| *came == Came::Held);
+    let held = held.count();
+    let refused = |(came, _): &&(Came, _)| *came == Came::Ended(Code::ResourceExhausted);
+    let refused = outcomes.iter().filter(refused).count();
+    ensure!(held + refused == STREAMS, "{} ended otherwise", STREAMS - held - refused);
     ensure!(held > 0, "none of them was read");
     ensure!(refused > 0, "all {STREAMS} of them hold a page");
     Ok(format!("{held} hold a page, {refused} were refused"))
+}
+
+/// What a stream comes to, and the rest of its body, which nobody reads.
+async fn outcome(response: ResponseFuture) -> Result<(Came, RecvStream)> {
+    let (head, mut body) = timeout(ANSWER_TIMEOUT, response).await??.into_parts();
+    if let Some(answer) = status(&head.headers) {
+        return Ok((Came::Ended(answer.code), body));
+    }
+    let came = match timeout(ANSWER_TIMEOUT, body.data()).await? {
+        Some(data) => data.map(|_| Came::Held)?,
+        None => {
+            let trailers = body.trailers().await?.unwrap_or_default();
+            Came::Ended(status(&trailers).context("no status")?.code)
+        }
+    };
+    Ok((came, body))
 }
 
 async fn rest(target: &Target) -> Result<String> {
