@@ -4,16 +4,23 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use access::HeldBytes;
 use atlas_events::{Event, EventFilter, Timestamp};
+use axum::body::Bytes;
 use chrono::{DateTime, Utc};
 use event_log::{EventLog, Followed, Follower, Head, LogError};
-use service::rest::{AnswerBytes, Problem};
-use tokio::time::{Instant, sleep, sleep_until};
+use service::rest::{AnswerBytes, Problem, ProblemKind};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::error;
 
 /// A page considers at most this many bytes of events, so that it does not take long.
 const CONSIDERED_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The events of a page take at most this much memory, but for the first. As JSON they take at most six
-/// times as much, where they hold nothing but control characters.
-const BUILT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// The events of a page have at most this many bytes of JSON, but for the first.
+const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Others are served after so many bytes of JSON have been written.
+const YIELD_BYTES: usize = 256 * 1024;
+const BEGIN: &[u8] = b"{\"events\":[";
 /// A page that has considered something ends after this time: a search through a long log finds little.
 pub(super) const PAGE_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often a page that is over its time looks whether it has considered something.
@@ -30,17 +37,83 @@ pub(super) struct Range {
     pub(super) until: Option<DateTime<Utc>>,
 }
 
-/// A part of the log.
+/// A part of the log, as JSON. An event is written as soon as it is read: decoded, all together would hold
+/// many times what is sent, and writing a whole page at once would keep a thread from all others.
 #[derive(Debug)]
 pub(super) struct Page {
-    /// The wanted events, in position order.
-    pub(super) events: Vec<Event>,
-    /// Everything up to here has been considered.
-    pub(super) up_to: u64,
-    /// Whether there may be more at present.
-    pub(super) has_more: bool,
-    /// What the events hold in memory, counted until this is dropped.
-    pub(super) held: HeldBytes,
+    text: Vec<u8>,
+    /// Bytes of `text` that counted as written when others were served last.
+    yielded_at: usize,
+    events: usize,
+    /// Position of the last event.
+    last: u64,
+    /// What `text` holds in memory, counted until this is dropped.
+    held: HeldBytes,
+}
+
+impl Page {
+    fn new(held: HeldBytes) -> Self {
+        Self {
+            text: BEGIN.to_vec(),
+            yielded_at: 0,
+            events: 0,
+            last: 0,
+            held,
+        }
+    }
+
+    /// Adds an event; `false` if it would be one too many, which is not added then.
+    fn add(&mut self, event: &Event, bounds: &Bounds) -> Result<bool, Problem> {
+        if self.events == bounds.events_max {
+            return Ok(false);
+        }
+        let _decoded = bounds.bytes.hold(event.held_bytes() as u64)?;
+        let (before, capacity) = (self.text.len(), self.text.capacity());
+        if self.events > 0 {
+            self.text.push(b',');
+        }
+        serde_json::to_writer(&mut self.text, event).map_err(|error| {
+            error!(position = event.position, %error, "a stored event cannot be written as JSON");
+            Problem::new(ProblemKind::Internal, "the answer cannot be encoded")
+        })?;
+        if self.events > 0 && self.text.len() > TEXT_BYTES_MAX {
+            self.text.truncate(before);
+            return Ok(false);
+        }
+        self.held.add((self.text.capacity() - capacity) as u64)?;
+        self.events += 1;
+        self.last = event.position;
+        Ok(true)
+    }
+
+    /// Serves others now and then.
+    async fn yield_after_some(&mut self) {
+        if self.text.len() - self.yielded_at >= YIELD_BYTES {
+            self.yielded_at = self.text.len();
+            yield_now().await;
+        }
+    }
+
+    /// The document: `up_to` and `next` as [`super::events::EventsPage`] describes them.
+    fn finish(mut self, has_more: bool, up_to: u64) -> Document {
+        let next = has_more.then_some(up_to);
+        let next = next.map_or_else(|| "null".to_owned(), |next| next.to_string());
+        let end = format!("],\"next\":{next},\"up_to\":{up_to}}}");
+        self.text.extend_from_slice(end.as_bytes());
+        Document {
+            text: self.text.into(),
+            _held: self.held,
+        }
+    }
+}
+
+/// A page that is complete.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// JSON.
+    pub(super) text: Bytes,
+    /// Counts until the answer does.
+    _held: HeldBytes,
 }
 
 /// How much of a page there may be.
@@ -60,7 +133,7 @@ pub(super) async fn read(
     range: Range,
     filter: EventFilter,
     bounds: Bounds,
-) -> Result<Page, Problem> {
+) -> Result<Document, Problem> {
     let over_at = Instant::now() + bounds.time_max;
     let held = bounds.bytes.hold(0)?;
     let head = log.head().await?;
@@ -69,8 +142,8 @@ pub(super) async fn read(
     let cursor = follower.cursor();
     let up_to = || cursor.load(Ordering::Acquire);
     let begun_at = up_to();
-    let mut events: Vec<Event> = Vec::new();
-    let (mut considered_bytes, mut built_bytes) = (0, 0);
+    let mut page = Page::new(held);
+    let mut considered_bytes = 0;
     let (has_more, up_to) = 'page: loop {
         let followed = tokio::select! {
             followed = follower.next() => followed?,
@@ -87,28 +160,16 @@ pub(super) async fn read(
             if !range.holds(&event) {
                 continue;
             }
-            let bytes = event.held_bytes() as u64;
-            let is_room =
-                events.len() < bounds.events_max && built_bytes + bytes <= BUILT_BYTES_MAX;
-            if let Some(last) = events.last()
-                && !is_room
-            {
-                break 'page (true, last.position);
+            if !page.add(&event, &bounds)? {
+                break 'page (true, page.last);
             }
-            held.add(bytes)?;
-            built_bytes += bytes;
-            events.push(event);
+            page.yield_after_some().await;
         }
         if considered_bytes >= CONSIDERED_BYTES_MAX {
             break (true, up_to());
         }
     };
-    Ok(Page {
-        events,
-        up_to,
-        has_more,
-        held,
-    })
+    Ok(page.finish(has_more, up_to))
 }
 
 /// Resolves at a time, or later once there is progress: who asks again from the same place gets no
@@ -163,6 +224,7 @@ mod tests {
 
     use access::{Access, ByteBudget, Caller, Peer, Shares};
     use event_log::LogConfig;
+    use serde_json::Value;
     use test_support::{TestDatabase, drafts};
 
     use super::*;
@@ -199,7 +261,7 @@ mod tests {
             since: None,
             until: None,
         };
-        let mut positions = Vec::new();
+        let mut positions: Vec<u64> = Vec::new();
         loop {
             let bounds = Bounds {
                 events_max: 70,
@@ -208,14 +270,19 @@ mod tests {
             };
             let page = read(&log, range, EventFilter::default(), bounds).await;
             let page = page.unwrap();
-            let bytes: usize = page.events.iter().map(Event::held_bytes).sum();
-            assert_eq!(shares.whole().held(), bytes as u64);
-            positions.extend(page.events.iter().map(|event| event.position));
-            if !page.has_more {
+            assert!(shares.whole().held() >= page.text.len() as u64 / 2);
+            let page: Value = serde_json::from_slice(&page.text).unwrap();
+            let events = page["events"].as_array().unwrap();
+            // 64-bit numbers are texts in JSON of protobuf.
+            let position = |event: &Value| event["position"].as_str().unwrap().parse::<u64>().unwrap();
+            positions.extend(events.iter().map(position));
+            if page["next"].is_null() {
                 break;
             }
-            assert!(Some(page.up_to) > range.after_position);
-            range.after_position = Some(page.up_to);
+            assert_eq!(page["next"], page["up_to"]);
+            let next = page["next"].as_u64();
+            assert!(next > range.after_position);
+            range.after_position = next;
         }
         assert_eq!(positions, (1..=500).collect::<Vec<_>>());
         assert_eq!(shares.whole().held(), 0);

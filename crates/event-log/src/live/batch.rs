@@ -183,12 +183,13 @@ impl Frames {
         self.bytes.len()
     }
 
-    /// For one reader, who has got everything wanted up to a position with them; `None` if there
-    /// are none.
-    pub(crate) fn into_delivery(self, up_to: u64) -> Option<Delivery> {
+    /// For one reader, who has got everything wanted after a cursor up to a position with them; `None` if
+    /// there are none.
+    pub(crate) fn into_delivery(self, after: u64, up_to: u64) -> Option<Delivery> {
         Some(Delivery {
             frames: self.bytes.freeze(),
             count: self.count,
+            after,
             up_to,
             recorded_at: self.first_recorded_at?,
         })
@@ -255,6 +256,8 @@ pub struct Delivery {
     pub frames: Bytes,
     /// How many events.
     pub count: usize,
+    /// The reader's cursor before.
+    pub after: u64,
     /// Everything up to this position has been considered: the reader's new cursor.
     pub up_to: u64,
     /// When the first of them was stored.
@@ -271,6 +274,7 @@ impl Delivery {
             return Some(Self {
                 frames,
                 count,
+                after,
                 up_to,
                 recorded_at,
             });
@@ -283,6 +287,7 @@ impl Delivery {
         Some(Self {
             frames: frames.freeze(),
             count,
+            after,
             up_to,
             recorded_at,
         })

@@ -120,6 +120,11 @@ impl Follower {
         }
     }
 
+    /// Goes back to before what it delivered last, which it delivers again.
+    pub fn rewind(&mut self, delivery: &Delivery) {
+        self.cursor.store(delivery.after, Ordering::Release);
+    }
+
     fn advance(&self, delivery: Delivery) -> Option<Followed> {
         self.cursor.store(delivery.up_to, Ordering::Release);
         (delivery.count > 0).then_some(Followed::Events(delivery))

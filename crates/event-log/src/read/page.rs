@@ -74,7 +74,7 @@ pub(crate) async fn page(
         check_kept(connection, after).await?;
         return Err(LogError::Hole { after });
     }
-    Ok(into_page(&rows, up_to))
+    Ok(into_page(&rows, after, up_to))
 }
 
 /// Reads the wanted events that occurred within `bounds`, after a cursor, within a window.
@@ -96,7 +96,7 @@ pub(crate) async fn page_between(
     let rows = select(&mut *connection, after, Window { bounds, ..window }, filter).await?;
     check_kept(connection, after).await?;
     let up_to = considered_up_to(rows.iter().map(StoredEvent::place), window);
-    Ok(into_page(&rows, up_to))
+    Ok(into_page(&rows, after, up_to))
 }
 
 /// Only what is sent, for most of what a page costs is what is taken out of the database.
@@ -157,14 +157,14 @@ fn considered_up_to(rows: impl Iterator<Item = (i64, usize)>, window: Window) ->
     }
 }
 
-fn into_page(rows: &[StoredEvent], up_to: u64) -> Page {
+fn into_page(rows: &[StoredEvent], after: u64, up_to: u64) -> Page {
     let mut frames = Frames::default();
     for row in rows {
         frames.push(position(row.position), row.recorded_at, &row.encoded);
     }
     Page {
         undeliverable: frames.undeliverable(),
-        delivery: frames.into_delivery(up_to),
+        delivery: frames.into_delivery(after, up_to),
         up_to,
         event_bytes_max: rows.iter().map(|row| row.encoded.len()).max().unwrap_or(0),
     }

@@ -86,6 +86,11 @@ impl RangeRead {
         Ok(None)
     }
 
+    /// Goes back to before what it delivered last, which it delivers again.
+    pub fn rewind(&mut self, delivery: &Delivery) {
+        self.cursor = delivery.after;
+    }
+
     /// Why nothing is found behind the cursor, although there was something when the read began.
     async fn removed(&self) -> LogError {
         let after = self.cursor;

@@ -56,23 +56,23 @@ pub(crate) async fn pages(
         up_to += 1;
         frames.push(up_to, row.recorded_at, &row.encoded);
         if up_to - first == PAGE_EVENTS_MAX || frames.len() >= BATCH_BYTES_MAX {
-            first = up_to;
-            if hand_over(&mut frames, up_to, &mut on_page).is_break() {
+            if hand_over(&mut frames, (first, up_to), &mut on_page).is_break() {
                 return Ok(true);
             }
+            first = up_to;
         }
     }
-    let _ = hand_over(&mut frames, up_to, &mut on_page);
+    let _ = hand_over(&mut frames, (first, up_to), &mut on_page);
     Ok(up_to == window.up_to)
 }
 
 fn hand_over(
     frames: &mut Frames,
-    up_to: u64,
+    (after, up_to): (u64, u64),
     on_page: &mut impl FnMut(Page) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let undeliverable = frames.undeliverable();
-    match std::mem::take(frames).into_delivery(up_to) {
+    match std::mem::take(frames).into_delivery(after, up_to) {
         Some(delivery) => on_page(Page {
             delivery: Some(delivery),
             up_to,

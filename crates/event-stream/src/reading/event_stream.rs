@@ -234,29 +234,39 @@ fn range_frames(
     (read, untaken): (RangeRead, Untaken),
     held: (Admission, StreamPermit),
 ) -> impl Stream<Item = Frame> + Send {
-    stream::unfold(Some((read, held)), move |reading| {
+    let reading = Some((read, untaken, held));
+    stream::unfold(reading, move |reading| {
         let (stop, metrics) = (server.stop.clone(), Arc::clone(&server.metrics));
-        let untaken = untaken.clone();
         async move {
-            let (mut read, (admission, mut permit)) = reading?;
+            let (mut read, mut untaken, (admission, mut permit)) = reading?;
             let stopping =
                 || Refusal::new(Code::Unavailable, "SHUTTING_DOWN", "the server is stopping");
-            let end = tokio::select! {
-                biased;
-                () = stop.cancelled() => Some(stopping()),
-                () = &mut permit.ended => Some(Refusal::denied(Denied::Ended)),
-                next = read.next() => match next {
-                    Ok(Some(delivery)) => match untaken.count(delivery.frames, &stop).await {
-                        Ok(frames) => {
-                            metrics.sent(delivery.count, frames.len());
-                            let reading = Some((read, (admission, permit)));
-                            return Some((Frame::data(frames), reading));
+            let end = loop {
+                break tokio::select! {
+                    biased;
+                    () = stop.cancelled() => Some(stopping()),
+                    () = &mut permit.ended => Some(Refusal::denied(Denied::Ended)),
+                    next = read.next() => match next {
+                        Ok(Some(mut delivery)) => {
+                            match untaken.count(std::mem::take(&mut delivery.frames)) {
+                                Ok(frames) => {
+                                    metrics.sent(delivery.count, frames.len());
+                                    let reading = Some((read, untaken, (admission, permit)));
+                                    return Some((Frame::data(frames), reading));
+                                }
+                                Err(no_room) => {
+                                    read.rewind(&delivery);
+                                    match untaken.room(no_room, &stop).await {
+                                        Ok(()) => continue,
+                                        Err(refusal) => Some(refusal),
+                                    }
+                                }
+                            }
                         }
-                        Err(refusal) => Some(refusal),
+                        Ok(None) => None,
+                        Err(failure) => Some(Refusal::from_read(failure, "reading a range")),
                     },
-                    Ok(None) => None,
-                    Err(failure) => Some(Refusal::from_read(failure, "reading a range")),
-                },
+                };
             };
             let status = end.map_or_else(|| Status::ok(""), Refusal::into_status);
             Some((frames::trailers(&status), None))

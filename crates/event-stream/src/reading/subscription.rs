@@ -12,7 +12,7 @@ use std::{
 use access::Denied;
 use atlas_events::{CaughtUp, Event, FellBehind, Heartbeat, event::Payload};
 use bytes::Bytes;
-use event_log::{Followed, Follower, LogError};
+use event_log::{Delivery, Followed, Follower, LogError};
 use futures::{Stream, stream};
 use tokio::time::{Interval, Sleep};
 use tonic::Code;
@@ -102,7 +102,7 @@ impl Subscription {
             let Some(next) = &mut self.next else {
                 return Err(self.stopping());
             };
-            let (follower, followed) = tokio::select! {
+            let (mut follower, followed) = tokio::select! {
                 biased;
                 () = self.server.stop.cancelled() => return Err(self.stopping()),
                 () = aged_out(&mut self.age_out) => return Err(self.aged()),
@@ -110,8 +110,15 @@ impl Subscription {
                 done = next => done,
                 () = tick(&mut self.heartbeat) => return Ok(self.beat()),
             };
+            let followed = match followed {
+                Ok(Followed::Events(delivery)) => self.count(&mut follower, delivery).await?,
+                other => Some(other),
+            };
             self.next = Some(next_of(follower));
-            if let Some(frames) = self.send(followed).await? {
+            let Some(followed) = followed else {
+                continue;
+            };
+            if let Some(frames) = self.send(followed)? {
                 if let Some(heartbeat) = &mut self.heartbeat {
                     heartbeat.reset();
                 }
@@ -120,18 +127,30 @@ impl Subscription {
         }
     }
 
-    /// What goes to the client for something that the follower came upon; `None` if nothing.
-    async fn send(
+    /// Has events count until the client has taken them; `None` if there was no room, and now is, and the
+    /// follower comes upon them again.
+    async fn count(
         &mut self,
-        followed: Result<Followed, LogError>,
-    ) -> Result<Option<Bytes>, Refusal> {
+        follower: &mut Follower,
+        mut delivery: Delivery,
+    ) -> Result<Option<Result<Followed, LogError>>, Refusal> {
+        match self.untaken.count(std::mem::take(&mut delivery.frames)) {
+            Ok(frames) => {
+                delivery.frames = frames;
+                Ok(Some(Ok(Followed::Events(delivery))))
+            }
+            Err(no_room) => {
+                follower.rewind(&delivery);
+                self.untaken.room(no_room, &self.server.stop).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// What goes to the client for something that the follower came upon; `None` if nothing.
+    fn send(&mut self, followed: Result<Followed, LogError>) -> Result<Option<Bytes>, Refusal> {
         match followed {
-            Ok(Followed::Events(mut delivery)) => {
-                // Nothing of it was sent: the cursor has no meaning for the client.
-                delivery.frames = self
-                    .untaken
-                    .count(delivery.frames, &self.server.stop)
-                    .await?;
+            Ok(Followed::Events(delivery)) => {
                 self.admission.sent(delivery.recorded_at);
                 if self.live {
                     let age = self.server.clock.now() - delivery.recorded_at;

@@ -18,36 +18,72 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a reader may hold of answers.
-#[derive(Debug, Clone)]
-pub(crate) struct Untaken(ByteBudget);
+#[derive(Debug)]
+pub(crate) struct Untaken {
+    share: ByteBudget,
+    /// Waited for, and not used yet.
+    room: Option<Room>,
+}
+
+#[derive(Debug)]
+struct Room {
+    held: HeldBytes,
+    bytes: u64,
+}
+
+/// There is no room for so many bytes at present.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoRoom {
+    bytes: u64,
+}
 
 impl Untaken {
     /// The share of whoever made a request with these extensions.
     pub(crate) fn of(shares: &Shares, extensions: &Extensions) -> Self {
-        Self(shares.of(guard::share(extensions)))
+        Self {
+            share: shares.of(guard::share(extensions)),
+            room: None,
+        }
     }
 
-    /// Frames that count until the transport drops them, as soon as there is room. Those that other
-    /// readers or the ring hold as well are there anyway and do not count.
+    /// Frames that count until the transport drops them. Those that other readers or the ring hold as
+    /// well are there anyway and do not count.
     ///
     /// # Errors
-    /// The share stays used up, or what all have does; at once if the server stops.
-    pub(crate) async fn count(
-        &self,
-        frames: Bytes,
-        stop: &CancellationToken,
-    ) -> Result<Bytes, Refusal> {
+    /// [`NoRoom`], and the frames are gone: while a reader waits for [`Untaken::room`] it holds nothing,
+    /// and then reads them again.
+    pub(crate) fn count(&mut self, frames: Bytes) -> Result<Bytes, NoRoom> {
+        let room = self.room.take();
         if !frames.is_unique() {
             return Ok(frames);
         }
+        let bytes = frames.len() as u64;
+        let held = match room {
+            Some(room) => room.fit(bytes),
+            None => self.share.hold(bytes).ok(),
+        };
+        let held = held.ok_or(NoRoom { bytes })?;
+        Ok(Bytes::from_owner(Counted {
+            frames,
+            _held: held,
+        }))
+    }
+
+    /// Waits for room, and keeps it for what is counted next.
+    ///
+    /// # Errors
+    /// The share stays used up, or what all have does; at once if the server stops.
+    pub(crate) async fn room(
+        &mut self,
+        NoRoom { bytes }: NoRoom,
+        stop: &CancellationToken,
+    ) -> Result<(), Refusal> {
         let until = Instant::now() + WAIT_MAX;
         loop {
-            match self.0.hold(frames.len() as u64) {
+            match self.share.hold(bytes) {
                 Ok(held) => {
-                    return Ok(Bytes::from_owner(Counted {
-                        frames,
-                        _held: held,
-                    }));
+                    self.room = Some(Room { held, bytes });
+                    return Ok(());
                 }
                 Err(spent) if stop.is_cancelled() || Instant::now() >= until => {
                     return Err(Refusal::answers_spent(spent));
@@ -55,6 +91,15 @@ impl Untaken {
                 Err(_) => sleep(LOOK_INTERVAL).await,
             }
         }
+    }
+}
+
+impl Room {
+    /// The same for so many bytes; `None` if these are more and there is no room for them.
+    fn fit(self, bytes: u64) -> Option<HeldBytes> {
+        self.held.shrink_to(bytes);
+        self.held.add(bytes.saturating_sub(self.bytes)).ok()?;
+        Some(self.held)
     }
 }
 
