@@ -122,10 +122,11 @@ async fn null_batches(target: &Target) -> Result<String> {
     });
     let (mut stored, mut refused) = (0, 0);
     for answer in futures::future::join_all(calls).await {
-        match answer?.code {
+        let answer = answer?;
+        match answer.code {
             Code::Ok => stored += 1,
             Code::ResourceExhausted => refused += 1,
-            code => anyhow::bail!("{code:?}"),
+            _ => anyhow::bail!("{answer:?}"),
         }
     }
     ensure!(stored > 0, "none was stored");
