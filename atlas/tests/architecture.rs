@@ -4,6 +4,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -142,6 +144,52 @@ fn boundaries_hold() {
             assert!(!known, "{name} must not know {library}");
         }
     }
+}
+
+/// Where a filter that shows everything is built: by an access without limits, and for a process that reads for
+/// itself. Everybody else gets theirs from `Access::narrow`.
+const UNRESTRICTED: [&str; 5] = [
+    "bench/src/workloads/page_cost.rs",
+    "collector/src/rest/event_page.rs",
+    "crates/access/src/grant.rs",
+    "crates/consumer/src/source/in_process.rs",
+    "proto/src/filter.rs",
+];
+
+#[test]
+fn only_an_access_shows_everything() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut found = BTreeSet::new();
+    for package in packages().values() {
+        let manifest = Path::new(&package.path);
+        for file in sources(&manifest.with_file_name("src")) {
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let names_it = |line: &str| {
+                let is_comment = line.trim_start().starts_with("//");
+                !is_comment && line.contains("unrestricted(")
+            };
+            if code.lines().any(names_it) {
+                let root = root.canonicalize().unwrap();
+                let file = file.strip_prefix(root).unwrap();
+                found.insert(file.to_string_lossy().into_owned());
+            }
+        }
+    }
+    let allowed = UNRESTRICTED.map(str::to_owned);
+    assert_eq!(found, BTreeSet::from(allowed));
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => sources(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 #[test]

@@ -15,19 +15,16 @@ const LIST_BYTES_MAX: usize = 64 * 1024;
 /// At most this many characters of a name that is not known are repeated.
 const QUOTED_CHARS_MAX: usize = 100;
 
-/// Which events a reader wants, of those that it may see. The default wants all and may see all.
+/// Which events a reader asks for. Nothing is read by it: an [`EventFilter`] says what of these it may see.
+/// The default asks for all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct EventFilter {
+pub struct WantedEvents {
     event_types: Vec<String>,
     any_custom: bool,
     series_ids: Vec<String>,
-    /// `None`: any.
-    source_services: Option<Arc<[String]>>,
-    /// `None`: any, and events that are about none.
-    series_within: Option<Arc<[String]>>,
 }
 
-impl EventFilter {
+impl WantedEvents {
     /// Events of one of `event_types` (all if empty) that are about one of `series_ids` (all if
     /// empty). Types are payload message names, `CustomEvent` for all custom ones, or
     /// `custom:<type>`.
@@ -49,9 +46,46 @@ impl EventFilter {
             event_types,
             any_custom,
             series_ids,
+        })
+    }
+
+    /// The types asked for by name, or `None` for all.
+    pub fn event_types(&self) -> Option<&[String]> {
+        (!self.event_types.is_empty()).then_some(&self.event_types)
+    }
+
+    /// The series asked for, or `None` for all.
+    pub fn series_ids(&self) -> Option<&[String]> {
+        (!self.series_ids.is_empty()).then_some(&self.series_ids)
+    }
+
+    /// Whether every event is wanted.
+    pub fn is_unfiltered(&self) -> bool {
+        self.event_types.is_empty() && self.series_ids.is_empty()
+    }
+}
+
+/// Which events are read for a reader: those that it wants, of those that it may see.
+///
+/// There is no default, so that code which has lost track of its reader's access cannot read for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EventFilter {
+    wanted: WantedEvents,
+    /// `None`: any.
+    source_services: Option<Arc<[String]>>,
+    /// `None`: any, and events that are about none.
+    series_within: Option<Arc<[String]>>,
+}
+
+impl EventFilter {
+    /// All that is wanted, whoever published it and whatever it is about. For an access that is not
+    /// limited, and for a process that reads a log for itself; everybody else is narrowed by its access.
+    pub fn unrestricted(wanted: WantedEvents) -> Self {
+        Self {
+            wanted,
             source_services: None,
             series_within: None,
-        })
+        }
     }
 
     /// Of these, only the events that one of `sources` published.
@@ -75,10 +109,9 @@ impl EventFilter {
         }
     }
 
-    /// Whether every event is wanted.
+    /// Whether every event is wanted, and may be seen.
     pub fn is_unfiltered(&self) -> bool {
-        self.event_types.is_empty()
-            && self.series_ids.is_empty()
+        self.wanted.is_unfiltered()
             && self.source_services.is_none()
             && self.series_within.is_none()
     }
@@ -90,17 +123,15 @@ impl EventFilter {
         source_service: &str,
         series_ids: impl Iterator<Item = &'a str> + Clone,
     ) -> bool {
-        let type_matches = self.event_types.is_empty()
-            || (self.any_custom && event_type.is_custom())
-            || self
-                .event_types
+        let type_matches = self.event_types().is_none_or(|names| {
+            (self.any_custom() && event_type.is_custom())
+                || names.iter().any(|name| name == event_type.as_str())
+        });
+        let series_match = self.series_ids().is_none_or(|wanted| {
+            wanted
                 .iter()
-                .any(|name| name == event_type.as_str());
-        let series_match = self.series_ids.is_empty()
-            || self
-                .series_ids
-                .iter()
-                .any(|wanted| series_ids.clone().any(|id| id == wanted));
+                .any(|wanted| series_ids.clone().any(|id| id == wanted))
+        });
         type_matches && series_match && self.may_see(source_service, series_ids)
     }
 
@@ -127,19 +158,19 @@ impl EventFilter {
         source_matches && is_within
     }
 
-    /// The types asked for by name, or `None` for all.
+    /// The types wanted by name, or `None` for all.
     pub fn event_types(&self) -> Option<&[String]> {
-        (!self.event_types.is_empty()).then_some(&self.event_types)
+        self.wanted.event_types()
     }
 
-    /// Whether every custom type was asked for.
+    /// Whether every custom type is wanted.
     pub fn any_custom(&self) -> bool {
-        self.any_custom
+        self.wanted.any_custom
     }
 
-    /// The series asked for, or `None` for all.
+    /// The series wanted, or `None` for all.
     pub fn series_ids(&self) -> Option<&[String]> {
-        (!self.series_ids.is_empty()).then_some(&self.series_ids)
+        self.wanted.series_ids()
     }
 
     /// The sources whose events may be seen, or `None` for all.
@@ -183,7 +214,11 @@ mod tests {
 
     fn filter(types: &[&str], series: &[&str]) -> Result<EventFilter, Violation> {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        EventFilter::new(owned(types), owned(series))
+        WantedEvents::new(owned(types), owned(series)).map(EventFilter::unrestricted)
+    }
+
+    fn everything() -> EventFilter {
+        EventFilter::unrestricted(WantedEvents::default())
     }
 
     #[track_caller]
@@ -229,13 +264,13 @@ mod tests {
         let sees = |filter: &EventFilter, source: &str, series: &[&str]| {
             filter.matches(&kind, source, series.iter().copied())
         };
-        let series = EventFilter::default().about_only(owned(&["ICSA", "UNRATE"]).into());
+        let series = everything().about_only(owned(&["ICSA", "UNRATE"]).into());
         assert!(!series.is_unfiltered());
         assert!(sees(&series, "Any", &["ICSA"]));
         assert!(sees(&series, "Any", &["UNRATE", "ICSA"]));
         assert!(!sees(&series, "Any", &["ICSA", "VIXCLS"]));
         assert!(!sees(&series, "Any", &[]));
-        let source = EventFilter::default().published_by(owned(&["Shop"]).into());
+        let source = everything().published_by(owned(&["Shop"]).into());
         assert!(!source.is_unfiltered());
         assert!(sees(&source, "Shop", &[]));
         assert!(!sees(&source, "shop", &[]));

@@ -20,7 +20,7 @@ pub use clock::Clock;
 pub use decimal::parse_decimal;
 pub use draft::{Acceptance, Draft, ID_TIME_TOLERANCE, parse_event_id};
 pub use event_type::{EventType, KNOWN_EVENT_TYPES};
-pub use filter::EventFilter;
+pub use filter::{EventFilter, WantedEvents};
 pub use generated::*;
 pub use rules::{DATA_DEPTH_MAX, RELEASE_PARTS_MAX};
 pub use text::{Violation, clip};

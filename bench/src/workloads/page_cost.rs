@@ -1,7 +1,7 @@
 //! A page of 1,000 events from a random position, in a log of few chunks and in one of many.
 
 use anyhow::{Context, Result, bail, ensure};
-use atlas_events::EventFilter;
+use atlas_events::{EventFilter, WantedEvents};
 use event_log::{EventLog, Followed};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
@@ -97,7 +97,8 @@ impl Log {
 
 /// Reads the page after a position; returns how long that took.
 pub(crate) async fn page_ms(log: &EventLog, after: u64) -> Result<f64> {
-    let mut follower = log.follow_after(after, EventFilter::default()).await?;
+    let everything = EventFilter::unrestricted(WantedEvents::default());
+    let mut follower = log.follow_after(after, everything).await?;
     let started = Instant::now();
     let Followed::Events(page) = follower.next().await? else {
         bail!("no events came after position {after}");

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use access::HeldBytes;
-use atlas_events::{Event, EventFilter, Timestamp};
+use atlas_events::{Event, EventFilter, Timestamp, WantedEvents};
 use axum::body::Bytes;
 use chrono::{DateTime, Utc};
 use event_log::{EventLog, Followed, Follower, Head, LogError};
@@ -211,9 +211,9 @@ async fn await_tail(log: &EventLog, head: &Head) -> Result<(), LogError> {
         return Ok(());
     }
     let before_last = head.last_position - 1;
-    let mut last = log
-        .follow_after(before_last, EventFilter::default())
-        .await?;
+    // Nobody sees it.
+    let any = EventFilter::unrestricted(WantedEvents::default());
+    let mut last = log.follow_after(before_last, any).await?;
     while !matches!(last.next().await?, Followed::Events(_)) {}
     Ok(())
 }
@@ -263,18 +263,20 @@ mod tests {
         };
         let mut positions: Vec<u64> = Vec::new();
         loop {
+            let everything = EventFilter::unrestricted(WantedEvents::default());
             let bounds = Bounds {
                 events_max: 70,
                 time_max: Duration::ZERO,
                 bytes: AnswerBytes::of(&shares, &caller),
             };
-            let page = read(&log, range, EventFilter::default(), bounds).await;
+            let page = read(&log, range, everything, bounds).await;
             let page = page.unwrap();
             assert!(shares.whole().held() >= page.text.len() as u64 / 2);
             let page: Value = serde_json::from_slice(&page.text).unwrap();
             let events = page["events"].as_array().unwrap();
             // 64-bit numbers are texts in JSON of protobuf.
-            let position = |event: &Value| event["position"].as_str().unwrap().parse::<u64>().unwrap();
+            let position =
+                |event: &Value| event["position"].as_str().unwrap().parse::<u64>().unwrap();
             positions.extend(events.iter().map(position));
             if page["next"].is_null() {
                 break;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use atlas_events::{Event, EventFilter, Violation, parse_event_id};
+use atlas_events::{Event, Violation, WantedEvents, parse_event_id};
 use axum::{
     Json,
     extract::State,
@@ -111,7 +111,7 @@ pub(super) async fn list(
             "lies before since",
         ));
     }
-    let filter = EventFilter::new(query.event_type, query.series_id).map_err(of_parameter)?;
+    let filter = WantedEvents::new(query.event_type, query.series_id).map_err(of_parameter)?;
     let filter = access.narrow(filter).map_err(Problem::from)?;
     let range = Range {
         after_position: query.after_position,

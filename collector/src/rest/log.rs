@@ -1,6 +1,6 @@
 //! The log as a whole.
 
-use atlas_events::{EventFilter, KNOWN_EVENT_TYPES};
+use atlas_events::{KNOWN_EVENT_TYPES, WantedEvents};
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -49,7 +49,7 @@ pub(super) async fn info(
 ) -> Result<Json<LogInfo>, Problem> {
     let mut head = app.log.head().await?;
     if access.is_limited() {
-        let own = access.narrow(EventFilter::default())?;
+        let own = access.narrow(WantedEvents::default())?;
         head.latest_occurred_at = app.log.latest_occurred_at(&own).await?;
         head.latest_recorded_at = None;
     }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use atlas_events::{
-    Clock, CollectionFailedEvent, Event, EventFilter, SeriesCollectedEvent, event::Payload,
+    Clock, CollectionFailedEvent, Event, EventFilter, SeriesCollectedEvent, WantedEvents,
+    event::Payload,
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use collector::{
@@ -139,7 +140,7 @@ impl Process {
 
     /// Every event of the log, checked to be at positions 1, 2, 3, ….
     pub(crate) async fn events(&self) -> Vec<Event> {
-        let filter = EventFilter::new(vec![], vec![]).unwrap();
+        let filter = EventFilter::unrestricted(WantedEvents::default());
         let mut read = self.log.read_between(None, None, filter).await.unwrap();
         let mut events: Vec<Event> = Vec::new();
         while let Some(delivery) = read.next().await.unwrap() {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
-use atlas_events::EventFilter;
+use atlas_events::WantedEvents;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
@@ -139,7 +139,7 @@ fn read(written: WrittenEntry) -> Result<Entry, (&'static str, String)> {
     let event_types = limited("event_types", written.event_types)?;
     let series = limited("series", written.series)?;
     let owned = |list: &Option<Arc<[String]>>| list.as_deref().unwrap_or_default().to_vec();
-    EventFilter::new(owned(&event_types), owned(&series)).map_err(|violation| {
+    WantedEvents::new(owned(&event_types), owned(&series)).map_err(|violation| {
         let field = if violation.field.starts_with("series") {
             "series"
         } else {

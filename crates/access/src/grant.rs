@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use atlas_events::{Draft, Event, EventFilter, clip};
+use atlas_events::{Draft, Event, EventFilter, WantedEvents, clip};
 use tokio::time::sleep;
 
 use crate::{
@@ -135,14 +135,14 @@ impl Access {
     /// # Errors
     /// [`Denied::Beyond`] if it wants by name what is not its own, [`Denied::NoFilter`] if what is
     /// left cannot be put into a filter.
-    pub fn narrow(&self, wanted: EventFilter) -> Result<EventFilter, Denied> {
+    pub fn narrow(&self, wanted: WantedEvents) -> Result<EventFilter, Denied> {
         let Some(entry) = self.entry()? else {
-            return Ok(wanted);
+            return Ok(EventFilter::unrestricted(wanted));
         };
         for (index, id) in wanted.series_ids().unwrap_or_default().iter().enumerate() {
             entry.check_series(id, || format!("series_ids[{index}]"))?;
         }
-        let mut narrowed = match entry.event_types.as_deref() {
+        let wanted = match entry.event_types.as_deref() {
             None => wanted,
             Some(granted) => {
                 let event_types = narrow_types(granted, wanted.event_types())?;
@@ -151,9 +151,10 @@ impl Access {
                     return Err(Denied::NoFilter);
                 }
                 let series_ids = wanted.series_ids().unwrap_or_default().to_vec();
-                EventFilter::new(event_types, series_ids).map_err(|_| Denied::NoFilter)?
+                WantedEvents::new(event_types, series_ids).map_err(|_| Denied::NoFilter)?
             }
         };
+        let mut narrowed = EventFilter::unrestricted(wanted);
         if let Some(sources) = &entry.sources {
             narrowed = narrowed.published_by(Arc::clone(sources));
         }
@@ -165,7 +166,7 @@ impl Access {
 
     /// Whether it may see an event.
     pub fn sees(&self, event: &Event) -> bool {
-        match self.narrow(EventFilter::default()) {
+        match self.narrow(WantedEvents::default()) {
             Ok(filter) => filter.admits(event),
             Err(_) => false,
         }

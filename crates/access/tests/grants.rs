@@ -4,7 +4,7 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use access::{Access, Certificate, Denied, Entry, Gate, Identity, Peer, Scope, Secret, Tokens};
-use atlas_events::{Clock, EventFilter, EventType};
+use atlas_events::{Clock, EventType, WantedEvents};
 use proptest::{collection::vec, prelude::*, sample::select};
 use test_support::{custom_event, draft, series_event};
 
@@ -25,7 +25,7 @@ fn check_types(granted: &[&str], wanted: &[&str], expected: Result<&[&str], &str
         ..entry()
     });
     let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let filter = EventFilter::new(owned(wanted), Vec::new()).unwrap();
+    let filter = WantedEvents::new(owned(wanted), Vec::new()).unwrap();
     let narrowed = access.narrow(filter);
     let found = narrowed
         .map(|filter| filter.event_types().unwrap_or_default().to_vec())
@@ -85,7 +85,7 @@ fn who_was_not_asked_may_do_nothing() {
     );
     assert!(nothing.is_limited());
     assert!(nothing.require_unlimited().is_err());
-    assert!(nothing.narrow(EventFilter::default()).is_err());
+    assert!(nothing.narrow(WantedEvents::default()).is_err());
     assert!(!nothing.sees(&north));
     assert!(
         nothing
@@ -198,7 +198,7 @@ proptest! {
             sources: sources.as_deref().and_then(only),
             ..entry()
         });
-        let wish = EventFilter::new(owned(&wanted_types), owned(&wanted_series)).unwrap();
+        let wish = WantedEvents::new(owned(&wanted_types), owned(&wanted_series)).unwrap();
         let Ok(filter) = access.narrow(wish) else {
             return Ok(());
         };

@@ -3,8 +3,8 @@
 mod of_the_engine;
 
 use atlas_events::{
-    CaughtUp, DataPoint, Draft, EVENT_BYTES_MAX, Event, EventFilter, FellBehind, Heartbeat,
-    ReleasePart, Timestamp, event::Payload,
+    CaughtUp, DataPoint, Draft, EVENT_BYTES_MAX, Event, FellBehind, Heartbeat, ReleasePart,
+    Timestamp, WantedEvents, event::Payload,
 };
 use chrono::TimeDelta;
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
@@ -288,7 +288,7 @@ fn series_ids() {
         check(failed, "collection_failed.series_id", why);
         let crossed = with_crossed(|c| c.inputs[1] = input(id));
         check(crossed, "threshold_crossed.inputs[1].series_id", why);
-        let violation = EventFilter::new(Vec::new(), vec!["A".to_owned(), id.to_owned()]);
+        let violation = WantedEvents::new(Vec::new(), vec!["A".to_owned(), id.to_owned()]);
         assert_eq!(violation.unwrap_err().field, "series_ids[1]");
     }
     accepted(with_collected(|c| c.series_id = "x".repeat(50)));

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use atlas_events::EventFilter;
+use atlas_events::WantedEvents;
 use consumer::{ConsumerError, HistoryReader, Source};
 
 use crate::received::{OpenReleases, part_of, read_event};
@@ -66,9 +66,9 @@ pub async fn read_log(
     Ok(stored)
 }
 
-fn filter(wanted: &BTreeSet<String>) -> Result<EventFilter, ConsumerError> {
+fn filter(wanted: &BTreeSet<String>) -> Result<WantedEvents, ConsumerError> {
     let few = wanted.len() <= SERIES_MAX;
     let series = wanted.iter().filter(|_| few).cloned().collect();
-    EventFilter::new(vec![EVENT_TYPE.to_owned()], series)
+    WantedEvents::new(vec![EVENT_TYPE.to_owned()], series)
         .map_err(|violation| ConsumerError::Configuration(violation.to_string()))
 }

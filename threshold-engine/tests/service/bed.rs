@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use atlas_events::{DefinitionChangedEvent, DefinitionKind, Event, EventFilter, event::Payload};
+use atlas_events::{
+    DefinitionChangedEvent, DefinitionKind, Event, EventFilter, WantedEvents, event::Payload,
+};
 use consumer::Source;
 use event_log::{EventLog, Followed, LogConfig};
 use event_stream::{StreamConfig, serve};
@@ -175,7 +177,8 @@ fn is_by_observation(event: &Event) -> bool {
 
 /// Every event of a log, without when it was stored.
 pub(crate) async fn all_of(log: &EventLog) -> Vec<Event> {
-    let mut follower = log.follow_after(0, EventFilter::default()).await.unwrap();
+    let everything = EventFilter::unrestricted(WantedEvents::default());
+    let mut follower = log.follow_after(0, everything).await.unwrap();
     let mut events = Vec::new();
     loop {
         match follower.next().await.unwrap() {

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use atlas_events::{CaughtUp, Clock, Event, Heartbeat, event::Payload};
+use atlas_events::{CaughtUp, Clock, Event, EventFilter, Heartbeat, event::Payload};
 use event_log::{EventLog, Followed, Follower, LogError};
 use futures::future::BoxFuture;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -50,7 +50,8 @@ impl InProcess {
         subscription: Subscription,
         clock: Clock,
     ) -> Result<Self, SourceFault> {
-        let filter = subscription.filter;
+        // A process may read all of a log that it has opened.
+        let filter = EventFilter::unrestricted(subscription.filter);
         let follower = match subscription.begin {
             Begin::After(position) => log.follow_after(position, filter).await?,
             Begin::Since(time) => log.follow_since(time, filter).await?,

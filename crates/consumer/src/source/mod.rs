@@ -13,7 +13,7 @@ mod verify;
 use std::{sync::Arc, time::Duration};
 
 use access::CredentialFiles;
-use atlas_events::{Clock, Event, EventFilter};
+use atlas_events::{Clock, Event, WantedEvents};
 use chrono::{DateTime, Utc};
 use event_log::{EventLog, LogError, Unverified};
 use ulid::Ulid;
@@ -39,7 +39,7 @@ pub enum StartAt {
 pub struct Source {
     pub(crate) name: Arc<str>,
     pub(crate) origin: Origin,
-    pub(crate) filter: EventFilter,
+    pub(crate) filter: WantedEvents,
     pub(crate) start_at: StartAt,
 }
 
@@ -76,7 +76,7 @@ impl Source {
         Self {
             name: name.into(),
             origin,
-            filter: EventFilter::default(),
+            filter: WantedEvents::default(),
             start_at: StartAt::default(),
         }
     }
@@ -84,7 +84,7 @@ impl Source {
     /// Only the events that `filter` wants. Without a filter the consumer proves that it missed
     /// nothing.
     #[must_use]
-    pub fn filtered(self, filter: EventFilter) -> Self {
+    pub fn filtered(self, filter: WantedEvents) -> Self {
         Self { filter, ..self }
     }
 
@@ -128,7 +128,7 @@ pub(crate) enum Begin {
 #[derive(Debug, Clone)]
 pub(crate) struct Subscription {
     pub(crate) begin: Begin,
-    pub(crate) filter: EventFilter,
+    pub(crate) filter: WantedEvents,
     pub(crate) log_id: Uuid,
     /// Name of the service.
     pub(crate) consumer: String,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use atlas_events::EventFilter;
+use atlas_events::WantedEvents;
 use chrono::{DateTime, TimeDelta, Utc};
 use consumer::{ConsumerError, Reset, Source};
 use event_log::EventLog;
@@ -98,7 +98,7 @@ async fn a_filtered_consumer_notices_that_its_log_went_back(form: Form) {
         (0..60).map(|n| draft(event(n))).collect(),
     )
     .await;
-    let filter = EventFilter::new(vec!["SeriesCollectedEvent".to_owned()], Vec::new()).unwrap();
+    let filter = WantedEvents::new(vec!["SeriesCollectedEvent".to_owned()], Vec::new()).unwrap();
     let start = async |bench: &Bench| {
         let source = bench.source().filtered(filter.clone());
         Run::start(bench.open(vec![source]).await.unwrap(), &Faults::none())

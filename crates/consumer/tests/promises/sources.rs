@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use atlas_events::{Event, EventFilter, Heartbeat, event::Payload};
+use atlas_events::{Event, Heartbeat, WantedEvents, event::Payload};
 use chrono::TimeDelta;
 use consumer::{ConsumerError, Reset, Source};
 use event_log::LogConfig;
@@ -241,7 +241,7 @@ async fn a_filtered_consumer_gets_what_it_wants_and_its_checkpoint_follows_the_l
         numbers.map(|n| draft(event(n))).collect()
     };
     append(&bench.served.log, mixed(0..300)).await;
-    let filter = EventFilter::new(vec!["SeriesCollectedEvent".to_owned()], Vec::new()).unwrap();
+    let filter = WantedEvents::new(vec!["SeriesCollectedEvent".to_owned()], Vec::new()).unwrap();
     let source = || bench.source().filtered(filter.clone());
     let wanted = |last: u64| -> Vec<u64> { (1..=last).filter(|n| n % 10 == 1).collect() };
     let run = Run::start(bench.open(vec![source()]).await.unwrap(), &Faults::none());

@@ -120,6 +120,7 @@ async fn within(
 
 #[cfg(test)]
 mod tests {
+    use atlas_events::WantedEvents;
     use test_support::{TestDatabase, custom_event, draft, series_event};
 
     use super::*;
@@ -140,9 +141,13 @@ mod tests {
         (log, pool)
     }
 
+    fn everything() -> EventFilter {
+        EventFilter::unrestricted(WantedEvents::default())
+    }
+
     fn of_north() -> EventFilter {
         let series: Arc<[String]> = vec!["NORTH".to_owned()].into();
-        EventFilter::default().about_only(series)
+        everything().about_only(series)
     }
 
     #[tokio::test]
@@ -154,7 +159,7 @@ mod tests {
         assert_eq!(found(11).await, Some(own));
         assert_eq!(found(10).await, None);
         assert_eq!(found(1_000).await, Some(own));
-        let all = newest(&log, &EventFilter::default(), 3).await.unwrap();
+        let all = newest(&log, &everything(), 3).await.unwrap();
         assert_eq!(all, Some(draft(custom_event(11)).occurred_at));
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use atlas_events::{Draft, Event, EventFilter};
+use atlas_events::{Draft, Event, EventFilter, WantedEvents};
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{
     Delivery, EventLog, Followed, Follower, LogConfig, LogError, Projection, RangeRead, Receipt,
@@ -156,8 +156,14 @@ pub(crate) async fn execute(connection: &mut PgConnection, statement: &'static s
     sqlx::raw_sql(statement).execute(connection).await.unwrap();
 }
 
+/// Events of these types.
+pub(crate) fn wanted(types: &[&str]) -> EventFilter {
+    let types = types.iter().map(ToString::to_string).collect();
+    EventFilter::unrestricted(WantedEvents::new(types, Vec::new()).unwrap())
+}
+
 pub(crate) fn everything() -> EventFilter {
-    EventFilter::default()
+    EventFilter::unrestricted(WantedEvents::default())
 }
 
 pub(crate) fn place(event: &Event) -> Place {

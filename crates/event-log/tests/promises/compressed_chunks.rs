@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use atlas_events::{Clock, Draft, EventFilter};
+use atlas_events::{Clock, Draft, EventFilter, WantedEvents};
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, LogConfig};
 use serde_json::Value;
@@ -143,7 +143,9 @@ async fn filters_choose_among_compressed_events() {
             ..LogConfig::default()
         })
         .await;
-    let filter = EventFilter::new(Vec::new(), vec!["UNRATE".to_owned()]).unwrap();
+    let filter = EventFilter::unrestricted(
+        WantedEvents::new(Vec::new(), vec!["UNRATE".to_owned()]).unwrap(),
+    );
     let mut follower = log.follow_after(0, filter).await.unwrap();
     let read = read_up_to(&mut follower, 900).await;
     let positions: Vec<_> = read.iter().map(|event| event.position).collect();

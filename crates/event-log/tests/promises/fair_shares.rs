@@ -1,14 +1,13 @@
 //! Nobody waits behind many others of another kind: readers of stored events leave connections to
 //! the owner of the log, and nobody takes those that follow what other processes append.
 
-use atlas_events::EventFilter;
 use chrono::TimeDelta;
 use event_log::{EventLog, Followed, LogConfig};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use test_support::{custom_event_at, draft, drafts, started_at, waiting};
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::common::{DEADLINE, SCHEMA, TestLog, everything, execute, next_events};
+use crate::common::{DEADLINE, SCHEMA, TestLog, everything, execute, next_events, wanted};
 
 /// Of six connections two follow, so that four are in the pool, and readers have two.
 const CONNECTIONS: u32 = 6;
@@ -169,8 +168,7 @@ async fn readers_that_search_leave_a_place_to_others() {
     locked.await.unwrap();
     let mut searching = JoinSet::new();
     for _ in 0..8 {
-        let nothing = EventFilter::new(vec!["custom:Nothing".to_owned()], Vec::new());
-        let nothing = nothing.unwrap();
+        let nothing = wanted(&["custom:Nothing"]);
         let mut follower = log.follow_after(0, nothing).await.unwrap();
         searching.spawn(async move { follower.next().await.unwrap() });
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use atlas_events::{Clock, Draft, EventFilter};
+use atlas_events::{Clock, Draft};
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, LogConfig, LogError};
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
@@ -18,7 +18,7 @@ use test_support::{TestDatabase, custom_event_at, draft, eventually};
 
 use crate::common::{
     DEADLINE, TestLog, cases, chunk_boundary, draft_at, everything, next_events, open, pool,
-    read_range, read_up_to,
+    read_range, read_up_to, wanted,
 };
 
 const RETENTION_DAYS: i64 = 28;
@@ -155,7 +155,7 @@ async fn two_heaps(test: &TestLog) -> (EventLog, Hands) {
 async fn readers_that_retention_overtakes_are_told_so() {
     let test = TestLog::create().await;
     let (log, hands) = two_heaps(&test).await;
-    let custom = EventFilter::new(vec!["CustomEvent".to_owned()], Vec::new()).unwrap();
+    let custom = wanted(&["CustomEvent"]);
     let mut followers = Vec::new();
     let mut ranges = Vec::new();
     for filter in [everything(), custom] {

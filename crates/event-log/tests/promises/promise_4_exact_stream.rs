@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, sync::atomic::Ordering, task::Poll, time::Duration};
 
-use atlas_events::{CustomEvent, Draft, EventFilter, event::Payload};
+use atlas_events::{CustomEvent, Draft, EventFilter, WantedEvents, event::Payload};
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, Followed, Follower, LogConfig};
 use proptest::{collection::vec, prelude::*, sample::subsequence, test_runner::TestRunner};
@@ -65,7 +65,9 @@ struct Wanted {
 impl Wanted {
     fn filter(&self) -> EventFilter {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        EventFilter::new(owned(&self.types), owned(&self.series)).unwrap()
+        EventFilter::unrestricted(
+            WantedEvents::new(owned(&self.types), owned(&self.series)).unwrap(),
+        )
     }
 
     fn matches(&self, stored: Stored) -> bool {

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use atlas_events::{CustomEvent, Draft, EventFilter, event::Payload};
+use atlas_events::{CustomEvent, Draft, event::Payload};
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, Followed, Follower, LogConfig, LogError};
 use futures::future::join_all;
@@ -24,7 +24,7 @@ use test_support::{custom_event_at, draft, drafts, eventually};
 
 use crate::common::{
     DEADLINE, Place, SCHEMA, TestLog, chunk_boundary, events, everything, next, next_events, place,
-    read_up_to,
+    read_up_to, wanted,
 };
 
 /// Events of a page.
@@ -152,7 +152,7 @@ async fn readers_that_come_and_go_get_every_event_once_in_order() {
         let log = test.open_with(without_memory()).await;
         let made = of_all_sizes(&mut random);
         append(&log, &made).await;
-        let shipped = EventFilter::new(vec!["custom:Shipped".to_owned()], Vec::new()).unwrap();
+        let shipped = wanted(&["custom:Shipped"]);
         // More of them than may read ahead at once.
         let readers = (0..8).map(|reader| {
             let filter = match reader % 4 {

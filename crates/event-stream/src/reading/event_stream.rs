@@ -12,7 +12,7 @@ use std::{
 
 use access::{Access, Denied, Shares};
 use atlas_events::{
-    Clock, EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation,
+    Clock, EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation, WantedEvents,
 };
 use event_log::{EventLog, Follower, RangeRead};
 use futures::{Stream, StreamExt, future::BoxFuture, stream};
@@ -276,7 +276,7 @@ fn range_frames(
 
 async fn latest_event_time(server: &Server, access: &Access) -> Result<Timestamp, Status> {
     let filter = access
-        .narrow(EventFilter::default())
+        .narrow(WantedEvents::default())
         .map_err(|denied| Refusal::denied(denied).into_status())?;
     let latest = server.log.latest_occurred_at(&filter).await;
     let latest = latest

@@ -1,8 +1,8 @@
 //! The `EventLog` service: what a log is and holds.
 
 use atlas_events::{
-    EventFilter, FindEventRequest, FindEventResponse, GetLogInfoRequest, GetLogInfoResponse,
-    KNOWN_EVENT_TYPES, event_log_server, parse_event_id,
+    FindEventRequest, FindEventResponse, GetLogInfoRequest, GetLogInfoResponse, KNOWN_EVENT_TYPES,
+    WantedEvents, event_log_server, parse_event_id,
 };
 use event_log::EventLog;
 use tonic::{Code, Request, Response, Status};
@@ -25,7 +25,7 @@ impl event_log_server::EventLog for LogInfoService {
         let log = &self.0;
         let mut head = log.head().await.map_err(failed)?;
         if access.is_limited() {
-            let own = access.narrow(EventFilter::default());
+            let own = access.narrow(WantedEvents::default());
             let own = own.map_err(|denied| Refusal::denied(denied).into_status())?;
             // The only part that can fail where the rest is known, and nobody needs it to read on.
             let latest = log.latest_occurred_at(&own).await;

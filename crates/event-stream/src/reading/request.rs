@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atlas_events::{EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation};
+use atlas_events::{SubscriptionRequest, TimeRangeRequest, Timestamp, Violation, WantedEvents};
 use chrono::{DateTime, Utc};
 
 use crate::heartbeat;
@@ -25,7 +25,7 @@ pub(crate) enum Start {
 #[derive(Debug)]
 pub(crate) struct Subscribe {
     pub(crate) start: Start,
-    pub(crate) filter: EventFilter,
+    pub(crate) filter: WantedEvents,
     /// Empty if not to be checked.
     pub(crate) log_id: String,
     /// Empty if it has no name.
@@ -53,7 +53,7 @@ impl TryFrom<SubscriptionRequest> for Subscribe {
         }
         Ok(Self {
             start,
-            filter: EventFilter::new(request.event_types, request.series_ids)?,
+            filter: WantedEvents::new(request.event_types, request.series_ids)?,
             log_id: request.log_id,
             consumer: request.consumer,
             heartbeat_interval: request
@@ -84,7 +84,7 @@ fn check_consumer(name: &str) -> Result<(), Violation> {
 pub(crate) struct Range {
     pub(crate) since: Option<DateTime<Utc>>,
     pub(crate) before: Option<DateTime<Utc>>,
-    pub(crate) filter: EventFilter,
+    pub(crate) filter: WantedEvents,
 }
 
 impl Range {
@@ -114,7 +114,7 @@ impl Range {
                 .map(|at| time("start_from", at))
                 .transpose()?,
             before: request.end_at.map(|at| time("end_at", at)).transpose()?,
-            filter: EventFilter::new(request.event_types, request.series_ids)?,
+            filter: WantedEvents::new(request.event_types, request.series_ids)?,
         })
     }
 }
