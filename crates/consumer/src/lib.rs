@@ -33,7 +33,7 @@ pub use error::ConsumerError;
 pub use handler::{BoxError, Handler, HandlerError, SourcedEvent};
 pub use operations::admin::{AdminError, ConsumerAdmin, Reset, Retried};
 pub use operations::service::{CheckpointsService, ParkedEventsService};
-pub use parked::event::{ParkedEvent, ParkedFilter, ParkedState};
+pub use parked::event::{ParkedEvent, ParkedFilter, ParkedPage, ParkedState};
 pub use source::{
     Source, StartAt,
     history::HistoryReader,

@@ -28,7 +28,8 @@ pub(super) struct ParkedQuery {
     state: Option<String>,
     /// Those after this number.
     after: Option<u64>,
-    /// At most this many, 1 to 1000; 100 if absent.
+    /// At most this many, 1 to 1000; 100 if absent. A page ends with the event that makes it larger than
+    /// 2 MiB.
     limit: Option<u32>,
 }
 
@@ -140,17 +141,12 @@ pub(super) async fn list(
         ..ParkedFilter::default()
     };
     let after = query.after.unwrap_or(0);
-    // One more than asked for tells whether there is a next page.
-    let probe = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let mut events = app
-        .admin
-        .parked(&filter, after, probe)
-        .await
-        .map_err(failed)?;
-    let has_more = events.len() > limit;
-    events.truncate(limit);
-    let next = events.last().filter(|_| has_more).map(|last| last.id);
-    let events = events.into_iter().map(Into::into).collect();
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let page = app.admin.parked(&filter, after, limit).await;
+    let page = page.map_err(failed)?;
+    let last = page.events.last().filter(|_| page.has_more);
+    let next = last.map(|last| last.id);
+    let events = page.events.into_iter().map(Into::into).collect();
     Ok(axum::Json(ParkedPage { events, next }))
 }
 

@@ -13,7 +13,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    Checkpoint, ParkedEvent, ParkedFilter, ParkedState, checkpoint, database,
+    Checkpoint, ParkedFilter, ParkedPage, ParkedState, checkpoint, database,
     parked::{event, table},
 };
 
@@ -197,7 +197,7 @@ impl ConsumerAdmin {
     }
 
     /// A page of at most `count_max` parked events in the order of their numbers, after one of them
-    /// (0: from the first on).
+    /// (0: from the first on). It ends with the event that makes it larger than 2 MiB.
     ///
     /// # Errors
     /// [`AdminError::Invalid`], [`AdminError::Database`].
@@ -206,7 +206,7 @@ impl ConsumerAdmin {
         filter: &ParkedFilter,
         after_id: u64,
         count_max: u32,
-    ) -> Result<Vec<ParkedEvent>, AdminError> {
+    ) -> Result<ParkedPage, AdminError> {
         filter.check()?;
         let page = table::list(&self.pool, &self.service, filter, after_id, count_max);
         Ok(page.await?)

@@ -75,10 +75,10 @@ impl ParkedEvents for ParkedEventsService {
         };
         let page = self.0.parked(&filter, request.after_id, page_size).await;
         let page = page.map_err(refuse)?;
-        let is_full = page.len() == page_size as usize;
-        let next_after_id = page.last().filter(|_| is_full).map_or(0, |last| last.id);
+        let last = page.events.last().filter(|_| page.has_more);
+        let next_after_id = last.map_or(0, |last| last.id);
         Ok(Response::new(ListParkedEventsResponse {
-            parked_events: page.into_iter().map(parked_event).collect(),
+            parked_events: page.events.into_iter().map(parked_event).collect(),
             next_after_id,
         }))
     }

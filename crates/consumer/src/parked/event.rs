@@ -54,6 +54,15 @@ impl FromStr for ParkedState {
     }
 }
 
+/// Some of the parked events, in the order of their numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParkedPage {
+    /// At most as many as were asked for; fewer where these are large.
+    pub events: Vec<ParkedEvent>,
+    /// Whether there are others after the last one.
+    pub has_more: bool,
+}
+
 /// An event that could not be processed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParkedEvent {

@@ -6,7 +6,7 @@ use prost::Message;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
-    ParkedEvent, ParkedFilter, ParkedState, SourcedEvent,
+    ParkedEvent, ParkedFilter, ParkedPage, ParkedState, SourcedEvent,
     database::{position, stored},
     parked::event::Parking,
 };
@@ -91,6 +91,10 @@ pub(crate) async fn park(
     Ok(())
 }
 
+/// So many bytes of events fill a page, whatever number was asked for: each may have a MiB, and what a
+/// client takes in one answer of gRPC is 4 MiB by default.
+const PAGE_BYTES_MAX: i64 = 2 * 1024 * 1024;
+
 /// A page of parked events in the order of their numbers, after one of them.
 pub(crate) async fn list(
     executor: impl PgExecutor<'_>,
@@ -98,7 +102,7 @@ pub(crate) async fn list(
     filter: &ParkedFilter,
     after_id: u64,
     count_max: u32,
-) -> Result<Vec<ParkedEvent>, sqlx::Error> {
+) -> Result<ParkedPage, sqlx::Error> {
     let all = [
         ParkedState::Parked,
         ParkedState::Retrying,
@@ -106,19 +110,32 @@ pub(crate) async fn list(
         ParkedState::Discarded,
     ];
     let ids = filter.ids();
-    let rows = sqlx::query_as!(
-        Row,
-        "select id, source, handler, reason, attempts, parked_at, attempted_at, state, encoded
-         from parked_events
-         where service = $1 and id > $2 and state = any($3)
-             and ($4::bigint[] is null or id = any($4))
-             and ($5::text is null or source = $5)
-             and ($6::text is null or event_type = $6)
-             and ($7::text is null or strpos(lower(reason), lower($7)) > 0)
-             and ($8::timestamptz is null or parked_at >= $8)
-             and ($9::timestamptz is null or parked_at < $9)
-         order by id
-         limit $10",
+    // One more than asked for tells whether there are more.
+    let rows = sqlx::query!(
+        r#"select id, source, handler, reason, attempts, parked_at, attempted_at, state, encoded,
+                  has_more as "has_more!"
+           from (
+               select *,
+                      row_number() over (order by id) as row,
+                      lead(id) over (order by id) is not null as has_more,
+                      sum(octet_length(encoded)) over (order by id rows unbounded preceding)
+                          - octet_length(encoded) as bytes_before
+               from (
+                   select *
+                   from parked_events
+                   where service = $1 and id > $2 and state = any($3)
+                       and ($4::bigint[] is null or id = any($4))
+                       and ($5::text is null or source = $5)
+                       and ($6::text is null or event_type = $6)
+                       and ($7::text is null or strpos(lower(reason), lower($7)) > 0)
+                       and ($8::timestamptz is null or parked_at >= $8)
+                       and ($9::timestamptz is null or parked_at < $9)
+                   order by id
+                   limit $10::bigint + 1
+               ) as wanted
+           ) as counted
+           where row <= $10 and bytes_before < $11
+           order by id"#,
         service,
         stored(after_id),
         &filter.states(&all, &all),
@@ -129,10 +146,26 @@ pub(crate) async fn list(
         filter.parked_since,
         filter.parked_before,
         i64::from(count_max),
+        PAGE_BYTES_MAX,
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter().map(ParkedEvent::try_from).collect()
+    let has_more = rows.last().is_some_and(|row| row.has_more);
+    let events = rows.into_iter().map(|row| {
+        ParkedEvent::try_from(Row {
+            id: row.id,
+            source: row.source,
+            handler: row.handler,
+            reason: row.reason,
+            attempts: row.attempts,
+            parked_at: row.parked_at,
+            attempted_at: row.attempted_at,
+            state: row.state,
+            encoded: row.encoded,
+        })
+    });
+    let events = events.collect::<Result<_, _>>()?;
+    Ok(ParkedPage { events, has_more })
 }
 
 /// Marks parked events (and discarded ones, if the filter names that state) to be retried. Returns

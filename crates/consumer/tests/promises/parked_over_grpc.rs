@@ -2,9 +2,11 @@
 
 use atlas_events::{
     DiscardParkedEventsRequest, ListParkedEventsRequest, ParkedEventFilter, ParkedEventState,
-    RetryParkedEventsRequest, parked_events_client::ParkedEventsClient,
+    RetryParkedEventsRequest, event::Payload, parked_events_client::ParkedEventsClient,
 };
 use consumer::ParkedEventsService;
+use pbjson_types::Value;
+use test_support::{custom_event, draft};
 use tokio::net::TcpListener;
 use tonic::{
     Code,
@@ -115,6 +117,42 @@ async fn parked_events_are_listed_retried_and_discarded_over_grpc() {
     let mut effects = bench.effects().await;
     effects.sort_unstable();
     assert_eq!(effects, without(50, &[4]));
+}
+
+/// Clients take 4 MiB in one answer unless they are told otherwise, and an event may have one.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_parked_events_come_in_pages_that_a_client_takes() {
+    let bench = Bench::create(Form::InProcess).await;
+    for n in 0..6 {
+        let mut event = custom_event(n);
+        if let Some(Payload::Custom(custom)) = &mut event.payload {
+            let data = custom.data.as_mut().unwrap();
+            let text = Value::from("x".repeat(900_000));
+            data.fields.insert("text".to_owned(), text);
+        }
+        bench.served.log.append(vec![draft(event)]).await.unwrap();
+    }
+    let planned: Vec<_> = (1..=6)
+        .map(|position| (position, Fault::Permanent))
+        .collect();
+    let run = bench.run(&Faults::at(&planned)).await;
+    bench.until_position(6).await;
+    let mut client = client(&run).await;
+    let mut request = ListParkedEventsRequest::default();
+    let mut pages = Vec::new();
+    loop {
+        let page = client.list_parked_events(request.clone()).await;
+        let page = page.unwrap().into_inner();
+        let events = page.parked_events.iter().map(|parked| &parked.event);
+        let positions = events.map(|event| event.as_ref().unwrap().position);
+        pages.push(positions.collect::<Vec<_>>());
+        if page.next_after_id == 0 {
+            break;
+        }
+        request.after_id = page.next_after_id;
+    }
+    assert_eq!(pages, [[1, 2, 3], [4, 5, 6]]);
+    run.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -237,7 +237,7 @@ async fn a_replay_has_no_second_effect(form: Form) {
         .parked(&Default::default(), 0, 10)
         .await
         .unwrap();
-    assert_eq!(parked.len(), 1);
+    assert_eq!(parked.events.len(), 1);
 }
 
 async fn a_transaction_that_the_handler_broke_is_not_taken_for_committed(form: Form) {

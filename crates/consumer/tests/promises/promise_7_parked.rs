@@ -24,7 +24,12 @@ in_both_forms!(
 
 async fn parked(bench: &Bench) -> Vec<ParkedEvent> {
     let filter = ParkedFilter::default();
-    bench.admin().parked(&filter, 0, 1_000).await.unwrap()
+    bench
+        .admin()
+        .parked(&filter, 0, 1_000)
+        .await
+        .unwrap()
+        .events
 }
 
 pub(crate) fn without(last: u64, missing: &[u64]) -> Vec<u64> {
@@ -302,7 +307,7 @@ async fn parked_events_are_found_by_what_is_known_of_them() {
     bench.until_position(50).await;
     let admin = bench.admin();
     let check = async |filter: ParkedFilter, positions: &[u64]| {
-        let found = admin.parked(&filter, 0, 100).await.unwrap();
+        let found = admin.parked(&filter, 0, 100).await.unwrap().events;
         let found: Vec<_> = found.iter().map(|parked| parked.event.position).collect();
         assert_eq!(found, positions, "{filter:?}");
     };
