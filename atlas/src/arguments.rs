@@ -229,7 +229,7 @@ pub(crate) struct PublishOptions {
     /// The publishing service, where an event does not name it itself
     #[arg(long, value_name = "NAME", default_value = "atlas-cli")]
     pub(crate) source: String,
-    /// How often a batch is sent while the server is away or cannot tell the outcome
+    /// How often a batch is sent while the server is away or the outcome is unknown
     #[arg(long, value_name = "TIMES", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) attempts: u32,
     /// How receipts are printed

@@ -18,7 +18,7 @@ pub(crate) fn now_us() -> u64 {
     (START.1 + START.0.elapsed()).as_micros() as u64
 }
 
-/// The times at which events are due, each told when it comes. A thread of its own keeps them, as
+/// The times at which events are due, each announced when it comes. A thread of its own keeps them, as
 /// the timers of the runtime are a millisecond coarse.
 pub(crate) fn due_times(rate: u64, events: u64) -> mpsc::UnboundedReceiver<u64> {
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -35,7 +35,7 @@ pub(crate) fn due_times(rate: u64, events: u64) -> mpsc::UnboundedReceiver<u64> 
     receiver
 }
 
-/// Latencies in microseconds, told in milliseconds.
+/// Latencies in microseconds, reported in milliseconds.
 #[derive(Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_of_any_length_are_told_in_milliseconds() {
+    fn latencies_of_any_length_are_reported_in_milliseconds() {
         let mut latencies = Latencies::new().unwrap();
         latencies.record_since(now_us() - 90_000_000).unwrap();
         latencies.record_since(now_us()).unwrap();

@@ -1,4 +1,4 @@
-//! Publishers that check what they are told.
+//! Publishers that check the receipts they get.
 
 use std::collections::VecDeque;
 

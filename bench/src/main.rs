@@ -61,7 +61,7 @@ async fn run(options: &RunOptions) -> Result<()> {
     let mut quiet = Quiet::new(options.quiet_wait);
     let measuring = workloads::run(options, &mut report, &mut quiet);
     cleaning_up(&options.database_url, measuring).await?;
-    report.note(quiet.told());
+    report.note(quiet.summary());
     stdout().write_all(report.table().as_bytes())?;
     if let Some(path) = options.results.as_ref().filter(|_| options.is_complete()) {
         std::fs::write(path, report.markdown(&options.command()))
@@ -99,7 +99,7 @@ async fn cleaning_up(
     measured
 }
 
-/// A line for people on standard error; there is nobody to tell if that fails.
+/// A line for people on standard error; there is nowhere to report it if that fails.
 pub(crate) fn progress(text: &str) {
     let _ = writeln!(stderr(), "{text}");
 }

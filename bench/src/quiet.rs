@@ -53,7 +53,7 @@ impl Quiet {
     }
 
     /// What is to be known of it beside the figures.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         match self.wait_max {
             None => "the machine was measured as it was, without waiting for quiet".to_owned(),
             Some(_) => format!(

@@ -45,7 +45,7 @@ pub(crate) struct Row {
     workload: String,
     figure: String,
     target: Target,
-    /// Whether it tells of CPU and memory.
+    /// Whether it is about CPU and memory.
     is_cost: bool,
     values: BTreeMap<System, Vec<f64>>,
 }

@@ -67,7 +67,7 @@ pub(crate) async fn run(options: &GrowthOptions) -> Result<()> {
         }
     }
     figures.settings = report::settings(&options.database_url).await?;
-    figures.settings.push(growth.quiet.told());
+    figures.settings.push(growth.quiet.summary());
     figures.write(&path)?;
     for plot in &figures.plots {
         plot::write(plot, &folder)?;

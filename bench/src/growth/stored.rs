@@ -14,7 +14,7 @@ const PACE: Pace = Pace {
     events_a_second: 1_000,
     seconds: 8,
 };
-/// Stored at a time; the last of them tell how fast events are stored.
+/// Stored at a time; the last of them show how fast events are stored.
 const PIECE_EVENTS: u64 = 100_000;
 /// Over so long the events are spread.
 const SPAN_US: u64 = 3 * 24 * 3_600 * 1_000_000;

@@ -4,7 +4,7 @@
 //!
 //! It exists for demonstrations and tests, and so can do what FRED cannot: run on a day of one's choice, release or
 //! revise an observation on request ([`StandInHandle::release`]) or by and by ([`StandInBuilder::hold_back`]), fail in
-//! every way that has been seen of FRED ([`Fault`]), and tell which requests it got and when
+//! every way that has been seen of FRED ([`Fault`]), and report which requests it got and when
 //! ([`StandInHandle::requests`]). The same is offered to other processes under `/stand-in/`.
 //!
 //! ```no_run

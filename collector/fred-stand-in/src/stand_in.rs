@@ -69,7 +69,7 @@ impl StandInBuilder {
         self
     }
 
-    /// The day on which the stand-in begins and stays until told otherwise. What becomes known later is not shown.
+    /// The day on which the stand-in begins and stays until it is changed. What becomes known later is not shown.
     #[must_use]
     pub fn today(mut self, today: NaiveDate) -> Self {
         self.clock = Clock::Fixed(today);
@@ -127,7 +127,7 @@ impl StandInBuilder {
             .with_state(shared.clone());
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "a connection keeps its delay");
+                tracing::debug!(%error, "TCP_NODELAY cannot be set for a connection");
             }
         });
         let until_stopped = shared.clone();

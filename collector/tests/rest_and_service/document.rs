@@ -1,4 +1,4 @@
-//! The OpenAPI document tells of every route, parameter and problem.
+//! The OpenAPI document describes every route, parameter and problem.
 
 use std::collections::BTreeSet;
 
@@ -132,16 +132,16 @@ fn check_responses(route: &str, responses: &Value) {
             );
         }
     }
-    let told = |status: &str| responses.get(status).is_some();
+    let has_status = |status: &str| responses.get(status).is_some();
     let is_about_the_process = ["healthz", "metrics", "openapi"]
         .iter()
         .any(|p| route.contains(p));
-    assert!(is_about_the_process || told("503"), "{route}");
+    assert!(is_about_the_process || has_status("503"), "{route}");
     let takes_body = ["post /v1/events", "post /v1/series", "patch"]
         .iter()
         .any(|start| route == *start || route.starts_with("patch"));
     assert!(
-        !takes_body || (told("400") && told("413") && told("415")),
+        !takes_body || (has_status("400") && has_status("413") && has_status("415")),
         "{route}"
     );
 }

@@ -133,7 +133,7 @@ impl Collector {
         self.send(Method::PATCH, path, body).await
     }
 
-    /// The last position, as `/v1/log` tells it.
+    /// The last position, as `/v1/log` returns it.
     pub(crate) async fn last_position(&self) -> u64 {
         let log = self.get("/v1/log").await.ok();
         log["last_position"].as_u64().unwrap()
@@ -180,7 +180,7 @@ impl Answer {
         let errors = problem["errors"].as_array().unwrap();
         assert_eq!(errors.len(), 1, "{problem}");
         assert_eq!(errors[0]["field"], field, "{problem}");
-        let told = errors[0]["problem"].as_str().unwrap();
-        assert!(told.contains(words), "{problem}");
+        let reported = errors[0]["problem"].as_str().unwrap();
+        assert!(reported.contains(words), "{problem}");
     }
 }

@@ -67,8 +67,8 @@ async fn a_wrong_a_missing_and_an_expired_token_look_alike() {
     assert_eq!(missing.headers["www-authenticate"], "Bearer");
     for token in [&expired, &longer] {
         let refused = rest.with_token(token).get("/v1/log").await;
-        let told = refused.denied(401, "UNAUTHENTICATED");
-        assert_eq!(told["detail"], problem["detail"]);
+        let reported = refused.denied(401, "UNAUTHENTICATED");
+        assert_eq!(reported["detail"], problem["detail"]);
     }
     rest.with_token(&good).get("/v1/log").await.ok();
     let denied = "fredcollector_calls_denied_total{reason=\"UNAUTHENTICATED\"}";

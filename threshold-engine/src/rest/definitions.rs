@@ -22,7 +22,7 @@ pub(super) struct DefinitionsView {
     never_received: Vec<MistakeView>,
     /// Definitions that are not evaluated because that failed.
     suspended: Vec<SuspensionView>,
-    /// Definitions that another engine of the same database has otherwise in its files: those that were changed last
+    /// Definitions that differ from the files of another engine of the same database: those that were changed last
     /// count.
     conflicts: Vec<ConflictView>,
 }

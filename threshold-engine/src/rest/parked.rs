@@ -140,7 +140,7 @@ pub(super) async fn list(
         ..ParkedFilter::default()
     };
     let after = query.after.unwrap_or(0);
-    // One more than asked for tells whether there is a next page.
+    // One more than asked for shows whether there is a next page.
     let probe = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let mut events = app
         .admin

@@ -24,7 +24,7 @@ const ENGINE: &str = "threshold_engine";
 /// For each pattern and model, what was emitted about it, in order.
 type Emissions = BTreeMap<String, Vec<String>>;
 
-fn told_by_engine(events: &[Event]) -> Emissions {
+fn emitted_by_engine(events: &[Event]) -> Emissions {
     let mut emissions = Emissions::new();
     for event in events {
         let (id, line) = match event.payload.as_ref().unwrap() {
@@ -57,7 +57,7 @@ fn told_by_engine(events: &[Event]) -> Emissions {
     emissions
 }
 
-fn told_by_backtest(result: &BacktestResult) -> Emissions {
+fn emitted_by_backtest(result: &BacktestResult) -> Emissions {
     let mut emissions = Emissions::new();
     for crossing in result.patterns.iter().flat_map(|p| &p.crossings) {
         let (date, direction) = (crossing.date, crossing.direction.name());
@@ -100,7 +100,7 @@ fn library(bed: &Bed) -> Library {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backtest_of_the_log_tells_what_the_engine_told() {
+async fn a_backtest_of_the_log_emits_what_the_engine_emitted() {
     let bed = Bed::create(Folder::with_definitions()).await;
     let mut script = Script::new(11);
     bed.log.append(script.drafts(400)).await.unwrap();
@@ -109,7 +109,7 @@ async fn a_backtest_of_the_log_tells_what_the_engine_told() {
     let life = Life::start(bed.config(ENGINE), bed.source(Form::Grpc)).await;
     let pool = bed.pool(ENGINE).await;
     bed.caught_up(&pool).await;
-    let emissions = told_by_engine(&bed.emissions(ENGINE).await);
+    let emissions = emitted_by_engine(&bed.emissions(ENGINE).await);
     assert!(emissions.values().flatten().count() > 300, "{emissions:?}");
     life.stop().await;
 
@@ -133,7 +133,7 @@ async fn a_backtest_of_the_log_tells_what_the_engine_told() {
         for as_known in [AsKnown::Stored, AsKnown::Then] {
             let result = play(&library, &stored, as_known);
             assert_eq!(
-                told_by_backtest(&result),
+                emitted_by_backtest(&result),
                 emissions,
                 "{form:?} {as_known:?}"
             );
@@ -149,7 +149,7 @@ async fn a_backtest_of_the_log_tells_what_the_engine_told() {
             "what is known now takes nothing back: {withdrawn:?}"
         );
         assert_ne!(
-            told_by_backtest(&now),
+            emitted_by_backtest(&now),
             emissions,
             "revisions change what comes out"
         );
@@ -187,9 +187,9 @@ async fn a_backtest_of_the_log_as_known_now_is_that_of_its_newest_values_in_file
     let points = read_folder(files.path(), &library.series()).unwrap();
     let of_files = run(&library, points, options(AsKnown::Now), |_, _| {});
     let of_log = play(&library, &stored, AsKnown::Now);
-    let emissions = told_by_backtest(&of_log);
+    let emissions = emitted_by_backtest(&of_log);
     assert!(emissions.values().flatten().count() > 100, "{emissions:?}");
-    assert_eq!(emissions, told_by_backtest(&of_files));
+    assert_eq!(emissions, emitted_by_backtest(&of_files));
     for (log, files) in of_log.patterns.iter().zip(&of_files.patterns) {
         assert_eq!(log.spells, files.spells, "{}", log.id);
     }

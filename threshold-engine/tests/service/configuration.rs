@@ -51,7 +51,7 @@ fn several_sources_have_names() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once_and_without_secrets() {
+fn everything_that_is_wrong_is_reported_at_once_and_without_secrets() {
     let refused = from_environment(&[
         ("DATABASE_URL", URL),
         ("CONSUMER__SOURCES", "a=http://one:5001,a=http://two:5001"),

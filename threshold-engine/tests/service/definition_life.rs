@@ -42,7 +42,7 @@ fn transitions(events: &[Event]) -> Vec<(&Event, &RegimeTransitionEvent)> {
 }
 
 /// Waits until so many changes of definitions were emitted.
-async fn told_after(bed: &Bed, count: usize) -> Vec<Event> {
+async fn emitted_after(bed: &Bed, count: usize) -> Vec<Event> {
     eventually(DEADLINE, async || {
         changes(&bed.emitted(ENGINE).await).len() >= count
     })
@@ -52,7 +52,7 @@ async fn told_after(bed: &Bed, count: usize) -> Vec<Event> {
 
 /// Each event of a definition says what it is and what became of its state, and a regime that changes by it says by what.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
+async fn each_change_of_a_definition_is_emitted_with_what_became_of_its_state() {
     let bed = Bed::create(Folder::empty()).await;
     let life = Life::start(bed.config(ENGINE), bed.source(Form::InProcess)).await;
     let pool = bed.pool(ENGINE).await;
@@ -64,7 +64,7 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
     // Every value of this scenario is at least 0.
     bed.folder
         .write("high.toml", &high_above(0).replace('>', ">="));
-    let emissions = told_after(&bed, 4).await;
+    let emissions = emitted_after(&bed, 4).await;
     let deployed = changes(&emissions)[0];
     assert_eq!(deployed.kind(), DefinitionKind::Pattern);
     assert_eq!(deployed.change(), DefinitionChange::Deployed);
@@ -78,7 +78,7 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
     assert_ne!(regimes["mood"], "calm");
 
     bed.folder.write("high.toml", &high_above(1_000));
-    let emissions = told_after(&bed, 5).await;
+    let emissions = emitted_after(&bed, 5).await;
     let replaced = changes(&emissions)[4];
     assert_eq!(replaced.change(), DefinitionChange::Replaced);
     assert_eq!(replaced.previous_version, deployed_version(&emissions));
@@ -98,7 +98,7 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
 
     life.post("/v1/patterns/alpha-high/disable", "flickers")
         .await;
-    let emissions = told_after(&bed, 6).await;
+    let emissions = emitted_after(&bed, 6).await;
     let suspended = changes(&emissions)[5];
     assert_eq!(suspended.change(), DefinitionChange::Suspended);
     assert_eq!(suspended.reason, "flickers");
@@ -107,7 +107,7 @@ async fn each_change_of_a_definition_is_told_with_what_became_of_its_state() {
 
     bed.folder.remove("high.toml");
     bed.folder.remove("mood.toml");
-    let emissions = told_after(&bed, 8).await;
+    let emissions = emitted_after(&bed, 8).await;
     let removed = &changes(&emissions)[6..];
     let ids: BTreeSet<_> = removed.iter().map(|c| c.definition_id.as_str()).collect();
     assert_eq!(ids, ["alpha-high", "mood"].into());

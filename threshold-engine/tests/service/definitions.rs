@@ -29,7 +29,7 @@ async fn at_work(pool: &PgPool) -> Vec<(String, Option<String>)> {
     .unwrap()
 }
 
-async fn count_told(bed: &Bed, pattern: &str) -> usize {
+async fn count_emitted(bed: &Bed, pattern: &str) -> usize {
     let emissions = bed.emissions(ENGINE).await;
     let of = |event: &&atlas_events::Event| {
         matches!(&event.payload, Some(atlas_events::event::Payload::ThresholdCrossed(crossed))
@@ -46,18 +46,18 @@ async fn files_are_taken_up_while_the_engine_runs() {
     let pool = bed.pool(ENGINE).await;
     bed.log.append(script.drafts(300)).await.unwrap();
     bed.caught_up(&pool).await;
-    assert_eq!(count_told(&bed, "alpha-high").await, 0);
+    assert_eq!(count_emitted(&bed, "alpha-high").await, 0);
 
     bed.folder.write("high.toml", HIGH);
     eventually(DEADLINE, async || at_work(&pool).await.len() == 1).await;
     assert_eq!(
-        count_told(&bed, "alpha-high").await,
+        count_emitted(&bed, "alpha-high").await,
         0,
         "nothing is emitted about the past"
     );
     bed.log.append(script.drafts(300)).await.unwrap();
     bed.caught_up(&pool).await;
-    let emissions = count_told(&bed, "alpha-high").await;
+    let emissions = count_emitted(&bed, "alpha-high").await;
     assert!(emissions > 2, "{emissions}");
 
     let first = at_work(&pool).await;
@@ -68,10 +68,10 @@ async fn files_are_taken_up_while_the_engine_runs() {
 
     bed.folder.remove("high.toml");
     eventually(DEADLINE, async || at_work(&pool).await.is_empty()).await;
-    let emissions = count_told(&bed, "alpha-high").await;
+    let emissions = count_emitted(&bed, "alpha-high").await;
     bed.log.append(script.drafts(300)).await.unwrap();
     bed.caught_up(&pool).await;
-    assert_eq!(count_told(&bed, "alpha-high").await, emissions);
+    assert_eq!(count_emitted(&bed, "alpha-high").await, emissions);
     life.stop().await;
 }
 
@@ -91,7 +91,7 @@ async fn a_broken_file_leaves_what_ran_before() {
     eventually(DEADLINE, async || at_work(&pool).await.len() == 5).await;
     bed.log.append(script.drafts(300)).await.unwrap();
     bed.caught_up(&pool).await;
-    assert!(count_told(&bed, "alpha-high").await > 2);
+    assert!(count_emitted(&bed, "alpha-high").await > 2);
     life.stop().await;
 
     // Neither does a restart take away what runs.
@@ -112,7 +112,7 @@ unit = "points"
 frequency = "daily"
 "#;
 
-/// Where nobody can tell what is collected, the series may come: until then there is no data, plainly.
+/// Where it is not known what is collected, the series may come: until then there is no data, plainly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pattern_over_a_series_that_nobody_has_sent_says_so() {
     let bed = Bed::create(Folder::with_definitions()).await;

@@ -1,4 +1,4 @@
-//! Whatever befalls an engine, it tells what an undisturbed one tells: the same events, in the same
+//! After any fault an engine emits what an undisturbed one emits: the same events, in the same
 //! order, at the same positions.
 
 use std::time::Duration;
@@ -85,12 +85,12 @@ async fn an_engine_killed_at_random_points(start: fn(&Bed, &str) -> Mortal, seed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_killed_at_random_points_tells_the_same() {
+async fn a_process_killed_at_random_points_emits_the_same() {
     an_engine_killed_at_random_points(Mortal::process, 11).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_killed_within_the_process_of_its_source_tells_the_same() {
+async fn an_engine_killed_within_the_process_of_its_source_emits_the_same() {
     an_engine_killed_at_random_points(Mortal::in_process, 12).await;
 }
 
@@ -108,7 +108,7 @@ async fn cut(bed: &Bed) {
     connection.close().await.unwrap();
 }
 
-async fn an_engine_whose_database_is_cut_off_tells_the_same(form: Form) {
+async fn an_engine_whose_database_is_cut_off_emits_the_same(form: Form) {
     let bed = Bed::create(Folder::with_definitions()).await;
     let mut script = Script::new(21);
     let mut random = StdRng::seed_from_u64(21);
@@ -131,16 +131,16 @@ async fn an_engine_whose_database_is_cut_off_tells_the_same(form: Form) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_whose_database_is_cut_off_tells_the_same_over_grpc() {
-    an_engine_whose_database_is_cut_off_tells_the_same(Form::Grpc).await;
+async fn an_engine_whose_database_is_cut_off_emits_the_same_over_grpc() {
+    an_engine_whose_database_is_cut_off_emits_the_same(Form::Grpc).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_whose_database_is_cut_off_tells_the_same_in_process() {
-    an_engine_whose_database_is_cut_off_tells_the_same(Form::InProcess).await;
+async fn an_engine_whose_database_is_cut_off_emits_the_same_in_process() {
+    an_engine_whose_database_is_cut_off_emits_the_same(Form::InProcess).await;
 }
 
-/// Two engines over one database share the work, and tell everything once.
+/// Two engines over one database share the work, and emit everything once.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_engines_of_one_database_tell_the_same() {
     let bed = Bed::create(Folder::with_definitions()).await;

@@ -1,4 +1,4 @@
-//! What an engine tells is what the pure engine says of the same points.
+//! What an engine emits is what the pure engine returns for the same points.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -55,7 +55,7 @@ fn expected(folder: &Folder, events: &[Event]) -> Vec<Emission> {
     emissions
 }
 
-async fn an_engine_tells_what_the_pure_engine_says(form: Form) {
+async fn an_engine_emits_what_the_pure_engine_returns(form: Form) {
     let bed = Bed::create(Folder::with_definitions()).await;
     let mut script = Script::new(1);
     let life = Life::start(bed.config(ENGINE), bed.source(form)).await;
@@ -69,11 +69,11 @@ async fn an_engine_tells_what_the_pure_engine_says(form: Form) {
     let ids = |emissions: &[Emission]| -> Vec<String> {
         emissions.iter().map(|e| e.id().to_string()).collect()
     };
-    let told_ids: Vec<_> = emissions
+    let emitted_ids: Vec<_> = emissions
         .iter()
         .map(|event| event.event_id.clone())
         .collect();
-    assert_eq!(told_ids, ids(&expected));
+    assert_eq!(emitted_ids, ids(&expected));
     assert!(
         emissions.len() > 100,
         "the scenario is to bring about more than {}",
@@ -110,13 +110,13 @@ fn check_content(emissions: &[Event], expected: &[Emission]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_tells_what_the_pure_engine_says_over_grpc() {
-    an_engine_tells_what_the_pure_engine_says(Form::Grpc).await;
+async fn an_engine_emits_what_the_pure_engine_returns_over_grpc() {
+    an_engine_emits_what_the_pure_engine_returns(Form::Grpc).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_tells_what_the_pure_engine_says_in_process() {
-    an_engine_tells_what_the_pure_engine_says(Form::InProcess).await;
+async fn an_engine_emits_what_the_pure_engine_returns_in_process() {
+    an_engine_emits_what_the_pure_engine_returns(Form::InProcess).await;
 }
 
 /// Others subscribe to the engine as they do to the collector.

@@ -78,7 +78,7 @@ async fn status_without_body(rest: &str, token: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_evaluate_is_told_before_the_body_comes() {
+async fn a_caller_that_may_not_evaluate_is_refused_before_the_body_comes() {
     let secrets = [(); 4].map(|()| Secret::generate().unwrap());
     let entry = |index: usize, scope| {
         let identity = Identity::Token(secrets[index].hash());

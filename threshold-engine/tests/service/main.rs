@@ -1,5 +1,5 @@
 //! The engine as a service: whole engines on a real database, in both forms, killed, cut off,
-//! replayed and reconfigured, and what they tell compared with what the pure engine says.
+//! replayed and reconfigured, and what they emit compared with what the pure engine returns.
 
 #![expect(
     clippy::unwrap_used,

@@ -51,7 +51,7 @@ async fn an_engine_that_starts_says_how_far_it_is() {
     eventually(DEADLINE, async || {
         let (status, text) = ask(&rest, "/readyz").await;
         assert_eq!(status, 503, "{text}");
-        text.contains("is being made of the database: at 0 of")
+        text.contains("is being rebuilt from the database: at 0 of")
             && !text.contains("of 0 data points")
     })
     .await;

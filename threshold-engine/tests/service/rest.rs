@@ -102,7 +102,7 @@ async fn patterns_tell_what_they_are_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pattern_that_is_switched_off_tells_nothing_until_it_is_on_again() {
+async fn a_disabled_pattern_emits_nothing_until_it_is_enabled() {
     let mut asked = Asked::create().await;
     let count = async |asked: &Asked| {
         let emissions = asked.bed.emissions(ENGINE).await;
@@ -193,7 +193,7 @@ async fn a_pattern_is_tried_out_without_any_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mistakes_in_files_are_told_with_their_line() {
+async fn mistakes_in_files_are_reported_with_their_line() {
     let asked = Asked::create().await;
     asked
         .bed
@@ -275,7 +275,7 @@ async fn parked_events_are_listed_retried_and_discarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_document_tells_of_every_route() {
+async fn the_document_describes_every_route() {
     let asked = Asked::create().await;
     let document = asked.get("/openapi.json").await;
     let paths = document["paths"].as_object().unwrap();

@@ -199,7 +199,7 @@ async fn a_pattern_that_costs_too_much_is_suspended_and_everything_else_goes_on(
     assert_eq!(Folded::of(&emissions), Folded::of_rest(&life).await);
     life.stop().await;
 
-    // The others tell what they tell where there is no such pattern.
+    // The others emit what they emit where there is no such pattern.
     bed.folder.remove("costly.toml");
     bed.folder.remove("moves.toml");
     let life = Life::start(bed.config("without"), bed.source(Form::InProcess)).await;
@@ -256,7 +256,7 @@ async fn a_suspension_lasts_over_restarts_until_the_pattern_is_enabled_or_change
     life.stop().await;
 }
 
-/// Whatever batches the events come in, and wherever an engine starts anew, it tells the same.
+/// Whatever batches the events come in, and wherever an engine starts anew, it emits the same events.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pattern_fails_at_the_same_step_however_events_are_batched() {
     let bed = Bed::create(with_costly(Folder::with_definitions())).await;

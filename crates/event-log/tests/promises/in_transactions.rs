@@ -74,7 +74,7 @@ async fn events_one_by_one_are_stored_as_all_at_once() {
 }
 
 #[tokio::test]
-async fn repeats_and_what_was_undone_or_stored_by_others_are_told_from_new() {
+async fn repeats_and_what_was_undone_or_stored_by_others_are_distinguished_from_new() {
     let test = TestLog::create().await;
     let (log, other) = (test.open().await, test.open().await);
     let mut connection = test.connection().await;

@@ -69,9 +69,9 @@ async fn large_groups_are_stored_as_small_ones_are() {
     log.append(all[700..703].to_vec()).await.unwrap();
     let receipts = log.append(all.clone()).await.unwrap();
     assert_eq!(receipts.iter().filter(|r| r.duplicate).count(), 3);
-    let told: Vec<_> = places(&all, &receipts);
-    assert_eq!(told[700].0, 1);
-    assert_eq!((told[0].0, told[1_499].0), (4, 1_500));
+    let reported: Vec<_> = places(&all, &receipts);
+    assert_eq!(reported[700].0, 1);
+    assert_eq!((reported[0].0, reported[1_499].0), (4, 1_500));
 
     let small = TestLog::create().await;
     let log = small.open().await;

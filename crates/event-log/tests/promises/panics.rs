@@ -1,5 +1,5 @@
-//! A panic in a task of the log is not silence: who publishes is told that the outcome is unknown, and
-//! the process, that the log does not work any more.
+//! A panic in a task of the log is reported: publishers get an unknown outcome, and the process learns
+//! that the log does not work any more.
 
 use std::sync::{
     Arc,

@@ -139,7 +139,7 @@ async fn another_process_that_waits_for_the_head_stores_no_twin() {
     });
     test.until_waiting(1).await;
     gate.open.send_replace(true);
-    let mut told = places(
+    let mut reported = places(
         &all[BEFORE as usize..][..GROUP as usize],
         &first.await.unwrap(),
     );
@@ -150,13 +150,13 @@ async fn another_process_that_waits_for_the_head_stores_no_twin() {
         (&theirs, timeout(DEADLINE, waiting).await.unwrap().unwrap()),
     ] {
         fresh += receipts.iter().filter(|receipt| !receipt.duplicate).count();
-        told.extend(places(batch, &receipts));
+        reported.extend(places(batch, &receipts));
     }
     assert_eq!(fresh, 600);
-    told.sort_unstable();
-    told.dedup();
+    reported.sort_unstable();
+    reported.dedup();
     let stored = test.stored().await;
-    assert_eq!(told, stored[BEFORE as usize..]);
+    assert_eq!(reported, stored[BEFORE as usize..]);
     let count = BEFORE + GROUP + 600;
     assert!(stored.iter().map(|(position, _)| *position).eq(1..=count));
 }
@@ -171,19 +171,19 @@ async fn what_another_process_stored_is_recognised() {
         let (log, other) = (undisturbed(&test).await, test.open().await);
         let theirs = drafts(100..100 + size);
         other.append(theirs.clone()).await.unwrap();
-        // Nothing but the head tells of these twins: no index knows an id at two times.
+        // Only the head shows these twins: no index knows an id at two times.
         let again = |draft: &Draft| Draft {
             occurred_at: draft.occurred_at + TimeDelta::minutes(7),
             ..draft.clone()
         };
         let receipts = log.append(theirs.iter().map(again).collect()).await;
-        let told: Vec<_> = receipts
+        let reported: Vec<_> = receipts
             .unwrap()
             .iter()
             .map(|receipt| (receipt.position, receipt.duplicate))
             .collect();
         let expected: Vec<_> = (4..4 + size).map(|position| (position, true)).collect();
-        assert_eq!(told, expected);
+        assert_eq!(reported, expected);
         assert_eq!(append_one(&log, 500).await.position, 4 + size);
     }
 }
@@ -225,7 +225,7 @@ async fn who_is_chosen_to_end_a_deadlock_appends_again() {
         async move { log.append(batch).await }
     });
     test.until_waiting(1).await;
-    // Now each waits for the other; the one that has waited for longer is told so.
+    // Now each waits for the other; the one that has waited for longer gets an error.
     let _ = store(&mut ahead, &batch[10]).await;
     ahead.rollback().await.unwrap();
     let receipts = timeout(DEADLINE, appending)
@@ -264,9 +264,9 @@ async fn ids_of_the_past_are_stored_once() {
         let batch: Vec<_> = (10_000..10_000 + size).map(past).collect();
         for repeat in [false, true] {
             let receipts = log.append(batch.clone()).await.unwrap();
-            let told: Vec<_> = receipts.iter().map(|r| (r.position, r.duplicate)).collect();
+            let reported: Vec<_> = receipts.iter().map(|r| (r.position, r.duplicate)).collect();
             let expected: Vec<_> = (4..4 + size).map(|position| (position, repeat)).collect();
-            assert_eq!(told, expected);
+            assert_eq!(reported, expected);
         }
     }
 }

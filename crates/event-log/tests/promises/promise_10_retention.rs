@@ -90,7 +90,7 @@ async fn whole_chunks_go_when_their_time_has_come() {
 }
 
 #[tokio::test]
-async fn cursors_before_what_is_kept_are_told_where_it_begins() {
+async fn cursors_before_the_first_position_get_where_it_begins() {
     let test = TestLog::create().await;
     let (log, _) = seventy_days(&test).await;
     log.trim().await.unwrap();
@@ -152,7 +152,7 @@ async fn two_heaps(test: &TestLog) -> (EventLog, Hands) {
 }
 
 #[tokio::test]
-async fn readers_that_retention_overtakes_are_told_so() {
+async fn readers_that_retention_overtakes_get_an_error() {
     let test = TestLog::create().await;
     let (log, hands) = two_heaps(&test).await;
     let custom = EventFilter::new(vec!["CustomEvent".to_owned()], Vec::new()).unwrap();
@@ -169,29 +169,29 @@ async fn readers_that_retention_overtakes_are_told_so() {
     hands.set(begin() + TimeDelta::days(63));
     assert_eq!(log.trim().await.unwrap().first_position, 3_001);
     for follower in &mut followers {
-        let told = next_events(follower).await.unwrap_err();
+        let error = next_events(follower).await.unwrap_err();
         assert!(
             matches!(
-                told,
+                error,
                 LogError::Trimmed {
                     after: 1_000,
                     first_position: 3_001
                 }
             ),
-            "{told}"
+            "{error}"
         );
     }
     for range in ranges {
-        let told = read_range(range).await.unwrap_err();
+        let error = read_range(range).await.unwrap_err();
         assert!(
             matches!(
-                told,
+                error,
                 LogError::Trimmed {
                     first_position: 3_001,
                     ..
                 }
             ),
-            "{told}"
+            "{error}"
         );
     }
 }
@@ -230,7 +230,7 @@ async fn a_dropped_id_is_refused_whatever_time_it_comes_with() {
         );
     }
     assert_eq!(log.head().await.unwrap().last_position, 2);
-    // What can be told from everything dropped is accepted.
+    // What can be distinguished from everything dropped is accepted.
     let earliest = log.earliest_accepted(&log.head().await.unwrap());
     let receipts = log.append(vec![draft_at(700, earliest)]).await.unwrap();
     assert_eq!((receipts[0].position, receipts[0].duplicate), (3, false));

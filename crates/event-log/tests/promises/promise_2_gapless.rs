@@ -59,7 +59,7 @@ async fn positions_are_gapless_and_every_follower_sees_the_same() {
     }
 }
 
-/// Follows from the beginning, until told at which position to stop.
+/// Follows from the beginning, until it receives the position at which to stop.
 async fn follow_gapless(
     log: &EventLog,
 ) -> (tokio::sync::mpsc::Sender<u64>, JoinHandle<Vec<Place>>) {

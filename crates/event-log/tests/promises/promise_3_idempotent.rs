@@ -97,7 +97,7 @@ impl Model {
     }
 }
 
-fn told(receipts: &[Receipt]) -> Vec<(u64, bool)> {
+fn outcomes(receipts: &[Receipt]) -> Vec<(u64, bool)> {
     receipts.iter().map(|r| (r.position, r.duplicate)).collect()
 }
 
@@ -144,7 +144,7 @@ impl Scene {
         match step {
             Step::Append(log, batch) => {
                 let receipts = self.logs[*log].append(self.drafts(batch)).await.unwrap();
-                assert_eq!(told(&receipts), self.model.append(batch));
+                assert_eq!(outcomes(&receipts), self.model.append(batch));
             }
             Step::Pipeline(log, batches) => self.pipeline(*log, batches).await,
             Step::Crowded(log, batches) => {
@@ -165,7 +165,7 @@ impl Scene {
         let pending: Vec<_> = batches.iter().map(enqueue).collect();
         for (pending, batch) in pending.into_iter().zip(batches) {
             let receipts = pending.await.unwrap();
-            assert_eq!(told(&receipts), self.model.append(batch));
+            assert_eq!(outcomes(&receipts), self.model.append(batch));
         }
     }
 
@@ -185,7 +185,7 @@ impl Scene {
         let appended = self.logs[log].append_in(&mut transaction, drafts).await;
         let appended = appended.unwrap();
         let mut model = self.model.clone();
-        assert_eq!(told(appended.receipts()), model.append(batch));
+        assert_eq!(outcomes(appended.receipts()), model.append(batch));
         if kept {
             transaction.commit().await.unwrap();
             appended.committed();
@@ -262,7 +262,7 @@ async fn republishing_many_stores_none() {
         let receipts = join_all(pending).await;
         let receipts: Vec<_> = receipts.into_iter().flat_map(Result::unwrap).collect();
         let expected: Vec<_> = (1..=EVENTS).map(|position| (position, repeat)).collect();
-        assert_eq!(told(&receipts), expected);
+        assert_eq!(outcomes(&receipts), expected);
     }
     assert_eq!(log.head().await.unwrap().last_position, EVENTS);
     let stored: i64 = sqlx::query_scalar("select count(*) from events")
@@ -281,7 +281,7 @@ async fn an_id_whose_other_content_differs_is_still_a_repeat() {
     let mut other = series_event(1, "UNRATE", "2024-05-01", "3.9");
     other.source_service = "another".to_owned();
     let receipts = log.append(vec![draft(other)]).await.unwrap();
-    assert_eq!(told(&receipts), [(1, true)]);
+    assert_eq!(outcomes(&receipts), [(1, true)]);
     let found = log.find(first.event_id).await.unwrap().unwrap();
     assert_eq!(found.payload, custom_event(1).payload);
 }

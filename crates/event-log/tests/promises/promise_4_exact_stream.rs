@@ -329,7 +329,7 @@ fn exactly_the_wanted_events_come_once_in_order() {
     checked.unwrap();
 }
 
-/// A reader must not be told that it has everything while events that were acknowledged before it
+/// A reader must not get "caught up" while events that were acknowledged before it
 /// began are still to come.
 #[tokio::test]
 async fn caught_up_comes_after_all_that_was_stored_before() {

@@ -1,4 +1,4 @@
-//! A publisher can always tell what is definitely not stored from what is unknown.
+//! A publisher can always distinguish what is definitely not stored from what is unknown.
 
 use std::{
     sync::Arc,
@@ -44,8 +44,8 @@ impl Projection for Picky {
     }
 }
 
-/// Appends five batches that wait for the first one and so share a transaction, and tells what
-/// became of each.
+/// Appends five batches that wait for the first one and so share a transaction, and returns the
+/// outcome of each.
 async fn append_grouped(
     test: &TestLog,
     log: &EventLog,
@@ -291,8 +291,8 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_found_by_appending_again()
         assert!(matches!(error, LogError::OutcomeUnknown(_)), "{error}");
         assert!(error.is_transient());
         let receipts = log.append(batch).await.unwrap();
-        let told: Vec<_> = receipts.iter().map(|r| (r.position, r.duplicate)).collect();
-        assert_eq!(told, [(n + 1, stored), (n + 2, stored)], "{loss:?}");
+        let reported: Vec<_> = receipts.iter().map(|r| (r.position, r.duplicate)).collect();
+        assert_eq!(reported, [(n + 1, stored), (n + 2, stored)], "{loss:?}");
     }
     // What was committed without an answer reaches this process's readers nevertheless.
     let mut follower = log.follow_after(0, everything()).await.unwrap();
@@ -304,7 +304,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_found_by_appending_again()
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_is_told_to_the_whole_group() {
+async fn an_unknown_outcome_is_reported_to_the_whole_group() {
     let test = TestLog::create().await;
     let proxy = Proxy::start(&test.database.url()).await;
     let log = open_by_way_of(&proxy, &test).await;

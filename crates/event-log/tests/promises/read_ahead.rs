@@ -179,8 +179,8 @@ async fn readers_that_come_and_go_get_every_event_once_in_order() {
     }
 }
 
-/// Whatever had been read ahead when retention came is delivered; then the reader is told where
-/// the log begins, and has missed nothing before that.
+/// Whatever had been read ahead when retention came is delivered; then the reader gets an error that says
+/// where the log begins, and has missed nothing before that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_retention_overtakes_have_read_all_before() {
     let seeds = 0..4;
@@ -209,15 +209,15 @@ async fn readers_that_retention_overtakes_have_read_all_before() {
                 let Ok(follower) = writer.follow_after(0, everything()).await else {
                     return;
                 };
-                let (read, told) = read_erratically(follower, EVENTS, &mut random).await;
+                let (read, reported) = read_erratically(follower, EVENTS, &mut random).await;
                 let count = read.len() as u64;
                 let expected = (1..).zip(made.iter().map(|draft| draft.event_id.to_string()));
                 assert!(
                     read.into_iter().eq(expected.take(count as usize)),
                     "seed {seed}"
                 );
-                match told {
-                    Some(told) => assert_eq!(told, (count, kept), "seed {seed}"),
+                match reported {
+                    Some(reported) => assert_eq!(reported, (count, kept), "seed {seed}"),
                     None => assert_eq!(count, EVENTS, "seed {seed}"),
                 }
             }

@@ -47,7 +47,7 @@ async fn append_in_time(log: &EventLog, batch: Vec<Draft>) -> Result<Vec<Receipt
     answer
 }
 
-/// Publishes again for as long as it is told that it may.
+/// Publishes again for as long as the error permits it.
 async fn append_at_last(log: &EventLog, batch: &[Draft]) -> Vec<Receipt> {
     let begun = Instant::now();
     loop {
@@ -179,9 +179,9 @@ async fn silence_in_the_rows() {
 #[tokio::test]
 async fn silence_in_the_rows_of_a_group_that_is_stored_ahead() {
     // There is time to store it in another way.
-    let is_told = |answer: &Result<_, _>| answer.is_ok() || not_stored(answer);
+    let is_reported = |answer: &Result<_, _>| answer.is_ok() || not_stored(answer);
     let rows = (Step::Rows, Swallow::Request);
-    publish_into_silence(Before::Undisturbed, 100, rows, is_told).await;
+    publish_into_silence(Before::Undisturbed, 100, rows, is_reported).await;
 }
 
 #[tokio::test]
@@ -222,8 +222,14 @@ async fn silence_behind_the_commit_of_a_group_that_is_stored_ahead() {
 #[tokio::test]
 async fn silence_around_the_statement_of_a_few_events() {
     for first in [Swallow::Request, Swallow::Answer] {
-        let is_told = |answer: &Result<_, _>| unknown(answer);
-        publish_into_silence(Before::Undisturbed, 10, (Step::Statement, first), is_told).await;
+        let is_reported = |answer: &Result<_, _>| unknown(answer);
+        publish_into_silence(
+            Before::Undisturbed,
+            10,
+            (Step::Statement, first),
+            is_reported,
+        )
+        .await;
     }
 }
 

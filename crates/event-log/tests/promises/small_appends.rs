@@ -118,8 +118,8 @@ async fn a_twin_that_is_stored_or_in_the_same_batch_is_not_stored_again() {
     assert_eq!((again.position, again.duplicate), (2, true));
     let batch = [3, 4, 3, 0].map(|n| draft(custom_event(n))).to_vec();
     let receipts = log.append(batch).await.unwrap();
-    let told: Vec<_> = receipts.iter().map(|r| (r.position, r.duplicate)).collect();
-    assert_eq!(told, [(4, false), (5, false), (4, true), (1, true)]);
+    let reported: Vec<_> = receipts.iter().map(|r| (r.position, r.duplicate)).collect();
+    assert_eq!(reported, [(4, false), (5, false), (4, true), (1, true)]);
     assert_eq!(append_one(&log, 5).await.position, 6);
     assert_eq!(test.stored().await.len(), 6);
 }

@@ -43,9 +43,9 @@ async fn check(log: &EventLog, events: &[Event], id: &str, stored: &[u8]) {
         [1, 2, 3]
     );
     assert_eq!(positions[1].1, id);
-    let told = stand_in(&events[1]);
-    assert_eq!(told.reason, "NESTED_TOO_DEEP");
-    assert_eq!(told.stored_bytes, stored.len() as u64);
+    let reported = stand_in(&events[1]);
+    assert_eq!(reported.reason, "NESTED_TOO_DEEP");
+    assert_eq!(reported.stored_bytes, stored.len() as u64);
     let found = log.find(Ulid::from_string(id).unwrap()).await.unwrap();
     assert_eq!(found.as_ref(), Some(&events[1]));
 }

@@ -119,7 +119,7 @@ async fn a_notification_during_an_append_of_repeats_is_not_forgotten() {
     }
 }
 
-/// Commits a transaction with one event; the log has not been told yet.
+/// Commits a transaction with one event; the log has not been notified yet.
 async fn commit_one(log: &EventLog, connection: &mut PgConnection, n: u64) -> Uncommitted {
     let mut transaction = connection.begin().await.unwrap();
     let appended = log.append_in(&mut transaction, drafts(n..n + 1)).await;
@@ -163,7 +163,7 @@ async fn a_commit_that_its_caller_says_nothing_of_is_found() {
     let mut connection = test.connection().await;
     for position in 1..=10 {
         let appended = commit_one(&log, &mut connection, position).await;
-        // By now it has been announced here too, and left to be told.
+        // By now it has been announced here too, and the notification is outstanding.
         next_events(&mut first).await.unwrap();
         drop(appended);
         let received = next_events(&mut follower).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_commit_that_its_caller_says_nothing_of_is_found() {
     }
 }
 
-/// What was undone is not told, and what comes in its place is.
+/// What was undone is not announced, and what comes in its place is.
 #[tokio::test]
 async fn an_undone_transaction_of_a_caller_leaves_no_trace() {
     let test = TestLog::create().await;

@@ -19,8 +19,8 @@ use tonic::{Code, Status};
 use ulid::Ulid;
 
 use crate::common::{
-    Client, DEADLINE, Server, after, beating, custom_events, expectation, fact, next, read_all,
-    told,
+    Client, DEADLINE, Server, after, beating, custom_events, error_of, expectation, fact, next,
+    read_all,
 };
 
 const INVALID: &str = "INVALID_ARGUMENT";
@@ -36,7 +36,7 @@ async fn in_a_publish() {
         let answer = client.try_publish(batch.clone()).await;
         let status = answer.expect_err(&field);
         let expected = expectation(Code::InvalidArgument, INVALID, &field);
-        assert_eq!(told(&status), expected, "{status}");
+        assert_eq!(error_of(&status), expected, "{status}");
         assert!(status.message().starts_with(&field), "{status}");
         let refused = refused_in_stream(&mut client, batch).await;
         let answer = (
@@ -238,15 +238,15 @@ async fn in_a_subscription() {
     for (request, field) in bad_subscriptions() {
         let refused = client.try_subscribe(request.clone()).await.unwrap_err();
         let expected = expectation(Code::InvalidArgument, INVALID, field);
-        assert_eq!(told(&refused), expected, "{request:?}");
+        assert_eq!(error_of(&refused), expected, "{request:?}");
         assert!(refused.message().starts_with(field), "{refused}");
     }
     let beyond = client.try_subscribe(after(4)).await.unwrap_err();
     let expected = expectation(Code::OutOfRange, "BEYOND_HEAD", "after_position");
-    assert_eq!(told(&beyond), expected);
+    assert_eq!(error_of(&beyond), expected);
     assert_eq!(fact(&beyond, "last_position"), "3");
     let absurd = client.try_subscribe(after(u64::MAX)).await.unwrap_err();
-    assert_eq!(told(&absurd), expected);
+    assert_eq!(error_of(&absurd), expected);
     let mut stream = client.subscribe(after(0)).await;
     assert_eq!(next(&mut stream).await.unwrap().position, 1);
 }
@@ -339,7 +339,7 @@ async fn an_unknown_event_type_is_refused_with_the_known_ones() {
         client.events.get_events_since(range).await.unwrap_err(),
     ] {
         let expected = expectation(Code::InvalidArgument, INVALID, "event_types[1]");
-        assert_eq!(told(&refused), expected);
+        assert_eq!(error_of(&refused), expected);
         for known in client.info().await.event_types {
             assert!(refused.message().contains(&known), "{refused}");
         }
@@ -372,7 +372,7 @@ async fn in_a_range_and_a_search() {
     ] {
         let refused = client.events.get_events_between(request).await.unwrap_err();
         let expected = expectation(Code::InvalidArgument, INVALID, field);
-        assert_eq!(told(&refused), expected);
+        assert_eq!(error_of(&refused), expected);
     }
     let refused = client
         .events
@@ -380,7 +380,7 @@ async fn in_a_range_and_a_search() {
         .await
         .unwrap_err();
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::InvalidArgument, INVALID, "end_at")
     );
     let request = FindEventRequest {
@@ -388,7 +388,7 @@ async fn in_a_range_and_a_search() {
     };
     let refused = client.log.find_event(request).await.unwrap_err();
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::InvalidArgument, INVALID, "event_id")
     );
 }
@@ -406,7 +406,7 @@ async fn a_cursor_of_another_log() {
     let other = "9d0a1c5e-0000-4000-8000-000000000000";
     let refused = client.try_subscribe(of_log(other)).await.unwrap_err();
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::FailedPrecondition, "OTHER_LOG", "log_id")
     );
     assert_eq!(fact(&refused, "log_id"), log_id);
@@ -434,7 +434,7 @@ async fn too_many_streams() {
         client.events.get_events_since(range()).await.unwrap_err(),
     ];
     for refused in &refused {
-        assert_eq!(told(refused), expected);
+        assert_eq!(error_of(refused), expected);
     }
     // Other calls go on, and a stream that ends gives its place to the next.
     client.publish(custom_events(1_000..1_001)).await;

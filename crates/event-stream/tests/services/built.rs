@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use crate::{
-    common::{DEADLINE, Server, told},
+    common::{DEADLINE, Server, error_of},
     unfinished::{PUBLISH, channel, unfinished},
 };
 
@@ -67,7 +67,7 @@ async fn what_is_built_from_a_batch_counts_until_it_is_queued() {
     assert!((nulls.encoded_len() as u64) < MEBIBYTE);
     let text = event(Kind::StringValue("x".repeat(nulls.encoded_len())));
     let refused = client.try_publish(vec![nulls.clone()]).await.unwrap_err();
-    let (code, reason, _) = told(&refused);
+    let (code, reason, _) = error_of(&refused);
     assert_eq!(code, Code::ResourceExhausted);
     assert_eq!(reason, "TOO_MANY_BYTES");
     // As long on the wire.
@@ -130,7 +130,7 @@ async fn nothing_is_built_before_a_call_is_complete() {
     let calls = tokio::spawn(join_all((0..CALLS).map(|_| call(message.clone()))));
     eventually(DEADLINE, async || budget.held() == CALLS * length).await;
     for status in timeout(DEADLINE, calls).await.unwrap().unwrap() {
-        assert_eq!(told(&status).1, "MESSAGE_TIMED_OUT");
+        assert_eq!(error_of(&status).1, "MESSAGE_TIMED_OUT");
     }
     let grown = peak_bytes() - before;
     // Built, each takes some 15 MB.

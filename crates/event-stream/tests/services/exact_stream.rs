@@ -160,7 +160,7 @@ impl Wanted {
 }
 
 /// Reads everything, in streams that each end after a random number of messages, and resumes each
-/// time after what the last message told.
+/// time after the position of the last message.
 async fn read(
     servers: Arc<Vec<Server>>,
     mut random: StdRng,
@@ -175,7 +175,7 @@ async fn read(
         if last_position.is_some_and(|last| cursor >= last) {
             return (wanted, events);
         }
-        // Only markers tell a filtered reader that it is at the end.
+        // Only markers show a filtered reader that it is at the end.
         let with_markers = last_position.is_some() || random.random_bool(0.5);
         let request = SubscriptionRequest {
             event_types: wanted.types.clone(),

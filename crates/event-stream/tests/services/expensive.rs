@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
 
 use crate::{
-    common::{DEADLINE, Server, expectation, fact, told},
+    common::{DEADLINE, Server, error_of, expectation, fact},
     unreadable::Raw,
 };
 
@@ -131,12 +131,12 @@ async fn much_in_few_bytes_is_refused_unbuilt_and_a_stream_goes_on() {
     let events = vec![atlas_events::Event::default(); 1_001];
     let refused = client.try_publish(events).await.unwrap_err();
     let expected = expectation(Code::ResourceExhausted, "BATCH_TOO_LARGE", "events");
-    assert_eq!(told(&refused), expected);
+    assert_eq!(error_of(&refused), expected);
     let messages = vec![objects(690_000).into(), request(3).encode_to_vec().into()];
     let mut answers = self::answers(&server, "", messages).await;
     assert_eq!(answers.len(), 2, "{answers:?}");
     let refused = answers.pop().unwrap().unwrap_err();
-    assert_eq!(told(&refused), expected);
+    assert_eq!(error_of(&refused), expected);
     assert_eq!(fact(&refused, "memory_bytes_max"), "67108864");
     server.stop().await;
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::{
-    common::{Client, DEADLINE, Server, custom_events, execute, told},
+    common::{Client, DEADLINE, Server, custom_events, error_of, execute},
     slow_reader::metrics,
 };
 
@@ -114,7 +114,7 @@ async fn a_batch_that_finds_no_room_in_time_ends_the_stream_and_nothing_behind_i
     // One group is being stored and the queue is full.
     assert!((2..=4).contains(&answered.stored), "{answered:?}");
     assert_eq!(answered.refused, ["OVERLOADED"]);
-    let end = told(&answered.end.unwrap());
+    let end = error_of(&answered.end.unwrap());
     assert_eq!((end.0, &*end.1), (Code::ResourceExhausted, "OVERLOADED"));
     let mut client = server.client().await;
     let last_position = client.info().await.last_position;

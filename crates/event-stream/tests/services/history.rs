@@ -1,4 +1,4 @@
-//! What clients are told of a log that went back or was replaced.
+//! The errors that clients get from a log that went back or was replaced.
 
 use event_log::EventLog;
 use test_support::{TestDatabase, eventually};
@@ -9,11 +9,11 @@ use tonic_health::{
 };
 
 use crate::common::{
-    DEADLINE, Server, after, custom_events, end_of, execute, expectation, fact, told,
+    DEADLINE, Server, after, custom_events, end_of, error_of, execute, expectation, fact,
 };
 
 #[tokio::test]
-async fn clients_are_told_that_the_log_went_back_and_then_that_it_is_another() {
+async fn clients_learn_that_the_log_went_back_and_then_that_it_is_another() {
     let database = TestDatabase::create().await;
     let server = Server::start(&database).await;
     let mut client = server.client().await;
@@ -32,11 +32,11 @@ async fn clients_are_told_that_the_log_went_back_and_then_that_it_is_another() {
     .await;
     let status = end_of(&mut stream).await;
     let expected = expectation(Code::FailedPrecondition, "LOG_WENT_BACK", "");
-    assert_eq!(told(&status), expected);
+    assert_eq!(error_of(&status), expected);
     assert_eq!(fact(&status, "known_position"), "10");
     assert_eq!(fact(&status, "last_position"), "6");
     let refused = client.try_publish(custom_events(20..21)).await.unwrap_err();
-    assert_eq!(told(&refused), expected);
+    assert_eq!(error_of(&refused), expected);
 
     // Nor does a balancer send anybody here.
     let channel = Channel::from_shared(server.url.clone()).unwrap();
@@ -56,7 +56,7 @@ async fn clients_are_told_that_the_log_went_back_and_then_that_it_is_another() {
     assert_eq!(now, renewed.now);
     let refused = client.try_publish(custom_events(20..21)).await.unwrap_err();
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::FailedPrecondition, "LOG_REPLACED", "")
     );
     assert_eq!(fact(&refused, "log_id"), renewed.now.to_string());
@@ -67,7 +67,7 @@ async fn clients_are_told_that_the_log_went_back_and_then_that_it_is_another() {
     cursor.log_id = log_id;
     let refused = client.try_subscribe(cursor).await.unwrap_err();
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::FailedPrecondition, "OTHER_LOG", "log_id")
     );
     assert_eq!(client.publish(custom_events(20..21)).await[0].position, 7);

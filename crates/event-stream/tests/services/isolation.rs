@@ -12,7 +12,7 @@ use event_stream::StreamConfig;
 use test_support::{TestDatabase, custom_event, series_event};
 use tonic::{Code, Request, Status};
 
-use crate::common::{Client, OFTEN, Server, next, read_all, told};
+use crate::common::{Client, OFTEN, Server, error_of, next, read_all};
 
 const EVERYTHING: &str = "everything";
 /// Lists of types that a token can be limited to, or want; an empty one does not limit.
@@ -300,7 +300,7 @@ async fn by_every_call_a_token_gets_what_it_is_granted_and_no_more() {
                 for read in reader.reads(&wish).await {
                     match read {
                         Ok(read) => assert_eq!(read, expected, "{grant:?} {count} of {kind:?}"),
-                        Err(status) => assert_eq!(told(&status).1, "NOT_GRANTED"),
+                        Err(status) => assert_eq!(error_of(&status).1, "NOT_GRANTED"),
                     }
                 }
             }

@@ -99,7 +99,7 @@ async fn on_a_filtered_stream_the_position_moves_and_is_a_cursor() {
 }
 
 #[tokio::test]
-async fn a_reader_that_fell_behind_is_told_so_and_when_it_has_caught_up() {
+async fn a_reader_gets_markers_when_it_fell_behind_and_when_it_caught_up() {
     let database = TestDatabase::create().await;
     // No event stays in memory, so that even a quick reader is behind with each.
     let log_config = LogConfig {
@@ -203,7 +203,7 @@ async fn a_read_that_outlasts_the_interval_is_not_begun_anew() {
     assert_eq!(found, wanted[0]);
 }
 
-/// The first heartbeat that tells a position; those before it tell earlier ones.
+/// The first heartbeat with a position; those before it have earlier ones.
 async fn heartbeat_at(stream: &mut Streaming<Event>, position: u64) -> Heartbeat {
     let mut before = 0;
     loop {

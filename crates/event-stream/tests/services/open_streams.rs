@@ -19,7 +19,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest,
 };
 
-use crate::common::{DEADLINE, Server, fact, told};
+use crate::common::{DEADLINE, Server, error_of, fact};
 
 /// A server that asks for tokens, and knows none.
 async fn start(database: &TestDatabase, config: StreamConfig) -> Server {
@@ -48,7 +48,7 @@ async fn watch(channel: &Channel) -> Result<Streaming<HealthCheckResponse>, Stat
 
 fn refused(watching: Result<Streaming<HealthCheckResponse>, Status>) -> String {
     let status = watching.map(drop).unwrap_err();
-    let (code, reason, _) = told(&status);
+    let (code, reason, _) = error_of(&status);
     assert_eq!(
         (code, reason.as_str()),
         (Code::ResourceExhausted, "TOO_MANY_STREAMS")
@@ -113,7 +113,7 @@ async fn a_watch_ends_once_it_has_reached_its_age() {
     for _ in 0..2 {
         let mut statuses = watch(&channel).await.unwrap();
         let ended = timeout(DEADLINE, statuses.message()).await.unwrap();
-        let (code, reason, _) = told(&ended.unwrap_err());
+        let (code, reason, _) = error_of(&ended.unwrap_err());
         assert_eq!((code, reason.as_str()), (Code::Unavailable, "STREAM_AGE"));
         // Its place is free again.
     }
@@ -135,7 +135,7 @@ async fn reflection_that_is_asked_nothing_ends() {
     let first = timeout(DEADLINE, answers.message()).await.unwrap();
     assert!(first.unwrap().is_some());
     let ended = timeout(DEADLINE, answers.message()).await.unwrap();
-    let (code, reason, _) = told(&ended.unwrap_err());
+    let (code, reason, _) = error_of(&ended.unwrap_err());
     assert_eq!(code, Code::DeadlineExceeded);
     assert_eq!(reason, "MESSAGE_TIMED_OUT");
     server.stop().await;

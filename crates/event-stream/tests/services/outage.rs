@@ -1,5 +1,5 @@
-//! The database ends connections, at any moment. What clients are told is true, and after they
-//! went on nothing is lost or there twice.
+//! The database ends connections, at any moment. What clients receive is true, and after they
+//! resume nothing is lost or there twice.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use tonic_types::StatusExt;
 
 use crate::common::{
     Client, DEADLINE, Server, after, beating, cursor_of, custom_events, end_of, end_sessions,
-    execute, expectation, fact, is_marker, next, read, told,
+    error_of, execute, expectation, fact, is_marker, next, read,
 };
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_publish_that_was_not_committed_is_said_not_to_be_stored() {
     end_waiting(&mut ending).await;
     let refused = publishing.await.unwrap().unwrap_err();
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::Unavailable, "NOT_STORED", "")
     );
     execute(&mut blocking, "rollback").await;
@@ -49,7 +49,7 @@ async fn a_publish_whose_commit_was_cut_is_said_to_be_unknown() {
     let server = Server::start(&database).await;
     let mut client = server.client().await;
     let mut blocking = database.connection().await;
-    // The commit itself has to wait for us, which no client could tell from one that was lost.
+    // The commit itself has to wait for us, which no client could distinguish from one that was lost.
     execute(
         &mut blocking,
         "create function log.wait_at_commit() returns trigger language plpgsql as
@@ -68,11 +68,11 @@ async fn a_publish_whose_commit_was_cut_is_said_to_be_unknown() {
     end_waiting(&mut ending).await;
     let unknown = publishing.await.unwrap().unwrap_err();
     assert_eq!(
-        told(&unknown),
+        error_of(&unknown),
         expectation(Code::Unavailable, "OUTCOME_UNKNOWN", "")
     );
     execute(&mut blocking, "select pg_advisory_unlock(1)").await;
-    // Publishing again, as the status asks for, tells.
+    // Publishing again, as the status asks for, answers which.
     let receipts = client.try_publish(custom_events(1..3)).await.unwrap();
     let positions: Vec<_> = receipts.iter().map(|receipt| receipt.position).collect();
     assert_eq!(positions, [1, 2]);
@@ -80,7 +80,7 @@ async fn a_publish_whose_commit_was_cut_is_said_to_be_unknown() {
 }
 
 #[tokio::test]
-async fn a_reader_that_needs_the_database_is_told_where_to_resume() {
+async fn a_reader_that_needs_the_database_gets_the_cursor_to_resume_from() {
     let database = TestDatabase::create().await;
     // Without retention, which would wait for the lock too.
     let warm = Server::start_without_retention(&database).await;
@@ -100,7 +100,7 @@ async fn a_reader_that_needs_the_database_is_told_where_to_resume() {
     end_waiting(&mut ending).await;
     let status = end_of(&mut stream).await;
     let expected = expectation(Code::Unavailable, "DATABASE_UNAVAILABLE", "");
-    assert_eq!(told(&status), expected);
+    assert_eq!(error_of(&status), expected);
     assert_eq!(fact(&status, "position"), "400");
     execute(&mut locking, "rollback").await;
     let mut stream = client.subscribe(after(400)).await;

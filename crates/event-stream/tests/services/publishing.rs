@@ -1,4 +1,4 @@
-//! What publishers are told, and that it is so.
+//! The answers to publishers, and that they are true.
 
 use std::iter::zip;
 
@@ -15,8 +15,8 @@ use tonic::{Code, Streaming};
 use ulid::Ulid;
 
 use crate::common::{
-    Client, DEADLINE, Server, after, custom_events, expectation, fact, large_event, read,
-    receipts_of, told,
+    Client, DEADLINE, Server, after, custom_events, error_of, expectation, fact, large_event, read,
+    receipts_of,
 };
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_batch_is_stored_as_a_whole_or_not_at_all() {
     let refused = client.try_publish(batch.clone()).await.unwrap_err();
     let field = "events[2].event_id";
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::InvalidArgument, "INVALID_ARGUMENT", field)
     );
     assert_eq!(client.info().await.last_position, 0);
@@ -109,8 +109,8 @@ async fn an_event_published_again_gets_the_receipt_of_the_first() {
     changed.source_service = "another".to_owned();
     let batch = vec![custom_event(4), changed, custom_event(4), custom_event(1)];
     let again = other.try_publish(batch).await.unwrap();
-    let told: Vec<_> = again.iter().map(|r| (r.position, r.duplicate)).collect();
-    assert_eq!(told, [(4, false), (2, true), (4, true), (1, true)]);
+    let reported: Vec<_> = again.iter().map(|r| (r.position, r.duplicate)).collect();
+    assert_eq!(reported, [(4, false), (2, true), (4, true), (1, true)]);
     assert_eq!(again[1].recorded_at, first[1].recorded_at);
     assert_eq!(again[3].recorded_at, first[0].recorded_at);
     assert_eq!(other.info().await.last_position, 4);
@@ -184,7 +184,7 @@ async fn a_refused_batch_is_answered_in_its_place_and_the_stream_goes_on_if_aske
 }
 
 #[tokio::test]
-async fn a_batch_over_the_limit_is_told_the_limit() {
+async fn the_error_for_a_batch_over_the_limit_names_the_limit() {
     let database = TestDatabase::create().await;
     let server = Server::start(&database).await;
     let mut client = server.client().await;
@@ -193,7 +193,7 @@ async fn a_batch_over_the_limit_is_told_the_limit() {
         .await
         .unwrap_err();
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::ResourceExhausted, "BATCH_TOO_LARGE", "events")
     );
     assert!(refused.message().contains("1001"), "{refused}");
@@ -204,14 +204,14 @@ async fn a_batch_over_the_limit_is_told_the_limit() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_told_the_limit() {
+async fn the_error_for_a_message_over_the_limit_names_the_limit() {
     let database = TestDatabase::create().await;
     let server = Server::start(&database).await;
     let mut client = server.client().await;
     let large: Vec<_> = (1..6).map(|n| large_event(n, 900_000)).collect();
     let too_large = expectation(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "");
     let refused = client.try_publish(large.clone()).await.unwrap_err();
-    assert_eq!(told(&refused), too_large);
+    assert_eq!(error_of(&refused), too_large);
     assert_eq!(fact(&refused, "message_bytes_max"), "4194304");
     // What cannot be read as a message ends a stream; what came before it is acknowledged.
     let requests = [vec![custom_event(7)], large.clone()].map(|events| PublishRequest {
@@ -225,7 +225,7 @@ async fn a_message_over_the_limit_is_told_the_limit() {
         .await
         .unwrap()
         .unwrap_err();
-    assert_eq!(told(&refused), too_large);
+    assert_eq!(error_of(&refused), too_large);
     assert_eq!(fact(&refused, "message_bytes_max"), "4194304");
     // Just under the limit all is well, on the same connection.
     assert_eq!(client.publish(large[..4].to_vec()).await[3].position, 5);

@@ -12,7 +12,7 @@ use pbjson_types::{ListValue, Struct, Value, value::Kind};
 use test_support::{TestDatabase, custom_event, custom_event_at, series_event, started_at};
 use tonic::Code;
 
-use crate::common::{Client, Server, after, custom_events, expectation, read, read_all, told};
+use crate::common::{Client, Server, after, custom_events, error_of, expectation, read, read_all};
 
 #[tokio::test]
 async fn from_the_beginning_and_then_live() {
@@ -222,7 +222,10 @@ async fn the_latest_time_is_the_greatest_ever_stored() {
     let server = Server::start(&database).await;
     let mut client = server.client().await;
     let empty = client.events.get_latest_event_time(()).await.unwrap_err();
-    assert_eq!(told(&empty), expectation(Code::NotFound, "LOG_EMPTY", ""));
+    assert_eq!(
+        error_of(&empty),
+        expectation(Code::NotFound, "LOG_EMPTY", "")
+    );
     client.publish(out_of_order()).await;
     client.publish(vec![event_at(6, 3)]).await;
     let latest = client.events.get_latest_event_time(()).await.unwrap();
@@ -230,7 +233,7 @@ async fn the_latest_time_is_the_greatest_ever_stored() {
 }
 
 #[tokio::test]
-async fn the_log_tells_what_it_is_and_holds() {
+async fn log_info_is_returned_with_its_bounds() {
     let database = TestDatabase::create().await;
     let server = Server::start(&database).await;
     let mut client = server.client().await;
@@ -271,7 +274,7 @@ async fn an_event_is_found_by_its_id_or_said_to_be_absent() {
     let absent = find(&custom_event(3).event_id);
     let absent = client.log.find_event(absent).await.unwrap_err();
     assert_eq!(
-        told(&absent),
+        error_of(&absent),
         expectation(Code::NotFound, "NO_SUCH_EVENT", "")
     );
 }
@@ -362,7 +365,7 @@ fn crossed(series_ids: &[&str]) -> Payload {
     })
 }
 
-/// One event for each thing that filters tell apart.
+/// One event for each thing that filters distinguish.
 fn mixture() -> Vec<Event> {
     vec![
         series_event(1, "UNRATE", "2025-05-01", "4.2"),

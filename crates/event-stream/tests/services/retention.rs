@@ -10,7 +10,7 @@ use test_support::{TestDatabase, custom_event, custom_event_at, eventually};
 use tonic::Code;
 
 use crate::common::{
-    DEADLINE, Server, after, custom_events, expectation, fact, next, read_all, told,
+    DEADLINE, Server, after, custom_events, error_of, expectation, fact, next, read_all,
 };
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn what_retention_removed() {
     // The last of these wants one position more than there is; the next, below, wants what there is.
     for cursor in [0, 2] {
         let refused = client.try_subscribe(after(cursor)).await.unwrap_err();
-        assert_eq!(told(&refused), trimmed("after_position"), "{cursor}");
+        assert_eq!(error_of(&refused), trimmed("after_position"), "{cursor}");
         assert_eq!(fact(&refused, "first_position"), "4");
     }
     let start_from = Some((Utc::now() - TimeDelta::days(60)).into());
@@ -35,14 +35,14 @@ async fn what_retention_removed() {
         ..SubscriptionRequest::default()
     };
     let refused = client.try_subscribe(request).await.unwrap_err();
-    assert_eq!(told(&refused), trimmed("start_from"));
+    assert_eq!(error_of(&refused), trimmed("start_from"));
     assert_eq!(fact(&refused, "first_position"), "4");
     let range = TimeRangeRequest {
         start_from,
         ..TimeRangeRequest::default()
     };
     let refused = client.events.get_events_since(range).await.unwrap_err();
-    assert_eq!(told(&refused), trimmed("start_from"));
+    assert_eq!(error_of(&refused), trimmed("start_from"));
 
     let old = custom_event_at(9, Utc::now() - TimeDelta::days(60));
     let refused = client
@@ -51,7 +51,7 @@ async fn what_retention_removed() {
         .unwrap_err();
     let field = "events[1].occurred_at";
     assert_eq!(
-        told(&refused),
+        error_of(&refused),
         expectation(Code::InvalidArgument, "INVALID_ARGUMENT", field)
     );
     assert_eq!(client.info().await.last_position, 4);

@@ -26,7 +26,7 @@ fn every_call_of_the_contract_has_a_rule_and_no_other() {
     for call in &calls {
         assert!(ruled.contains(call.as_str()), "{call} has no rule");
     }
-    // Without an own scope there are only those that tell whether and what is served.
+    // Only the methods that say whether and what is served have no scope of their own.
     let open = RULES.iter().filter(|rule| rule.scope.is_none());
     for rule in open {
         assert!(rule.path.starts_with("/grpc."), "{rule:?}");

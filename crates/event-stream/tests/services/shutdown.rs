@@ -1,4 +1,4 @@
-//! A server that stops tells its clients where to go on.
+//! A server that stops sends its clients the cursor to resume from.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use tonic::Code;
 
 use crate::{
     common::{
-        DEADLINE, Server, after, custom_events, end_of, execute, expectation, fact, next, read,
-        read_all, receipts_of, told,
+        DEADLINE, Server, after, custom_events, end_of, error_of, execute, expectation, fact, next,
+        read, read_all, receipts_of,
     },
     unfinished::{PUBLISH, beginning, channel, unfinished},
 };
@@ -36,10 +36,10 @@ async fn streams_end_with_the_position_to_resume_after() {
     server.begin_shutdown();
     let shutting_down = expectation(Code::Unavailable, "SHUTTING_DOWN", "");
     let status = end_of(&mut caught_up).await;
-    assert_eq!(told(&status), shutting_down);
+    assert_eq!(error_of(&status), shutting_down);
     assert_eq!(fact(&status, "position"), "10");
     let status = end_of(&mut filtered).await;
-    assert_eq!(told(&status), shutting_down);
+    assert_eq!(error_of(&status), shutting_down);
     let considered: u64 = fact(&status, "position").parse().unwrap();
     assert!(considered <= 10, "{considered}");
     server.stopped().await;
@@ -90,7 +90,7 @@ async fn a_range_that_is_not_at_its_end_does_not_look_complete() {
     server.begin_shutdown();
     let status = read_all(range).await.unwrap_err();
     assert_eq!(
-        told(&status),
+        error_of(&status),
         expectation(Code::Unavailable, "SHUTTING_DOWN", "")
     );
     server.stopped().await;
@@ -125,7 +125,7 @@ async fn an_idle_publish_stream_ends_once_all_is_acknowledged() {
         .unwrap()
         .unwrap_err();
     assert_eq!(
-        told(&status),
+        error_of(&status),
         expectation(Code::Unavailable, "SHUTTING_DOWN", "")
     );
     server.stopped().await;
@@ -141,10 +141,10 @@ async fn a_closed_log_is_unavailable_and_stores_nothing() {
     server.log.close().await;
     let shutting_down = expectation(Code::Unavailable, "SHUTTING_DOWN", "");
     let status = end_of(&mut stream).await;
-    assert_eq!(told(&status), shutting_down);
+    assert_eq!(error_of(&status), shutting_down);
     assert_eq!(fact(&status, "position"), "0");
     let refused = client.try_publish(custom_events(1..2)).await.unwrap_err();
-    assert_eq!(told(&refused), shutting_down);
+    assert_eq!(error_of(&refused), shutting_down);
     assert_eq!(client.info().await.last_position, 0);
 }
 
@@ -165,7 +165,7 @@ async fn a_stream_that_has_reached_its_age_ends_with_the_position_to_resume_afte
     let status = end_of(&mut stream).await;
     assert!(began.elapsed() >= age.mul_f64(0.9), "{:?}", began.elapsed());
     let expected = expectation(Code::Unavailable, "STREAM_AGE", "");
-    assert_eq!(told(&status), expected);
+    assert_eq!(error_of(&status), expected);
     assert_eq!(fact(&status, "position"), "10");
 
     // Busy streams end, too, and whoever resumes gets everything once.
@@ -295,6 +295,6 @@ async fn what_a_publish_stream_has_sent_is_answered_before_its_end() {
         .unwrap()
         .unwrap_err();
     let expected = expectation(Code::Unavailable, "SHUTTING_DOWN", "");
-    assert_eq!(told(&status), expected);
+    assert_eq!(error_of(&status), expected);
     server.stopped().await;
 }

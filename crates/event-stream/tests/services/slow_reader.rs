@@ -49,7 +49,7 @@ async fn a_reader_that_stalls_delays_nobody_holds_little_and_loses_nothing() {
 
     let bytes: usize = delivered.iter().map(|event| 5 + event.encoded_len()).sum();
     let lag_min = EVENTS - IN_TRANSIT_BYTES_MAX / (bytes as u64 / EVENTS);
-    assert!(lag_min > EVENTS / 3, "too few events to tell");
+    assert!(lag_min > EVENTS / 3, "too few events to measure a lag");
     eventually(DEADLINE, async || lag_of("stalled", metrics) >= lag_min).await;
 
     let mut found = Vec::new();
@@ -149,7 +149,7 @@ pub(crate) fn metrics() -> &'static PrometheusHandle {
     })
 }
 
-/// How many events a consumer lags behind, as the metrics tell.
+/// How many events a consumer lags behind, according to the metrics.
 fn lag_of(consumer: &str, metrics: &PrometheusHandle) -> u64 {
     let name = format!("atlas_consumer_lag_events{{consumer=\"{consumer}\"}} ");
     let rendered = metrics.render();

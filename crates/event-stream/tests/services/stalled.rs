@@ -9,7 +9,7 @@ use event_stream::StreamConfig;
 use test_support::{TestDatabase, eventually};
 use tonic::{Code, Request, Streaming};
 
-use crate::common::{Client, DEADLINE, Server, after, large_event, told};
+use crate::common::{Client, DEADLINE, Server, after, error_of, large_event};
 
 /// A server with one place for a stream.
 async fn server(database: &TestDatabase, config: StreamConfig) -> Server {
@@ -71,7 +71,7 @@ async fn a_subscription_that_is_not_read_reaches_its_age() {
     publish_much(&mut client).await;
     let unread = subscribe(&mut client).await.unwrap();
     let refused = subscribe(&mut server.client().await).await.unwrap_err();
-    assert_eq!(told(&refused).1, "TOO_MANY_STREAMS");
+    assert_eq!(error_of(&refused).1, "TOO_MANY_STREAMS");
     place_is_free(&server).await;
     drop(unread);
     server.stop().await;

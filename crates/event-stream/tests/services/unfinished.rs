@@ -26,7 +26,7 @@ use tonic::{
 use tower::ServiceExt;
 
 use crate::{
-    common::{Client, DEADLINE, Server, custom_events, execute, fact, receipts_of, told},
+    common::{Client, DEADLINE, Server, custom_events, error_of, execute, fact, receipts_of},
     slow_reader::metrics,
 };
 
@@ -66,7 +66,7 @@ pub(crate) async fn unfinished(channel: Channel, path: &str, sent: Bytes) -> Sta
 }
 
 fn reason(status: &Status) -> String {
-    told(status).1
+    error_of(status).1
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,12 +112,12 @@ async fn unfinished_publishes_hold_what_they_may_and_end_in_time() {
     for (statuses, limited, held) in [(first, "connection", 6), (second, "server", 4)] {
         let late: Vec<_> = statuses
             .iter()
-            .filter(|status| told(status).0 == Code::DeadlineExceeded)
+            .filter(|status| error_of(status).0 == Code::DeadlineExceeded)
             .collect();
         assert_eq!(late.len(), held, "{limited}");
         assert!(late.iter().all(|s| reason(s) == "MESSAGE_TIMED_OUT"));
         let spent = statuses.iter().filter(|status| {
-            told(status).0 == Code::ResourceExhausted
+            error_of(status).0 == Code::ResourceExhausted
                 && reason(status) == "TOO_MANY_BYTES"
                 && fact(status, "limited") == limited
         });
@@ -200,8 +200,13 @@ async fn a_message_is_as_large_as_its_call_needs() {
         let calling = unfinished(channel.clone(), rule.path, sent);
         let status = timeout(DEADLINE, calling).await.unwrap();
         assert_eq!(reason(&status), "MESSAGE_TOO_LARGE", "{}", rule.path);
-        let told = fact(&status, "message_bytes_max");
-        assert_eq!(told, rule.message_bytes_max.to_string(), "{}", rule.path);
+        let reported = fact(&status, "message_bytes_max");
+        assert_eq!(
+            reported,
+            rule.message_bytes_max.to_string(),
+            "{}",
+            rule.path
+        );
         checked += 1;
     }
     assert_eq!(checked, 12);
@@ -234,7 +239,7 @@ async fn a_stream_may_be_silent_between_messages_and_not_within_one() {
         let channel = channel(&server).await;
         let within = unfinished(channel, PUBLISH_STREAM, beginning(1_000, 500));
         let status = timeout(DEADLINE, within).await.unwrap();
-        assert_eq!(told(&status).0, Code::DeadlineExceeded);
+        assert_eq!(error_of(&status).0, Code::DeadlineExceeded);
         assert_eq!(reason(&status), "MESSAGE_TIMED_OUT");
     }
     server.stop().await;

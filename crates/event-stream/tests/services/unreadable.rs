@@ -12,7 +12,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::common::{DEADLINE, Server, after, custom_events, expectation, fact, next, told};
+use crate::common::{DEADLINE, Server, after, custom_events, error_of, expectation, fact, next};
 
 /// The calls that read one message, or, the last of them, many.
 const CALLS: [&str; 8] = [
@@ -96,7 +96,7 @@ async fn a_malformed_message_is_the_fault_of_its_sender() {
     for path in CALLS {
         let status = refused(&server, path, Bytes::from_static(MALFORMED), "").await;
         let expected = expectation(Code::InvalidArgument, "MALFORMED", "");
-        assert_eq!(told(&status), expected, "{path}: {status}");
+        assert_eq!(error_of(&status), expected, "{path}: {status}");
     }
     server.stop().await;
 }
@@ -122,7 +122,7 @@ async fn a_request_to_read_is_not_as_large_as_one_to_publish() {
         let message = Bytes::from(vec![0; 300 * 1024]);
         let status = refused(&server, path, message, "").await;
         let expected = expectation(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "");
-        assert_eq!(told(&status), expected, "{path}");
+        assert_eq!(error_of(&status), expected, "{path}");
         assert_eq!(fact(&status, "message_bytes_max"), (256 * 1024).to_string());
     }
     server.stop().await;
@@ -139,7 +139,7 @@ async fn what_a_client_sent_is_repeated_to_it_in_part_only() {
         ..after(0)
     };
     let refused = client.try_subscribe(request).await.unwrap_err();
-    assert_eq!(told(&refused).2, "event_types[0]");
+    assert_eq!(error_of(&refused).2, "event_types[0]");
     let request = FindEventRequest {
         event_id: long.clone(),
     };
@@ -169,7 +169,7 @@ async fn names_that_no_event_can_have_do_not_reach_the_database() {
         };
         let refused = client.try_subscribe(request).await.unwrap_err();
         let expected = expectation(Code::InvalidArgument, "INVALID_ARGUMENT", "event_types[0]");
-        assert_eq!(told(&refused), expected, "{name:?}");
+        assert_eq!(error_of(&refused), expected, "{name:?}");
     }
     server.stop().await;
 }
@@ -198,8 +198,8 @@ async fn an_id_is_one_event_in_either_case_and_no_other_text_is_it() {
     let request = FindEventRequest { event_id: beyond };
     let refused = client.log.find_event(request).await.unwrap_err();
     let expected = expectation(Code::InvalidArgument, "INVALID_ARGUMENT", "event_id");
-    assert_eq!(told(&refused), expected);
-    // A receipt tells the id as it is stored.
+    assert_eq!(error_of(&refused), expected);
+    // A receipt has the id as it is stored.
     let again = Event {
         event_id: id.to_lowercase(),
         ..custom_event(1)

@@ -12,7 +12,7 @@ use tonic::{Code, Status, transport::Channel};
 
 use crate::{
     built::event,
-    common::{DEADLINE, Server, fact, told},
+    common::{DEADLINE, Server, error_of, fact},
     open_streams::from,
 };
 
@@ -62,7 +62,7 @@ async fn readers_who_take_nothing_hold_their_share_and_no_more() {
     eventually(DEADLINE, async || held() > 700 * KIBIBYTE).await;
     assert!(held() <= 1_024 * KIBIBYTE, "{}", held());
     let refused = read_all(&greedy).await.unwrap_err();
-    let (code, reason, _) = told(&refused);
+    let (code, reason, _) = error_of(&refused);
     assert_eq!(code, Code::ResourceExhausted);
     assert_eq!(reason, "TOO_MANY_BYTES");
     assert_eq!(fact(&refused, "limited"), "caller");

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_password() {
+    fn what_is_wrong_is_reported_without_the_password() {
         check_refused("mysql://u:s3cret@db/x", "begins with \"mysql://\"");
         check_refused("s3cret", "is neither a URL");
         check_refused("Host=db;Password='s3cret", "not closed");

@@ -1,7 +1,7 @@
 //! Configuration: one typed struct for each service, read once at start.
 //!
 //! A value comes from a TOML file, is overridden by the environment, and that by flags. Everything
-//! that is wrong is told at once, with its key and where it came from. A service says with
+//! that is wrong is reported at once, with its key and where it came from. A service says with
 //! [`Settings`] which names it knows, and asks a [`Reader`] for its `values`; the sections that all
 //! services have are read in `sections`. From what is asked for come the reference page
 //! ([`Reference`]) and what `--print-config` shows ([`Shown`]). What a setting means is said once, by

@@ -85,7 +85,7 @@ impl Reader {
         self.aliases.extend(aliases);
     }
 
-    /// The raw value of a key. Its form, default and value are to be told to [`Reader::asked`].
+    /// The raw value of a key. The caller passes its form, default and value to [`Reader::asked`].
     pub fn value(&mut self, key: &'static str) -> Option<Value> {
         self.known.insert(key);
         self.lookup(key).cloned()

@@ -29,8 +29,9 @@ pub struct RestConfig {
     /// A connection on which the head of a request is not complete after this time is closed, also
     /// one that only waits for its next request.
     pub head_timeout: Duration,
-    /// A request whose body is not complete after this time is answered 408, and a client that has not
-    /// taken its answer after so long, or the next MiB of a larger one, is cut off.
+    /// The time for a request's body, and for reading the answer. A body that is not complete by then
+    /// is answered 408. The connection of a client that has not read its answer by then, or the next
+    /// MiB of a larger one, is closed.
     pub body_timeout: Duration,
 }
 
@@ -76,14 +77,14 @@ pub struct EventsConfig {
     /// At most this many events may wait to be stored; who brings more waits for room, and is
     /// refused after some seconds.
     pub queue_events_max: usize,
-    /// How often the database is asked for what a lost notification did not tell.
+    /// How often the database is polled for events whose notification was lost.
     pub poll_interval: Duration,
-    /// So long after the database was last heard of no reader is told any more where the log ends:
-    /// streams are ended with `UNAVAILABLE`.
+    /// How long readers are served without an answer from the database. After that the end of the log
+    /// is unknown, and streams end with `UNAVAILABLE`.
     pub contact_age_max: Duration,
-    /// What happens when the database has lost events, after a restore to an earlier moment or a
-    /// failover to a replica that lagged: `halt` stores and delivers nothing until an operator gives
-    /// the log a new identity (`new-log-id`); `new_log_id` gives it one at once.
+    /// What happens when the database has lost events, for example by a restore to an earlier moment or
+    /// a failover to a replica that lagged. `halt` stores and delivers nothing until an operator runs
+    /// `new-log-id`, which gives the log a new identity. `new_log_id` does that at once.
     pub on_history_change: OnHistoryChange,
 }
 
@@ -94,7 +95,7 @@ pub struct ShutdownConfig {
     pub drain: Duration,
 }
 
-/// `[telemetry]`: what the process tells about itself.
+/// `[telemetry]`: what the process reports about itself.
 #[derive(Debug, Clone, Documented, DocumentedFields)]
 pub struct TelemetryConfig {
     /// How log lines look.

@@ -1,4 +1,4 @@
-//! Values by what they are: each is checked, and its form told.
+//! Values by type: each is checked, and its form recorded.
 
 use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 

@@ -17,7 +17,7 @@ pub(super) struct Document(Bytes);
 impl Document {
     pub(super) fn new(api: openapi::OpenApi) -> Self {
         let json = api.to_pretty_json();
-        // It is made of maps with text keys, which JSON always has a form for.
+        // It consists of maps with text keys, which JSON can always express.
         Self(json.unwrap_or_default().into())
     }
 }
@@ -82,7 +82,7 @@ impl IntoResponses for One {
     }
 }
 
-/// The responses that tell of these kinds, by status.
+/// The responses for these kinds of problems, by status.
 pub fn of(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Response>> {
     let mut names: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for kind in kinds {

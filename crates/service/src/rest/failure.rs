@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_the_log_are_told_apart() {
+    fn failures_of_the_log_are_distinguished() {
         let at = DateTime::UNIX_EPOCH;
         let database = || sqlx::Error::Protocol("relation \"x\" is broken".to_owned());
         check(

@@ -52,9 +52,9 @@ enum Rule {
 enum Reach {
     /// It keeps them itself.
     Limited,
-    /// It tells of what is anybody's, or changes it.
+    /// It reads what belongs to any tenant, or changes it.
     Unlimited,
-    /// It tells what is derived from events, of this type.
+    /// It reads what is derived from events, of this type.
     Derived(&'static str),
 }
 
@@ -187,18 +187,18 @@ fn peer(request: &Request) -> Peer {
 
 /// What the document says of its operations.
 fn operations(api: &OpenApi) -> HashMap<String, HashMap<Method, Operation>> {
-    // The library's own types do not tell what they hold.
+    // The library's own types do not expose their fields.
     let document = serde_json::to_value(api).unwrap_or_default();
     let paths = document["paths"].as_object().cloned().unwrap_or_default();
     let of_path = |operations: &Value| {
         let operations = operations.as_object().cloned().unwrap_or_default();
         let ruled = operations.into_iter().filter_map(|(method, operation)| {
             let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok()?;
-            let told = operation[BODY_BYTES_MAX].as_u64();
-            let told = told.and_then(|told| usize::try_from(told).ok());
+            let declared = operation[BODY_BYTES_MAX].as_u64();
+            let declared = declared.and_then(|declared| usize::try_from(declared).ok());
             let holds = Operation {
                 rule: rule(&operation["security"]),
-                body_bytes_max: told.unwrap_or(SMALL_BODY_BYTES_MAX),
+                body_bytes_max: declared.unwrap_or(SMALL_BODY_BYTES_MAX),
             };
             Some((method, holds))
         });

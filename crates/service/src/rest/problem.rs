@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 pub const PROBLEM_JSON: &str = "application/problem+json";
 /// Seconds after which to try again what may then succeed.
 const RETRY_AFTER_SECONDS: u32 = 1;
-/// At most this many characters of a detail, which tells of all fields at fault.
+/// At most this many characters of a detail, which names all fields at fault.
 const DETAIL_CHARS_MAX: usize = 10_000;
 /// At most this many characters of what is wrong with one field.
 const PROBLEM_CHARS_MAX: usize = 1_000;
@@ -225,11 +225,11 @@ impl Problem {
             problem: clipped(error.problem, PROBLEM_CHARS_MAX),
         });
         let errors: Vec<_> = bounded.collect();
-        let told: Vec<_> = errors
+        let messages: Vec<_> = errors
             .iter()
             .map(|error| format!("{}: {}", error.field, error.problem))
             .collect();
-        let problem = Self::new(kind, told.join("; "));
+        let problem = Self::new(kind, messages.join("; "));
         Self { errors, ..problem }
     }
 
@@ -245,7 +245,7 @@ impl Problem {
         self
     }
 
-    /// The kind and what a client is told.
+    /// The kind and the text for the client.
     fn details<'a>(&'a self, path: &'a str, request_id: &'a str) -> ProblemDetails<'a> {
         let (status, name, title) = self.kind.facts();
         ProblemDetails {
@@ -298,10 +298,10 @@ impl From<Denied> for Problem {
             Denied::TooMany { .. } | Denied::TooLarge { .. } => ProblemKind::TooLarge,
             Denied::TooFast { .. } | Denied::TooManyStreams { .. } => ProblemKind::RateLimited,
         };
-        let told = denied.to_string();
+        let detail = denied.to_string();
         let problem = match denied.field() {
-            Some(field) => Self::field(kind, field, told),
-            None => Self::new(kind, told),
+            Some(field) => Self::field(kind, field, detail),
+            None => Self::new(kind, detail),
         };
         let problem = problem.with("reason", denied.reason());
         let problem = match &denied {
@@ -341,16 +341,16 @@ pub(super) mod tests {
             problem: format!("\"{long}\" is not known"),
         };
         let problem = Problem::fields(ProblemKind::InvalidRequest, vec![field; 3]);
-        let told = serde_json::to_string(&problem.details("/", "1")).unwrap();
-        assert!(told.len() < 10_000, "{}", told.len());
+        let serialized = serde_json::to_string(&problem.details("/", "1")).unwrap();
+        assert!(serialized.len() < 10_000, "{}", serialized.len());
     }
 
-    /// Checks of what kind a problem is and that a client is told `words`.
+    /// Checks the kind of a problem and that the client's text contains `words`.
     #[track_caller]
     pub(in crate::rest) fn check(problem: &Problem, kind: ProblemKind, words: &str) {
         assert_eq!(problem.kind, kind);
-        let told = serde_json::to_string(&problem.details("/", "1")).unwrap();
-        assert!(told.contains(words), "{told}");
-        assert!(!told.contains("relation"), "{told}");
+        let serialized = serde_json::to_string(&problem.details("/", "1")).unwrap();
+        assert!(serialized.contains(words), "{serialized}");
+        assert!(!serialized.contains("relation"), "{serialized}");
     }
 }

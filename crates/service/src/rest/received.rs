@@ -51,7 +51,7 @@ impl Bodies {
         let held = self.budget.hold(0)?;
         let stopping = parts.extensions.get::<Stopping>().cloned();
         let stopping = stopping.unwrap_or_default();
-        let collecting = collect(body, size_told(&parts.headers), bytes_max, &held);
+        let collecting = collect(body, declared_size(&parts.headers), bytes_max, &held);
         let bytes = tokio::select! {
             collected = timeout(self.timeout, collecting) => {
                 collected.map_err(|_| late(self.timeout))??
@@ -66,7 +66,7 @@ impl Bodies {
 
 async fn collect(
     body: Body,
-    size_told: usize,
+    declared_size: usize,
     bytes_max: usize,
     held: &HeldBytes,
 ) -> Result<Bytes, Problem> {
@@ -78,17 +78,17 @@ async fn collect(
         }
         held.add(COST * chunk.len() as u64)?;
         if collected.is_empty() {
-            collected.reserve(size_told.min(bytes_max));
+            collected.reserve(declared_size.min(bytes_max));
         }
         collected.extend_from_slice(&chunk);
     }
     Ok(collected.into())
 }
 
-fn size_told(headers: &HeaderMap) -> usize {
-    let told = headers.get(header::CONTENT_LENGTH);
-    let told = told.and_then(|told| told.to_str().ok()?.parse().ok());
-    told.unwrap_or_default()
+fn declared_size(headers: &HeaderMap) -> usize {
+    let declared = headers.get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|declared| declared.to_str().ok()?.parse().ok());
+    declared.unwrap_or_default()
 }
 
 fn too_large(bytes_max: usize) -> Problem {

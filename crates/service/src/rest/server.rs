@@ -84,7 +84,7 @@ async fn serve_one(
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 served = serving => served,
-                () = progress.stalled(STALLED_GRACE) => return debug!("cutting off a client that waits"),
+                () = progress.stalled(STALLED_GRACE) => return debug!("closing the connection of a client that still waits"),
             }
         }
     };

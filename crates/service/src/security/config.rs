@@ -1,4 +1,4 @@
-//! `[tls]`, `[auth]` and `[security]`: over what clients come in, and how they are told apart.
+//! `[tls]`, `[auth]` and `[security]`: how clients connect, and how they are authenticated.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -18,7 +18,7 @@ pub enum ClientAuth {
     Optional,
 }
 
-/// Whom metrics are told.
+/// Which callers may read the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsFor {
     /// Everybody where REST is served on loopback only, else those who may read everything.
@@ -63,7 +63,7 @@ pub struct SecurityConfig {
 pub struct AuthConfig {
     /// The file of tokens (`atlas token new` makes entries). Without it nobody is asked for a token.
     pub tokens_file: Option<PathBuf>,
-    /// Whom metrics are told: `auto` is everybody where REST listens on loopback only, else
+    /// Which callers may read the metrics: `auto` is everybody where REST listens on loopback only, else
     /// `readers`, which are those with the scope `read` and no limits.
     pub metrics: MetricsFor,
 }
@@ -156,8 +156,7 @@ impl SecurityConfig {
                 reader.refuse(
                     key,
                     format!(
-                        "{address} is open to other machines, and nobody would be asked who they \
-                         are. Set auth.tokens_file (`atlas token new` makes tokens) or \
+                        "{address} is open to other machines without authentication. Set auth.tokens_file (`atlas token new` makes tokens) or \
                          tls.client_ca, or listen on 127.0.0.1; where something else guards the \
                          port, say so with security.allow_insecure = true"
                     ),
@@ -186,14 +185,14 @@ impl SecurityConfig {
 impl AuthConfig {
     fn read(reader: &mut Reader) -> Self {
         reader.section::<Self>("auth");
-        let whom = [
+        let audiences = [
             ("auto", MetricsFor::Auto),
             ("everybody", MetricsFor::Everybody),
             ("readers", MetricsFor::Readers),
         ];
         Self {
             tokens_file: tokens_file(reader),
-            metrics: reader.word("auth.metrics", &whom, 0),
+            metrics: reader.word("auth.metrics", &audiences, 0),
         }
     }
 }
@@ -274,8 +273,8 @@ fn listener_tls(reader: &mut Reader, keys: &Keys, common: &TlsConfig) -> Option<
         client_optional: common.client_auth == ClientAuth::Optional,
     };
     if let Err(problem) = files.check() {
-        let told = format!("{}: {}", problem.file.display(), problem.problem);
-        refuse_once(reader, problem.key, told);
+        let message = format!("{}: {}", problem.file.display(), problem.problem);
+        refuse_once(reader, problem.key, message);
     }
     Some(files)
 }
@@ -288,7 +287,7 @@ fn refuse_half(reader: &mut Reader, missing: &'static str, given: &str) {
     );
 }
 
-/// Both listeners have most files in common, and one telling is enough.
+/// Both listeners have most files in common, and one report is enough.
 fn refuse_once(reader: &mut Reader, key: &'static str, problem: String) {
     if !reader.has_problem(key) {
         reader.refuse(key, problem);

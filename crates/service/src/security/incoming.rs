@@ -158,7 +158,7 @@ impl Incoming {
             }
         };
         if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "a connection keeps its delay");
+            debug!(%error, "TCP_NODELAY cannot be set for a connection");
         }
         let Some(tls) = &self.tls else {
             return Some(Connection::plain(stream, address, place));

@@ -247,8 +247,8 @@ impl Tls {
         self.trust.subscribe()
     }
 
-    /// Takes up what the files hold now, if that has changed and can be used; else what is in use
-    /// stays, and it is told once why.
+    /// Uses what the files contain now, if that has changed and is valid; else what is in use
+    /// stays, and the reason is logged once.
     pub(super) async fn reload(&self, prefix: &'static str, listener: &'static str) {
         let files = self.files.clone();
         let reading = tokio::task::spawn_blocking(move || Contents::read(&files));
