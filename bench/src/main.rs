@@ -9,22 +9,14 @@
 //! and one file for each workload.
 
 mod arguments;
-mod clock;
-mod connection;
-mod database;
 mod growth;
 mod load;
-mod message;
-mod process;
 mod quiet;
-mod raw;
 mod reader;
 mod report;
 mod rows;
-mod serve;
 mod stage;
 mod systems;
-mod table;
 mod workloads;
 
 use std::io::{Write, stderr, stdout};
@@ -44,7 +36,7 @@ async fn main() -> Result<()> {
     // A thousand connections need as many file descriptors, at both ends.
     rlimit::increase_nofile_limit(65_536).context("cannot raise the limit of open files")?;
     match Arguments::parse().command {
-        Command::Serve(options) => serve::run(&options).await,
+        Command::Serve(options) => stage::serve::run(&options).await,
         Command::ServeEngine(flags) => serve_engine(flags).await,
         Command::ServeFrames { events } => systems::serve_frames(events).await,
         Command::Run(options) => run(&options).await,
@@ -95,7 +87,7 @@ async fn cleaning_up(
         measured = measuring => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    database::drop_created(database_url).await?;
+    stage::database::drop_created(database_url).await?;
     measured
 }
 

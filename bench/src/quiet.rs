@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::{process::machine_seconds, progress};
+use crate::{progress, stage::process::machine_seconds};
 
 /// How long it must be quiet.
 const WINDOW: Duration = Duration::from_secs(2);

@@ -20,14 +20,12 @@ use tokio::time::Instant;
 use self::figures::{Figures, Plot};
 use crate::{
     arguments::{Axis, GrowthOptions},
-    clock::Latencies,
-    connection::{connect, connect_many},
-    load::{self, FlatOut, Pipeline, Published, Publisher},
-    message::Size,
+    load::{self, FlatOut, Pipeline, Published, Publisher, clock::Latencies, message::Size},
     progress,
     quiet::Quiet,
     reader::Reader,
-    report, table,
+    report::{self, table},
+    stage::connection::{connect, connect_many},
     workloads::publish_all,
 };
 

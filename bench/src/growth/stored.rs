@@ -6,8 +6,10 @@ use tokio::time::Instant;
 
 use super::{Growth, Pace, Plot, catch_up, receive};
 use crate::{
-    clock::now_us, connection::connect, database, load, report::median, serve::open_log,
-    stage::Stage, workloads::page_cost,
+    load::{self, clock::now_us},
+    report::median,
+    stage::{Stage, connection::connect, database, serve::open_log},
+    workloads::page_cost,
 };
 
 const PACE: Pace = Pace {

@@ -11,16 +11,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::bundled::{bundled, bundled_ids};
 use crate::clock::{Clock, FIRST_REALTIME_DAY, LAST_DAY};
 use crate::fault::FaultPlan;
-use crate::rate_limit::RateLimiter;
-use crate::recorder::Recorder;
-use crate::schedule::hold_back;
 use crate::series::Period;
+use crate::series::bundled::{bundled, bundled_ids};
+use crate::series::schedule::hold_back;
+use crate::server::rate_limit::RateLimiter;
+use crate::server::recorder::Recorder;
 use crate::state::State;
 use crate::{
-    Fault, RateLimit, Release, RequestRecord, Series, SeriesInfo, StandInError, admin, server,
+    Fault, RateLimit, Release, RequestRecord, Series, SeriesInfo, StandInError,
+    server::{self, admin},
 };
 
 /// A stand-in for FRED that is not running yet.

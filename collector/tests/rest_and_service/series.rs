@@ -106,7 +106,7 @@ async fn schedules_are_changed_paused_and_resumed() {
 }
 
 #[tokio::test]
-async fn collecting_and_backfilling_tell_what_they_brought() {
+async fn collecting_and_backfilling_return_what_was_new() {
     let (database, fred) = (TestDatabase::create().await, fred().await);
     let collector = Collector::start_with(&database, &asking(&fred, KEY)).await;
     add(&collector, json!({"id": "GDPC1", "backfill": "2009-01-01"})).await;

@@ -153,6 +153,10 @@ async fn each_scope_allows_its_own_and_nothing_else() {
                 answer.denied(403, "SCOPE_MISSING");
             }
         }
+        // The pages that describe the service need what its document needs.
+        for path in ["/", "/docs", "/openapi.json"] {
+            assert_eq!(rest.get(path).await.status.as_u16(), read, "{path}");
+        }
         // Whoever watches the service needs no token.
         for path in ["/healthz", "/readyz", "/metrics"] {
             let answer = rest.get(path).await;

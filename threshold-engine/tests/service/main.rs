@@ -6,26 +6,9 @@
     reason = "a test fails by panicking, also in what its functions have in common"
 )]
 
-mod backtest;
 mod bed;
-mod configuration;
-mod definition_life;
-mod definitions;
-mod disturbances;
-mod emitted;
-mod evaluate;
-mod files;
-mod folded;
-mod frozen;
-mod hostile;
-mod life;
-mod recovery;
-mod releases;
-mod rest;
+mod consuming;
+mod deployment;
+mod process;
 mod scenario;
-mod sources;
-mod start_failures;
-mod suspended;
-mod terminal;
-mod time;
-mod too_old;
+mod serving;

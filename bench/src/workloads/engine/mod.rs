@@ -31,13 +31,13 @@ use self::{
 };
 use super::Bench;
 use crate::{
-    clock::{Latencies, due_times, now_us},
-    connection::connect,
-    load::{Pipeline, Publisher},
-    process::Cpu,
+    load::{
+        Pipeline, Publisher,
+        clock::{Latencies, due_times, now_us},
+    },
     reader::{Reader, Received},
     report::Target,
-    stage::Stage,
+    stage::{Stage, connection::connect, process::Cpu},
 };
 
 const NAME: &str = "engine, 50 patterns";

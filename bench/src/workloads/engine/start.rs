@@ -17,8 +17,11 @@ use super::{
     publish, receive,
 };
 use crate::{
-    clock::Latencies, connection::connect, process::resident_mib, reader::Reader, report::Target,
-    stage::Stage, workloads::Bench,
+    load::clock::Latencies,
+    reader::Reader,
+    report::Target,
+    stage::{Stage, connection::connect, process::resident_mib},
+    workloads::Bench,
 };
 
 const NAME: &str = "engine start";

@@ -7,9 +7,6 @@
 //! ([`Reference`]) and what `--print-config` shows ([`Shown`]). What a setting means is said once, by
 //! the comment on the field that holds it.
 
-mod connection_string;
-mod database;
-mod layers;
 mod problem;
 mod reader;
 mod reference;
@@ -17,16 +14,14 @@ mod secrets;
 mod sections;
 mod setting;
 mod settings;
-mod traces;
-mod values;
 
-pub use database::DatabaseConfig;
 pub use problem::{ConfigError, Problem};
 pub use reader::{Reader, Toml};
 pub use reference::Reference;
+pub use sections::database::DatabaseConfig;
+pub use sections::traces::{TracesConfig, TracesSampler};
 pub use sections::{
     EventsConfig, GrpcConfig, LogFormat, RestConfig, ShutdownConfig, TelemetryConfig, small,
 };
 pub use setting::{Setting, Shown};
 pub use settings::{Loaded, Settings, Sources};
-pub use traces::{TracesConfig, TracesSampler};

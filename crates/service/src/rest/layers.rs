@@ -200,7 +200,7 @@ pub(super) async fn not_found(request: Request) -> Problem {
     Problem::new(
         ProblemKind::NotFound,
         format!(
-            "there is nothing at {}; GET /openapi.json lists what there is",
+            "there is nothing at {}; GET / lists what there is",
             request.uri().path()
         ),
     )

@@ -6,15 +6,9 @@
 //! `tokens`, records of administrative actions in `audit`, and how many of refused ones are kept in `refused`.
 
 mod audit;
-mod authorities;
-mod certificate;
 mod config;
-mod connections;
-mod descriptors;
 mod file;
 mod incoming;
-mod lasting;
-mod refused;
 mod self_client;
 mod tls;
 mod tokens;
@@ -39,7 +33,7 @@ pub use incoming::{Connection, Incoming};
 pub(crate) use incoming::{Patience, RestPeer};
 pub use tls::{TlsFiles, TlsProblem};
 
-use connections::Connections;
+use incoming::connections::Connections;
 use tls::Tls;
 use tokens::TokensFile;
 
@@ -124,7 +118,7 @@ impl Security {
             .map(|path| TokensFile::open(path, config.tokens_unreadable_max))
             .transpose()?;
         let limits = Limits::new(config, listens_rest, listens_grpc);
-        descriptors::raise(limits.rest.places_max + limits.grpc.places_max);
+        incoming::descriptors::raise(limits.rest.places_max + limits.grpc.places_max);
         let request_bytes = ByteBudget::new("server", config.request_bytes_max);
         let answer_bytes = ByteBudget::of_answers(config.answer_bytes_max);
         let answers = Shares::new(answer_bytes, config.answer_bytes_max / ANSWER_SHARES);
