@@ -14,7 +14,7 @@ const PUBLISH: [&str; 3] = ["publish", "--type", "OrderPlaced"];
 
 impl Place {
     /// Runs the program against a server, with the authority and a token.
-    async fn ask(&self, server: &Running, token: &str, arguments: &[&str]) -> Ended {
+    pub(crate) async fn ask(&self, server: &Running, token: &str, arguments: &[&str]) -> Ended {
         let ca = self.folder.file("ca.pem");
         let environment = [
             ("ATLAS_SERVER", &*server.grpc),
