@@ -293,7 +293,7 @@ fn a_tree_is_read_as_far_as_it_is_in_order() {
     );
     assert_eq!(
         nobody[0].to_string(),
-        "a/good.toml:6: nobody collects series A, and nobody has sent it"
+        "a/good.toml:6: series A is not collected, and no event of it has been received"
     );
     assert!(library.patterns.is_empty());
 }

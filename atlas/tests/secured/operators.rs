@@ -76,8 +76,9 @@ async fn checkpoints_and_parked_events_are_listed_and_changed() {
     let pool = sqlx::PgPool::connect(&place.database.url()).await.unwrap();
     // The log stores events without their positions; records of parked events have them, as field 4.
     sqlx::raw_sql(
-        "insert into threshold_engine.parked_events (service, source, event_id, position, event_type, occurred_at, encoded,
-                                                     handler, reason, attempts, state)
+        "insert into threshold_engine.parked_events
+             (service, source, event_id, position, event_type, occurred_at, encoded, handler,
+              reason, attempts, state)
          select 'ThresholdEngine', 'collector', event_id, position, event_type, occurred_at,
                 encoded || set_byte(decode('2001', 'hex'), 1, position::int), 'ThresholdEngine',
                 'reason ' || position || chr(27) || '[31m', 1, 'parked'

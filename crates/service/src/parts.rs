@@ -96,7 +96,8 @@ impl Parts {
         }
         if timeout(CLOSE_PATIENCE, log.close()).await.is_err() {
             warn!(
-                "the database cannot be reached; events that were not acknowledged may not be stored"
+                "the database cannot be reached; events that were not acknowledged may not be \
+                 stored"
             );
         }
         let _ = timeout(CLOSE_PATIENCE, pool.close()).await;

@@ -18,7 +18,7 @@ pub(super) struct DefinitionsView {
     read_at: Option<DateTime<Utc>>,
     /// What is wrong with them; what ran before goes on.
     mistakes: Vec<MistakeView>,
-    /// Inputs of definitions that are in order whose series nobody has sent yet: there is no data.
+    /// Inputs of correct definitions of whose series no event has been received yet: there is no data.
     never_received: Vec<MistakeView>,
     /// Definitions that are not evaluated because that failed.
     suspended: Vec<SuspensionView>,

@@ -109,7 +109,7 @@ pub enum ReloadError {
 pub(crate) struct Report {
     pub(crate) read_at: Option<DateTime<Utc>>,
     pub(crate) mistakes: Vec<LoadError>,
-    /// Inputs whose series nobody has sent yet.
+    /// Inputs of whose series no event has been received yet.
     pub(crate) never_received: Vec<LoadError>,
     /// Definitions that another engine of the database has otherwise.
     pub(crate) conflicts: Vec<Conflict>,
@@ -160,7 +160,7 @@ impl Definitions {
         report.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the files and puts to work what has changed. What is broken stays as it was, and so does what is gone
+    /// Reads the files and deploys what has changed. What is broken stays as it was, and so does what is gone
     /// for less than some looks at the files.
     pub(crate) async fn reload(&self) -> Result<Reloaded, ReloadError> {
         self.reload_after(self.grace, None).await
@@ -358,7 +358,11 @@ impl Definitions {
             if !report.conflicts.contains(conflict) {
                 let Conflict { kind, id, .. } = conflict;
                 let (own, running) = (&conflict.own_version, &conflict.running_version);
-                warn!(%kind, id, own, running, "another engine of this database has different files; the files changed last are in effect");
+                warn!(
+                    %kind, id, own, running,
+                    "another engine of this database has different files; the files changed last \
+                     are in effect"
+                );
             }
         }
         gauge!("thresholdengine_definition_conflicts").set(conflicts.len() as f64);

@@ -25,7 +25,8 @@ impl Source {
             Found::Nowhere if log.limited => {
                 warn!(
                     source = %self.name, event_id, position,
-                    "the last processed event is not visible: either the limits of the token changed, or the log lost it"
+                    "the last processed event is not visible: either the limits of the token \
+                     changed, or the log lost it"
                 );
                 Ok(None)
             }

@@ -57,7 +57,8 @@ const PINNED: &str = "
 pub enum SessionProblem {
     /// It does not use the schema that it was configured for.
     #[error(
-        "sessions use the schema {found} instead of {wanted}: either it was dropped, or a pooler between here and the server (such as PgBouncer) does not keep settings of a session"
+        "sessions use the schema {found} instead of {wanted}: either it was dropped, or a pooler \
+         between here and the server (such as PgBouncer) does not keep settings of a session"
     )]
     Schema {
         /// The schema of the settings.
@@ -85,7 +86,8 @@ pub enum SessionProblem {
     },
     /// What one session sets, another one meets.
     #[error(
-        "the database address is a pooler that shares sessions among clients; set pool_mode = session in PgBouncer for this database, or connect to the server directly"
+        "the database address is a pooler that shares sessions among clients; set pool_mode = \
+         session in PgBouncer for this database, or connect to the server directly"
     )]
     Shared,
 }

@@ -49,7 +49,8 @@ pub enum Unverified {
     /// [`crate::EventLog::renew_identity`].
     #[error(
         "the log went back: the event at position {position} is no longer in the database, which \
-         ends at {last_position}; nothing is appended or delivered until an operator runs new-log-id, which gives the log a new identity"
+         ends at {last_position}; nothing is appended or delivered until an operator runs \
+         new-log-id, which gives the log a new identity"
     )]
     WentBack {
         /// The last position that was known.

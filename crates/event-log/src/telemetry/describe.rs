@@ -18,7 +18,8 @@ fn describe_appending() {
     describe_histogram!(
         "event_log_commit_seconds",
         Unit::Seconds,
-        "How long the commit of a group took (the part that waits for the disk); for small groups, the single statement"
+        "How long the commit of a group took (the part that waits for the disk); for small \
+         groups, the single statement"
     );
     describe_histogram!(
         "event_log_group_events",
@@ -48,7 +49,8 @@ fn describe_appending() {
     );
     describe_gauge!(
         "event_log_history_intact",
-        "Whether the log has the history that this process knows: 1 yes, 0 once it went back or was replaced"
+        "Whether the log has the history that this process knows: 1 yes, 0 once it went back or \
+         was replaced"
     );
     describe_gauge!(
         "event_log_durable",

@@ -52,7 +52,7 @@ pub struct SecurityConfig {
     /// Once the file of tokens could not be read for so long, none of its tokens is admitted until it
     /// can be read again.
     pub tokens_unreadable_max: Duration,
-    /// Whether other machines may be served although nobody asks who they are.
+    /// Whether to serve other machines without authentication of clients.
     pub allow_insecure: bool,
     /// Where REST and gRPC listen.
     addresses: [SocketAddr; 2],
@@ -61,7 +61,7 @@ pub struct SecurityConfig {
 /// `[auth]`: who may do what.
 #[derive(Debug, Clone, Documented, DocumentedFields)]
 pub struct AuthConfig {
-    /// The file of tokens (`atlas token new` makes entries). Without it nobody is asked for a token.
+    /// The file of tokens (`atlas token new` makes entries). Without it no token is required.
     pub tokens_file: Option<PathBuf>,
     /// Which callers may read the metrics: `auto` is everybody where REST listens on loopback only, else
     /// `readers`, which are those with the scope `read` and no limits.
@@ -156,7 +156,8 @@ impl SecurityConfig {
                 reader.refuse(
                     key,
                     format!(
-                        "{address} is open to other machines without authentication. Set auth.tokens_file (`atlas token new` makes tokens) or \
+                        "{address} is open to other machines without authentication. Set \
+                         auth.tokens_file (`atlas token new` makes tokens) or \
                          tls.client_ca, or listen on 127.0.0.1; where something else guards the \
                          port, say so with security.allow_insecure = true"
                     ),

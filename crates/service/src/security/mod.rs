@@ -137,7 +137,8 @@ impl Security {
         };
         if tokens.is_some() && config.sends_tokens_in_the_clear() {
             warn!(
-                "tokens are sent unencrypted between machines: set tls.certificate and tls.key, or terminate TLS in a proxy"
+                "tokens are sent unencrypted between machines: set tls.certificate and tls.key, \
+                 or terminate TLS in a proxy"
             );
         }
         Ok(Self {
@@ -272,7 +273,8 @@ pub(crate) fn describe(prefix: &str) {
     describe_gauge!(
         format!("{prefix}_tls_certificate_expires_seconds"),
         Unit::Seconds,
-        "Time until a listener's certificate or the first of its client authorities expires, by kind; negative once expired"
+        "Time until a listener's certificate or the first of its client authorities expires, by \
+         kind; negative once expired"
     );
     describe_counter!(
         format!("{prefix}_security_reload_failures_total"),

@@ -120,7 +120,7 @@ async fn a_pattern_over_a_series_that_nobody_has_sent_says_so() {
     let life = Life::start(bed.config(ENGINE), bed.source(Form::InProcess)).await;
     let pattern = life.get("/v1/patterns/delta-high").await;
     assert_eq!(pattern["state"], "no_data");
-    let said = "nobody has sent this series";
+    let said = "no event of this series has been received";
     assert_eq!(pattern["outcome"]["no_data"], format!("DELTA: {said}"));
     assert_eq!(pattern["outcome"]["inputs"][0]["no_data"], said);
     let found = life.get("/v1/definitions").await;
@@ -131,7 +131,10 @@ async fn a_pattern_over_a_series_that_nobody_has_sent_says_so() {
         .find(|emissions| emissions["file"] == "unknown.toml")
         .unwrap();
     assert_eq!(emissions["line"], 8);
-    assert_eq!(emissions["reason"], "nobody has sent series DELTA yet");
+    assert_eq!(
+        emissions["reason"],
+        "no event of series DELTA has been received yet"
+    );
 
     // Once something came of the others, it alone is left.
     bed.log.append(Script::new(21).drafts(60)).await.unwrap();
@@ -167,7 +170,7 @@ async fn a_pattern_over_a_series_that_nobody_collects_is_refused() {
     let mistake = &found["mistakes"][0];
     assert_eq!(mistake["file"], "unknown.toml");
     assert_eq!(mistake["line"], 8);
-    let reason = "nobody collects series DELTA, and nobody has sent it";
+    let reason = "series DELTA is not collected, and no event of it has been received";
     assert_eq!(mistake["reason"], reason, "{found}");
 
     registered.lock().unwrap().insert("DELTA");

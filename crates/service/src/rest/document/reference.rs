@@ -61,7 +61,10 @@ fn section(operation: &Operation<'_>) -> String {
     let answers: Vec<_> = answers
         .map(|(status, answer)| {
             let contents = answer["content"].as_object().into_iter().flatten();
-            let kinds = contents.map(|(_, content)| schema::type_of(&content["schema"]));
+            let kinds = contents.map(|(media_type, content)| match &content["schema"] {
+                Value::Null => format!("<code>{}</code>", escaped(media_type)),
+                schema => schema::type_of(schema),
+            });
             [
                 escaped(status),
                 kinds.collect::<Vec<_>>().join(" or "),

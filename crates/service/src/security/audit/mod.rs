@@ -153,7 +153,10 @@ impl AuditLog for Audit {
             let from = record.from.as_deref().unwrap_or_default();
             info!(target: "audit", who, from, action, detail, outcome, "administrative action");
             if let Err(problem) = self.insert(&record).await {
-                error!(target: "audit", who, action, %problem, "the audit record could not be stored");
+                error!(
+                    target: "audit", who, action, %problem,
+                    "the audit record could not be stored"
+                );
             }
         })
     }
