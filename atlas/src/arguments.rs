@@ -3,10 +3,17 @@
 use std::{path::PathBuf, time::Duration};
 
 use atlas_events::{Event, Timestamp, event::Payload};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{client::connection::Server, commands::token::TokenCommand, time};
+use crate::{
+    client::connection::{HEADING, Server},
+    commands::{
+        consumption::{CheckpointCommand, ParkedCommand},
+        token::TokenCommand,
+    },
+    time,
+};
 
 const EXIT_CODES: &str = "\
 Times are RFC 3339 (2024-05-01T12:00:00Z), a date (midnight UTC), or how long ago (15m, 2h, 7d).
@@ -45,6 +52,12 @@ pub(crate) enum Command {
     Range(RangeOptions),
     /// Print the identity, bounds and edition of a log
     Info(InfoOptions),
+    /// List and reset the checkpoints of a service that consumes logs
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
+    /// List, retry and discard events that a service could not process
+    #[command(subcommand)]
+    Parked(ParkedCommand),
     /// Make tokens, for servers that ask for one
     #[command(subcommand)]
     Token(TokenCommand),
@@ -60,6 +73,30 @@ pub(crate) enum Command {
         /// Folder for the pages; it must exist
         folder: PathBuf,
     },
+}
+
+/// Commands that connect to no server.
+const LOCAL: [&str; 4] = ["token", "up", "completions", "man"];
+
+/// The commands with their flags. Those that connect to no server show no flags of connections.
+pub(crate) fn command() -> clap::Command {
+    let mut command = Arguments::command();
+    // Flags of all commands are added to each of them by this.
+    command.build();
+    for local in LOCAL {
+        if let Some(local) = command.find_subcommand_mut(local) {
+            hide_connection(local);
+        }
+    }
+    command
+}
+
+fn hide_connection(command: &mut clap::Command) {
+    *command = std::mem::take(command).mut_args(|argument| {
+        let is_about_connections = argument.get_help_heading() == Some(HEADING);
+        argument.hide(is_about_connections)
+    });
+    command.get_subcommands_mut().for_each(hide_connection);
 }
 
 /// Variables of the environment go to both services, but those of addresses (REST__…, GRPC__…),
@@ -229,7 +266,7 @@ pub(crate) struct PublishOptions {
     /// The publishing service, where an event does not name it itself
     #[arg(long, value_name = "NAME", default_value = "atlas-cli")]
     pub(crate) source: String,
-    /// How often a batch is sent while the server is away or cannot tell the outcome
+    /// How often a batch is sent while the server is away or the outcome is unknown
     #[arg(long, value_name = "TIMES", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) attempts: u32,
     /// How receipts are printed
@@ -273,9 +310,36 @@ pub(crate) struct InfoOptions {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    #[test]
+    fn commands_that_connect_show_how_and_others_do_not() {
+        let help = |path: &[&str]| {
+            let mut of_path = command();
+            for name in path {
+                of_path = of_path.find_subcommand(name).unwrap().clone();
+            }
+            of_path.render_long_help().to_string()
+        };
+        for path in [
+            &[][..],
+            &["tail"],
+            &["checkpoint", "list"],
+            &["parked", "retry"],
+        ] {
+            assert!(help(path).contains("--server"), "{path:?}");
+        }
+        for path in [&["token", "new"][..], &["up"], &["completions"], &["man"]] {
+            let help = help(path);
+            for flag in ["--server", "--token-file", "--ca", "--key", "Connection"] {
+                assert!(!help.contains(flag), "{path:?}: {help}");
+            }
+        }
+        assert!(help(&["token", "new"]).contains("--scope"));
+        // They still accept what scripts pass to all commands.
+        let passed = ["atlas", "--server", "http://x:1", "completions", "bash"];
+        assert!(command().try_get_matches_from(passed).is_ok());
+    }
 
     #[test]
     fn the_definition_is_consistent() {

@@ -12,9 +12,9 @@ mod time;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
-use clap::Parser;
+use clap::FromArgMatches;
 use client::{diagnosis, failure::Failure};
-use commands::{inspect, manual, publish, tail, token, up};
+use commands::{consumption, inspect, manual, publish, tail, token, up};
 use print::output::{self, Output};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match &arguments.command {
         Command::Up(options) => up::run(options),
         _ => run_client(&arguments),
@@ -67,6 +68,10 @@ async fn run(
         Command::Get(options) => until(stop, inspect::get(server, options, output)).await,
         Command::Range(options) => until(stop, inspect::range(server, options, output)).await,
         Command::Info(options) => until(stop, inspect::info(server, options, output)).await,
+        Command::Checkpoint(command) => {
+            until(stop, consumption::checkpoint(server, command, output)).await
+        }
+        Command::Parked(command) => until(stop, consumption::parked(server, command, output)).await,
         Command::Token(command) => token::run(command, output),
         Command::Completions { shell } => manual::completions(*shell, output),
         Command::Man { folder } => manual::pages(folder, output),

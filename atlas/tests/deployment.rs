@@ -376,9 +376,9 @@ async fn the_same_settings_make_services_that_work_together() {
         .await
         .unwrap();
     let engine = format!("http://{grpc}");
-    let mut told = EventStreamClient::connect(engine).await.unwrap();
+    let mut emitted = EventStreamClient::connect(engine).await.unwrap();
     test_support::eventually(DEADLINE, async || {
-        told.get_latest_event_time(()).await.is_ok()
+        emitted.get_latest_event_time(()).await.is_ok()
     })
     .await;
 

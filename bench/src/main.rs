@@ -9,22 +9,14 @@
 //! and one file for each workload.
 
 mod arguments;
-mod clock;
-mod connection;
-mod database;
 mod growth;
 mod load;
-mod message;
-mod process;
 mod quiet;
-mod raw;
 mod reader;
 mod report;
 mod rows;
-mod serve;
 mod stage;
 mod systems;
-mod table;
 mod workloads;
 
 use std::io::{Write, stderr, stdout};
@@ -44,7 +36,7 @@ async fn main() -> Result<()> {
     // A thousand connections need as many file descriptors, at both ends.
     rlimit::increase_nofile_limit(65_536).context("cannot raise the limit of open files")?;
     match Arguments::parse().command {
-        Command::Serve(options) => serve::run(&options).await,
+        Command::Serve(options) => stage::serve::run(&options).await,
         Command::ServeEngine(flags) => serve_engine(flags).await,
         Command::ServeFrames { events } => systems::serve_frames(events).await,
         Command::Run(options) => run(&options).await,
@@ -61,7 +53,7 @@ async fn run(options: &RunOptions) -> Result<()> {
     let mut quiet = Quiet::new(options.quiet_wait);
     let measuring = workloads::run(options, &mut report, &mut quiet);
     cleaning_up(&options.database_url, measuring).await?;
-    report.note(quiet.told());
+    report.note(quiet.summary());
     stdout().write_all(report.table().as_bytes())?;
     if let Some(path) = options.results.as_ref().filter(|_| options.is_complete()) {
         std::fs::write(path, report.markdown(&options.command()))
@@ -95,11 +87,11 @@ async fn cleaning_up(
         measured = measuring => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    database::drop_created(database_url).await?;
+    stage::database::drop_created(database_url).await?;
     measured
 }
 
-/// A line for people on standard error; there is nobody to tell if that fails.
+/// A line for people on standard error; there is nowhere to report it if that fails.
 pub(crate) fn progress(text: &str) {
     let _ = writeln!(stderr(), "{text}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::{process::machine_seconds, progress};
+use crate::{progress, stage::process::machine_seconds};
 
 /// How long it must be quiet.
 const WINDOW: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ impl Quiet {
     }
 
     /// What is to be known of it beside the figures.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         match self.wait_max {
             None => "the machine was measured as it was, without waiting for quiet".to_owned(),
             Some(_) => format!(

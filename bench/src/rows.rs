@@ -155,7 +155,7 @@ fn json(series: &atlas_events::SeriesCollectedEvent) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message;
+    use crate::load::message;
 
     #[test]
     fn a_row_holds_what_the_log_stores() {

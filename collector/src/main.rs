@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use ::service::{EXIT_CONFIG, Signals, announce, fail, renew_log_id, tell_health};
+use ::service::{EXIT_CONFIG, Signals, announce, fail, print_health, renew_log_id};
 use clap::Parser;
 use collector::{
     config::{self, Command, Config, Flags, Loaded},
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
     match flags.command {
         Some(Command::Health) => {
             let tls = config.security.rest_tls.as_ref();
-            return tell_health(PROGRAM, config.rest.address, tls);
+            return print_health(PROGRAM, config.rest.address, tls);
         }
         Some(Command::NewLogId) => {
             let renewed = renew_log_id(&config.database).await;

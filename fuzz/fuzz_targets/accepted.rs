@@ -20,7 +20,7 @@ pub fn check(event: Event) {
     };
     let decoded = Event::decode(draft.encoded.as_ref()).expect("protobuf is readable");
     assert!(atlas_events::replacement(&draft.encoded).is_none(), "it can be delivered");
-    let json = serde_json::to_string(&decoded).expect("the event can be told in JSON");
+    let json = serde_json::to_string(&decoded).expect("JSON can express the event");
     let read: Event = serde_json::from_str(&json).expect("JSON is readable");
     // An event that was accepted once is accepted again: publishing twice is allowed.
     let again = Draft::new(read, &acceptance()).expect("it is accepted again");

@@ -24,7 +24,7 @@ pub(crate) const CUSTOM_PREFIX: &str = "custom:";
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventType(Name);
 
-/// A known name is told apart without an allocation.
+/// A known name is recognized without an allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Name {
     Known(&'static str),

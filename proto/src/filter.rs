@@ -99,7 +99,7 @@ impl EventFilter {
     }
 
     /// Of these, only the events that are about series, all of them among `series_ids`: an event
-    /// about two series tells of both.
+    /// about two series would reveal both.
     #[must_use]
     pub fn about_only(self, series_ids: Arc<[String]>) -> Self {
         let series_within = Some(series_ids);

@@ -22,7 +22,7 @@ pub const DATA_DEPTH_MAX: usize = 24;
 /// Into how many events a release may be split.
 pub const RELEASE_PARTS_MAX: u32 = 1_000;
 
-/// Checks a payload and tells which series it is about.
+/// Checks a payload and returns which series it is about.
 pub(crate) fn check_payload(
     payload: &Payload,
     occurred_at: DateTime<Utc>,

@@ -33,7 +33,7 @@ impl Timestamp {
 
 impl From<DateTime<Utc>> for Timestamp {
     fn from(at: DateTime<Utc>) -> Self {
-        // A leap second is told by chrono as nanoseconds past 999,999,999, which protobuf lacks.
+        // chrono represents a leap second as nanoseconds past 999,999,999, which protobuf lacks.
         let nanos = at.timestamp_subsec_nanos().min(999_999_999);
         Self {
             seconds: at.timestamp(),

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Backups of the instance and what is made of them again. cluster.sh runs the server's programs.
+# Backups of the instance and their restoration. cluster.sh runs the server's programs.
 # Everything is kept in the instance's own home, beside its data: wal/ (archived WAL), backups/.
 
 # What an archive_command needs: a file appears under its name only when it is complete and on disk, and is never replaced.
@@ -106,7 +106,7 @@ restore_sql() {
     pg psql "$(instance_url "$1")" --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --output=/dev/null --command="$2" >&2
 }
 
-# These commands work on the server's files; in a container they are run by hand (docs/operations.md). Code 3 tells that.
+# These commands work on the server's files; in a container they are run by hand (docs/operations.md). Code 3 says that.
 backup_require_instance() {
     provider_require
     if [[ $(provider) == docker ]]; then

@@ -27,7 +27,7 @@ pg() {
 }
 
 # The process id of this instance's server; fails where it does not run. A pid file that a crash of the machine left
-# may name a process of somebody else's: the working directory tells.
+# may name a process of another program: the working directory shows which it is.
 cluster_pid() {
     local pid data
     data=$(cluster_home)/data

@@ -180,7 +180,7 @@ cargo_deny() {
     cargo deny "$@"
 }
 
-# Instrumentation needs options that the compiler keeps for nightly builds, unless it is told otherwise.
+# Instrumentation needs options that the compiler keeps for nightly builds, unless an option allows them.
 cargo_fuzz() {
     cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION"
     RUSTC_BOOTSTRAP=1 cargo fuzz "$@"

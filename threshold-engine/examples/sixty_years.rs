@@ -40,11 +40,11 @@ fn main() -> anyhow::Result<()> {
 fn report(order: &str, patterns: &[Arc<Pattern>], points: &[Point]) -> anyhow::Result<()> {
     let mut engine = Engine::new(patterns.to_vec(), []);
     let mut out: Vec<Emission> = Vec::new();
-    let mut told = 0;
+    let mut emitted = 0;
     let start = Instant::now();
     for point in points {
         engine.apply(std::slice::from_ref(point), &mut out);
-        told += out.len();
+        emitted += out.len();
         out.clear();
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -53,7 +53,7 @@ fn report(order: &str, patterns: &[Arc<Pattern>], points: &[Point]) -> anyhow::R
     let updates = readings * points.len() / SERIES;
     writeln!(
         io::stdout(),
-        "{order}: {} points, {PATTERNS} patterns, {steps} dates evaluated, {told} crossings: \
+        "{order}: {} points, {PATTERNS} patterns, {steps} dates evaluated, {emitted} crossings: \
          {seconds:.2} s, {:.2} microseconds a point, {:.2} a point and pattern",
         points.len(),
         seconds * 1e6 / points.len() as f64,

@@ -31,7 +31,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Consumes logs, evaluates patterns and serves what they tell; this is also done without a
+    /// Consumes logs, evaluates patterns and serves the events that they emit; the default
     /// command.
     Serve(Flags),
     /// Asks the engine that runs with this configuration whether it is ready.
@@ -39,7 +39,7 @@ enum Command {
     /// Gives the engine's own log a new identity, after a restore from which events are missing that
     /// readers may have seen; no engine may run meanwhile.
     NewLogId(Flags),
-    /// Tells where the engine stands in its sources, or sends it elsewhere and ends its stop.
+    /// Lists the checkpoints in the source logs, or resets them and lets a stopped engine continue.
     Checkpoint(CheckpointOptions),
     /// Reads the definitions of a folder and runs the tests that stand in them.
     Check {

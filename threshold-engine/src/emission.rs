@@ -13,7 +13,7 @@ use crate::pattern::Pattern;
 use crate::regime::Transition;
 use crate::series::Cause;
 
-/// One thing to tell.
+/// One event to emit.
 #[derive(Clone, Debug)]
 pub enum Emission {
     /// A pattern entered or cleared, or a revision changed that.
@@ -23,7 +23,7 @@ pub enum Emission {
 }
 
 impl Emission {
-    /// Id of the event that tells it: the same whenever the same sequence of points is played.
+    /// Id of the event that reports it: the same whenever the same sequence of points is played.
     pub fn id(&self) -> Ulid {
         match self {
             Self::Crossing(crossing) => crossing.id,

@@ -34,7 +34,7 @@ pub const SERVICE: &str = "ThresholdEngine";
 const TOGETHER_POINTS_MIN: usize = 64;
 const HEAD_MOVED: &str = "the sequence of points has changed meanwhile";
 
-/// Takes the points of events into the sequence, and tells in the engine's own log what they bring
+/// Takes the points of events into the sequence, and emits in the engine's own log what they bring
 /// about: all in the transaction that moves the checkpoint.
 #[derive(Debug)]
 pub(crate) struct EngineHandler {
@@ -168,7 +168,7 @@ impl EngineHandler {
         definitions.into_iter().filter_map(event).collect()
     }
 
-    /// Records that a definition failed; gives the events that tell it.
+    /// Records that a definition failed; gives the events that report it.
     async fn suspend(
         &self,
         connection: &mut PgConnection,
@@ -260,7 +260,7 @@ impl EngineHandler {
                     drafted.drafts.push(draft);
                 }
                 Err(violation) => {
-                    error!(%violation, "what became of a definition cannot be emitted");
+                    error!(%violation, "the lifecycle event of a definition cannot be emitted");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The threshold engine: patterns over series of observations, and the crossings they tell.
+//! The threshold engine: patterns over series of observations, and the crossings they emit.
 //!
 //! Definitions are files ([`library`], [`pattern`], [`regime`]), whose conditions are [`expression`]s over
 //! [`series`]. The [`Engine`] takes points in one at a time and emits what they bring about;

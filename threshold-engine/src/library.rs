@@ -130,7 +130,7 @@ impl Library {
             for (input, line) in inputs.iter().zip(&lines[1..]) {
                 if !is_collected(&input.series) {
                     let reason = format!(
-                        "nobody collects series {}, and nobody has sent it",
+                        "series {} is not collected, and no event of it has been received",
                         input.series
                     );
                     mistakes.push(mistake(file, *line, reason));
@@ -157,7 +157,7 @@ impl Library {
 }
 
 impl Library {
-    /// The inputs whose series nobody has sent, with their places.
+    /// The inputs of whose series no event has been received, with their places.
     pub fn inputs_without(&self, was_received: impl Fn(&str) -> bool) -> Vec<LoadError> {
         let patterns = self.patterns.iter();
         let patterns = patterns.map(|p| (&p.file, &p.lines, p.program.inputs()));
@@ -170,7 +170,11 @@ impl Library {
         inputs
             .filter(|(_, _, series)| !was_received(series))
             .map(|(file, line, series)| {
-                mistake(file, line, format!("nobody has sent series {series} yet"))
+                mistake(
+                    file,
+                    line,
+                    format!("no event of series {series} has been received yet"),
+                )
             })
             .collect()
     }

@@ -80,7 +80,7 @@ impl From<&Failed> for Turned {
     }
 }
 
-/// The identity of the event that tells it, and by what it came about.
+/// The identity of the event that reports it, and by what it came about.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) event_id: Ulid,
@@ -130,7 +130,7 @@ impl Origin {
         }
     }
 
-    /// The event that tells what happened to a definition.
+    /// The event that reports what happened to a definition.
     pub(crate) fn turned(&self, turned: &Turned) -> Event {
         let cause = self.cause.as_ref();
         let changed = DefinitionChangedEvent {
@@ -153,7 +153,7 @@ impl Origin {
         self.event(self.event_id, Payload::DefinitionChanged(changed))
     }
 
-    /// The event that tells of a regime that is another by this.
+    /// The event that reports a changed regime.
     pub(crate) fn shifted(&self, shift: &Shift) -> Event {
         let own = self.event_id.to_string();
         let what = ["transition", &shift.model.id, &shift.model.version, &own];

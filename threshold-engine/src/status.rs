@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::machine::{Outcome, PatternRun};
 use crate::regime::RegimeSpell;
 
-const NEVER_SENT: &str = "nobody has sent this series";
+const NEVER_SENT: &str = "no event of this series has been received";
 
 /// A pattern now.
 #[derive(Clone, Debug, Serialize)]

@@ -81,7 +81,7 @@ fn shown(points: &[Point]) -> Vec<String> {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_is_told_with_file_line_and_reason() {
+fn an_unreadable_row_is_reported_with_file_line_and_reason() {
     for (number, (text, emitted)) in [
         (
             "date,value\n2020-01-01,1\n2020-13-01,2\n",
@@ -236,7 +236,7 @@ fn as_known_then_nothing_is_known_that_came_after_the_last_date() {
 }
 
 #[test]
-fn files_hold_exactly_what_was_told() {
+fn files_hold_exactly_what_was_emitted() {
     let folder = Scratch::new("written");
     let result = play(AsKnown::Then, "2000-01-01", "2030-01-01");
     write_all(&result, &folder.0).expect("it can be written");

@@ -98,7 +98,11 @@ fn recessions_are_shaded_where_the_data_has_them_and_change_nothing_else() {
         assert!(page.contains("</i>recession (USREC)</span>"));
         assert!(!html(&plain).contains("recession (USREC)"));
         shaded.recessions.clear();
-        assert_eq!(html(&shaded), html(&plain), "no step is made of them");
+        assert_eq!(
+            html(&shaded),
+            html(&plain),
+            "their points are not evaluated"
+        );
     }
     let _ = (fs::remove_dir_all(without), fs::remove_dir_all(with));
 }

@@ -128,7 +128,7 @@ fn refused(from: &str, to: &str, line: usize, reason: &str) {
 }
 
 #[test]
-fn mistakes_are_told_with_file_line_and_reason() {
+fn mistakes_are_reported_with_file_line_and_reason() {
     Pattern::read(Path::new("good.toml"), GOOD).unwrap();
     refused("'A > 1'", "'A >'", 5, "");
     refused("'A > 1'", "'B > 1'", 5, "B is not among the inputs");
@@ -293,13 +293,13 @@ fn a_tree_is_read_as_far_as_it_is_in_order() {
     );
     assert_eq!(
         nobody[0].to_string(),
-        "a/good.toml:6: nobody collects series A, and nobody has sent it"
+        "a/good.toml:6: series A is not collected, and no event of it has been received"
     );
     assert!(library.patterns.is_empty());
 }
 
 #[test]
-fn mistakes_of_regimes_are_told_too() {
+fn mistakes_of_regimes_are_reported_too() {
     let good = "id = \"r\"\nname = \"R\"\ndescription = \"d\"\ninitial = \"x\"\n[[states]]\nid = \"x\"\nenter = 'pattern(\"p\")'\n";
     Regime::read(Path::new("r.toml"), good).unwrap();
     for (from, to, line, reason) in [
@@ -334,7 +334,7 @@ fn mistakes_of_regimes_are_told_too() {
 /// Links that lead back or out, pipes and devices neither keep the reader waiting nor are read.
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_of_text_is_told_and_left_alone() {
+fn what_is_no_file_of_text_is_reported_and_left_alone() {
     use std::os::unix::fs::symlink;
 
     let folder = std::env::temp_dir().join(format!("atlas-links-{}", std::process::id()));

@@ -21,9 +21,12 @@ const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Holds a token; flags do not, since everybody on the machine can see them.
 const TOKEN_VARIABLE: &str = "ATLAS_TOKEN";
 
+/// Heading of the flags in help texts.
+pub(crate) const HEADING: &str = "Connection";
+
 /// A server, and what it asks for.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Connection (commands that reach a server)")]
+#[command(next_help_heading = HEADING)]
 pub(crate) struct Server {
     /// Where the log is served; https:// for TLS
     #[arg(

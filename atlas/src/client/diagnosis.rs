@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_told_apart_by_their_first_bytes() {
+    fn servers_are_distinguished_by_their_first_bytes() {
         let cases: [(&[u8], Option<Spoken>); 5] = [
             (b"HTTP/1.1 404 Not Found", Some(Spoken::Http1)),
             (&[21, 3, 3, 0, 2, 2, 70], Some(Spoken::Tls)),

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_tell_what_to_do() {
+    fn exit_codes_distinguish_failures() {
         let code = |code: Code| Failure::from(Status::new(code, "")).exit_code();
         assert_eq!(code(Code::Unavailable), 3);
         assert_eq!(code(Code::NotFound), 4);

@@ -2,20 +2,19 @@
 
 use std::path::Path;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::{arguments::Arguments, client::failure::Failure, print::output::Output};
+use crate::{arguments, client::failure::Failure, print::output::Output};
 
 pub(crate) fn completions(shell: Shell, output: &mut Output) -> Result<(), Failure> {
-    let mut command = Arguments::command();
+    let mut command = arguments::command();
     let name = command.get_name().to_owned();
     clap_complete::generate(shell, &mut command, name, output.writer());
     Ok(())
 }
 
 pub(crate) fn pages(folder: &Path, output: &mut Output) -> Result<(), Failure> {
-    clap_mangen::generate_to(Arguments::command(), folder)?;
+    clap_mangen::generate_to(arguments::command(), folder)?;
     output.line(format_args!(
         "wrote the pages; read them with: man -l {}/atlas.1",
         folder.display()

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod consumption;
 pub(crate) mod input;
 pub(crate) mod inspect;
 pub(crate) mod manual;

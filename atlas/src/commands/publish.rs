@@ -1,4 +1,4 @@
-//! `atlas publish`: stores events and tells where they are.
+//! `atlas publish`: stores events and prints their positions.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -74,7 +74,7 @@ impl<'a> Publisher<'a> {
         })
     }
 
-    /// Publishes a batch. While the server is away, or cannot tell whether it stored the batch, it
+    /// Publishes a batch. While the server is away, or does not know whether it stored the batch, it
     /// is sent again: its ids make that harmless.
     async fn publish(&mut self, events: Vec<Event>) -> Result<Vec<PublishReceipt>, Failure> {
         let mut backoff = Backoff::default();
@@ -163,7 +163,7 @@ fn print(
 
 struct Progress {
     started: Instant,
-    told: Instant,
+    reported_at: Instant,
     stored: u64,
     duplicates: u64,
     live: bool,
@@ -174,7 +174,7 @@ impl Progress {
         let now = Instant::now();
         Self {
             started: now,
-            told: now,
+            reported_at: now,
             stored: 0,
             duplicates: 0,
             live: stderr().is_terminal(),
@@ -185,8 +185,8 @@ impl Progress {
         let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count() as u64;
         self.duplicates += duplicates;
         self.stored += receipts.len() as u64 - duplicates;
-        if self.live && self.told.elapsed() >= PROGRESS_INTERVAL {
-            self.told = Instant::now();
+        if self.live && self.reported_at.elapsed() >= PROGRESS_INTERVAL {
+            self.reported_at = Instant::now();
             self.summary();
         }
     }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_outcome_is_told_as_such() {
+    fn an_unknown_outcome_is_reported_as_such() {
         let status = || Failure::from(unavailable("NOT_STORED"));
         assert_eq!(give_up(status(), 3, true).exit_code(), 6);
         assert_eq!(give_up(status(), 3, false).exit_code(), 3);

@@ -120,7 +120,7 @@ async fn run_both(
     Ok(collected?)
 }
 
-/// The collector that collects tells which series these are; one that only serves what others publish
+/// A collector that collects knows which series these are; one that only serves what others publish
 /// does not know.
 fn registry_of(collector: &collecting::Service) -> Option<Registry> {
     let series = collector.series();

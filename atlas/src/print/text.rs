@@ -288,7 +288,7 @@ pub(crate) fn time(at: Option<Timestamp>) -> String {
 }
 
 /// One line of bounded length, whatever a publisher wrote: nothing in it controls a terminal.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut cleaned: String = text.chars().take(TEXT_CHARS_MAX).collect();
     cleaned = service::visible(&cleaned).into_owned();
     if text.chars().nth(TEXT_CHARS_MAX).is_some() {

@@ -62,7 +62,7 @@ impl Guarded {
         let grpc = self.service.grpc.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(grpc).await.unwrap();
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\n").await.unwrap();
-        // What it is told does not matter; the connection ends.
+        // The answer does not matter; the connection ends.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
 }

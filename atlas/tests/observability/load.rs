@@ -76,7 +76,7 @@ impl Load {
         ]
     }
 
-    /// Waits for the first values from FRED: what is told of a source has then been told.
+    /// Waits for the first values from FRED: the metrics of a source exist from then on.
     async fn collected(&self) {
         let sql = "select 1 from collector.observations";
         eventually(DEADLINE, async || self.rows(sql).await > 1_000).await;

@@ -46,7 +46,7 @@ pub(crate) struct Metric {
 }
 
 impl Metric {
-    /// The unit that its name tells.
+    /// The unit that its name ends in.
     pub(crate) fn unit(name: &str) -> Option<String> {
         let counted = name.strip_suffix("_total").unwrap_or(name);
         let units = UNITS.iter().chain(&MORE_UNITS);
@@ -71,11 +71,11 @@ pub(crate) async fn get(url: &str) -> String {
 impl Metrics {
     pub(crate) fn read(&mut self, text: &str) {
         for line in text.lines() {
-            if let Some(told) = line.strip_prefix("# HELP ") {
-                let (name, help) = told.split_once(' ').unwrap();
+            if let Some(comment) = line.strip_prefix("# HELP ") {
+                let (name, help) = comment.split_once(' ').unwrap();
                 help.clone_into(&mut self.metric(name).help);
-            } else if let Some(told) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = told.split_once(' ').unwrap();
+            } else if let Some(comment) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = comment.split_once(' ').unwrap();
                 kind.clone_into(&mut self.metric(name).kind);
             } else if !line.is_empty() {
                 self.read_sample(line);
@@ -127,7 +127,7 @@ impl Metrics {
                     (metric.kind == "counter") == is_total,
                     "is a counter or not",
                 ),
-                (Metric::unit(name).is_some(), "does not tell its unit"),
+                (Metric::unit(name).is_some(), "does not end in its unit"),
                 (
                     !unbounded.iter().any(|label| metric.labels.contains(*label)),
                     "has a label without bounds",

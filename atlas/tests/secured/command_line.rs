@@ -14,7 +14,7 @@ const PUBLISH: [&str; 3] = ["publish", "--type", "OrderPlaced"];
 
 impl Place {
     /// Runs the program against a server, with the authority and a token.
-    async fn ask(&self, server: &Running, token: &str, arguments: &[&str]) -> Ended {
+    pub(crate) async fn ask(&self, server: &Running, token: &str, arguments: &[&str]) -> Ended {
         let ca = self.folder.file("ca.pem");
         let environment = [
             ("ATLAS_SERVER", &*server.grpc),
@@ -42,9 +42,9 @@ async fn it_works_with_a_token_that_it_made_and_says_what_is_missing() {
     let published = place.ask(&server, &publisher, &PUBLISH).await;
     assert_eq!(published.code, Some(0), "{published:?}");
     let tail = ["tail", "--from-beginning", "--no-follow"];
-    let told = place.ask(&server, &reader, &tail).await;
-    assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.output.contains("OrderPlaced"), "{told:?}");
+    let outcome = place.ask(&server, &reader, &tail).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.output.contains("OrderPlaced"), "{outcome:?}");
 
     let denied = place.ask(&server, &reader, &PUBLISH).await;
     assert_eq!(denied.code, Some(1), "{denied:?}");
@@ -129,30 +129,30 @@ fn a_token_is_printed_once_and_only_its_hash_is_kept() {
     assert_eq!(code, Some(0));
     assert!(printed.contains("expires = \"20"), "{printed}");
     // What a server would refuse is not written.
-    let (code, _, told) = run(&["--name", "a", "--append", &file]);
+    let (code, _, stderr) = run(&["--name", "a", "--append", &file]);
     assert_eq!(code, Some(1));
-    assert!(told.contains("there twice"), "{told}");
-    let (code, _, told) = run(&["--name", "c", "--type", "Nope"]);
-    assert_eq!(code, Some(2), "{told}");
+    assert!(stderr.contains("there twice"), "{stderr}");
+    let (code, _, stderr) = run(&["--name", "c", "--type", "Nope"]);
+    assert_eq!(code, Some(2), "{stderr}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
     // One that goes to a file is for its owner alone, replaces none, and is not shown.
     let secret = place.file("d.token");
-    let (code, printed, told) = run(&["--name", "d", "--out", &secret]);
-    assert_eq!(code, Some(0), "{told}");
+    let (code, printed, stderr) = run(&["--name", "d", "--out", &secret]);
+    assert_eq!(code, Some(0), "{stderr}");
     let token = std::fs::read_to_string(&secret).unwrap();
     let mode = std::fs::metadata(&secret).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     assert!(token.starts_with("atlas_"));
     assert!(
-        !printed.contains("atlas_") && !told.contains("atlas_"),
-        "{printed}{told}"
+        !printed.contains("atlas_") && !stderr.contains("atlas_"),
+        "{printed}{stderr}"
     );
     assert!(printed.contains("name = \"d\""), "{printed}");
-    let (code, printed, told) = run(&["--name", "e", "--out", &secret, "--append", &file]);
-    assert_eq!(code, Some(1), "{told}");
+    let (code, printed, stderr) = run(&["--name", "e", "--out", &secret, "--append", &file]);
+    assert_eq!(code, Some(1), "{stderr}");
     assert!(
-        !printed.contains("atlas_") && !told.contains("atlas_"),
-        "{printed}{told}"
+        !printed.contains("atlas_") && !stderr.contains("atlas_"),
+        "{printed}{stderr}"
     );
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), token);
     assert_eq!(
@@ -185,8 +185,8 @@ async fn a_service_over_tls_says_how_it_is() {
         let ask = move || service::ask_readiness(address, files.as_ref());
         tokio::task::spawn_blocking(ask).await.unwrap()
     };
-    let told = asked(Some(files.clone())).await.unwrap();
-    assert!(told.contains("ready"), "{told}");
+    let reported = asked(Some(files.clone())).await.unwrap();
+    assert!(reported.contains("ready"), "{reported}");
     asked(None).await.unwrap_err();
     let unknown = TlsFiles {
         client_ca: None,

@@ -33,7 +33,7 @@ async fn publish(channel: &Channel, token: &str, events: Vec<Event>) {
     publisher.publish(request).await.unwrap();
 }
 
-/// What an engine tells, from the beginning.
+/// The events of an engine, from the beginning.
 async fn follow(channel: Channel, token: &str) -> Streaming<Event> {
     let mut client = EventStreamClient::new(channel);
     let request = SubscriptionRequest {
@@ -94,10 +94,10 @@ async fn it_follows_over_tls_with_a_token_and_goes_on_with_the_next_one() {
         .engine("engine.toml", &collector, &[&credential])
         .await;
     let to_collector = place.channel(&collector).await;
-    let mut told = follow(place.channel(&engine).await, &reader).await;
+    let mut emitted = follow(place.channel(&engine).await, &reader).await;
     let first = vec![vix(1, "2024-08-02", "23.39"), vix(2, "2024-08-05", "38.57")];
     publish(&to_collector, &publisher, first).await;
-    crossed(&mut told, "2024-08-05").await;
+    crossed(&mut emitted, "2024-08-05").await;
 
     // The engine's token is revoked; what happens meanwhile waits for it.
     place.folder.write("collector.toml", &only_publisher);
@@ -109,13 +109,16 @@ async fn it_follows_over_tls_with_a_token_and_goes_on_with_the_next_one() {
     .await;
     let next = vec![vix(3, "2024-08-06", "20.00"), vix(4, "2024-08-07", "40.00")];
     publish(&to_collector, &publisher, next).await;
-    let silence = timeout(Duration::from_millis(500), crossed(&mut told, "2024-08-07"));
+    let silence = timeout(
+        Duration::from_millis(500),
+        crossed(&mut emitted, "2024-08-07"),
+    );
     assert!(silence.await.is_err(), "it goes on without a token");
 
     // A new one in the same file, and it goes on where it was.
     let renewed = place.new_token("engine", "collector.toml", &["--scope", "read"]);
     assert_eq!(renewed, token);
-    crossed(&mut told, "2024-08-07").await;
+    crossed(&mut emitted, "2024-08-07").await;
     engine.stop().await;
     collector.stop().await;
 }
@@ -141,11 +144,11 @@ async fn it_presents_its_certificate_where_that_is_asked_for() {
     let engine = place
         .engine("engine.toml", &collector, &[&certificate, &key])
         .await;
-    let mut told = follow(place.channel(&engine).await, &reader).await;
+    let mut emitted = follow(place.channel(&engine).await, &reader).await;
     let to_collector = place.channel(&collector).await;
     let events = vec![vix(1, "2024-08-02", "23.39"), vix(2, "2024-08-05", "38.57")];
     publish(&to_collector, &publisher, events).await;
-    crossed(&mut told, "2024-08-05").await;
+    crossed(&mut emitted, "2024-08-05").await;
     engine.stop().await;
     collector.stop().await;
 }
@@ -165,7 +168,7 @@ async fn with_a_token_for_some_series_it_consumes_those() {
     let engine = place
         .engine("engine.toml", &collector, &[&credential])
         .await;
-    let mut told = follow(place.channel(&engine).await, &reader).await;
+    let mut emitted = follow(place.channel(&engine).await, &reader).await;
     let to_collector = place.channel(&collector).await;
     let events = vec![
         series_event(1, "UNRATE", "2024-07-01", "4.3"),
@@ -174,7 +177,7 @@ async fn with_a_token_for_some_series_it_consumes_those() {
         vix(4, "2024-08-05", "38.57"),
     ];
     publish(&to_collector, &publisher, events).await;
-    crossed(&mut told, "2024-08-05").await;
+    crossed(&mut emitted, "2024-08-05").await;
     let (_, inputs) = get(&place, &engine, &reader, "/v1/inputs").await;
     let observed = |id: &str| {
         let inputs = inputs["inputs"].as_array().unwrap().iter();
@@ -248,12 +251,12 @@ async fn moving_its_checkpoint_needs_an_administrator_and_is_recorded() {
     done.await.unwrap();
     let (_, page) = get(&place, &engine, &admin, "/v1/audit").await;
     let actions = page["actions"].as_array().unwrap().iter();
-    let told: Vec<_> = actions
+    let recorded: Vec<_> = actions
         .map(|action| ["who", "action", "outcome"].map(|member| action[member].as_str().unwrap()))
         .collect();
     let rpc = "atlas.events.Checkpoints/ResetCheckpoint";
     let expected = [["operator", rpc, "ok"], ["reader", rpc, "PermissionDenied"]];
-    assert_eq!(told, expected);
+    assert_eq!(recorded, expected);
     let detail = page["actions"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("collector"), "{detail}");
     engine.stop().await;

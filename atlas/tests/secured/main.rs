@@ -6,3 +6,4 @@ mod command_line;
 mod engine;
 mod harness;
 mod mistakes;
+mod operators;

@@ -134,7 +134,7 @@ async fn one_observation_is_followed_from_its_source_to_the_crossing() {
     assert_eq!(line["span_id"], crate::receiver::hex(&collect.span_id));
     up.end();
     let lines = up.lines();
-    assert!(lines.len() > 10, "with everything on, much is told");
+    assert!(lines.len() > 10, "with everything on, there are many lines");
     // As the URL holds it: by itself it may be a common word.
     let url = database.url();
     let credentials = url
@@ -147,13 +147,13 @@ async fn one_observation_is_followed_from_its_source_to_the_crossing() {
         let found = lines.iter().find(|line| line.contains(secret));
         assert!(found.is_none(), "a secret in {found:?}");
     }
-    let told: Vec<_> = receiver
+    let reported: Vec<_> = receiver
         .spans()
         .iter()
         .map(|span| format!("{span:?}"))
         .collect();
     assert!(
-        !told.iter().any(|span| span.contains(KEY)),
+        !reported.iter().any(|span| span.contains(KEY)),
         "a secret in a span"
     );
 }

@@ -110,9 +110,9 @@ impl Facts for Span {
 
     fn links_to(&self, traceparent: &str) -> bool {
         let links = self.links.iter();
-        let mut told =
+        let mut traceparents =
             links.map(|link| format!("00-{}-{}-01", hex(&link.trace_id), hex(&link.span_id)));
-        told.any(|link| link == traceparent)
+        traceparents.any(|link| link == traceparent)
     }
 
     fn is_child_of(&self, parent: &Span) -> bool {

@@ -44,7 +44,12 @@ async fn a_receiver_that_is_away_and_comes_back_disturbs_nothing() {
     publish(&up, 50..100).await;
     let dropped = up.metric(DROPPED);
     eventually(DEADLINE, async || up.metric(DROPPED) > dropped).await;
-    assert_eq!(up.told("traces cannot be exported"), 1, "{:?}", up.lines());
+    assert_eq!(
+        up.logged("traces cannot be exported"),
+        1,
+        "{:?}",
+        up.lines()
+    );
 
     let receiver = Receiver::on(TcpListener::bind(address).await.unwrap());
     let mut number = 100;
@@ -55,7 +60,10 @@ async fn a_receiver_that_is_away_and_comes_back_disturbs_nothing() {
     };
     eventually(DEADLINE, arriving).await;
     eventually(DEADLINE, async || up.metric(EXPORTED) > 0.0).await;
-    eventually(DEADLINE, async || up.told("traces are exported again") == 1).await;
+    eventually(DEADLINE, async || {
+        up.logged("traces are exported again") == 1
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -47,17 +47,19 @@ impl Up {
             .unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (errors, kept) = (child.stderr.take().unwrap(), Arc::clone(&lines));
-        let (ready, told) = mpsc::channel();
+        let (ready, messages) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(errors).lines().map_while(Result::ok) {
-                if let Some(message) = message(&line).filter(|told| told.contains("is ready")) {
+                if let Some(message) =
+                    message(&line).filter(|messages| messages.contains("is ready"))
+                {
                     let _ = ready.send(message);
                 }
                 kept.lock().unwrap().push(line);
             }
         });
         let addresses = |name: &str| {
-            let line = told.recv_timeout(DEADLINE).unwrap();
+            let line = messages.recv_timeout(DEADLINE).unwrap();
             assert!(line.starts_with(name), "{line}");
             let after = |word: &str| {
                 let (_, after) = line.split_once(word).unwrap();
@@ -81,7 +83,7 @@ impl Up {
     }
 
     /// How many log lines hold a text.
-    pub(crate) fn told(&self, text: &str) -> usize {
+    pub(crate) fn logged(&self, text: &str) -> usize {
         self.lines()
             .iter()
             .filter(|line| line.contains(text))

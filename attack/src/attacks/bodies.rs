@@ -239,8 +239,8 @@ async fn status_without_body(process: &Process, path: &str) -> Result<String> {
     stream.write_all(head(path, None, BYTES).as_bytes()).await?;
     let mut answer = [0; 12];
     let reading = timeout(AT_ONCE, stream.read_exact(&mut answer)).await;
-    let told = || format!("{path} waits for a body before it refuses its client");
-    reading.with_context(told)??;
+    let context = || format!("{path} waits for a body before it refuses its client");
+    reading.with_context(context)??;
     let answer = String::from_utf8_lossy(&answer);
     Ok(answer.rsplit(' ').next().unwrap_or_default().to_owned())
 }

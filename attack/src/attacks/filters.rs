@@ -71,12 +71,12 @@ async fn of_others(target: &Target) -> Result<String> {
         let what = format!("{:?} × {}", types.first(), types.len());
         for way in [Way::Since, Way::Between, Way::Subscribe, Way::Rest] {
             match ask(target, &channel, way, &types, tenant).await? {
-                Told::Types(told) => {
-                    let others = told.iter().find(|name| *name != "A");
+                Answer::Types(answer) => {
+                    let others = answer.iter().find(|name| *name != "A");
                     ensure!(others.is_none(), "{way:?}, {what}: got {others:?}");
-                    seen += told.len();
+                    seen += answer.len();
                 }
-                Told::Refused => refused += 1,
+                Answer::Refused => refused += 1,
             }
         }
     }
@@ -95,7 +95,7 @@ enum Way {
 }
 
 /// What came of a request.
-enum Told {
+enum Answer {
     /// The types of custom events, `other` for others.
     Types(Vec<String>),
     Refused,
@@ -107,7 +107,7 @@ async fn ask(
     way: Way,
     types: &[String],
     token: &str,
-) -> Result<Told> {
+) -> Result<Answer> {
     let mut client = EventStreamClient::new(channel.clone());
     let (start, end) = (
         Utc::now() - TimeDelta::hours(1),
@@ -144,15 +144,15 @@ async fn ask(
     }
 }
 
-fn refused(status: &Status) -> Result<Told> {
+fn refused(status: &Status) -> Result<Answer> {
     match status.code() {
-        Code::PermissionDenied | Code::InvalidArgument => Ok(Told::Refused),
+        Code::PermissionDenied | Code::InvalidArgument => Ok(Answer::Refused),
         _ => bail!("{status}"),
     }
 }
 
 /// What a stream holds: all of it, or of one without an end what comes before a silence.
-async fn types_of(mut stream: Streaming<Event>) -> Result<Told> {
+async fn types_of(mut stream: Streaming<Event>) -> Result<Answer> {
     let mut types = Vec::new();
     while let Ok(next) = timeout(Duration::from_millis(500), stream.message()).await {
         match next {
@@ -164,27 +164,27 @@ async fn types_of(mut stream: Streaming<Event>) -> Result<Told> {
             Err(status) => return refused(&status),
         }
     }
-    Ok(Told::Types(types))
+    Ok(Answer::Types(types))
 }
 
-async fn ask_rest(target: &Target, types: &[String], token: &str) -> Result<Told> {
+async fn ask_rest(target: &Target, types: &[String], token: &str) -> Result<Answer> {
     let query: String = types
         .iter()
         .map(|name| format!("&event_type={name}"))
         .collect();
     let path = format!("/v1/events?limit=1000{query}");
-    let (status, told) = clients::get(&target.collector, &path, token).await?;
+    let (status, answer) = clients::get(&target.collector, &path, token).await?;
     match status {
         200 => {
-            let events = told["events"].as_array().cloned().unwrap_or_default();
+            let events = answer["events"].as_array().cloned().unwrap_or_default();
             let type_of = |event: &serde_json::Value| {
                 let name = event["custom"]["type"].as_str();
                 name.unwrap_or("other").to_owned()
             };
-            Ok(Told::Types(events.iter().map(type_of).collect()))
+            Ok(Answer::Types(events.iter().map(type_of).collect()))
         }
-        400 | 403 | 414 | 431 => Ok(Told::Refused),
-        _ => bail!("REST: {status} {}", clients::clipped(&told.to_string())),
+        400 | 403 | 414 | 431 => Ok(Answer::Refused),
+        _ => bail!("REST: {status} {}", clients::clipped(&answer.to_string())),
     }
 }
 

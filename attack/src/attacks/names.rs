@@ -168,17 +168,17 @@ async fn routes(target: &Target) -> Result<String> {
             ensure!(allowed.contains(&answer.code), "{method}: {answer:?}");
         }
     }
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for (process, before) in processes.into_iter().zip(before) {
         let after = clients::metrics_lines(process).await?;
         ensure!(
             after <= before + LINES_MORE,
             "/metrics had {before} lines and has {after}"
         );
-        told.push(format!(
+        reported.push(format!(
             "{}: {before} lines before, {after} after",
             process.name
         ));
     }
-    Ok(told.join("; "))
+    Ok(reported.join("; "))
 }

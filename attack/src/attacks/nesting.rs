@@ -91,15 +91,15 @@ async fn nesting(target: &Target) -> Result<String> {
                 "{{\"sourceService\":\"{}\",\"custom\":{{\"type\":\"{TYPE}\",\"data\":{data}}}}}",
                 clients::SOURCE
             );
-            let (status, told) =
+            let (status, answer) =
                 clients::post(&target.collector, "/v1/events", token, body).await?;
             match status {
                 201 => {
-                    accepted.extend(told["receipts"][0]["position"].as_u64());
+                    accepted.extend(answer["receipts"][0]["position"].as_u64());
                     deepest_rest = deepest_rest.max(depth);
                 }
                 400 | 422 => {}
-                _ => anyhow::bail!("REST, depth {depth}: {status} {told}"),
+                _ => anyhow::bail!("REST, depth {depth}: {status} {answer}"),
             }
         }
     }
@@ -138,13 +138,13 @@ async fn read_over_rest(target: &Target, events: &[Event]) -> Result<()> {
     let token = target.tokens.full.expose();
     for event in events {
         let path = format!("/v1/events/{}", event.event_id);
-        let (status, told) = clients::get(&target.collector, &path, token).await?;
+        let (status, answer) = clients::get(&target.collector, &path, token).await?;
         ensure!(status == 200, "{path}: {status}");
-        ensure!(told["custom"]["type"] == TYPE, "{path}: {told}");
+        ensure!(answer["custom"]["type"] == TYPE, "{path}: {answer}");
     }
     let path = format!("/v1/events?event_type=custom:{TYPE}&limit=1000");
-    let (status, told) = clients::get(&target.collector, &path, token).await?;
-    let count = told["events"].as_array().map_or(0, Vec::len);
+    let (status, answer) = clients::get(&target.collector, &path, token).await?;
+    let count = answer["events"].as_array().map_or(0, Vec::len);
     ensure!(
         status == 200 && count >= events.len(),
         "{path}: {status}, {count} events"

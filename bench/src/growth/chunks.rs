@@ -4,11 +4,13 @@ use anyhow::Result;
 
 use super::{Growth, Plot};
 use crate::{
-    clock::{Latencies, now_us},
-    connection::connect,
-    load::{Pipeline, Publisher},
-    message,
+    load::{
+        Pipeline, Publisher,
+        clock::{Latencies, now_us},
+        message,
+    },
     report::median,
+    stage::connection::connect,
     workloads::page_cost::Log,
 };
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Growth, Load, Pace, Plot, publish, receive};
 use crate::{
-    message::Size,
+    load::message::Size,
     stage::{Server, Stage},
 };
 

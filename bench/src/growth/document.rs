@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 
 use super::figures::Figures;
-use crate::table::{self, number};
+use crate::report::table::{self, number};
 
 const END: &str = "<!-- end -->";
 /// The names of what is not a plot.

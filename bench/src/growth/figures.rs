@@ -5,7 +5,7 @@ use std::{fs, io::ErrorKind, path::Path};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::table::number;
+use crate::report::table::number;
 
 /// All plots, in the order of their names.
 #[derive(Debug, Default, Serialize, Deserialize)]

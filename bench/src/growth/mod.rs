@@ -20,14 +20,12 @@ use tokio::time::Instant;
 use self::figures::{Figures, Plot};
 use crate::{
     arguments::{Axis, GrowthOptions},
-    clock::Latencies,
-    connection::{connect, connect_many},
-    load::{self, FlatOut, Pipeline, Published, Publisher},
-    message::Size,
+    load::{self, FlatOut, Pipeline, Published, Publisher, clock::Latencies, message::Size},
     progress,
     quiet::Quiet,
     reader::Reader,
-    report, table,
+    report::{self, table},
+    stage::connection::{connect, connect_many},
     workloads::publish_all,
 };
 
@@ -67,7 +65,7 @@ pub(crate) async fn run(options: &GrowthOptions) -> Result<()> {
         }
     }
     figures.settings = report::settings(&options.database_url).await?;
-    figures.settings.push(growth.quiet.told());
+    figures.settings.push(growth.quiet.summary());
     figures.write(&path)?;
     for plot in &figures.plots {
         plot::write(plot, &folder)?;

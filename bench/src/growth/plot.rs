@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use plotters::prelude::*;
 
 use super::figures::{Plot, whole};
-use crate::table::number;
+use crate::report::table::number;
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 320;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Growth, Load, Loaded, Plot, publish};
-use crate::{message::Size, stage::Stage};
+use crate::{load::message::Size, stage::Stage};
 
 const PUBLISHERS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 const WINDOW: usize = 250;

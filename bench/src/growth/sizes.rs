@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Growth, Load, Plot, catch_up, publish};
-use crate::{message::Size, stage::Stage};
+use crate::{load::message::Size, stage::Stage};
 
 /// Bytes on the wire, about, and the data points that make them.
 const SIZES: [(f64, u64); 3] = [(100.0, 1), (1_000.0, 48), (10_000.0, 520)];

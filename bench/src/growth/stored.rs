@@ -6,15 +6,17 @@ use tokio::time::Instant;
 
 use super::{Growth, Pace, Plot, catch_up, receive};
 use crate::{
-    clock::now_us, connection::connect, database, load, report::median, serve::open_log,
-    stage::Stage, workloads::page_cost,
+    load::{self, clock::now_us},
+    report::median,
+    stage::{Stage, connection::connect, database, serve::open_log},
+    workloads::page_cost,
 };
 
 const PACE: Pace = Pace {
     events_a_second: 1_000,
     seconds: 8,
 };
-/// Stored at a time; the last of them tell how fast events are stored.
+/// Stored at a time; the last of them show how fast events are stored.
 const PIECE_EVENTS: u64 = 100_000;
 /// Over so long the events are spread.
 const SPAN_US: u64 = 3 * 24 * 3_600 * 1_000_000;

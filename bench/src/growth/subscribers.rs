@@ -5,11 +5,13 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{Growth, Pace, Plot, receive};
 use crate::{
-    connection::{connect, connect_many},
     load::{self, Pipeline},
-    process::resident_mib,
     reader::Reader,
-    stage::Stage,
+    stage::{
+        Stage,
+        connection::{connect, connect_many},
+        process::resident_mib,
+    },
     workloads::all,
 };
 

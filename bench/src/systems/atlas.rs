@@ -5,12 +5,9 @@ use futures::future::BoxFuture;
 
 use super::{Running, Subscriber};
 use crate::{
-    clock::Latencies,
-    connection::connect,
-    load::{Pipeline, Publisher},
-    raw::Scanned,
-    reader::Reader,
-    stage::Stage,
+    load::{Pipeline, Publisher, clock::Latencies},
+    reader::{Reader, raw::Scanned},
+    stage::{Stage, connection::connect},
 };
 
 pub(super) struct Atlas {

@@ -27,10 +27,12 @@ use super::{
     order::{Checked, Order},
 };
 use crate::{
-    database,
     load::{Acknowledged, Publisher},
     rows::{self, Row},
-    serve::{SCHEMA, open_log},
+    stage::{
+        database,
+        serve::{SCHEMA, open_log},
+    },
 };
 
 /// Events that share a transaction at the most, unless one request is larger.

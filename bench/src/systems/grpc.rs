@@ -28,7 +28,11 @@ use tonic::{
 };
 
 use super::{Running, Subscriber};
-use crate::{clock::now_us, connection::connect, load::Publisher, message, reader::Reader};
+use crate::{
+    load::{Publisher, clock::now_us, message},
+    reader::Reader,
+    stage::connection::connect,
+};
 
 /// What goes into one frame of HTTP.
 const BATCH_BYTES: usize = 256 * 1_024;

@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 
 pub(crate) use grpc::serve as serve_frames;
 
-use crate::{clock::Latencies, load::Publisher};
+use crate::load::{Publisher, clock::Latencies};
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use prost::Message;
 
 use super::Subscriber;
-use crate::{clock::Latencies, raw::Scanned};
+use crate::{load::clock::Latencies, reader::raw::Scanned};
 
 /// The event as a peer carries it: with the fields that ATLAS adds, so that it is as long. The
 /// position is how many the publisher sent.
@@ -119,7 +119,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message;
+    use crate::load::message;
 
     #[test]
     fn each_event_counts_once_in_whatever_order() {

@@ -10,12 +10,16 @@ use tokio::task::JoinSet;
 
 use super::Bench;
 use crate::{
-    clock::{Latencies, now_us},
-    connection::{connect, connect_many},
-    load::{self, Pipeline},
+    load::{
+        self, Pipeline,
+        clock::{Latencies, now_us},
+    },
     reader::{Reader, search},
     report::Target,
-    stage::Stage,
+    stage::{
+        Stage,
+        connection::{connect, connect_many},
+    },
     systems::System,
 };
 

@@ -5,8 +5,11 @@ use tokio::time::Instant;
 
 use super::{Bench, logs_and};
 use crate::{
-    clock::now_us, connection::connect, load, process::Cpu, reader::Reader, report::Target,
-    stage::Stage, systems::System,
+    load::{self, clock::now_us},
+    reader::Reader,
+    report::Target,
+    stage::{Stage, connection::connect, process::Cpu},
+    systems::System,
 };
 
 pub(crate) const NAME: &str = "catch-up, reader that does not decode";

@@ -9,13 +9,14 @@ use super::{
     logs_and,
 };
 use crate::{
-    clock::Latencies,
-    connection::{connect, connect_many},
-    load::{self, Pipeline},
-    process::Cpu,
+    load::{self, Pipeline, clock::Latencies},
     reader::Reader,
     report::Target,
-    stage::Stage,
+    stage::{
+        Stage,
+        connection::{connect, connect_many},
+        process::Cpu,
+    },
     systems::{Running, Subscriber, System},
 };
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::Bench;
 use crate::{
-    clock::{Latencies, now_us},
+    load::clock::{Latencies, now_us},
     report::Target,
     systems::System,
 };

@@ -4,12 +4,14 @@ use anyhow::Result;
 
 use super::{Bench, all};
 use crate::{
-    connection::{connect, connect_many},
     load::{self, Pipeline},
-    process::resident_mib,
     reader::Reader,
     report::Target,
-    stage::Stage,
+    stage::{
+        Stage,
+        connection::{connect, connect_many},
+        process::resident_mib,
+    },
     systems::System,
 };
 use tokio::task::JoinSet;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Bench, LOGS};
-use crate::{load, process::Cpu, report::Target, systems::System};
+use crate::{load, report::Target, stage::process::Cpu, systems::System};
 
 pub(crate) const NAME: &str = "latency at 1,000 a second";
 pub(crate) const RECEIVED_P50: &str = "publish to receipt, p50 ms";

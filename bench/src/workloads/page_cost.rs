@@ -8,12 +8,9 @@ use tokio::time::Instant;
 
 use super::Bench;
 use crate::{
-    clock::now_us,
-    connection::connect,
-    database, load,
+    load::{self, clock::now_us},
     report::{Target, median},
-    serve::open_log,
-    stage::Stage,
+    stage::{Stage, connection::connect, database, serve::open_log},
     systems::System,
 };
 

@@ -8,11 +8,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Bench, logs_and, publish_all};
 use crate::{
-    clock::Latencies,
-    load::{self, FlatOut},
-    message::Size,
-    process::Cpu,
+    load::{self, FlatOut, clock::Latencies, message::Size},
     report::Target,
+    stage::process::Cpu,
     systems::System,
 };
 

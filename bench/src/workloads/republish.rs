@@ -5,7 +5,9 @@ use tokio::time::Instant;
 
 use super::Bench;
 use crate::{
-    clock::now_us, connection::connect, load, process::Cpu, report::Target, stage::Stage,
+    load::{self, clock::now_us},
+    report::Target,
+    stage::{Stage, connection::connect, process::Cpu},
     systems::System,
 };
 

@@ -8,13 +8,14 @@ use tokio::time::Instant;
 
 use super::{Bench, publish_all};
 use crate::{
-    connection::{connect, connect_many},
-    load::{self, FlatOut, Pipeline, Publisher},
-    message::Size,
-    process::resident_mib,
+    load::{self, FlatOut, Pipeline, Publisher, message::Size},
     reader::Reader,
     report::Target,
-    stage::Stage,
+    stage::{
+        Stage,
+        connection::{connect, connect_many},
+        process::resident_mib,
+    },
     systems::System,
 };
 

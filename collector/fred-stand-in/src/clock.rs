@@ -20,7 +20,7 @@ const fn day(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).expect("a day of the calendar")
 }
 
-/// Tells what day it is.
+/// Knows what day it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Clock {
     /// The machine's day, in FRED's time zone (without daylight saving).

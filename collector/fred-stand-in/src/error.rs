@@ -1,8 +1,8 @@
-//! What can go wrong when the stand-in is set up or told to do something.
+//! Errors of setting up and controlling the stand-in.
 
 use chrono::NaiveDate;
 
-/// Why the stand-in could not be started or did not do what it was told.
+/// Why the stand-in could not be started or did not do what was requested.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StandInError {

@@ -4,7 +4,7 @@
 //!
 //! It exists for demonstrations and tests, and so can do what FRED cannot: run on a day of one's choice, release or
 //! revise an observation on request ([`StandInHandle::release`]) or by and by ([`StandInBuilder::hold_back`]), fail in
-//! every way that has been seen of FRED ([`Fault`]), and tell which requests it got and when
+//! every way that has been seen of FRED ([`Fault`]), and report which requests it got and when
 //! ([`StandInHandle::requests`]). The same is offered to other processes under `/stand-in/`.
 //!
 //! ```no_run
@@ -21,29 +21,19 @@
 //!
 //! What it leaves out: `units` other than `lin`, `output_type` 2 and 3, `frequency`, `vintage_dates`, every other path.
 
-mod admin;
-mod answer;
-mod bundled;
 mod clock;
 mod error;
 mod fault;
-mod parameters;
-mod rate_limit;
-mod recorder;
-mod refusal;
-mod release;
-mod routes;
-mod schedule;
 mod series;
 mod server;
 mod stand_in;
 mod state;
 
-pub use bundled::bundled_ids;
 pub use error::StandInError;
 pub use fault::Fault;
-pub use rate_limit::{RateLimit, RefusalBody};
-pub use recorder::RequestRecord;
-pub use release::Release;
+pub use series::bundled::bundled_ids;
+pub use series::release::Release;
 pub use series::{Series, SeriesInfo};
+pub use server::rate_limit::{RateLimit, RefusalBody};
+pub use server::recorder::RequestRecord;
 pub use stand_in::{StandIn, StandInBuilder, StandInHandle};

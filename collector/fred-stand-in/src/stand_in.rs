@@ -11,16 +11,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::bundled::{bundled, bundled_ids};
 use crate::clock::{Clock, FIRST_REALTIME_DAY, LAST_DAY};
 use crate::fault::FaultPlan;
-use crate::rate_limit::RateLimiter;
-use crate::recorder::Recorder;
-use crate::schedule::hold_back;
 use crate::series::Period;
+use crate::series::bundled::{bundled, bundled_ids};
+use crate::series::schedule::hold_back;
+use crate::server::rate_limit::RateLimiter;
+use crate::server::recorder::Recorder;
 use crate::state::State;
 use crate::{
-    Fault, RateLimit, Release, RequestRecord, Series, SeriesInfo, StandInError, admin, server,
+    Fault, RateLimit, Release, RequestRecord, Series, SeriesInfo, StandInError,
+    server::{self, admin},
 };
 
 /// A stand-in for FRED that is not running yet.
@@ -69,7 +70,7 @@ impl StandInBuilder {
         self
     }
 
-    /// The day on which the stand-in begins and stays until told otherwise. What becomes known later is not shown.
+    /// The day on which the stand-in begins and stays until it is changed. What becomes known later is not shown.
     #[must_use]
     pub fn today(mut self, today: NaiveDate) -> Self {
         self.clock = Clock::Fixed(today);
@@ -127,7 +128,7 @@ impl StandInBuilder {
             .with_state(shared.clone());
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "a connection keeps its delay");
+                tracing::debug!(%error, "TCP_NODELAY cannot be set for a connection");
             }
         });
         let until_stopped = shared.clone();

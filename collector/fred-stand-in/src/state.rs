@@ -7,9 +7,9 @@ use chrono::{Days, NaiveDate};
 
 use crate::clock::Clock;
 use crate::fault::FaultPlan;
-use crate::rate_limit::RateLimiter;
-use crate::recorder::Recorder;
-use crate::schedule::Step;
+use crate::series::schedule::Step;
+use crate::server::rate_limit::RateLimiter;
+use crate::server::recorder::Recorder;
 use crate::{Fault, Release, RequestRecord, Series, SeriesInfo, StandInError};
 
 pub(crate) struct State {

@@ -35,7 +35,7 @@ pub struct Collected {
     pub series_id: String,
     /// How many values were new or revised.
     pub data_points: usize,
-    /// Position of the first event that tells them; absent if there was nothing new.
+    /// Position of the first event that has them; absent if there was nothing new.
     pub first_position: Option<u64>,
     /// Position of the last one.
     pub last_position: Option<u64>,
@@ -93,7 +93,7 @@ impl SeriesCollector {
             atlas.series.id = series_id,
             atlas.points = Empty,
         );
-        let collecting = self.collect_and_tell(series_id).instrument(span.clone());
+        let collecting = self.collect_and_log(series_id).instrument(span.clone());
         let collected = collecting.await;
         match &collected {
             Ok(collected) => {
@@ -104,14 +104,14 @@ impl SeriesCollector {
         collected
     }
 
-    async fn collect_and_tell(&self, series_id: &str) -> Result<Collected, CollectError> {
+    async fn collect_and_log(&self, series_id: &str) -> Result<Collected, CollectError> {
         let asked_at = self.now();
         // What a panic leaves behind is dropped with the transaction.
         let collecting = AssertUnwindSafe(self.try_collect(series_id)).catch_unwind();
         let outcome = collecting.await.unwrap_or(Err(CollectError::Panicked));
         match outcome.map_err(failure::sorted) {
             Ok(collected) => {
-                tell(&collected);
+                log_outcome(&collected);
                 Ok(collected)
             }
             Err(error) => {
@@ -121,7 +121,7 @@ impl SeriesCollector {
         }
     }
 
-    /// The present as the database keeps it, so that events and rows tell the same.
+    /// The present as precisely as the database stores it, so that events and rows have the same value.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.now().trunc_subsecs(6)
     }
@@ -143,13 +143,16 @@ impl SeriesCollector {
             if let Some(collected) = stored {
                 return Ok(collected);
             }
-            debug!(series_id, "another collection was faster; beginning again");
+            debug!(
+                series_id,
+                "another collection committed first; starting again"
+            );
         }
         Err(CollectError::Busy(series_id.to_owned()))
     }
 }
 
-fn tell(collected: &Collected) {
+fn log_outcome(collected: &Collected) {
     let outcome = if collected.data_points > 0 {
         info!(
             series_id = collected.series_id,

@@ -137,7 +137,7 @@ impl SeriesCollector {
             frequency = metadata.frequency,
             seasonal_adjustment_before = row.seasonal_adjustment,
             seasonal_adjustment = metadata.seasonal_adjustment,
-            "the source describes the series otherwise than before"
+            "the source changed the description of the series"
         );
         counter!("fredcollector_metadata_changes_total", "source" => "fred").increment(1);
         Ok(())

@@ -45,7 +45,7 @@ impl GivenUp {
             | CollectError::Busy(_)
             | CollectError::Log(LogError::Closed) => return None,
             CollectError::Panicked => {
-                let message = "the collector made a mistake, which its log tells more of";
+                let message = "the collector failed internally; see its log";
                 ("INTERNAL", message.to_owned())
             }
             CollectError::Log(LogError::Database(error)) | CollectError::Database(error) => {
@@ -121,7 +121,7 @@ pub(super) async fn record(
         return within(TRANSACTION_MAX, recording).await;
     }
     if !matches!(timeout(PATIENCE, recording).await, Ok(Ok(()))) {
-        warn!(series_id, %error, "collection broke off; it is made again");
+        warn!(series_id, %error, "the collection was interrupted; it is repeated");
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub(super) async fn fetch(
         let series_id = &series.series_id;
         warn!(
             series_id,
-            "the cursor of the series lies in the future; everything is asked for again"
+            "the cursor of the series lies in the future; everything is fetched again"
         );
     }
     let asking = async {

@@ -1,4 +1,4 @@
-//! Which of the rows that FRED gave tell something that was not known.
+//! Which of the rows that FRED returned are new.
 
 use atlas_events::DataPoint;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
@@ -25,7 +25,7 @@ impl From<&News> for DataPoint {
     }
 }
 
-/// FRED tells a day; a value is taken as known from its midnight in UTC on.
+/// FRED gives a day; a value is taken as known from its midnight in UTC on.
 pub(super) fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
 }

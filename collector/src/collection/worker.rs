@@ -81,7 +81,7 @@ impl CollectionWorker {
         running.tasks.shutdown().await;
         let releasing = store::release(self.registry.pool(), &self.name);
         if let Err(error) = within(ANSWER_MAX, releasing).await {
-            warn!(%error, "claims on series could not be given up; they will expire");
+            warn!(%error, "leases of series could not be released; they will expire");
         }
     }
 
@@ -123,7 +123,7 @@ impl CollectionWorker {
                 Ok(Some(series_id)) => self.begin(running, series_id),
                 Ok(None) => return,
                 Err(error) => {
-                    warn!(%error, "cannot look for series that are due; trying again");
+                    warn!(%error, "cannot read which series are due; trying again");
                     return;
                 }
             }
@@ -139,26 +139,26 @@ impl CollectionWorker {
         running.series_ids.insert(task.id(), series_id);
     }
 
-    /// Keeps the claims on what is under way, and tells how long nothing has come from the source.
+    /// Renews the leases of what is under way, and reports how long nothing has come from the source.
     async fn renew(&self, running: &Running) {
         let pool = self.registry.pool();
         let series_ids: Vec<String> = running.series_ids.values().cloned().collect();
         if !series_ids.is_empty() {
             let renewing = store::renew(pool, &self.name, &series_ids, self.config.lease);
             if let Err(error) = within(ANSWER_MAX, renewing).await {
-                warn!(%error, "claims on series could not be renewed");
+                warn!(%error, "leases of series could not be renewed");
             }
         }
-        self.tell(SOURCE).await;
+        self.report(SOURCE).await;
     }
 
-    /// Tells how a source and its series fare.
-    async fn tell(&self, source: &'static str) {
+    /// Reports the state of a source and its series in the metrics.
+    async fn report(&self, source: &'static str) {
         let now = self.registry.clock().now();
         let asking = store::standing(self.registry.pool(), source, now - OVERDUE_AFTER);
         match within(ANSWER_MAX, asking).await {
-            Ok(standing) => telemetry::tell_standing(source, &standing, now),
-            Err(error) => warn!(%error, "cannot tell how the series fare"),
+            Ok(standing) => telemetry::report_state(source, &standing, now),
+            Err(error) => warn!(%error, "cannot read the state of the series"),
         }
     }
 }
@@ -184,7 +184,7 @@ impl Running {
                 false
             }
             None => {
-                error!(series_id, "collection panicked; it is made again");
+                error!(series_id, "the collection panicked; it is repeated");
                 false
             }
         }

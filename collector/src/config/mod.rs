@@ -1,7 +1,7 @@
 //! The collector's configuration: one typed struct, read once at start.
 //!
 //! A value comes from a TOML file, is overridden by the environment, and that by flags. Everything
-//! that is wrong is told at once, with its key and where it came from.
+//! that is wrong is reported at once, with its key and where it came from.
 
 mod flags;
 mod load;
@@ -36,7 +36,7 @@ pub struct Config {
     pub fred: FredConfig,
     /// `[shutdown]`.
     pub shutdown: ShutdownConfig,
-    /// `[telemetry]`: what the process tells about itself.
+    /// `[telemetry]`: what the process reports about itself.
     pub telemetry: TelemetryConfig,
     /// `[tls]`, `[auth]` and `[security]`: who is let in, and over what.
     pub security: SecurityConfig,

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_apart() {
+    fn refusals_are_distinguished() {
         let json = |message: &str| format!(r#"{{"error_code":400,"error_message":"{message}"}}"#);
         let unknown = json("Bad Request.  The series does not exist.");
         check_refusal(400, &unknown, "SERIES_NOT_FOUND", "NOPE");

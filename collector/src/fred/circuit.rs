@@ -66,7 +66,7 @@ impl Circuit {
         }
     }
 
-    /// Lets a call through, or tells how long to wait.
+    /// Lets a call through, or returns how long to wait.
     pub(crate) fn admit(&self) -> Result<Call, Duration> {
         let mut state = self.lock();
         let now = self.0.clock.now();
@@ -79,7 +79,7 @@ impl Circuit {
             CircuitState::Open { until } => return Err((until - now).to_std().unwrap_or_default()),
             CircuitState::HalfOpen => return Err(Duration::ZERO),
         };
-        tell(*state);
+        report_state(*state);
         Ok(Call {
             circuit: self.clone(),
             probes,
@@ -123,7 +123,7 @@ impl Call {
 
     fn set(&self, state: CircuitState) {
         *self.circuit.lock() = state;
-        tell(state);
+        report_state(state);
     }
 }
 
@@ -136,7 +136,7 @@ impl Drop for Call {
     }
 }
 
-fn tell(state: CircuitState) {
+fn report_state(state: CircuitState) {
     let value = match state {
         CircuitState::Closed { .. } => 0.0,
         CircuitState::HalfOpen => 1.0,

@@ -70,7 +70,7 @@ pub enum FredError {
         /// When it will be asked again.
         retry_in: Duration,
     },
-    /// The database could not tell when the next request may be made.
+    /// The database could not answer when the next request may be made.
     #[error("the pace of requests could not be kept: {0}")]
     Pace(#[source] sqlx::Error),
 }

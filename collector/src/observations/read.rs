@@ -22,7 +22,7 @@ pub struct Observation {
     pub value: Decimal,
     /// From when it was known.
     pub known_from: DateTime<Utc>,
-    /// Position of the event that told it.
+    /// Position of the event that reported it.
     pub position: u64,
 }
 
@@ -35,7 +35,7 @@ pub struct Vintage {
     pub value: Option<Decimal>,
     /// From when it was known.
     pub known_from: DateTime<Utc>,
-    /// Position of the event that told it.
+    /// Position of the event that reported it.
     pub position: u64,
 }
 

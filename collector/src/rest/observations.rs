@@ -60,7 +60,7 @@ pub(super) struct ObservationView {
     value: Option<Decimal>,
     /// From when it was known.
     known_from: DateTime<Utc>,
-    /// Position of the event that told it.
+    /// Position of the event that reported it.
     position: u64,
 }
 
@@ -116,7 +116,7 @@ pub(super) async fn list(
     access.check_derived("SeriesCollectedEvent", [id.as_str()], "id")?;
     let rows_max = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     check_dates(&query)?;
-    // One more than asked for tells whether there is a next page.
+    // One more than asked for shows whether there is a next page.
     let probe = u32::try_from(rows_max + 1).unwrap_or(u32::MAX);
     let mut observations = if query.vintages.unwrap_or(false) {
         vintages(&app, &id, &query, probe).await?

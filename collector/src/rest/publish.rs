@@ -31,7 +31,7 @@ use super::{
     document::{Always, Body, EventDocument},
 };
 
-/// Problems with more events than this are not all told.
+/// At most this many problems with events are reported.
 const ERRORS_MAX: usize = 20;
 
 /// Where the events are.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{collection::SOURCE_SERVICE, series::NewSeries};
 
-/// The event that a collection is told by.
+/// The event that reports a collection.
 const COLLECTED: &str = "SeriesCollectedEvent";
 
 /// All series that are collected

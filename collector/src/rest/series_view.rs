@@ -68,14 +68,14 @@ pub(super) struct LastErrorView {
 
 impl From<Series> for SeriesView {
     fn from(series: Series) -> Self {
-        let told = |text: String| (!text.is_empty()).then_some(text);
+        let nonempty = |text: String| (!text.is_empty()).then_some(text);
         Self {
             id: series.id,
             source: series.source,
-            title: told(series.title),
-            units: told(series.units),
-            frequency: told(series.frequency),
-            seasonal_adjustment: told(series.seasonal_adjustment),
+            title: nonempty(series.title),
+            units: nonempty(series.units),
+            frequency: nonempty(series.frequency),
+            seasonal_adjustment: nonempty(series.seasonal_adjustment),
             schedule: series.schedule.to_string(),
             schedule_is_set: series.schedule_is_set,
             paused: series.paused,
@@ -154,7 +154,7 @@ pub(super) struct CollectedView {
     series_id: String,
     /// How many values were new or revised.
     data_points: usize,
-    /// Position of the first event that tells them; `null` if nothing was new.
+    /// Position of the first event that has them; `null` if nothing was new.
     first_position: Option<u64>,
     /// Position of the last one.
     last_position: Option<u64>,

@@ -9,17 +9,17 @@ use crate::{
 
 impl From<SeriesError> for Problem {
     fn from(error: SeriesError) -> Self {
-        let told = error.to_string();
+        let detail = error.to_string();
         match error {
-            SeriesError::InvalidId(_) => Self::field(ProblemKind::InvalidRequest, "id", told),
+            SeriesError::InvalidId(_) => Self::field(ProblemKind::InvalidRequest, "id", detail),
             SeriesError::InvalidSchedule(_) => {
-                Self::field(ProblemKind::InvalidRequest, "schedule", told)
+                Self::field(ProblemKind::InvalidRequest, "schedule", detail)
             }
-            SeriesError::AlreadyExists(_) => Self::field(ProblemKind::SeriesExists, "id", told),
-            SeriesError::NotFound(_) => Self::field(ProblemKind::NotFound, "id", told),
-            SeriesError::Busy(_) => Self::new(ProblemKind::Conflict, told),
+            SeriesError::AlreadyExists(_) => Self::field(ProblemKind::SeriesExists, "id", detail),
+            SeriesError::NotFound(_) => Self::field(ProblemKind::NotFound, "id", detail),
+            SeriesError::Busy(_) => Self::new(ProblemKind::Conflict, detail),
             SeriesError::Source(failure) => failure.into(),
-            SeriesError::Panicked => Self::new(ProblemKind::Internal, told),
+            SeriesError::Panicked => Self::new(ProblemKind::Internal, detail),
             SeriesError::Log(error) => error.into(),
             SeriesError::Database(error) => error.into(),
         }
@@ -29,9 +29,9 @@ impl From<SeriesError> for Problem {
 impl From<FredFailure> for Problem {
     fn from(failure: FredFailure) -> Self {
         let FredFailure { error, attempts } = failure;
-        let (code, told) = (error.code(), error.to_string());
+        let (code, detail) = (error.code(), error.to_string());
         match error {
-            FredError::SeriesNotFound { .. } => Self::field(ProblemKind::NotFound, "id", told),
+            FredError::SeriesNotFound { .. } => Self::field(ProblemKind::NotFound, "id", detail),
             FredError::Pace(error) => error.into(),
             FredError::KeyRefused { .. }
             | FredError::BadRequest { .. }
@@ -41,7 +41,7 @@ impl From<FredFailure> for Problem {
             | FredError::Connection { .. }
             | FredError::Malformed { .. }
             | FredError::TooLarge { .. }
-            | FredError::CircuitOpen { .. } => Self::new(ProblemKind::SourceFailed, told)
+            | FredError::CircuitOpen { .. } => Self::new(ProblemKind::SourceFailed, detail)
                 .with("code", code)
                 .with("attempts", attempts),
         }

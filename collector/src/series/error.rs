@@ -25,7 +25,7 @@ pub enum SeriesError {
     #[error("other collectors are collecting the series \"{0}\" at present")]
     Busy(String),
     /// The collector made a mistake, which is recorded as a failure of the collection.
-    #[error("the collection failed for a mistake of the collector")]
+    #[error("the collection failed because of an internal error of the collector")]
     Panicked,
     /// The log refused or failed.
     #[error(transparent)]

@@ -15,7 +15,7 @@ use crate::{
     fred::FredClient,
 };
 
-/// How far back a new series is collected unless told otherwise.
+/// How far back a new series is collected by default.
 const BACKFILL_MONTHS: u32 = 24;
 
 /// The registry of collected series; clones are the same registry.
@@ -25,7 +25,7 @@ pub struct SeriesRegistry {
     fred: FredClient,
     collector: SeriesCollector,
     clock: Clock,
-    /// Tells the worker of this process that something may be due.
+    /// Notifies the worker of this process that something may be due.
     due: Arc<Notify>,
 }
 
@@ -107,7 +107,7 @@ impl SeriesRegistry {
     ///
     /// # Errors
     /// [`SeriesError::InvalidId`], [`SeriesError::InvalidSchedule`], [`SeriesError::AlreadyExists`],
-    /// [`SeriesError::Source`] (the source knows no such series, or cannot tell), or
+    /// [`SeriesError::Source`] (the source knows no such series, or does not answer), or
     /// [`SeriesError::Database`].
     pub async fn add(&self, new: &NewSeries) -> Result<Series, SeriesError> {
         check(new)?;
@@ -208,7 +208,7 @@ impl SeriesRegistry {
         self.get(series_id).await
     }
 
-    /// Collects a series now, paused or not, and tells what that brought once it is stored.
+    /// Collects a series now, paused or not, and returns what was new once it is stored.
     ///
     /// # Errors
     /// [`SeriesError::NotFound`]; [`SeriesError::Source`], after the failure was recorded as an

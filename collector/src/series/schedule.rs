@@ -18,7 +18,7 @@ pub struct ScheduleError {
 }
 
 impl Schedule {
-    /// The schedule that suits a frequency as FRED tells it, which may be qualified ("Weekly, Ending
+    /// The schedule that suits a frequency as FRED gives it, which may be qualified ("Weekly, Ending
     /// Saturday"). Statistics are mostly released at 8:30 or 10:00 in New York, markets' closing
     /// values in the evening.
     pub fn for_frequency(frequency: &str) -> Self {

@@ -26,7 +26,7 @@ fn sources() {
     describe_histogram!(
         "fredcollector_source_pacing_wait_seconds",
         Unit::Seconds,
-        "How long a request waited for its turn"
+        "How long a request waited for the rate limit"
     );
     describe_histogram!(
         "fredcollector_source_request_seconds",
@@ -39,7 +39,7 @@ fn sources() {
     );
     describe_counter!(
         "fredcollector_metadata_changes_total",
-        "How often a source described a series otherwise than before: title, units, frequency"
+        "Changes of a series' description by its source: title, units, frequency"
     );
     describe_gauge!(
         "fredcollector_source_series",
@@ -48,7 +48,7 @@ fn sources() {
     );
     describe_gauge!(
         "fredcollector_source_circuit_state",
-        "Whether a source is asked: 0 yes, 1 one request to try, 2 no"
+        "Circuit breaker of a source: 0 closed, 1 half open, 2 open"
     );
     describe_gauge!(
         "fredcollector_source_since_last_success_seconds",

@@ -1,4 +1,4 @@
-//! What the process tells about itself: the collector's share of the metrics.
+//! The collector's own metrics.
 
 mod descriptions;
 mod published;
@@ -6,7 +6,7 @@ mod sources;
 
 pub(crate) use published::CountPublished;
 pub use service::telemetry::{Metrics, MetricsError, begin};
-pub(crate) use sources::{prepare, tell_standing};
+pub(crate) use sources::{prepare, report_state};
 
 /// First part of the names of the collector's metrics.
 pub(crate) const METRICS_PREFIX: &str = "fredcollector";

@@ -36,8 +36,8 @@ pub(crate) fn prepare(source: &'static str) {
     let _ = histogram!("fredcollector_source_pacing_wait_seconds", "source" => source);
 }
 
-/// Tells how the series of a source fare.
-pub(crate) fn tell_standing(source: &'static str, standing: &Standing, now: DateTime<Utc>) {
+/// Reports the state of the series of a source.
+pub(crate) fn report_state(source: &'static str, standing: &Standing, now: DateTime<Utc>) {
     if let Some(last_success_at) = standing.last_success_at {
         gauge!("fredcollector_source_since_last_success_seconds", "source" => source)
             .set((now - last_success_at).as_seconds_f64());

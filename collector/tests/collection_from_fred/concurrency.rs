@@ -28,7 +28,10 @@ async fn four_collectors_at_once_store_each_point_once() {
             .map(|process| async move { process.registry.collect_now("OWN").await.unwrap() });
         let collected = join_all(collections).await;
         let points: usize = collected.iter().map(|c| c.data_points).sum();
-        assert_eq!(points, 1, "one of them told the news of round {round}");
+        assert_eq!(
+            points, 1,
+            "one of them reported what was new in round {round}"
+        );
 
         let date = first + Days::new(round);
         let release = Release::new(date, round.to_string()).known_since(date);

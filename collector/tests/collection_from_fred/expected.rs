@@ -11,7 +11,7 @@ use crate::bed::Process;
 /// A value, with the day from which it was known and the date that it is for.
 pub(crate) type Point = (NaiveDate, NaiveDate, Option<Decimal>);
 
-/// Reads `date,realtime_start,value` and leaves out what tells nothing new, in the order in which it
+/// Reads `date,realtime_start,value` and leaves out what is not new, in the order in which it
 /// became known.
 pub(crate) fn from_csv(csv: &str, first_date: Option<NaiveDate>) -> Vec<Point> {
     let mut current: BTreeMap<NaiveDate, Option<Decimal>> = BTreeMap::new();
@@ -38,7 +38,7 @@ fn row(line: &str) -> Point {
 }
 
 /// The points of the events about a series, in the order of the log.
-pub(crate) fn told(events: &[SeriesCollectedEvent], series_id: &str) -> Vec<Point> {
+pub(crate) fn reported(events: &[SeriesCollectedEvent], series_id: &str) -> Vec<Point> {
     let events = events.iter().filter(|event| event.series_id == series_id);
     let points = events.flat_map(|event| &event.data_points);
     points
@@ -70,9 +70,9 @@ pub(crate) async fn stored(process: &Process, series_id: &str) -> Vec<Point> {
 /// Events and observations hold exactly these points, each once, in the order in which they became
 /// known.
 pub(crate) async fn assert_exact(process: &Process, series_id: &str, expected: &[Point]) {
-    let told = told(&process.collected().await, series_id);
-    let first_difference = told.iter().zip(expected).find(|(a, b)| a != b);
-    assert_eq!(first_difference, None, "of {} told", told.len());
-    assert_eq!(told.len(), expected.len());
+    let reported = reported(&process.collected().await, series_id);
+    let first_difference = reported.iter().zip(expected).find(|(a, b)| a != b);
+    assert_eq!(first_difference, None, "of {} reported", reported.len());
+    assert_eq!(reported.len(), expected.len());
     assert!(stored(process, series_id).await == expected);
 }

@@ -1,4 +1,4 @@
-//! Every way in which FRED fails is told by its code, and collection goes on.
+//! Each kind of failure of FRED is reported with its code, and collection goes on.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,8 @@ async fn bed() -> Bed {
     Bed::new(StandIn::builder().series(none).add_series(series())).await
 }
 
-/// The collection of `series_id` fails with `code`, which an event and the registry tell, in words
-/// that hold `text`.
+/// The collection of `series_id` fails with `code`, which an event and the registry report, with a
+/// message that contains `text`.
 async fn check_failure(process: &Process, series_id: &str, code: &str, text: &str, attempts: u32) {
     let before = process.failures().await.len();
     let Err(SeriesError::Source(failure)) = process.registry.collect_now(series_id).await else {
@@ -101,7 +101,7 @@ async fn faults_of_fred_are_events_with_their_codes_and_collection_goes_on() {
 }
 
 #[tokio::test]
-async fn an_unknown_series_is_told_and_does_not_stop_the_others() {
+async fn an_unknown_series_is_reported_and_does_not_stop_the_others() {
     let bed = bed().await;
     let process = bed.process().await;
     process.seed(&["OWN", "NOPE"]).await;
@@ -110,7 +110,7 @@ async fn an_unknown_series_is_told_and_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_told_and_never_shown() {
+async fn a_wrong_key_is_reported_and_never_shown() {
     let registered = "z".repeat(32);
     let none: [&str; 0] = [];
     let builder = StandIn::builder().series(none).add_series(series());
@@ -134,7 +134,7 @@ async fn a_wrong_key_is_told_and_never_shown() {
 }
 
 #[tokio::test]
-async fn an_unreachable_fred_and_an_answer_too_large_are_told() {
+async fn an_unreachable_fred_and_an_answer_too_large_are_reported() {
     let bed = bed().await;
     let nowhere = FredConfig {
         base_url: "http://127.0.0.1:1/fred".to_owned(),

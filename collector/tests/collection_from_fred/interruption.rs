@@ -61,8 +61,8 @@ async fn wherever_a_collection_is_cut_short_each_point_is_stored_once() {
 
     assert!(cuts > 30, "{cuts} cuts");
     assert_exact(&process, "OWN", &expected).await;
-    let told = process.collected().await;
-    assert_eq!(told.len(), expected.len(), "an event for each release");
+    let reported = process.collected().await;
+    assert_eq!(reported.len(), expected.len(), "an event for each release");
 }
 
 #[tokio::test]

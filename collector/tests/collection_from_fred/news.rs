@@ -33,7 +33,7 @@ async fn the_first_backfill_is_exactly_what_fred_has_with_every_vintage() {
 }
 
 #[tokio::test]
-async fn thousands_of_vintages_are_asked_for_in_windows_and_pages_and_told_in_bounded_events() {
+async fn thousands_of_vintages_are_fetched_in_windows_and_pages_and_emitted_in_bounded_events() {
     let bed = Bed::new(StandIn::builder().series(["DCOILWTICO"])).await;
     let mut config = quick(&bed.fred);
     config.observations_page_rows = 1_500;
@@ -135,7 +135,7 @@ async fn a_revision_and_a_release_come_as_one_event_of_exactly_these_points() {
 }
 
 #[tokio::test]
-async fn a_value_corrected_on_the_day_of_its_release_is_told() {
+async fn a_value_corrected_on_the_day_of_its_release_is_emitted() {
     let series = own_series()
         .with_value(day("2020-01-01"), day("2020-02-05"), "3.5")
         .unwrap();
@@ -158,7 +158,7 @@ async fn a_value_corrected_on_the_day_of_its_release_is_told() {
 }
 
 #[tokio::test]
-async fn a_dot_is_told_only_where_it_withdraws_a_value() {
+async fn a_dot_is_emitted_only_where_it_withdraws_a_value() {
     let series = own_series()
         .with_value(day("2020-01-01"), day("2020-02-05"), "3.5")
         .unwrap()
@@ -184,7 +184,7 @@ async fn a_dot_is_told_only_where_it_withdraws_a_value() {
 }
 
 #[tokio::test]
-async fn only_the_past_two_years_are_collected_unless_told_otherwise() {
+async fn only_the_past_two_years_are_collected_by_default() {
     let today = chrono::Utc::now().date_naive();
     let months_ago = |months| today - chrono::Months::new(months);
     let mut series = own_series();
@@ -201,8 +201,8 @@ async fn only_the_past_two_years_are_collected_unless_told_otherwise() {
     };
     process.registry.add(&new).await.unwrap();
     process.registry.collect_now("OWN").await.unwrap();
-    let told = crate::expected::told(&process.collected().await, "OWN");
-    let dates: Vec<_> = told.iter().map(|(_, date, _)| *date).collect();
+    let reported = crate::expected::reported(&process.collected().await, "OWN");
+    let dates: Vec<_> = reported.iter().map(|(_, date, _)| *date).collect();
     assert_eq!(dates, [months_ago(23), months_ago(1)]);
 }
 

@@ -70,7 +70,7 @@ async fn a_published_event_is_among_the_observations_once_it_is_acknowledged() {
         .unwrap();
     assert_eq!(latest.date, day("2024-05-01"));
     assert_eq!(latest.value.to_string(), "-0.1250", "exact, digits kept");
-    assert_eq!(latest.known_from, occurred_at, "unless told otherwise");
+    assert_eq!(latest.known_from, occurred_at, "unless set otherwise");
     assert_eq!(latest.position, receipts[0].position);
     assert_eq!(process.observations.latest("OTHER").await.unwrap(), None);
 }

@@ -68,7 +68,7 @@ async fn todays_values_are_taken_as_known_from_today_on() {
     };
     let process = bed.process_with(config).await;
     process.seed(&["OWN"]).await;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for today in [
         vec![("2024-05-02", "2024-05-01", "1.5")],
         vec![
@@ -81,7 +81,7 @@ async fn todays_values_are_taken_as_known_from_today_on() {
         ],
     ] {
         *values.lock().unwrap() = today;
-        told.push(
+        reported.push(
             process
                 .registry
                 .collect_now("OWN")
@@ -90,7 +90,7 @@ async fn todays_values_are_taken_as_known_from_today_on() {
                 .data_points,
         );
     }
-    assert_eq!(told, [1, 1, 1]);
+    assert_eq!(reported, [1, 1, 1]);
     let decimal = atlas_events::parse_decimal;
     let expected = [
         (day("2024-05-02"), day("2024-05-01"), decimal("1.5")),

@@ -205,7 +205,7 @@ async fn a_panic_is_a_failure_that_is_recorded() {
     let collector = SeriesCollector::new(pool, log, process.client.clone(), clock);
     let collected = collector.collect("OWN").await;
     assert!(matches!(collected, Err(CollectError::Panicked)));
-    check_recorded(&process, "INTERNAL", "mistake").await;
+    check_recorded(&process, "INTERNAL", "failed internally").await;
     collector.collect("OWN").await.unwrap();
 }
 

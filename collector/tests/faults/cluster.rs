@@ -111,7 +111,7 @@ fn spawn(database_url: &str) -> (Child, String) {
     (process, server)
 }
 
-/// The second address of the line that tells where REST and gRPC are served.
+/// The second address of the line that says where REST and gRPC are served.
 fn grpc_address(line: &str) -> Option<SocketAddr> {
     let words = line.split(|c: char| c.is_whitespace() || ",;/".contains(c));
     words.filter_map(|word| word.parse().ok()).nth(1)

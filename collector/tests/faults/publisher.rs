@@ -56,7 +56,7 @@ impl Publisher {
         loop {
             match self.try_publish(events.to_vec()).await {
                 Some(positions) => return positions,
-                // The outcome is unknown, or nothing was stored: the same ids tell, elsewhere.
+                // The outcome is unknown, or nothing was stored: sending the same ids elsewhere answers which.
                 None => {
                     self.client = None;
                     self.next_collector += 1;

@@ -1,4 +1,4 @@
-//! Configuration: where values come from, which wins, and what is told about mistakes.
+//! Configuration: where values come from, which wins, and what is reported about mistakes.
 
 use std::path::PathBuf;
 
@@ -151,14 +151,14 @@ fn an_empty_variable_is_none() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_mistakes_are_reported_at_once() {
     let path = file(
         "mistakes",
         "[database]\nschema = \"Not A Name\"\n[rest]\naddress = 5000\n[grpc]\nport = 70000\n\
          [evnts]\nx = 1\n[fred]\nseries = [{ id = \"\" }, { id = \"A\", backfil = \"all\" }, \
          \"A\"]\nattempts_max = 2.5\n[telemetry]\nformat = \"xml\"",
     );
-    let told = problems(
+    let reported = problems(
         &["--config", &path, "--set", "rest", "--backfill", "soon"],
         &[
             ("GRPC__PROT", "5001"),
@@ -184,10 +184,10 @@ fn all_mistakes_are_told_at_once() {
         "GRPC__PROT: is not a known setting; the nearest is grpc.port",
     ];
     for part in expected {
-        let found = told.iter().any(|problem| problem.contains(part));
-        assert!(found, "{part} is missing in {told:#?}");
+        let found = reported.iter().any(|problem| problem.contains(part));
+        assert!(found, "{part} is missing in {reported:#?}");
     }
-    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    assert_eq!(reported.len(), expected.len(), "{reported:#?}");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn unknown_keys_get_the_nearest_known_one() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told() {
+fn an_unreadable_file_is_reported() {
     check_problem(
         &["--config", "/nowhere/c.toml"],
         &[],
@@ -227,8 +227,8 @@ fn secrets_are_in_no_output() {
         assert!(text.contains("127.0.0.1:5001"), "{text}");
     }
     let wrong = [("DATABASE_URL", "postgre://atlas:s3cret@db/atlas")];
-    let told = problems(&[], &wrong).concat();
-    assert!(!told.contains("s3cret"), "{told}");
+    let reported = problems(&[], &wrong).concat();
+    assert!(!reported.contains("s3cret"), "{reported}");
 }
 
 #[test]
@@ -239,9 +239,9 @@ fn mistakes_repeat_no_secret() {
         "url = \"postgres://atlas:hunter2@db\" x",
     ] {
         let path = file("unquoted", &format!("[database]\n{line}\n"));
-        let told = problems(&["--config", &path], &[]).concat();
-        assert!(told.contains("not valid TOML at line 2"), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let reported = problems(&["--config", &path], &[]).concat();
+        assert!(reported.contains("not valid TOML at line 2"), "{reported}");
+        assert!(!reported.contains("hunter2"), "{reported}");
     }
     let token = "atlas-7Yk2pQ9wLr5tXz8vBn3mHs6dFg1jKc4e";
     for key in [
@@ -254,8 +254,8 @@ fn mistakes_repeat_no_secret() {
         "FRED__BACKFILL",
         "TELEMETRY__TRACES_SAMPLING_RATIO",
     ] {
-        let told = problems(&[], &[(key, token)]).concat();
-        assert!(!told.contains(token), "{key}: {told}");
+        let reported = problems(&[], &[(key, token)]).concat();
+        assert!(!reported.contains(token), "{key}: {reported}");
     }
 }
 
@@ -294,7 +294,7 @@ fn secrets_come_from_files() {
 }
 
 #[test]
-fn secrets_that_cannot_be_had_are_told() {
+fn unreadable_secrets_are_reported() {
     let empty = file("empty", "\n");
     let variables = [("DATABASE_URL", URL), ("FRED_API_KEY_FILE", &empty)];
     assert!(check(&[], &variables).fred.api_key.is_none());
@@ -311,9 +311,12 @@ fn secrets_that_cannot_be_had_are_told() {
         "holds a password, and database.password is another",
     );
     let unreadable = [("DATABASE_URL_FILE", "/nowhere/url")];
-    let told = problems(&[], &unreadable);
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(told[0].starts_with("database.url_file"), "{told:#?}");
+    let reported = problems(&[], &unreadable);
+    assert_eq!(reported.len(), 1, "{reported:#?}");
+    assert!(
+        reported[0].starts_with("database.url_file"),
+        "{reported:#?}"
+    );
 }
 
 #[test]

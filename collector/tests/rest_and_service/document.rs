@@ -1,15 +1,17 @@
-//! The OpenAPI document tells of every route, parameter and problem.
+//! The OpenAPI document describes every route, parameter and problem.
 
 use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Map, Value};
-use test_support::TestDatabase;
+use test_support::{TestDatabase, check_index, check_page};
 
 use crate::harness::Collector;
 
-const ROUTES: [&str; 19] = [
+const ROUTES: [&str; 21] = [
     "delete /v1/series/{id}",
+    "get /",
+    "get /docs",
     "get /healthz",
     "get /metrics",
     "get /openapi.json",
@@ -132,16 +134,35 @@ fn check_responses(route: &str, responses: &Value) {
             );
         }
     }
-    let told = |status: &str| responses.get(status).is_some();
+    let has_status = |status: &str| responses.get(status).is_some();
     let is_about_the_process = ["healthz", "metrics", "openapi"]
         .iter()
         .any(|p| route.contains(p));
-    assert!(is_about_the_process || told("503"), "{route}");
+    assert!(is_about_the_process || has_status("503"), "{route}");
     let takes_body = ["post /v1/events", "post /v1/series", "patch"]
         .iter()
         .any(|start| route == *start || route.starts_with("patch"));
     assert!(
-        !takes_body || (told("400") && told("413") && told("415")),
+        !takes_body || (has_status("400") && has_status("413") && has_status("415")),
         "{route}"
     );
+}
+
+#[tokio::test]
+async fn index_and_documentation_show_every_request() {
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database).await;
+    let document = collector.get("/openapi.json").await.ok();
+    let index = collector.get("/").await;
+    assert_eq!(index.headers["content-type"], "application/json");
+    assert_eq!(index.headers["vary"], "accept");
+    check_index(&index.ok(), &document);
+    let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
+    for (path, explains) in [("/", false), ("/docs", true)] {
+        let page = collector.get_accepting(path, browser).await;
+        assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        check_page(&page.text, policy, &document, explains);
+    }
+    collector.stop().await;
 }

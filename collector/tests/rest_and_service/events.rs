@@ -192,7 +192,7 @@ async fn what_retention_removed_is_gone_and_not_silently_absent() {
 }
 
 #[tokio::test]
-async fn the_log_tells_what_it_is() {
+async fn log_info_is_returned() {
     let database = TestDatabase::create().await;
     let collector = Collector::start(&database).await;
     let empty = collector.get("/v1/log").await.ok();

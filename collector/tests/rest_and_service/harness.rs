@@ -8,7 +8,7 @@ use collector::{
     service::{Listeners, ServeError, serve},
     telemetry,
 };
-use reqwest::{Method, StatusCode, header};
+use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::Value;
 use test_support::TestDatabase;
 use tokio::task::JoinHandle;
@@ -107,12 +107,14 @@ impl Collector {
         if let Some((media_type, body)) = body {
             request = request.header(header::CONTENT_TYPE, media_type).body(body);
         }
-        let response = request.send().await.unwrap();
-        Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            text: response.text().await.unwrap(),
-        }
+        Answer::of(request).await
+    }
+
+    /// Asks for a path as a client that accepts these media types.
+    pub(crate) async fn get_accepting(&self, path: &str, media_types: &str) -> Answer {
+        let request = self.client.get(format!("{}{path}", self.rest));
+        let request = request.header(header::ACCEPT, media_types);
+        Answer::of(request.timeout(DEADLINE)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -133,7 +135,7 @@ impl Collector {
         self.send(Method::PATCH, path, body).await
     }
 
-    /// The last position, as `/v1/log` tells it.
+    /// The last position, as `/v1/log` returns it.
     pub(crate) async fn last_position(&self) -> u64 {
         let log = self.get("/v1/log").await.ok();
         log["last_position"].as_u64().unwrap()
@@ -141,6 +143,15 @@ impl Collector {
 }
 
 impl Answer {
+    async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        Self {
+            status: response.status(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{self:?}"))
@@ -180,7 +191,7 @@ impl Answer {
         let errors = problem["errors"].as_array().unwrap();
         assert_eq!(errors.len(), 1, "{problem}");
         assert_eq!(errors[0]["field"], field, "{problem}");
-        let told = errors[0]["problem"].as_str().unwrap();
-        assert!(told.contains(words), "{problem}");
+        let reported = errors[0]["problem"].as_str().unwrap();
+        assert!(reported.contains(words), "{problem}");
     }
 }

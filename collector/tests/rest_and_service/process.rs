@@ -52,13 +52,13 @@ fn signal(child: &Child, name: &str) {
 
 #[test]
 fn a_bad_configuration_ends_it_with_code_2_and_every_problem() {
-    let (code, _, told) = run(&["--set", "grpc.prot=1"], &[("REST__ADDRESS", "here")]);
+    let (code, _, messages) = run(&["--set", "grpc.prot=1"], &[("REST__ADDRESS", "here")]);
     assert_eq!(code, Some(2));
     for part in ["database.url", "grpc.port", "REST__ADDRESS", "\"here\""] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(messages.contains(part), "{part} is missing in {messages}");
     }
-    let (code, _, told) = run(&["--no-such-flag"], &[]);
-    assert_eq!(code, Some(2), "{told}");
+    let (code, _, messages) = run(&["--no-such-flag"], &[]);
+    assert_eq!(code, Some(2), "{messages}");
 }
 
 #[test]
@@ -85,14 +85,17 @@ fn what_keeps_it_from_starting_ends_it_with_code_1_and_one_line() {
         ("DATABASE_URL", "postgres://127.0.0.1:1/x"),
         ("DATABASE__WAIT_SECONDS", "0"),
     ];
-    let (code, _, told) = run(&["--rest", &address], &environment);
-    assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");
-    assert!(told.starts_with("collector: cannot listen at"), "{told}");
+    let (code, _, messages) = run(&["--rest", &address], &environment);
+    assert_eq!((code, messages.lines().count()), (Some(1), 1), "{messages}");
+    assert!(
+        messages.starts_with("collector: cannot listen at"),
+        "{messages}"
+    );
 
     let free = ["--rest", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
-    let (code, _, told) = run(&free, &environment);
-    assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");
-    assert!(told.contains("cannot be reached"), "{told}");
+    let (code, _, messages) = run(&free, &environment);
+    assert_eq!((code, messages.lines().count()), (Some(1), 1), "{messages}");
+    assert!(messages.contains("cannot be reached"), "{messages}");
 }
 
 /// Whoever collects the lines of a service expects nothing else among them.
@@ -100,10 +103,11 @@ fn what_keeps_it_from_starting_ends_it_with_code_1_and_one_line() {
 async fn where_the_log_is_json_every_line_is() {
     let json = ("TELEMETRY__FORMAT", "json");
     let free = ["--rest", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
-    let (code, printed, told) = run(&free, &[("DATABASE_URL", "postgres://127.0.0.1:1/x"), json]);
-    assert_eq!((code, printed.as_str()), (Some(1), ""), "{told}");
-    assert!(told.contains("cannot be reached"), "{told}");
-    assert_lines_are_json(told.lines());
+    let (code, printed, messages) =
+        run(&free, &[("DATABASE_URL", "postgres://127.0.0.1:1/x"), json]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""), "{messages}");
+    assert!(messages.contains("cannot be reached"), "{messages}");
+    assert_lines_are_json(messages.lines());
 
     let database = TestDatabase::create().await;
     let environment = [("DATABASE_URL", database.url()), (json.0, json.1.into())];
@@ -114,24 +118,24 @@ async fn where_the_log_is_json_every_line_is() {
     .spawn()
     .unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     for line in lines {
         let line = line.unwrap();
         if line.contains("collector is ready: REST http://127.0.0.1:") {
             signal(&child, "TERM");
         }
-        told.push(line);
+        messages.push(line);
     }
     let mut printed = String::new();
     let mut output = child.stdout.take().unwrap();
     output.read_to_string(&mut printed).unwrap();
-    assert!(child.wait().unwrap().success(), "{told:?}");
+    assert!(child.wait().unwrap().success(), "{messages:?}");
     assert_eq!(printed, "");
     assert!(
-        told.iter().any(|line| line.contains("is ready")),
-        "{told:?}"
+        messages.iter().any(|line| line.contains("is ready")),
+        "{messages:?}"
     );
-    assert_lines_are_json(told.iter().map(String::as_str));
+    assert_lines_are_json(messages.iter().map(String::as_str));
 }
 
 fn assert_lines_are_json<'a>(lines: impl Iterator<Item = &'a str>) {
@@ -142,7 +146,7 @@ fn assert_lines_are_json<'a>(lines: impl Iterator<Item = &'a str>) {
 }
 
 #[tokio::test]
-async fn it_tells_its_addresses_and_ends_when_asked_to() {
+async fn it_prints_its_addresses_and_ends_when_asked_to() {
     let database = TestDatabase::create().await;
     for name in ["TERM", "INT"] {
         let (mut child, line) = ready(&database.url());
@@ -157,14 +161,14 @@ async fn it_tells_its_addresses_and_ends_when_asked_to() {
         assert!(reqwest::get(url).await.unwrap().status().is_success());
         signal(&child, name);
         let code = child.wait().unwrap().code();
-        let mut told = String::new();
+        let mut messages = String::new();
         child
             .stderr
             .take()
             .unwrap()
-            .read_to_string(&mut told)
+            .read_to_string(&mut messages)
             .unwrap();
-        assert_eq!(code, Some(0), "{told}");
+        assert_eq!(code, Some(0), "{messages}");
     }
 }
 

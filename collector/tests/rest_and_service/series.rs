@@ -106,7 +106,7 @@ async fn schedules_are_changed_paused_and_resumed() {
 }
 
 #[tokio::test]
-async fn collecting_and_backfilling_tell_what_they_brought() {
+async fn collecting_and_backfilling_return_what_was_new() {
     let (database, fred) = (TestDatabase::create().await, fred().await);
     let collector = Collector::start_with(&database, &asking(&fred, KEY)).await;
     add(&collector, json!({"id": "GDPC1", "backfill": "2009-01-01"})).await;
@@ -143,7 +143,7 @@ async fn collecting_and_backfilling_tell_what_they_brought() {
 }
 
 #[tokio::test]
-async fn observations_are_told_as_known_now_then_and_ever() {
+async fn observations_are_returned_as_known_now_then_and_ever() {
     let (database, fred) = (TestDatabase::create().await, fred().await);
     let collector = Collector::start_with(&database, &asking(&fred, KEY)).await;
     add(
@@ -271,7 +271,7 @@ async fn questions_about_observations_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn what_fred_refuses_is_told() {
+async fn refusals_of_fred_are_reported() {
     let (database, fred) = (TestDatabase::create().await, fred().await);
     let collector = Collector::start_with(&database, &asking(&fred, KEY)).await;
     let post = async |body: Value| collector.post("/v1/series", &body).await;

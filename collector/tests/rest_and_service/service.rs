@@ -115,8 +115,8 @@ async fn a_second_start_goes_on_where_the_first_ended() {
     let again = second.get("/v1/log").await.ok();
     assert_eq!(again["log_id"], log["log_id"]);
     let mut client = EventLogClient::connect(second.grpc.clone()).await.unwrap();
-    let told = client.get_log_info(GetLogInfoRequest {}).await.unwrap();
-    assert_eq!(told.into_inner().log_id, log["log_id"]);
+    let reported = client.get_log_info(GetLogInfoRequest {}).await.unwrap();
+    assert_eq!(reported.into_inner().log_id, log["log_id"]);
     second.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! Each reason for which a collector cannot start is told in a line that says what to do.
+//! Each reason for which a collector cannot start is reported in a line that says what to do.
 
 use collector::service::{Listeners, Service};
 use reqwest::Url;
@@ -41,12 +41,12 @@ async fn a_port_in_use() {
         let settings = [format!("{key}={address}")];
         let config = config("postgres://localhost/x", &settings);
         let refused = Listeners::bind(&config).await.unwrap_err().to_string();
-        let told = [
+        let expected = [
             &address.to_string(),
             "another process listens there",
             variable,
         ];
-        check_line(&refused, &told);
+        check_line(&refused, &expected);
     }
 }
 
@@ -81,8 +81,8 @@ async fn a_user_who_is_not_known() {
 async fn a_database_that_does_not_exist() {
     let database = TestDatabase::create().await;
     let url = changed(&database, |url| url.set_path("no_such_database"));
-    let told = ["no_such_database", "does not exist", "create the database"];
-    check_line(&refusal(&url).await, &told);
+    let expected = ["no_such_database", "does not exist", "create the database"];
+    check_line(&refusal(&url).await, &expected);
 }
 
 #[tokio::test]
@@ -98,12 +98,12 @@ async fn a_database_without_the_extension() {
         url.query_pairs_mut()
             .append_pair("options", "-c role=pg_monitor");
     });
-    let told = [
+    let expected = [
         "no TimescaleDB extension",
         "CREATE EXTENSION timescaledb",
         "superuser",
     ];
-    check_line(&refusal(&url).await, &told);
+    check_line(&refusal(&url).await, &expected);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Who, what, and how it ended, the newest first.
-fn told(page: &Value) -> Vec<[String; 3]> {
+fn rows_of(page: &Value) -> Vec<[String; 3]> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let actions = page["actions"].as_array().unwrap().iter();
     actions
@@ -76,7 +76,7 @@ async fn administrative_actions_are_recorded_with_who_what_and_outcome() {
         ["operator", "PATCH /v1/series/NORTH", "ok"],
         ["operator", "POST /v1/series/NORTH/pause", "ok"],
     ];
-    assert_eq!(told(&page), expected.map(|row| row.map(str::to_owned)));
+    assert_eq!(rows_of(&page), expected.map(|row| row.map(str::to_owned)));
     let patched = &page["actions"][4];
     assert_eq!(patched["detail"], schedule.to_string());
     assert_eq!(patched["from"], "127.0.0.1");
@@ -90,9 +90,9 @@ async fn administrative_actions_are_recorded_with_who_what_and_outcome() {
         .get(&format!("/v1/audit?before={next}"))
         .await
         .ok();
-    assert_eq!([told(&first), told(&second)].concat(), told(&page));
+    assert_eq!([rows_of(&first), rows_of(&second)].concat(), rows_of(&page));
     assert_eq!(second["next"], Value::Null);
-    // Who administers a part only is not told of the rest.
+    // A token that administers only a part does not see the rest.
     as_who(&limited)
         .get("/v1/audit")
         .await
@@ -126,7 +126,7 @@ async fn refused_actions_of_one_caller_have_a_rate() {
         .await
         .ok();
     let page = rest.with_token(&admin).get("/v1/audit?limit=1000").await;
-    let recorded = told(&page.ok());
+    let recorded = rows_of(&page.ok());
     let of = |name: &str| recorded.iter().filter(|row| row[0] == name).count() as f64;
     let left_out = metric("fredcollector_audit_unrecorded_total");
     // A window of the rate may have ended in between.
@@ -144,7 +144,7 @@ async fn where_nobody_is_asked_who_they_are_actions_are_recorded_too() {
     rest.post("/v1/series/NORTH/pause", &Value::Null).await.ok();
     let page = rest.get("/v1/audit").await.ok();
     let row = ["anonymous", "POST /v1/series/NORTH/pause", "ok"];
-    assert_eq!(told(&page), [row.map(str::to_owned)]);
+    assert_eq!(rows_of(&page), [row.map(str::to_owned)]);
     collector.stop().await;
 }
 
@@ -176,7 +176,7 @@ async fn an_action_whose_client_went_away_is_recorded() {
     let rest = Rest::of(&collector);
     let row = ["anonymous", "POST /v1/series", "502"].map(str::to_owned);
     eventually(DEADLINE, async || {
-        told(&rest.get("/v1/audit").await.ok()) == [row.clone()]
+        rows_of(&rest.get("/v1/audit").await.ok()) == [row.clone()]
     })
     .await;
     drop(asked);

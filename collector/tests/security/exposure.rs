@@ -1,4 +1,4 @@
-//! What is open to whom by the configuration alone.
+//! Which callers may do what by the configuration alone.
 
 use access::Scope;
 use test_support::{Authority, Folder, TestDatabase};
@@ -43,7 +43,7 @@ fn other_machines_are_served_with_tokens_certificates_or_if_explicitly_allowed()
     let (_, entry) = token("a", &[Scope::Read]);
     let tokens = write_tokens(&folder, &[&entry]);
     with(&[("auth.tokens_file", &tokens)]).unwrap();
-    // TLS alone tells the client who the server is, not the server who the client is.
+    // TLS alone authenticates the server to the client, not the client to the server.
     let tls = tls_settings(&folder, &authority.server());
     let mut tls = borrowed(&tls);
     with(&tls).unwrap_err();

@@ -23,7 +23,7 @@ use crate::{
 const BOTH: [Scope; 2] = [Scope::Read, Scope::Publish];
 
 #[tokio::test]
-async fn who_publishes_too_fast_is_told_when_to_try_again() {
+async fn a_publisher_over_its_rate_gets_the_time_to_retry() {
     let folder = Folder::create();
     let (slow, mut entry) = token("slow", &BOTH);
     entry.events_per_second = NonZeroU32::new(2);

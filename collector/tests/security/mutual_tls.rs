@@ -23,7 +23,7 @@ async fn without_a_certificate_of_the_authority_nobody_gets_in() {
     let known = clients.client("grafana");
     let unknown = Authority::new("clients").client("grafana");
     for stranger in [tls, tls.showing(&unknown)] {
-        // TLS 1.3 tells the client after its handshake, with its first call.
+        // With TLS 1.3 the client gets the refusal after its handshake, with its first call.
         if let Ok(client) = Client::over(&collector, stranger).await {
             assert!(client.info().await.is_err());
         }

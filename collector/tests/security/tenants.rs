@@ -154,21 +154,21 @@ async fn an_event_of_another_is_not_there_in_the_words_of_one_that_is_not() {
     assert_eq!(mine.position, 1);
     world.everybody.find(&south(2).event_id).await.unwrap();
     let nowhere = series_event(99, "SOUTH", "2024-05-01", "1").event_id;
-    let told = async |id: &str| {
+    let problem_of = async |id: &str| {
         let status = world.northern.find(id).await.unwrap_err();
         let details = format!("{:?}", status.get_error_details());
         let hidden = |text: &str| text.replace(id, "it");
         (status.code(), hidden(status.message()), hidden(&details))
     };
-    let missing = told(&nowhere).await;
+    let missing = problem_of(&nowhere).await;
     assert_eq!(missing.0, Code::NotFound);
-    assert_eq!(told(&south(2).event_id).await, missing);
-    assert_eq!(told(&custom_event(3).event_id).await, missing);
+    assert_eq!(problem_of(&south(2).event_id).await, missing);
+    assert_eq!(problem_of(&custom_event(3).event_id).await, missing);
     world.end().await;
 }
 
 #[tokio::test]
-async fn the_times_that_a_tenant_is_told_are_of_its_own_events() {
+async fn the_times_that_a_tenant_sees_are_of_its_own_events() {
     let world = World::create().await;
     let info = world.northern.info().await.unwrap();
     assert!(info.limited);
@@ -307,7 +307,7 @@ async fn sources_and_event_types_are_limits_too() {
     publish(&of_type, made(6, "X", "OrderPlaced"))
         .await
         .unwrap();
-    // What the service made of events does not tell whose they were.
+    // What the service derived from events does not say whose they were.
     let rest = Rest::of(&collector).with_token(&of_source);
     let observed = rest.get("/v1/series/NORTH/observations").await;
     observed.denied(403, "UNLIMITED_ONLY");

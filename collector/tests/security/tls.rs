@@ -78,7 +78,7 @@ async fn a_certificate_that_cannot_be_used_leaves_the_one_before() {
     for change in changes {
         let failures = metric(FAILURES);
         change();
-        // Each listener tells it, once.
+        // Each listener reports it, once.
         eventually(DEADLINE, async || metric(FAILURES) >= failures + 2.0).await;
         serves().await;
     }
@@ -94,10 +94,10 @@ async fn a_certificate_that_cannot_be_used_leaves_the_one_before() {
 fn check_refused(settings: &[(&str, &str)], key: &str, words: &str) {
     let refused = configuration("postgres://atlas@localhost/atlas", settings).unwrap_err();
     let found = refused.0.iter().filter(|problem| problem.key == key);
-    let told: Vec<_> = found.map(|problem| problem.problem.clone()).collect();
-    // Both listeners have these files in common, and it is told once.
-    assert_eq!(told.len(), 1, "{refused}");
-    assert!(told[0].contains(words), "{words} is not in {refused}");
+    let reported: Vec<_> = found.map(|problem| problem.problem.clone()).collect();
+    // Both listeners have these files in common, and it is reported once.
+    assert_eq!(reported.len(), 1, "{refused}");
+    assert!(reported[0].contains(words), "{words} is not in {refused}");
 }
 
 #[test]

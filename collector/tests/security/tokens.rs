@@ -67,8 +67,8 @@ async fn a_wrong_a_missing_and_an_expired_token_look_alike() {
     assert_eq!(missing.headers["www-authenticate"], "Bearer");
     for token in [&expired, &longer] {
         let refused = rest.with_token(token).get("/v1/log").await;
-        let told = refused.denied(401, "UNAUTHENTICATED");
-        assert_eq!(told["detail"], problem["detail"]);
+        let reported = refused.denied(401, "UNAUTHENTICATED");
+        assert_eq!(reported["detail"], problem["detail"]);
     }
     rest.with_token(&good).get("/v1/log").await.ok();
     let denied = "fredcollector_calls_denied_total{reason=\"UNAUTHENTICATED\"}";
@@ -152,6 +152,10 @@ async fn each_scope_allows_its_own_and_nothing_else() {
             if status == 403 {
                 answer.denied(403, "SCOPE_MISSING");
             }
+        }
+        // The pages that describe the service need what its document needs.
+        for path in ["/", "/docs", "/openapi.json"] {
+            assert_eq!(rest.get(path).await.status.as_u16(), read, "{path}");
         }
         // Whoever watches the service needs no token.
         for path in ["/healthz", "/readyz", "/metrics"] {

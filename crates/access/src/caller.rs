@@ -107,7 +107,7 @@ pub type Recording<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Where administrative actions are recorded.
 pub trait AuditLog: fmt::Debug + Send + Sync {
-    /// Keeps a record. Failures are told to operators and not to the client: the action has been
+    /// Keeps a record. Failures are reported to operators and not to the client: the action has been
     /// carried out.
     fn record(&self, record: AuditRecord) -> Recording<'_>;
 }

@@ -1,4 +1,4 @@
-//! What a client proves itself with, and whom it trusts.
+//! A client's credentials, and the authorities that it trusts.
 
 use std::{
     fs, io,
@@ -46,7 +46,7 @@ pub enum CredentialError {
     #[error("{0}: does not hold one token on one line")]
     NoToken(PathBuf),
     /// Certificate and key go together.
-    #[error("certificate and key are to be given together")]
+    #[error("give the certificate and the key together")]
     Half,
 }
 

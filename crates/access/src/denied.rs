@@ -23,11 +23,11 @@ impl Kind {
     }
 }
 
-/// Why a call is refused. The texts go to the client and tell it nothing that it did not know:
+/// Why a call is refused. The texts go to the client and reveal nothing that it did not know:
 /// neither whether a token exists nor whether what it asked for does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// There is no token, or it is wrong, expired or revoked; which of these is not told.
+    /// There is no token, or it is wrong, expired or revoked; which of these is not revealed.
     #[error("a valid token is needed: authorization: Bearer <token>")]
     Unauthenticated,
     /// The token of a running stream was revoked or changed, or has expired.
@@ -53,13 +53,13 @@ pub enum Denied {
         field: String,
     },
     /// What is left of a wish, or of the entry, cannot be put into a filter.
-    #[error("what these credentials extend to cannot be asked for in this way; name fewer types")]
+    #[error("the types these credentials permit do not fit into this request; name fewer types")]
     NoFilter,
     /// For entries that are limited to nothing.
     #[error("this is only for credentials that are not limited to sources, event types or series")]
     Limited,
     /// Nobody may, since no rule says who may.
-    #[error("nobody may do this")]
+    #[error("no caller may do this")]
     NoRule,
     /// Too many events in too short a time.
     #[error("more than {events_per_second} events a second; try again in {:.3} s", .retry_after.as_secs_f64())]

@@ -246,8 +246,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, words: &str) {
-        let told = parse(text).unwrap_err().to_string();
-        assert!(told.contains(words), "{told}");
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
     }
 
     #[test]
@@ -274,8 +274,8 @@ mod tests {
         check(&format!("{good}{renamed}"), "sha256 is that of");
         check("[[token]]\nscopes = [\"read\"]", "number 1");
         let certified = "[[token]]\nname = \"x\"\nscopes = [\"read\"]\ncertificate = ";
-        let told = "token \"x\": certificate has no attribute in \"John\"";
-        check(&format!("{certified}\"CN=Doe, John\""), told);
+        let error = "token \"x\": certificate has no attribute in \"John\"";
+        check(&format!("{certified}\"CN=Doe, John\""), error);
         let other = certified.replace("\"x\"", "\"y\"");
         let twice = format!("{certified}\"CN=a,O=b\"\n{other}\"cn = a, o = b\"");
         check(&twice, "certificate is that of");
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_token_that_was_written_by_mistake_is_not_repeated() {
-        let told = parse("atlas_secret").unwrap_err().to_string();
-        assert!(!told.contains("atlas_secret"), "{told}");
+        let error = parse("atlas_secret").unwrap_err().to_string();
+        assert!(!error.contains("atlas_secret"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 use crate::{Access, Denied, Entry, Identity, Peer, Scope, Tokens};
 
-/// How clients are told apart.
+/// How clients are authenticated.
 #[derive(Debug, Clone)]
 pub enum Gate {
     /// Nobody is asked who they are, and everybody may do everything.

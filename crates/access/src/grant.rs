@@ -192,12 +192,12 @@ impl Access {
         check(entry.sources.as_deref(), source, Kind::Source, String::new)
     }
 
-    /// Whether it extends to what was made of events of a type that are about these series;
+    /// Whether it extends to what was derived from events of a type that are about these series;
     /// `field` is where the client gave them.
     ///
     /// # Errors
     /// [`Denied::Beyond`], [`Denied::NoSeries`], and [`Denied::Limited`] for one that is limited to
-    /// sources: what was made of events does not tell whose they were.
+    /// sources: what was derived from events does not say whose they were.
     pub fn check_derived<'a>(
         &self,
         event_type: &str,
@@ -240,7 +240,7 @@ impl Access {
         granted.used.take_events(drafts.len())
     }
 
-    /// Whether it may publish a batch that arrived in so many bytes, before anything is made of it.
+    /// Whether it may publish a batch that arrived in so many bytes, before anything is decoded.
     ///
     /// # Errors
     /// [`Denied::TooLarge`].
@@ -318,7 +318,7 @@ impl Entry {
             Some(granted) if !grants_type(granted, name) => Err(Denied::Beyond {
                 field: field(),
                 kind: Kind::EventType,
-                value: told(name),
+                value: clipped(name),
             }),
             _ => Ok(()),
         }
@@ -342,7 +342,7 @@ impl Entry {
 }
 
 /// A name as it is repeated to whoever gave it.
-fn told(name: &str) -> String {
+fn clipped(name: &str) -> String {
     clip(name, NAME_CHARS_MAX).into_owned()
 }
 
@@ -364,7 +364,7 @@ fn narrow_types(granted: &[String], wanted: Option<&[String]>) -> Result<Vec<Str
             return Err(Denied::Beyond {
                 field: format!("event_types[{index}]"),
                 kind: Kind::EventType,
-                value: told(name),
+                value: clipped(name),
             });
         }
         narrowed.extend(own.into_iter().filter(|name| seen.insert(*name)).cloned());
@@ -388,7 +388,7 @@ fn check(
         Some(granted) if !granted.iter().any(|entry| entry == value) => Err(Denied::Beyond {
             field: field(),
             kind,
-            value: told(value),
+            value: clipped(value),
         }),
         _ => Ok(()),
     }

@@ -271,8 +271,8 @@ mod tests {
             ("CN=a\\", "escapes nothing"),
             ("CN=a\\ff", "not UTF-8"),
         ] {
-            let told = written.parse::<Name>().unwrap_err();
-            assert!(told.contains(words), "{written}: {told}");
+            let error = written.parse::<Name>().unwrap_err();
+            assert!(error.contains(words), "{written}: {error}");
         }
     }
 

@@ -64,7 +64,7 @@ impl Tokens {
     /// [`Denied::Unauthenticated`], whether there is no such entry or it has expired.
     pub fn by_token(&self, token: &str) -> Result<Access, Denied> {
         let presented = TokenHash::of(token);
-        // All are compared, so that the time tells neither which one it is nor whether it is any.
+        // All are compared, so that the time reveals neither which one it is nor whether it is any.
         let held = self.held();
         let mut found = None;
         for candidate in held.iter() {

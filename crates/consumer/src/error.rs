@@ -28,8 +28,8 @@ pub enum ConsumerError {
     /// nothing there.
     #[error(
         "source \"{name}\" was replaced: the checkpoint belongs to the log {expected}, but the \
-         source is the log {found}; to go on with that one, reset the checkpoint to a position that \
-         both have in common, or to the beginning"
+         source is the log {found}; to continue with that log, reset the checkpoint to a position \
+         that both have in common, or to the beginning"
     )]
     OtherLog {
         /// The source.
@@ -42,8 +42,8 @@ pub enum ConsumerError {
     /// The log does not hold what comes after the cursor: retention removed it, or the log was set
     /// back.
     #[error(
-        "source \"{name}\" cannot go on from its checkpoint: {reason}; reset the checkpoint to go \
-         on without what is gone"
+        "source \"{name}\" cannot resume from its checkpoint: {reason}; reset the checkpoint to \
+         continue without the missing events"
     )]
     OutOfRange {
         /// The source.
@@ -54,8 +54,8 @@ pub enum ConsumerError {
     /// The log does not hold what was processed of it: it went back to an earlier moment, or became
     /// another one under the same identity.
     #[error(
-        "source \"{name}\" has another history than the one that was processed: {reason}; find out \
-         what the log lost, then reset the checkpoint"
+        "source \"{name}\" has a different history from the one that was processed: {reason}; \
+         find out what the log lost, then reset the checkpoint"
     )]
     HistoryChanged {
         /// The source.
@@ -75,8 +75,9 @@ pub enum ConsumerError {
     },
     /// One event after the other could not be processed.
     #[error(
-        "of source \"{name}\" {count} events in a row cannot be processed, such as the one at position {position}: \
-         {reason}; none of them is given up: mend the cause and start again, or move the checkpoint past them"
+        "source \"{name}\": {count} events in a row cannot be processed, for example the one at \
+         position {position}: {reason}. None of them was parked. Fix the cause and restart, or \
+         move the checkpoint past them"
     )]
     NothingProcessable {
         /// The source.

@@ -69,7 +69,7 @@ pub enum HandlerError {
     /// An event can never be processed: it is parked, and the rest of the batch goes on.
     #[error("{reason}")]
     Permanent {
-        /// Index of the event in the batch. `None` if the handler cannot tell: the events of the
+        /// Index of the event in the batch. `None` if the handler does not know: the events of the
         /// batch are then handled one by one.
         event: Option<usize>,
         /// The part of the handler that failed, such as a pattern; `None` names the service.
@@ -172,7 +172,7 @@ pub trait Handler: Send {
 
     /// What the last successful [`Handler::handle`] wrote has been committed: the place for counting,
     /// so that what is undone and done again is not counted twice. A process that ends before is
-    /// not told; nor is one that lost its connection during the commit, even if it turns out to have
+    /// not notified; nor is one that lost its connection during the commit, even if it turns out to have
     /// succeeded.
     fn committed(&mut self) {}
 }

@@ -29,7 +29,7 @@ fn describe_events(prefix: &str) {
     );
     describe_gauge!(
         format!("{prefix}_parked_events"),
-        "Events that wait for somebody's decision"
+        "Parked events: an operator has to retry or discard them"
     );
 }
 
@@ -59,7 +59,7 @@ fn describe_lag(prefix: &str) {
     describe_gauge!(
         format!("{prefix}_checkpoint_lag_seconds"),
         Unit::Seconds,
-        "How long ago the moment was up to which everything is processed, by source"
+        "Age of the newest moment up to which everything is processed, by source"
     );
     describe_gauge!(
         format!("{prefix}_checkpoint_lag_events"),
@@ -75,6 +75,6 @@ fn describe_lag(prefix: &str) {
     );
     describe_counter!(
         format!("{prefix}_source_reconnects_total"),
-        "How many times a source was lost and asked again, by source"
+        "Reconnections to a source, by source"
     );
 }

@@ -17,7 +17,7 @@ pub struct LogConfig {
     pub compress_after: Option<Duration>,
     /// At most this many bytes of the newest events are held in memory for readers.
     pub ring_bytes_max: usize,
-    /// How often the database is asked for what a lost notification did not tell.
+    /// How often the database is polled for events whose notification was lost.
     pub poll_interval: Duration,
     /// Whoever appends is answered within this time: stored, certainly not stored, or unknown.
     pub append_timeout: Duration,

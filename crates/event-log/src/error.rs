@@ -84,7 +84,7 @@ pub enum LogError {
     #[error("the log is shutting down")]
     Closed,
     /// The connection was lost during the commit: the batch may or may not be stored. Appending
-    /// the same ids again tells.
+    /// the same ids again answers which.
     #[error("the outcome of the commit is unknown: {0}")]
     OutcomeUnknown(#[source] sqlx::Error),
     /// The process does not vouch for the log; if this was an append, nothing was stored.

@@ -41,7 +41,7 @@ pub struct StreamConfig {
     /// last as long as subscriptions, at most an hour where these last for ever; one of reflection
     /// on which nothing is asked for `message_timeout` ends before.
     pub open_streams: PlaceLimits,
-    /// How clients are told apart.
+    /// How clients are authenticated.
     pub gate: Gate,
     /// Where administrative actions are recorded, if anywhere.
     pub audit: Option<Arc<dyn AuditLog>>,

@@ -41,8 +41,8 @@ where
     message.ok_or_else(|| unreadable(Status::internal("the request holds no message")))
 }
 
-/// Messages travel uncompressed; a client that compresses anyhow is told what it may do, as the
-/// generated services tell it.
+/// Messages travel uncompressed; a client that compresses anyhow gets an error that names the
+/// accepted encodings, as the generated services send it.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
     match headers.get(ENCODING) {
         Some(encoding) if encoding != IDENTITY => {

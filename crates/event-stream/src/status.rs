@@ -216,7 +216,7 @@ impl Refusal {
                 }
             }
             LogError::Database(source) if final_refusal => {
-                error!(%source, doing, "the database refuses what passed our checks");
+                error!(%source, doing, "the database refused an event that passed the checks");
                 let message = "the database refuses the batch; nothing was stored";
                 Self::new(Code::Internal, "REFUSED_BY_DATABASE", message)
             }

@@ -1,4 +1,4 @@
-//! What the gRPC services of a log tell of themselves. The first part of every name is the service's.
+//! Metrics of the gRPC services of a log. The first part of every name is the service's.
 
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
@@ -96,20 +96,20 @@ pub fn describe_metrics(prefix: &str) {
     describe_histogram!(
         format!("{prefix}_grpc_streaming_latency_seconds"),
         Unit::Seconds,
-        "From an event's storage until it is handed to a live subscriber's connection"
+        "From an event's storage until it is written to a live subscriber's connection"
     );
     describe_histogram!(
         format!("{prefix}_publish_seconds"),
         Unit::Seconds,
-        "From taking in a batch published over gRPC until it is durable"
+        "From the receipt of a batch published over gRPC until it is durable"
     );
     describe_counter!(
         format!("{prefix}_grpc_sent_events_total"),
-        "Events handed to the connections of subscribers"
+        "Events written to the connections of subscribers"
     );
     describe_counter!(
         format!("{prefix}_grpc_sent_bytes_total"),
-        "Bytes of events handed to the connections of subscribers"
+        "Bytes of events written to the connections of subscribers"
     );
     describe_counter!(
         format!("{prefix}_grpc_refused_total"),
@@ -126,6 +126,6 @@ pub fn describe_metrics(prefix: &str) {
     describe_gauge!(
         format!("{prefix}_consumer_lag_seconds"),
         Unit::Seconds,
-        "How long ago the moment was up to which a named consumer has been sent everything"
+        "Age of the newest moment up to which a named consumer was sent everything"
     );
 }

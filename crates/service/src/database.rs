@@ -158,17 +158,17 @@ fn refused(error: sqlx::Error) -> StartError {
 fn describe(error: &sqlx::Error) -> (String, &'static str) {
     match error {
         sqlx::Error::Database(refusal) => {
-            let told = refusal.message();
+            let reason = refusal.message();
             let code = refusal.code().unwrap_or_default();
-            (format!("the database refuses: {told}"), advice(&code))
+            (format!("the database refuses: {reason}"), advice(&code))
         }
         sqlx::Error::Io(error) => {
-            let told = match error.kind() {
+            let reason = match error.kind() {
                 io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
                 _ => error.to_string(),
             };
             (
-                format!("the database server cannot be reached: {told}"),
+                format!("the database server cannot be reached: {reason}"),
                 "check host and port of DATABASE_URL, and that PostgreSQL runs (make db starts one)",
             )
         }
@@ -195,8 +195,8 @@ fn describe(error: &sqlx::Error) -> (String, &'static str) {
 fn advice(code: &str) -> &'static str {
     match code {
         "28P01" | "28000" => {
-            "check user and password (database.url, database.password_file: --print-config tells \
-             what holds); a server keeps the password that its data was made with"
+            "check user and password (database.url, database.password_file: --print-config shows \
+             the settings in effect); a server keeps the password that its data was made with"
         }
         "3D000" => "create the database, or name another one in DATABASE_URL",
         "42501" => "grant the user what is missing, or let a user who may create it",
@@ -242,8 +242,8 @@ mod tests {
         url.set_host(Some("127.0.0.1")).unwrap();
 
         let at_once = connect(&config(url.as_str(), Duration::ZERO)).await;
-        let told = at_once.unwrap_err().to_string();
-        assert!(told.contains("nothing listens there"), "{told}");
+        let error = at_once.unwrap_err().to_string();
+        assert!(error.contains("nothing listens there"), "{error}");
 
         let patient = config(url.as_str(), Duration::from_secs(30));
         let mut connecting = Box::pin(connect(&patient));

@@ -11,7 +11,7 @@ use rustls::{ClientConnection, StreamOwned};
 
 use crate::security::TlsFiles;
 
-/// Longer than readiness may take to be told.
+/// Longer than an answer about readiness may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Asks the service that serves REST at `address`, over TLS with these files if any, whether it is

@@ -25,6 +25,6 @@ pub use error::{PartEnded, StartError};
 pub use health::ask_readiness;
 pub use listeners::{Addresses, Listeners};
 pub use parts::{Outcome, Parts};
-pub use process::{EXIT_CONFIG, Signals, announce, environment, fail, renew_log_id, tell_health};
+pub use process::{EXIT_CONFIG, Signals, announce, environment, fail, print_health, renew_log_id};
 pub use security::{Incoming, Security};
 pub use visible::{cell, visible, visible_json};

@@ -78,7 +78,7 @@ fn subscriber(
                 false => *metadata.level() <= Level::WARN,
             })))
     });
-    // The exported spans would repeat in each line what the trace tells.
+    // The exported spans would repeat in each line what the trace contains.
     let filter = EnvFilter::builder()
         .parse_lossy(&config.filter)
         .and(filter_fn(|metadata| {

@@ -64,7 +64,7 @@ impl Parts {
         self.spawn("metrics", keep_up(metrics, stop));
     }
 
-    /// Runs until `shutdown` is cancelled. Then the parts are told to end and those that have not
+    /// Runs until `shutdown` is cancelled. Then the parts are asked to end and those that have not
     /// within `drain` are cut off; what the log had accepted is stored, and the pool is closed.
     ///
     /// # Errors
@@ -91,11 +91,14 @@ impl Parts {
         info!(drain_seconds = drain.as_secs(), "ending");
         self.stop.cancel();
         if timeout(drain, self.all_ended()).await.is_err() {
-            warn!("clients have not ended in time; cutting them off");
+            warn!("clients did not disconnect in time; closing their connections");
             self.tasks.shutdown().await;
         }
         if timeout(CLOSE_PATIENCE, log.close()).await.is_err() {
-            warn!("the database is away; what was not acknowledged may not be stored");
+            warn!(
+                "the database cannot be reached; events that were not acknowledged may not be \
+                 stored"
+            );
         }
         let _ = timeout(CLOSE_PATIENCE, pool.close()).await;
         info!("ended");
@@ -117,7 +120,7 @@ impl Parts {
         while let Some(ended) = self.tasks.join_next().await {
             match ended {
                 Ok((_, Ok(()))) => {}
-                Ok((part, Err(error))) => warn!(part, %error, "did not end well"),
+                Ok((part, Err(error))) => warn!(part, %error, "ended with an error"),
                 Err(panicked) => error!(%panicked, "a part panicked"),
             }
         }
@@ -176,10 +179,10 @@ mod tests {
         log.append(drafts(0..1)).await.unwrap_err();
         let running = parts.run(CancellationToken::new(), Duration::from_secs(1), log, pool);
         let ended = timeout(Duration::from_secs(30), running).await.unwrap();
-        let told = ended.unwrap_err().to_string();
+        let error = ended.unwrap_err().to_string();
         assert!(
-            told.contains("event log ended: its appender panicked"),
-            "{told}"
+            error.contains("event log ended: its appender panicked"),
+            "{error}"
         );
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use metrics::{Gauge, Key, KeyName, SharedString};
 
-/// The label by which such metrics are told from those that stay.
+/// The label that distinguishes such metrics from those that stay.
 const CHOSEN_LABEL: &str = "consumer";
 /// Handles that nobody holds any more are looked for once there are this many.
 const SWEEP_MIN: usize = 1_024;

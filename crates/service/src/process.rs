@@ -27,7 +27,7 @@ pub fn environment() -> Vec<(String, String)> {
 }
 
 /// Says why a program ends, in one line where that is possible; as a line of the log where that is
-/// JSON. If even that cannot be written, the code tells.
+/// JSON. If even that cannot be written, the exit code remains.
 pub fn fail(program: &str, error: &dyn Error, code: u8) -> ExitCode {
     if logs::are_json() {
         tracing::error!("{program}: {error}");
@@ -51,9 +51,9 @@ pub fn announce(line: &str) -> io::Result<()> {
 }
 
 /// Says how the service is that runs with a configuration.
-pub fn tell_health(program: &str, rest: SocketAddr, tls: Option<&TlsFiles>) -> ExitCode {
+pub fn print_health(program: &str, rest: SocketAddr, tls: Option<&TlsFiles>) -> ExitCode {
     match ask_readiness(rest, tls) {
-        Ok(told) => say(&told),
+        Ok(message) => say(&message),
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "{program}: {problem}");
             ExitCode::FAILURE

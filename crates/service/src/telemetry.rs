@@ -1,4 +1,4 @@
-//! What the process tells about itself: log lines, traces and metrics.
+//! Log lines, traces and metrics of the process.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub enum MetricsError {
     #[error("metrics cannot be set up: {0}")]
     Build(#[from] BuildError),
     /// The process keeps metrics elsewhere already.
-    #[error("metrics are kept elsewhere already")]
+    #[error("another metrics recorder is installed already")]
     Installed,
 }
 
@@ -125,7 +125,7 @@ pub fn describe(prefix: &str, version: &'static str) {
     crate::security::describe(prefix);
     describe_gauge!(
         format!("{prefix}_build_info"),
-        "Always 1; the label tells the version of the service"
+        "Always 1; the label is the version of the service"
     );
     gauge!(format!("{prefix}_build_info"), "version" => version).set(1.0);
     describe_counter!(

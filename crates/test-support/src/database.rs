@@ -20,7 +20,7 @@ const TEMPLATE_LOCK: i64 = 0x61_746c_6173;
 /// template, which it does for milliseconds.
 const TEMPLATE_IN_USE: &str = "55006";
 const CREATE_ATTEMPTS: u32 = 200;
-/// How long a test waits for its database to be dropped: long enough for the server to be told.
+/// How long a test waits for its database to be dropped: long enough for the request to reach the server.
 const DROP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// An empty database with the TimescaleDB extension, gone when this is dropped.

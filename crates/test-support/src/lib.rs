@@ -12,6 +12,7 @@ mod eventually;
 mod folder;
 mod hostile;
 mod link;
+mod pages;
 mod waiting;
 
 pub use certificates::{Authority, DnType, Issued, Validity};
@@ -23,4 +24,5 @@ pub use eventually::eventually;
 pub use folder::Folder;
 pub use hostile::{Hostile, Text, hostile_requests, texts};
 pub use link::Link;
+pub use pages::{check_index, check_page};
 pub use waiting::{Waiting, until_waiting, waiting};

@@ -9,7 +9,7 @@ use opentelemetry::{
 /// Name of the header, of the gRPC metadata, and of the field of events.
 const HEADER: &str = "traceparent";
 
-/// Which span of which trace something belongs to, as `00-<trace>-<span>-<flags>` tells it.
+/// Which span of which trace something belongs to, in the form `00-<trace>-<span>-<flags>`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceContext(pub(crate) SpanContext);
 

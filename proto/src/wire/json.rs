@@ -150,7 +150,7 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 }
 
-/// A name; tells whether it is `events`.
+/// A name; returns whether it is `events`.
 struct Key<'a>(&'a mut Reading);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
@@ -211,12 +211,12 @@ mod tests {
     #[test]
     fn what_is_not_json_is_found_where_it_is() {
         for text in ["", "{", r#"{"events":[}"#, "1e999", "\"\u{1}\"", "nul"] {
-            let told = json_outline(text.as_bytes()).unwrap_err().to_string();
+            let error = json_outline(text.as_bytes()).unwrap_err().to_string();
             let whole = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
-            assert_eq!(told, whole.to_string(), "{text}");
+            assert_eq!(error, whole.to_string(), "{text}");
         }
         let deep = "[".repeat(200);
-        let told = json_outline(deep.as_bytes()).unwrap_err().to_string();
-        assert!(told.contains("recursion limit"), "{told}");
+        let error = json_outline(deep.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("recursion limit"), "{error}");
     }
 }

@@ -60,15 +60,15 @@ fn points() -> Event {
     }))
 }
 
-/// What the process has in memory, as the system tells.
+/// What the process has in memory, as the system reports it.
 fn resident_bytes() -> usize {
-    let told = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = told.split(' ').nth(1).unwrap().parse().unwrap();
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4_096
 }
 
 #[test]
-fn what_drafts_hold_is_told_within_a_third() {
+fn the_size_of_drafts_is_estimated_within_a_third() {
     let acceptance = Acceptance::new(Utc::now(), DateTime::UNIX_EPOCH);
     let kinds: [fn() -> Event; 4] = [nulls, names, long_text, points];
     for (kind, make) in kinds.into_iter().enumerate() {
@@ -78,8 +78,8 @@ fn what_drafts_hold_is_told_within_a_third() {
         let before = resident_bytes();
         let drafts: Vec<Draft> = (0..count).map(|_| draft()).collect();
         let held = resident_bytes() - before;
-        let told: usize = drafts.iter().map(Draft::held_bytes).sum();
-        let off = told as f64 / held as f64;
+        let estimated: usize = drafts.iter().map(Draft::held_bytes).sum();
+        let off = estimated as f64 / held as f64;
         let encoded = drafts[0].encoded.len();
         assert!(
             (0.67..1.5).contains(&off),

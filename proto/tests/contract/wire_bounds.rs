@@ -340,10 +340,10 @@ fn check(make: fn(usize) -> Vec<u8>) {
     assert!(built > BUILT_BYTES_MAX / 5, "{shown}");
 }
 
-/// What the process has in memory, as the system tells.
+/// What the process has in memory, as the system reports it.
 fn resident_bytes() -> usize {
-    let told = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = told.split(' ').nth(1).unwrap().parse().unwrap();
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4_096
 }
 

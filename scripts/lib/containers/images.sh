@@ -106,7 +106,7 @@ image_database() {
     printf 'FROM %s\nSTOPSIGNAL SIGINT\n' "$name" | docker build --quiet --tag "$name" - >/dev/null
 }
 
-# image_prometheus NAME: Debian's. Its promtool is too old to be asked whether the server is healthy; a query tells.
+# image_prometheus NAME: Debian's. Its promtool is too old to be asked whether the server is healthy; a query shows it.
 image_prometheus() {
     local tree=$ENGINE/tree directory
     directory=$(prometheus_dir)

@@ -22,7 +22,7 @@ pub struct Recession {
 }
 
 /// The recessions up to a date. Their points are played only if a definition reads the series: shading
-/// is no observation that a step is made of.
+/// is no observation that is evaluated.
 pub(super) fn take(points: &mut Vec<Point>, library: &Library, to: NaiveDate) -> Vec<Recession> {
     let of_series = points.iter().filter(|p| p.series.as_ref() == RECESSIONS);
     let mut months: BTreeMap<NaiveDate, &Point> = BTreeMap::new();

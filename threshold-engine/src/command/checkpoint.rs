@@ -1,5 +1,5 @@
-//! Where the engine stands in its sources, and sending it elsewhere: in the database, whether or not
-//! an engine runs.
+//! Lists and resets the checkpoints of the engine's sources in the database, whether or not an engine
+//! runs.
 
 use std::{
     io::{self, Write},
@@ -19,7 +19,7 @@ use crate::{
 
 const PROGRAM: &str = "threshold-engine";
 
-/// Looks at checkpoints, and moves them.
+/// Lists checkpoints, and resets them.
 #[derive(Debug, Args)]
 pub(super) struct CheckpointOptions {
     #[command(subcommand)]
@@ -28,9 +28,9 @@ pub(super) struct CheckpointOptions {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Tells where the engine stands in each source, and why it is stopped if it is.
+    /// Lists the checkpoint in each source, and why the engine is stopped if it is.
     List(Flags),
-    /// Sends the engine elsewhere, and ends its stop; what it has processed is skipped there.
+    /// Resets the checkpoint and lets a stopped engine continue. Processed events are skipped there.
     Reset(ResetOptions),
 }
 
@@ -51,19 +51,19 @@ struct ResetOptions {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Target {
-    /// The log went back or has a new identity, and its events are those that the engine knows up to
-    /// this position: goes on there, or where it stood if that is before. Leaves out nothing.
+    /// For a log that went back or has a new identity, whose events are those that the engine knows up
+    /// to this position. Continues there, or at the checkpoint if that is before. Skips nothing.
     #[arg(long, value_name = "POSITION", requires = "log_id")]
     common_position: Option<u64>,
-    /// To the first event that the log keeps. Leaves out nothing.
+    /// To the first event that the log keeps. Skips nothing.
     #[arg(long)]
     beginning: bool,
-    /// Behind this position. What lies before and was not processed is left out.
+    /// After this position. Earlier events that were not processed are skipped.
     #[arg(long, value_name = "POSITION")]
     position: Option<u64>,
     /// To the first event that occurred at or after this time, such as 2026-11-21T16:47:00Z; never
-    /// beyond the checkpoint. In another log to the events of 24 hours before: what was stored later
-    /// than that after it occurred may be left out.
+    /// beyond the checkpoint. In another log: 24 hours earlier. Events that were stored more than 24
+    /// hours after they occurred may be skipped.
     #[arg(long, value_name = "TIME")]
     time: Option<DateTime<Utc>>,
 }

@@ -61,7 +61,7 @@ fn read(reader: &mut Reader) -> Config {
         database,
         rest,
         grpc,
-        // Crossings are few, and a replay may tell of old ones.
+        // Crossings are few, and a replay may emit old ones.
         events: EventsConfig::read(reader, 0),
         consumer: consumer(reader),
         patterns: patterns(reader),

@@ -24,7 +24,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// `[rest]`: REST, health and metrics.
     pub rest: RestConfig,
-    /// `[grpc]`: event streams of what the engine tells.
+    /// `[grpc]`: streams of the events that the engine emits.
     pub grpc: GrpcConfig,
     /// `[events]`: the engine's own log.
     pub events: EventsConfig,
@@ -36,7 +36,7 @@ pub struct Config {
     pub snapshots: SnapshotsConfig,
     /// `[shutdown]`.
     pub shutdown: ShutdownConfig,
-    /// `[telemetry]`: what the process tells about itself.
+    /// `[telemetry]`: what the process reports about itself.
     pub telemetry: TelemetryConfig,
     /// `[tls]`, `[auth]` and `[security]`: who is let in, and over what.
     pub security: SecurityConfig,
@@ -55,8 +55,8 @@ pub struct ConsumptionConfig {
     pub backfill_months: Option<u32>,
     /// At most this many events in one transaction.
     pub batch_events_max: usize,
-    /// How long an engine that cannot consume any further goes on to answer, so that `/readyz`, the
-    /// metrics and the checkpoints tell why, before it ends with an error.
+    /// How long an engine that cannot consume any further still answers before it ends with an error.
+    /// Meanwhile `/readyz`, the metrics and the checkpoints show why.
     pub stopped_grace: Duration,
 }
 

@@ -10,8 +10,8 @@ use crate::regime::{Regime, RegimeRun, Shift};
 use crate::series::Cause;
 
 impl Engine {
-    /// Puts a pattern, or a new version of one, to work. It is folded over everything held without
-    /// telling anything; from the next point on it tells. A disabled one is taken away. One that cannot be
+    /// Deploys a pattern, or a new version of one. It is evaluated over everything held without
+    /// emitting anything; from the next point on it emits. A disabled one is taken away. One that cannot be
     /// evaluated changes nothing ([`Self::failed`]).
     pub fn replace_pattern(&mut self, pattern: Arc<Pattern>) {
         if !pattern.enabled {

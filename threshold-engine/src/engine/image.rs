@@ -1,4 +1,4 @@
-//! The state of an engine as a whole, to be kept and to be made of again.
+//! The state of an engine as a whole, to be kept and to be restored from.
 
 use std::{num::NonZero, sync::Arc, thread};
 

@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use super::Engine;
 use crate::series::{Cause, Future, SeriesIndex, StepChanges};
 
-/// What was before each change of what an engine is made of. Everything else follows from it.
+/// What was before each change of an engine's state. Everything else follows from it.
 #[derive(Clone, Debug)]
 pub(super) struct Undo {
     reached: Option<NaiveDate>,
@@ -113,7 +113,7 @@ mod tests;
 
 #[cfg(test)]
 impl Engine {
-    /// All that it is made of and what follows from it, for comparisons.
+    /// All of its state and what follows from it, for comparisons.
     pub(crate) fn facts(&self) -> String {
         use std::fmt::Write;
 

@@ -166,7 +166,7 @@ pub(crate) enum Relation {
 }
 
 impl Op {
-    /// The nodes that it is made of.
+    /// The nodes that it consists of.
     pub(crate) fn parts(&self) -> [Option<NodeIndex>; 2] {
         match self {
             Self::Number(_) | Self::Truth(_) | Self::Input(_) | Self::Pattern(_) => [None, None],

@@ -28,7 +28,7 @@ pub(crate) struct Syntax {
     pub(crate) offset: usize,
 }
 
-/// What an expression may be made of.
+/// What an expression may consist of.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Term {
     Number(Decimal),
@@ -171,7 +171,7 @@ fn offset_of(source: &str, line: isize, column: isize) -> usize {
     (before + usize::try_from(column).unwrap_or(0)).min(source.len())
 }
 
-/// Of a call the parser tells where its bracket stands; its name is what is looked for.
+/// For a call the parser gives the place of its bracket; its name is what is looked for.
 fn name_before(source: &str, offset: usize) -> usize {
     let before = source.get(..offset).unwrap_or_default().trim_end();
     let is_bracket = source.as_bytes().get(offset) == Some(&b'(');

@@ -8,7 +8,7 @@ use crate::series::last_at;
 
 const HALF_A_WEEK: Span = Span::Days(3);
 
-/// A look back, and what is made of what is there.
+/// A look back, and what is computed from what is there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PastSpec {
     pub(crate) ago: Window,

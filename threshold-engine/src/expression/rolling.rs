@@ -9,7 +9,7 @@ use super::sum::ExactSum;
 use super::value::{Reason, Value, divide, from_float, order, to_float};
 use crate::calendar::{Frequency, Span, Window};
 
-/// A window and what is made of it.
+/// A window and what is computed from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RollingSpec {
     pub(crate) window: Window,

@@ -13,7 +13,7 @@ pub(crate) type Known = (Option<Ulid>, bool);
 /// said.
 #[derive(Clone, Debug)]
 pub(crate) struct Emitted<K> {
-    /// Shared with copies until one of them tells more.
+    /// Shared with copies until one of them emits more.
     by_key: Arc<BTreeMap<K, Known>>,
     /// What was known before each change, while changes may have to be undone.
     before: Option<Vec<(K, Option<Known>)>>,
@@ -101,7 +101,7 @@ impl PatternRun {
         &self.emitted
     }
 
-    /// The same, to be changed with what it is made of.
+    /// The same, to be changed with its parts.
     pub(crate) fn emitted_mut(&mut self) -> &mut Emitted<(NaiveDate, Turn)> {
         &mut self.emitted
     }

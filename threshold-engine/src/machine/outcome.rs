@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::expression::{Graph, NodeIndex, Value, View};
 
-/// What a condition is at a date, with everything that it was made of.
+/// What a condition is at a date, with everything that it was computed from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     /// Whether the condition holds; absent: no data.

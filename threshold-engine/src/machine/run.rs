@@ -226,7 +226,7 @@ impl PatternRun {
         self.altered = Some(self.graph.refill(store, first));
     }
 
-    /// Folds again what the points of a step altered, and tells what is otherwise by them. Gives the
+    /// Folds again what the points of a step altered, and emits what changes by them. Gives the
     /// dates for which [`Self::is_active_at`] may answer otherwise, if there are any.
     pub fn finish_step(
         &mut self,

@@ -19,7 +19,7 @@ const MESSAGE_CHARS_MAX: usize = 10_000;
 
 const WITH_VALUE: &str = "{name} {direction} on {date}: {value} against {threshold}";
 
-/// What a message is made of.
+/// The parts of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// Which way.

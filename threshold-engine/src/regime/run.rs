@@ -168,7 +168,7 @@ impl RegimeRun {
         &self.emitted
     }
 
-    /// The same, to be changed with what it is made of.
+    /// The same, to be changed with its parts.
     pub(crate) fn emitted_mut(&mut self) -> &mut Emitted<Key> {
         &mut self.emitted
     }

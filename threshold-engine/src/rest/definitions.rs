@@ -18,11 +18,11 @@ pub(super) struct DefinitionsView {
     read_at: Option<DateTime<Utc>>,
     /// What is wrong with them; what ran before goes on.
     mistakes: Vec<MistakeView>,
-    /// Inputs of definitions that are in order whose series nobody has sent yet: there is no data.
+    /// Inputs of correct definitions of whose series no event has been received yet: there is no data.
     never_received: Vec<MistakeView>,
     /// Definitions that are not evaluated because that failed.
     suspended: Vec<SuspensionView>,
-    /// Definitions that another engine of the same database has otherwise in its files: those that were changed last
+    /// Definitions that differ from the files of another engine of the same database: those that were changed last
     /// count.
     conflicts: Vec<ConflictView>,
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{App, patterns::sees};
 
-/// The events that tell of inputs.
+/// The events that report inputs.
 const COLLECTED: &str = "SeriesCollectedEvent";
 
 /// Every series that a pattern reads.

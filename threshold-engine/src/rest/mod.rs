@@ -48,7 +48,7 @@ impl From<ReloadError> for Problem {
             ReloadError::Database(error) => error.into(),
             ReloadError::Log(error) => error.into(),
             ReloadError::Event(violation) => {
-                error!(%violation, "what becomes of definitions breaks the contract");
+                error!(%violation, "a lifecycle event of a definition violates the contract");
                 Self::new(
                     ProblemKind::Internal,
                     "what becomes of it cannot be emitted",

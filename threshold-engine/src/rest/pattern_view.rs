@@ -107,7 +107,7 @@ impl PatternView {
     }
 }
 
-/// A condition at a date, with everything that it was made of.
+/// A condition at a date, with everything that it was computed from.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OutcomeView {
     /// Whether it holds; absent: no data.

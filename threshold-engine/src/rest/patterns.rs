@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{pattern::Pattern, store};
 
-/// The events that tell of patterns.
+/// The events that report patterns.
 pub(super) const CROSSED: &str = "ThresholdCrossedEvent";
 const REASON_CHARS_MAX: usize = 500;
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::App;
 use crate::status::RegimeStatus;
 
-/// The events that tell of regimes.
+/// The events that report regimes.
 const TRANSITION: &str = "RegimeTransitionEvent";
 
 /// All models of regimes.

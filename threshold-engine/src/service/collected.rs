@@ -12,7 +12,7 @@ use crate::{
 
 type Ask = dyn Fn() -> BoxFuture<'static, Result<BTreeSet<String>, sqlx::Error>> + Send + Sync;
 
-/// Whoever can tell which series are collected, in the same process.
+/// A registry of the collected series in the same process.
 #[derive(Clone)]
 pub struct Registry(Arc<Ask>);
 
@@ -47,7 +47,7 @@ pub(crate) struct Collected {
 /// What is known at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct KnownSeries {
-    /// Listed or registered. `None`: nobody can tell.
+    /// Listed or registered. `None`: unknown.
     collected: Option<BTreeSet<String>>,
     /// Of the series that were asked about, those of which anything was ever received.
     received: BTreeSet<String>,
@@ -76,7 +76,7 @@ impl Collected {
         if let Some(listed) = &self.listed {
             collected.extend(listed.iter().cloned());
         }
-        // A registry in which there is nothing yet tells nothing.
+        // An empty registry says nothing.
         let is_known = self.refuses && (self.listed.is_some() || !collected.is_empty());
         let series: Vec<_> = series.iter().cloned().collect();
         Ok(KnownSeries {

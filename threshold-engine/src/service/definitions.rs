@@ -97,10 +97,10 @@ pub enum ReloadError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     /// The own log does not append.
-    #[error("what becomes of definitions cannot be emitted: {0}")]
+    #[error("lifecycle events of definitions cannot be emitted: {0}")]
     Log(#[from] LogError),
     /// What is to be emitted breaks a rule of the contract.
-    #[error("what becomes of definitions cannot be emitted: {0}")]
+    #[error("lifecycle events of definitions cannot be emitted: {0}")]
     Event(#[from] Violation),
 }
 
@@ -109,7 +109,7 @@ pub enum ReloadError {
 pub(crate) struct Report {
     pub(crate) read_at: Option<DateTime<Utc>>,
     pub(crate) mistakes: Vec<LoadError>,
-    /// Inputs whose series nobody has sent yet.
+    /// Inputs of whose series no event has been received yet.
     pub(crate) never_received: Vec<LoadError>,
     /// Definitions that another engine of the database has otherwise.
     pub(crate) conflicts: Vec<Conflict>,
@@ -160,7 +160,7 @@ impl Definitions {
         report.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the files and puts to work what has changed. What is broken stays as it was, and so does what is gone
+    /// Reads the files and deploys what has changed. What is broken stays as it was, and so does what is gone
     /// for less than some looks at the files.
     pub(crate) async fn reload(&self) -> Result<Reloaded, ReloadError> {
         self.reload_after(self.grace, None).await
@@ -193,7 +193,7 @@ impl Definitions {
         self.reload_after(self.grace, Some(switch)).await
     }
 
-    /// Tells in the metrics how many definitions are suspended because they failed.
+    /// Reports in the metrics how many definitions are suspended because they failed.
     pub(crate) async fn tell_suspended(&self) -> Result<(), sqlx::Error> {
         let suspended = store::suspensions(&self.pool).await?.len();
         gauge!("thresholdengine_suspended_definitions").set(suspended as f64);
@@ -358,19 +358,23 @@ impl Definitions {
             if !report.conflicts.contains(conflict) {
                 let Conflict { kind, id, .. } = conflict;
                 let (own, running) = (&conflict.own_version, &conflict.running_version);
-                warn!(%kind, id, own, running, "another engine of this database has other files; they were changed last and count");
+                warn!(
+                    %kind, id, own, running,
+                    "another engine of this database has different files; the files changed last \
+                     are in effect"
+                );
             }
         }
         gauge!("thresholdengine_definition_conflicts").set(conflicts.len() as f64);
         report.conflicts = conflicts.to_vec();
     }
 
-    /// Keeps what was found for REST, and tells of mistakes that were not there before.
+    /// Keeps what was found for REST, and logs mistakes that were not there before.
     fn log(&self, files: &Files) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         for mistake in &files.mistakes {
             if !report.mistakes.contains(mistake) {
-                warn!(%mistake, "a definition is broken; what ran before goes on");
+                warn!(%mistake, "a definition has mistakes; the version that ran before continues");
             }
         }
         if !files.never_received.is_empty() && files.never_received != report.never_received {
@@ -378,7 +382,7 @@ impl Definitions {
             warn!(
                 inputs = files.never_received.len(),
                 ?reasons,
-                "definitions have no data: nobody has sent what they read yet"
+                "definitions have no data: no event of their series has been received yet"
             );
         }
         gauge!("thresholdengine_definition_mistakes").set(files.mistakes.len() as f64);

@@ -29,7 +29,7 @@ pub enum StartError {
     #[error("the engine's state cannot be read from the database: {0}")]
     State(#[from] sqlx::Error),
     /// The definitions cannot be taken up.
-    #[error("the definitions cannot be taken up: {0}")]
+    #[error("the definitions cannot be deployed: {0}")]
     Definitions(#[from] ReloadError),
 }
 

@@ -1,4 +1,4 @@
-//! The engine in memory, and which part of what is recorded it is made of.
+//! The engine in memory, and which part of what is recorded it was built from.
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +46,7 @@ pub(crate) struct Memory {
     behind: Arc<Notify>,
 }
 
-/// How much of what is recorded a memory is made of.
+/// How much of what is recorded a memory was built from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     /// Number of the last point.
@@ -63,7 +63,7 @@ pub(crate) struct Position {
 pub(crate) enum AgreeError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    #[error("the engine's memory is being brought up to what was recorded meanwhile")]
+    #[error("the engine's memory is catching up with what was recorded meanwhile")]
     Behind,
 }
 
@@ -138,7 +138,7 @@ impl Position {
         self.changes == recorded.changes && lacks <= LAST_STRETCH_POINTS
     }
 
-    /// Whether all that it is made of was committed.
+    /// Whether all that it was built from was committed.
     pub(crate) async fn is_committed(
         self,
         connection: &mut PgConnection,
@@ -211,10 +211,7 @@ impl Memory {
         let points: Vec<Point> = points.into_iter().map(|(_, point)| point).collect();
         self.play(position, &points, recorded.into());
         telemetry::tell_patterns(&self.engine);
-        debug!(
-            points = points.len(),
-            "memory was brought up to the database"
-        );
+        debug!(points = points.len(), "memory caught up with the database");
         Ok(())
     }
 
@@ -270,7 +267,7 @@ impl Memory {
         ids.map(|id| id.to_string()).collect()
     }
 
-    /// What it is made of; `None` if that is not known for sure.
+    /// What it was built from; `None` if that is not known for sure.
     pub(crate) fn position(&self) -> Option<Position> {
         self.position
     }

@@ -35,8 +35,8 @@ pub(crate) use recovery::Progress;
 pub use service::{Listeners, telemetry::Metrics};
 pub use telemetry::{describe_metrics, keep_metrics};
 
-/// An engine that has started: its database is ready, its listeners are open, its memory is made of
-/// the database; nothing is consumed or answered yet.
+/// An engine that has started: its database is ready, its listeners are open, its memory is rebuilt
+/// from the database; nothing is consumed or answered yet.
 pub struct Service {
     rest: (TcpListener, Router),
     grpc: (TcpListener, StreamConfig),

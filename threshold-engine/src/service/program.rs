@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use service::{EXIT_CONFIG, Signals, announce, fail, renew_log_id, tell_health};
+use service::{EXIT_CONFIG, Signals, announce, fail, print_health, renew_log_id};
 use tokio_util::sync::CancellationToken;
 
 use super::{Listeners, Service, keep_metrics};
@@ -41,7 +41,7 @@ pub fn ask_health(flags: &Flags) -> ExitCode {
     match config::load(flags, &service::environment()) {
         Ok(Loaded { config, .. }) => {
             let tls = config.security.rest_tls.as_ref();
-            tell_health(PROGRAM, config.rest.address, tls)
+            print_health(PROGRAM, config.rest.address, tls)
         }
         Err(error) => fail(PROGRAM, &error, EXIT_CONFIG),
     }

@@ -211,9 +211,9 @@ impl Recovery {
         let seconds = started.elapsed().as_secs_f64();
         if is_anew {
             histogram!("thresholdengine_rebuild_seconds").record(seconds);
-            info!(points, seconds, "memory was made of the database");
+            info!(points, seconds, "memory was rebuilt from the database");
         } else {
-            debug!(points, seconds, "memory was brought up to the database");
+            debug!(points, seconds, "memory caught up with the database");
         }
         Ok(())
     }
@@ -256,7 +256,7 @@ impl Recovery {
             self.progress.reach(at.sequence);
             if emitted.elapsed() > TELL_INTERVAL {
                 emitted = Instant::now();
-                info!(progress = %self.progress, "memory is being made of the database");
+                info!(progress = %self.progress, "memory is being rebuilt from the database");
             }
             match next? {
                 Some(next) => page = next,

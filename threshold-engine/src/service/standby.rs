@@ -1,5 +1,5 @@
 //! Keeps the memory up to date while another engine of the same database does the work: what REST
-//! tells is of now, and whoever takes over has nothing to catch up on.
+//! returns is of now, and whoever takes over has nothing to catch up on.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::{SharedMemory, recovery::Recovery};
 
-/// How old what REST tells may be.
+/// How old what REST returns may be.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows what others do until `stop`; at once where somebody needs it.
@@ -24,7 +24,7 @@ pub(crate) async fn follow(recovery: Recovery, memory: SharedMemory, stop: Cance
                 () = behind.notified() => {}
             }
             if let Err(reason) = recovery.approach().await {
-                debug!(%reason, "cannot look at what other engines did; trying again");
+                debug!(%reason, "cannot read what other engines committed; trying again");
             }
         }
     };

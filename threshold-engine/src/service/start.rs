@@ -46,7 +46,7 @@ impl Service {
         Self::start_knowing(config, sources, None, listeners, metrics).await
     }
 
-    /// The same; `registry` tells which series are collected, so that definitions that read others
+    /// The same; `registry` lists which series are collected, so that definitions that read others
     /// are refused.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Service {
             match definitions.reload().await {
                 // An engine whose log is halted says so, and serves what there is; the files are looked at again.
                 Err(ReloadError::Log(reason)) => {
-                    warn!(%reason, "definitions cannot be taken up yet; trying again");
+                    warn!(%reason, "definitions cannot be deployed yet; trying again");
                     Ok(())
                 }
                 reloaded => reloaded.map(drop),

@@ -74,7 +74,7 @@ pub(super) fn prepare() {
     }
 }
 
-/// Tells how many patterns are in which state.
+/// Reports how many patterns are in which state.
 pub(super) fn tell_patterns(engine: &Engine) {
     let patterns = engine.patterns();
     gauge!("thresholdengine_patterns").set(patterns.len() as f64);
@@ -96,10 +96,10 @@ pub(super) fn tell_patterns(engine: &Engine) {
 }
 
 fn evaluation() {
-    describe_counter!("thresholdengine_points_total", "Data points taken in");
+    describe_counter!("thresholdengine_points_total", "Data points processed");
     describe_counter!(
         "thresholdengine_evaluations_total",
-        "How often a data point made a pattern look at its condition"
+        "Evaluations of a pattern's condition caused by data points"
     );
     describe_counter!(
         "thresholdengine_emissions_total",
@@ -121,12 +121,12 @@ fn evaluation() {
     describe_histogram!(
         "thresholdengine_publish_to_crossing_seconds",
         Unit::Seconds,
-        "From the storage of an event until what it brings about is emitted"
+        "From the storage of an event until the crossings that follow from it are emitted"
     );
     describe_histogram!(
         "thresholdengine_rebuild_seconds",
         Unit::Seconds,
-        "How long it took to make the memory of the database"
+        "How long it took to rebuild the memory from the database"
     );
     describe_histogram!(
         "thresholdengine_snapshot_seconds",
@@ -156,6 +156,6 @@ fn definitions() {
     );
     describe_gauge!(
         "thresholdengine_definition_conflicts",
-        "Definitions that another engine of the same database has otherwise in its files"
+        "Definitions that differ from the files of another engine of the same database"
     );
 }

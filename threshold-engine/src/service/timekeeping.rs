@@ -83,7 +83,9 @@ impl Timekeeper {
                     Err(TimeError::Agree(AgreeError::Behind)) => {
                         debug!("the memory is behind; trying again");
                     }
-                    Err(reason) => warn!(%reason, "no day can be recorded; trying again"),
+                    Err(reason) => {
+                        warn!(%reason, "the passed days cannot be recorded; trying again")
+                    }
                 }
             }
         };

@@ -30,7 +30,7 @@ pub(crate) async fn watch(definitions: Definitions, interval: Duration, stop: Ca
             let known = match look(&definitions).await {
                 Ok(known) => known,
                 Err(reason) => {
-                    warn!(%reason, "cannot look at definitions yet; trying again");
+                    warn!(%reason, "cannot read the definitions yet; trying again");
                     continue;
                 }
             };

@@ -15,9 +15,9 @@ use crate::series::Future;
 /// Why a snapshot cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damaged {
-    #[error("the hash of a part is none")]
+    #[error("the hash of a part is not a hash")]
     Hash,
-    #[error("a part is not what its hash says")]
+    #[error("the hash of a part does not match")]
     Content,
     #[error("the bytes of a part cannot be read")]
     Malformed,

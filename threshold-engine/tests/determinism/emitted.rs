@@ -1,4 +1,4 @@
-//! What an engine tells, and when it is silent.
+//! What an engine emits, and when it emits nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ fn a_withdrawn_value_takes_its_date_away() {
 }
 
 #[test]
-fn a_new_version_is_silent_about_the_past_and_names_what_the_old_one_told() {
+fn a_new_version_is_silent_about_the_past_and_names_what_the_old_one_emitted() {
     let mut engine = single("when = 'A > 2'", &["A"]);
     apply(&mut engine, point(1, "A", 0, "1"));
     let mut out = Vec::new();

@@ -234,7 +234,7 @@ proptest! {
 
     /// Every crossing and transition is what the definition says, and what is news is said as such.
     #[test]
-    fn what_is_told_is_what_the_definition_says(raw in raw_steps()) {
+    fn what_is_emitted_is_what_the_definition_says(raw in raw_steps()) {
         let points = points(&raw);
         let mut engine = engine();
         let mut known = Known::default();

@@ -1,4 +1,4 @@
-//! However points are grouped, and wherever an engine starts again, it tells the same.
+//! However points are grouped, and wherever an engine starts again, it emits the same events.
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -84,7 +84,7 @@ proptest! {
     /// What stands after all points is what a fold over the final values gives, and what was emitted
     /// adds up to it.
     #[test]
-    fn told_is_what_stands(raw in raw_points()) {
+    fn what_was_emitted_is_what_stands(raw in raw_points()) {
         let points = points(&raw);
         let mut engine = Engine::new(patterns(), [regime()]);
         let mut out = Vec::new();

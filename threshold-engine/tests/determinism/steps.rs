@@ -165,7 +165,7 @@ fn a_projection_takes_part_when_its_date_has_come() {
 }
 
 #[test]
-fn a_revised_year_tells_nothing_that_it_takes_back() {
+fn a_revised_year_emits_nothing_that_it_takes_back() {
     let pattern = || {
         read(
             "when = 'GDP.yoy() > 3'\n[inputs]\nGDP = { frequency = \"quarterly\", unit = \"dollars\" }\n",

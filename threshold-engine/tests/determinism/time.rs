@@ -206,7 +206,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn days_are_told_as_their_definition_says(raw in raw_steps()) {
+    fn days_are_emitted_as_their_definition_says(raw in raw_steps()) {
         let points = points(&raw);
         let mut engine = Engine::new(patterns(), []);
         let mut known = Known::default();
@@ -299,7 +299,7 @@ fn a_feed_that_stops_is_an_event_without_a_cause_but_time() {
 /// The backlog of the days that were missed comes first, then the days, in order: what was late is late, and nothing is
 /// missing that came.
 #[test]
-fn after_a_downtime_only_real_gaps_are_told() {
+fn after_a_downtime_only_real_gaps_are_reported() {
     let silent = || pattern("p", "when = 'A.days_since() > 2'", &["A"]);
     let observations =
         [(0, 1), (1, 1), (5, 1), (6, 1)].map(|(at, value)| observed(at + 1, at, value));

@@ -1,8 +1,8 @@
 //! The threshold engine: how fast it consumes a backlog with its effects, how long after its cause a
-//! crossing is told, how soon it is ready after a restart, and how far behind it is meanwhile.
+//! crossing is emitted, how soon it is ready after a restart, and how far behind it is meanwhile.
 //!
 //! Fifty patterns are active over sixty years of twenty series, each observation an event of its own.
-//! The engine's log is compared with what the same patterns tell in this process: each crossing once,
+//! The engine's log is compared with what the same patterns emit in this process: each crossing once,
 //! in order.
 
 mod definitions;
@@ -31,13 +31,13 @@ use self::{
 };
 use super::Bench;
 use crate::{
-    clock::{Latencies, due_times, now_us},
-    connection::connect,
-    load::{Pipeline, Publisher},
-    process::Cpu,
+    load::{
+        Pipeline, Publisher,
+        clock::{Latencies, due_times, now_us},
+    },
     reader::{Reader, Received},
     report::Target,
-    stage::Stage,
+    stage::{Stage, connection::connect, process::Cpu},
 };
 
 const NAME: &str = "engine, 50 patterns";
@@ -72,7 +72,7 @@ struct Measurement {
     history: History,
     /// The same patterns in this process.
     twin: Engine,
-    /// Ids of everything that the engine has to tell.
+    /// Ids of everything that the engine has to emit.
     expected: Vec<Ulid>,
     published: u64,
 }
@@ -142,7 +142,7 @@ impl Measurement {
         let report = &mut bench.report;
         report.add(NAME, "backlog, events a second", target, rate);
         report.add_cost(NAME, cpu, self.published, program.pid);
-        self.check_told(&program).await?;
+        self.check_emitted(&program).await?;
         Ok(program)
     }
 
@@ -165,14 +165,14 @@ impl Measurement {
     }
 
     /// Checks that the engine's log is what it has to be.
-    async fn check_told(&self, program: &Program) -> Result<()> {
+    async fn check_emitted(&self, program: &Program) -> Result<()> {
         let deployed = self.deployed();
         let mut reader = Reader::decoding(connect(&program.grpc).await?, deployed).await?;
         for (expected, position) in self.expected.iter().zip(deployed + 1..) {
-            let told = reader.next().await?.event_id;
+            let emitted_id = reader.next().await?.event_id;
             ensure!(
-                told == expected.to_string(),
-                "{told} was told at {position}, not {expected}"
+                emitted_id == expected.to_string(),
+                "{emitted_id} was emitted at {position}, not {expected}"
             );
         }
         Ok(())
@@ -183,8 +183,8 @@ impl Measurement {
         let warm_up = RATE * bench.sizes.warm_up_seconds;
         let events = warm_up + RATE * bench.sizes.latency_seconds;
         let observations = self.take(events as usize);
-        let told_before = self.deployed() + self.expected.len() as u64;
-        let reader = Reader::live(connect(&program.grpc).await?, told_before).await?;
+        let emitted_before = self.deployed() + self.expected.len() as u64;
+        let reader = Reader::live(connect(&program.grpc).await?, emitted_before).await?;
         let before = Cpu::now(program.pid);
         // The ids depend on when an observation is due, the number of crossings does not.
         let mut counted = self.twin.clone();
@@ -226,10 +226,10 @@ impl Measurement {
             Target::None,
             per_event,
         );
-        self.check_told(program).await
+        self.check_emitted(program).await
     }
 
-    /// Waits until the engine's metrics, which are renewed once a second, no longer tell of the
+    /// Waits until the engine's metrics, which are updated once a second, no longer show a
     /// backlog.
     async fn until_lag_is_gone(&self, program: &Program) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
@@ -239,10 +239,10 @@ impl Measurement {
             }
             sleep(SAMPLE_INTERVAL).await;
         }
-        bail!("the engine tells of a lag after {PATIENCE:?}")
+        bail!("the engine reports a lag after {PATIENCE:?}")
     }
 
-    /// The worst lag that the engine's metrics tell until all is published.
+    /// The worst lag that the engine's metrics report until all is published.
     async fn watch_lag<T>(&self, program: &Program, publishing: &JoinHandle<T>) -> Result<Lag> {
         let mut worst = Lag::default();
         let mut samples = 0;
@@ -250,8 +250,8 @@ impl Measurement {
             sleep(SAMPLE_INTERVAL).await;
             let seconds = program.metric(LAG_SECONDS).await?;
             let events = program.metric(LAG_EVENTS).await?;
-            worst.seconds = worst.seconds.max(seconds.context("no lag is told")?);
-            worst.events = worst.events.max(events.context("no lag is told")?);
+            worst.seconds = worst.seconds.max(seconds.context("no lag is reported")?);
+            worst.events = worst.events.max(events.context("no lag is reported")?);
             samples += 1;
         }
         ensure!(samples > 1, "the lag was hardly looked at");
@@ -264,7 +264,7 @@ impl Measurement {
         let seconds = program.ready_after.as_secs_f64();
         let report = &mut bench.report;
         report.add(NAME, "cold start, s", Target::AtMost(3.0), seconds);
-        self.check_told(&program).await?;
+        self.check_emitted(&program).await?;
         program.kill().await
     }
 }

@@ -61,7 +61,7 @@ impl Program {
         })
     }
 
-    /// The value of a metric that has labels; `None` while it is not told.
+    /// The value of a metric that has labels; `None` while it is not reported.
     pub(super) async fn metric(&self, name: &str) -> Result<Option<f64>> {
         let mut stream = TcpStream::connect(&self.rest).await?;
         let request = format!(

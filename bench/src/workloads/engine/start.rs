@@ -1,5 +1,5 @@
 //! Starts of the threshold engine over many points: the first one, from a snapshot, and by a replay of
-//! everything; and how long after its cause a crossing is told while a pattern over them is added, and
+//! everything; and how long after its cause a crossing is emitted while a pattern over them is added, and
 //! while a second engine starts beside.
 
 use std::path::{Path, PathBuf};
@@ -17,8 +17,11 @@ use super::{
     publish, receive,
 };
 use crate::{
-    clock::Latencies, connection::connect, process::resident_mib, reader::Reader, report::Target,
-    stage::Stage, workloads::Bench,
+    load::clock::Latencies,
+    reader::Reader,
+    report::Target,
+    stage::{Stage, connection::connect, process::resident_mib},
+    workloads::Bench,
 };
 
 const NAME: &str = "engine start";

@@ -11,7 +11,7 @@ async fn ask(fred: &Fred) -> Answer {
 }
 
 #[tokio::test]
-async fn failing_statuses_are_answered_as_often_as_told() {
+async fn failing_statuses_are_answered_as_often_as_configured() {
     let fred = Fred::start(small()).await;
     fred.stand_in.fail_next(2, Fault::InternalError);
     fred.stand_in.fail_next(1, Fault::Unavailable);

@@ -50,10 +50,10 @@ impl CheckpointsService {
     async fn list(&self) -> Result<Vec<wire::Checkpoint>, Status> {
         let checkpoints = self.0.checkpoints().await.map_err(refuse)?;
         let service = self.0.service();
-        let told = checkpoints
+        let listed = checkpoints
             .into_iter()
             .map(|found| checkpoint(service, found));
-        Ok(told.collect())
+        Ok(listed.collect())
     }
 }
 
@@ -136,16 +136,17 @@ impl Checkpoints for CheckpointsService {
         let to = target(request.target).map_err(invalid)?;
         self.0.reset(source, to).await.map_err(refuse)?;
         let checkpoints = self.list().await?;
-        let is_meant = |told: &wire::Checkpoint| source.is_none_or(|source| told.source == source);
+        let is_meant =
+            |listed: &wire::Checkpoint| source.is_none_or(|source| listed.source == source);
         let checkpoints = checkpoints.into_iter().filter(is_meant).collect();
         Ok(Response::new(ResetCheckpointResponse { checkpoints }))
     }
 }
 
 /// Says for the audit log what is asked for.
-fn note<T>(request: &Request<T>, told: impl FnOnce(&T) -> String) {
+fn note<T>(request: &Request<T>, describe: impl FnOnce(&T) -> String) {
     if let Some(caller) = request.extensions().get::<access::Caller>() {
-        caller.note(told(request.get_ref()));
+        caller.note(describe(request.get_ref()));
     }
 }
 

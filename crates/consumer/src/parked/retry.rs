@@ -59,9 +59,9 @@ impl<H: Handler> Worker<H> {
                 let parking = table::park_again(&self.pool, id, handler, &reason);
                 within(self.config.database_answer_max, parking).await
             }
-            // After a commit of unknown outcome the record itself tells what is left to do.
+            // After a commit of unknown outcome the record itself shows what is left to do.
             other => {
-                warn!(id, ?other, "a retry failed in passing");
+                warn!(id, ?other, "a retry failed temporarily");
                 Ok(())
             }
         };

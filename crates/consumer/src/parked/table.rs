@@ -50,7 +50,7 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// The event for people, if JSON can tell it and PostgreSQL can store that.
+/// The event for people, if JSON can express it and PostgreSQL can store that.
 fn as_json(event: &Event) -> Option<serde_json::Value> {
     let text = serde_json::to_string(event).ok()?;
     // An escaped NUL; or an escaped backslash before "u0000", which is rare enough to go without.

@@ -28,7 +28,7 @@ use crate::{
 const BEGIN: &str = "begin; set local plan_cache_mode = auto; \
                                 set local idle_in_transaction_session_timeout = '5s'";
 /// The server answers the commit of a transaction that is broken with a silent rollback. A handler
-/// may have broken it and not told of that: a statement fails then, and the commit behind it is not
+/// may have broken it without an error: a statement fails then, and the commit behind it is not
 /// looked at.
 const COMMIT: &str = "select; commit";
 
@@ -266,7 +266,7 @@ impl<H: Handler> Guarded<H> {
                 handler,
                 reason,
             } => Failure::Permanent {
-                // An index that no event has tells as little as none.
+                // An index that no event has is treated as a missing one.
                 position: event
                     .and_then(|index| events.get(index))
                     .map(SourcedEvent::position),

@@ -1,4 +1,4 @@
-//! What was received and waits, and the batches that are made of it.
+//! Events that were received and wait, and the batches that are cut from them.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -148,7 +148,7 @@ impl Queue {
         while !self.is_ready() {
             match self.readings.poll_recv(context) {
                 std::task::Poll::Ready(Some(reading)) => self.push(reading),
-                // A reader tells why it ends; one that ended without was stopped by its owner.
+                // A reader reports why it ends; one that ended without a report was stopped by its owner.
                 std::task::Poll::Ready(None) | std::task::Poll::Pending => return false,
             }
         }

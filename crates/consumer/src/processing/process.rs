@@ -157,7 +157,7 @@ impl<H: Handler> Worker<H> {
                 && checkpoint.position == Some(batch.advance.to)
         };
         if let Some(checkpoint) = found.clone().filter(has_advanced) {
-            // Another instance may have made the same move. So the handler is not told: it would take
+            // Another instance may have made the same move. So the handler is not notified: it would take
             // for its own what may be that one's.
             self.note_committed(index, &batch, checkpoint, 0);
             return Ok(ControlFlow::Continue(VecDeque::new()));

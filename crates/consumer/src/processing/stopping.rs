@@ -42,7 +42,7 @@ impl<H: Handler> Worker<H> {
     }
 }
 
-/// Tells loudly, once, that a source is not consumed any more.
+/// Logs an error, once, that a source is not consumed any more.
 pub(crate) fn halt(state: &SourceState, error: ConsumerError) -> Halt {
     let reason = error.to_string();
     error!(source = state.name(), %reason, "CONSUMPTION IS STOPPED until an operator decides");

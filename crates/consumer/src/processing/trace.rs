@@ -11,7 +11,7 @@ use crate::processing::{batch::Batch, claim::SourceContext};
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A span for an attempt to process a batch. It begins a trace of its own and links to those that
-/// the events tell of: one that went on in theirs would make them grow without end.
+/// the events carry: a span that continued those traces would make them grow without end.
 pub(crate) fn process(context: SourceContext<'_>, batch: &Batch, pace: &Pace) -> Span {
     if !trace_context::is_on() {
         return Span::none();

@@ -291,7 +291,7 @@ impl<H: Handler> Worker<H> {
             debug!(
                 source = running.name(),
                 position = found.position,
-                "another instance was first"
+                "another instance committed first"
             );
             return;
         }
@@ -301,7 +301,7 @@ impl<H: Handler> Worker<H> {
         self.sources[index] = Running::start(source, state, found, settings);
     }
 
-    /// Where the checkpoint of a source is, whatever time the database takes to tell.
+    /// The checkpoint of a source, however long the database takes to answer.
     pub(crate) async fn load_checkpoint(&self, index: usize) -> Result<Option<Checkpoint>, Halt> {
         let source = &self.sources[index];
         let found = self.load_checkpoints().await?;

@@ -27,7 +27,7 @@ impl Cursor {
     }
 
     /// Everything that the stream should hold was received up to here. `None` while the stream has
-    /// not told where a seek led to.
+    /// not reported where a seek led to.
     pub(crate) fn position(&self) -> Option<u64> {
         self.position
     }

@@ -147,11 +147,12 @@ impl Grpc {
         let bearer = Bearer::of(&credentials)?;
         let mut endpoint = self.endpoint.clone();
         if endpoint.uri().scheme_str() == Some("https") {
-            let told = |error: tonic::transport::Error| match std::error::Error::source(&error) {
+            let describe = |error: tonic::transport::Error| match std::error::Error::source(&error)
+            {
                 Some(source) => format!("{error}: {source}"),
                 None => error.to_string(),
             };
-            endpoint = endpoint.tls_config(tls(&credentials)).map_err(told)?;
+            endpoint = endpoint.tls_config(tls(&credentials)).map_err(describe)?;
         }
         Ok(InterceptedService::new(endpoint.connect_lazy(), bearer))
     }
@@ -289,7 +290,7 @@ impl From<Status> for SourceFault {
 pub(crate) struct Stream {
     messages: Streaming<Event>,
     silence_max: Duration,
-    /// How the stream ended, to be told once what came before has been taken.
+    /// How the stream ended, to be reported once what came before has been taken.
     end: Option<SourceFault>,
 }
 

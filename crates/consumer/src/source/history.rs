@@ -10,7 +10,7 @@ use crate::{
     source::{Begin, Feed, LogState, Source, SourceFault, Subscription, cursor::Cursor},
 };
 
-/// Markers tell how far a filtered stream has come: often enough for a progress bar.
+/// Markers report how far a filtered stream has come: often enough for a progress bar.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// After this many failures in a row a source counts as away.
 const FAILURES_MAX: u32 = 5;

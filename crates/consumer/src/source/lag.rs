@@ -1,4 +1,4 @@
-//! How far behind its sources a consumer is: told from the head of each log and the clock of its
+//! How far behind its sources a consumer is: computed from the head of each log and the clock of its
 //! server, so that a source in which nothing happens shows no lag.
 
 use std::{
@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use crate::source::{Origin, Source};
 
-/// A head that was told longer ago than this many intervals says nothing about the present.
+/// A head that was reported longer ago than this many intervals says nothing about the present.
 const FRESH_INTERVALS: u32 = 3;
 
-/// Where a consumer stands; clones tell of the same one.
+/// Where a consumer stands; clones refer to the same one.
 #[derive(Debug, Clone)]
 pub struct ConsumerStatus {
     pub(crate) sources: Arc<[Arc<SourceState>]>,
@@ -45,7 +45,7 @@ pub struct SourceLag {
     pub stopped: Option<String>,
     /// Everything up to here was processed; `None` before the first commit after a seek.
     pub position: Option<u64>,
-    /// The last position of the log, as last told.
+    /// The last position of the log, as last reported.
     pub head_position: Option<u64>,
     /// How many positions are still to be processed; `None` while not known.
     pub lag_events: Option<u64>,
@@ -57,7 +57,7 @@ pub struct SourceLag {
     pub complete_until: Option<DateTime<Utc>>,
 }
 
-/// What is known of one source, shared by those who learn it and those who tell it.
+/// What is known of one source, shared by the tasks that update it and those that report it.
 #[derive(Debug)]
 pub(crate) struct SourceState {
     name: Arc<str>,
@@ -97,9 +97,9 @@ struct Known {
 #[derive(Debug, Clone, Copy)]
 struct Head {
     position: u64,
-    /// When it was told, by the server's clock and by ours.
+    /// When it was reported, by the server's clock and by ours.
     server_time: DateTime<Utc>,
-    told_at: DateTime<Utc>,
+    reported_at: DateTime<Utc>,
 }
 
 impl SourceState {
@@ -176,7 +176,7 @@ impl SourceState {
         }
     }
 
-    /// Where the log ends. `server_time` is `None` if it was not told along with it.
+    /// Where the log ends. `server_time` is `None` if it was not reported along with it.
     pub(crate) fn saw_head(
         &self,
         position: u64,
@@ -190,7 +190,7 @@ impl SourceState {
             known.head = Some(Head {
                 position,
                 server_time: now + known.clock_offset,
-                told_at: now,
+                reported_at: now,
             });
             known.note_completeness();
         });
@@ -275,7 +275,7 @@ impl Known {
     fn heard_within(&self, interval: Duration, now: DateTime<Utc>) -> bool {
         let age = self
             .head
-            .and_then(|head| (now - head.told_at).to_std().ok());
+            .and_then(|head| (now - head.reported_at).to_std().ok());
         age.is_some_and(|age| age <= interval)
     }
 }

@@ -88,7 +88,7 @@ impl Source {
         Self { filter, ..self }
     }
 
-    /// Where to begin while there is no checkpoint; the beginning if not told.
+    /// Where to begin while there is no checkpoint; the beginning if not set.
     #[must_use]
     pub fn starting_at(self, start_at: StartAt) -> Self {
         Self { start_at, ..self }
@@ -147,7 +147,7 @@ pub(crate) enum SourceFault {
     /// The log went back to an earlier moment.
     WentBack {
         reason: String,
-        /// Where it ended then, if told.
+        /// Where it ended then, if reported.
         last_position: Option<u64>,
     },
     /// The log is damaged.

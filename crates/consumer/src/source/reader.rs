@@ -280,7 +280,7 @@ impl Reader {
     async fn follow_after(&mut self, log: LogState, position: u64) -> Result<Feed, Fault> {
         info!(
             source = %self.source.name, position,
-            "going on where the last processing ended, which is before the time to seek"
+            "resuming at the checkpoint, which is before the requested start time"
         );
         let feed = self.feed(log, Begin::After(position)).await;
         let feed = feed.map_err(|fault| self.fault(fault))?;
@@ -306,7 +306,7 @@ impl Reader {
         Fault::Fatal(match fault {
             SourceFault::Lost(reason) => return Fault::Lost(reason),
             SourceFault::OutOfRange(reason) if seeks_beginning => return Fault::Lost(reason),
-            // The next look tells which log it is now.
+            // The next look finds out which log it is now.
             SourceFault::OtherLog(reason) => return Fault::Lost(reason),
             // What was received is there still, for all that is known: the next look proves it.
             SourceFault::WentBack {

@@ -25,8 +25,8 @@ impl Source {
             Found::Nowhere if log.limited => {
                 warn!(
                     source = %self.name, event_id, position,
-                    "the last processed event cannot be seen: the token may be limited otherwise \
-                     than before, or the log lost it"
+                    "the last processed event is not visible: either the limits of the token \
+                     changed, or the log lost it"
                 );
                 Ok(None)
             }
@@ -45,7 +45,7 @@ impl Source {
             Found::Unknown(reason) => {
                 warn!(
                     source = %self.name, event_id, position, reason,
-                    "the log does not tell whether it holds the last processed event"
+                    "cannot verify whether the log holds the last processed event"
                 );
                 Ok(None)
             }

@@ -39,8 +39,8 @@ pub(crate) struct Faults {
     planned: Mutex<HashMap<u64, Fault>>,
     pub(crate) resets: AtomicU64,
     pub(crate) batches: AtomicU64,
-    /// Events that handlers were told of as committed.
-    pub(crate) told: AtomicU64,
+    /// Events that were reported to handlers as committed.
+    pub(crate) reported: AtomicU64,
     /// A handler's memory was found to differ from the database.
     pub(crate) disagreed: AtomicBool,
     /// Where the next reset stops once it has read the database.
@@ -221,7 +221,9 @@ impl Handler for Recorder {
     }
 
     fn committed(&mut self) {
-        self.faults.told.fetch_add(self.handled, Ordering::Relaxed);
+        self.faults
+            .reported
+            .fetch_add(self.handled, Ordering::Relaxed);
     }
 
     async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), BoxError> {

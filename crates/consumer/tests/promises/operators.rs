@@ -226,7 +226,7 @@ async fn two_sources_of_one_name_are_refused_at_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lag_is_told_in_events_and_seconds_and_is_zero_when_idle() {
+async fn lag_is_reported_in_events_and_seconds_and_is_zero_when_idle() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     let bench = Bench::create(Form::Grpc).await;

@@ -176,7 +176,7 @@ async fn a_commit_of_unknown_outcome_is_neither_lost_nor_doubled(form: Form) {
     assert!(before > 3 && after > 3, "{before} {after}");
     assert_eq!(bench.effects().await, all(EVENTS));
     // Of those whose answers were lost nobody knows for sure.
-    assert!(faults.told.load(Ordering::Relaxed) < EVENTS);
+    assert!(faults.reported.load(Ordering::Relaxed) < EVENTS);
     assert!(!faults.disagreed.load(Ordering::Relaxed));
 }
 
@@ -196,7 +196,7 @@ async fn a_database_that_is_away_is_waited_for(form: Form) {
     proxy.cut();
     let effects_before = bench.effects().await.len();
     bench.served.append(300..600).await;
-    // The lag of an idle stream is zero: it is told once the source was heard again.
+    // The lag of an idle stream is zero: it is reported once the source was heard again.
     eventually(DEADLINE, async || {
         let lag = run.status.sources().remove(0);
         lag.head_position == Some(600) && lag.lag_events.is_some_and(|events| events > 0)
@@ -248,7 +248,7 @@ async fn a_transaction_that_the_handler_broke_is_not_taken_for_committed(form: F
     bench.until_position(100).await;
     run.stop().await;
     assert_eq!(bench.effects().await, all(100));
-    assert_eq!(faults.told.load(Ordering::Relaxed), 100);
+    assert_eq!(faults.reported.load(Ordering::Relaxed), 100);
     assert!(!faults.disagreed.load(Ordering::Relaxed));
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn without(last: u64, missing: &[u64]) -> Vec<u64> {
 }
 
 /// Positions, handlers, reasons and attempts of parked events.
-fn told(parked: &[ParkedEvent]) -> Vec<(u64, &str, &str)> {
+fn summaries(parked: &[ParkedEvent]) -> Vec<(u64, &str, &str)> {
     parked
         .iter()
         .map(|parked| {
@@ -74,7 +74,7 @@ async fn an_event_that_cannot_be_processed_is_parked_and_the_stream_goes_on(form
     let parked = parked(&bench).await;
     let reason = "cannot be evaluated";
     let expected = [20, 21, 200].map(|position| (position, "ThresholdEngine", reason));
-    assert_eq!(told(&parked), expected);
+    assert_eq!(summaries(&parked), expected);
     assert_eq!(
         parked[0].event,
         stored(&bench, &parked[0].event.event_id).await
@@ -106,7 +106,7 @@ async fn what_cannot_be_read_is_parked_without_undoing_anything(form: Form) {
         .iter()
         .map(|n| (*n, service, "cannot be read"))
         .collect();
-    assert_eq!(told(&parked), expected);
+    assert_eq!(summaries(&parked), expected);
     assert!(parked.iter().all(|parked| parked.attempts == 1));
     assert_eq!(
         faults.resets.load(Ordering::Relaxed),
@@ -213,11 +213,11 @@ async fn an_event_at_fault_is_found_where_the_handler_cannot_name_it(form: Form)
         (55, "sahm-rule", "one of them is bad"),
         (60, "ThresholdEngine", "cannot be evaluated"),
     ];
-    let told = told(&parked);
-    assert_eq!(told[..3], expected);
+    let summaries = summaries(&parked);
+    assert_eq!(summaries[..3], expected);
     assert!(
-        told[3].0 == 150 && told[3].2.contains("invalid input syntax"),
-        "{told:?}"
+        summaries[3].0 == 150 && summaries[3].2.contains("invalid input syntax"),
+        "{summaries:?}"
     );
 }
 

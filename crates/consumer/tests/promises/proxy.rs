@@ -135,7 +135,7 @@ async fn relay(client: TcpStream, server: TcpStream, losses: &Losses) -> std::io
                 to_server.write_all(sent).await?;
                 if is_lost {
                     losses.after.fetch_add(1, Ordering::Relaxed);
-                    // Its answer tells that the commit is done, and goes no further.
+                    // Its answer says that the commit is done, and goes no further.
                     return from_server.read(&mut answer).await.map(drop);
                 }
             }

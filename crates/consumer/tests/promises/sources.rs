@@ -43,10 +43,10 @@ async fn a_replaced_log_stops_the_consumer_with_a_message(form: Form) {
     };
     let error = ended(consume().await).await;
     let (old, new) = (bench.served.log.log_id(), replacement.log.log_id());
-    let is_told = matches!(&error, ConsumerError::OtherLog { expected, found, .. }
+    let is_reported = matches!(&error, ConsumerError::OtherLog { expected, found, .. }
         if (*expected, *found) == (old, new));
     assert!(
-        is_told && error.to_string().contains("was replaced"),
+        is_reported && error.to_string().contains("was replaced"),
         "{error}"
     );
     assert_eq!(bench.effects().await, all(50));
@@ -191,7 +191,7 @@ async fn a_hole_in_a_stream_is_an_error_and_never_silence() {
         "{error}"
     );
     assert_eq!(effects, [1, 2]);
-    // The missing event is the last: only a marker can tell.
+    // The missing event is the last: only a marker shows that.
     let (error, effects) = against(vec![event(1), heartbeat(1), event(2), heartbeat(3)]).await;
     assert!(
         matches!(

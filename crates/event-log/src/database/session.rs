@@ -55,10 +55,10 @@ const PINNED: &str = "
 /// Why a session cannot be worked with.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionProblem {
-    /// It does not work in the schema that it was told to.
+    /// It does not use the schema that it was configured for.
     #[error(
-        "sessions come to the schema {found} instead of {wanted}: either it was dropped, or what is \
-         between here and the server (such as PgBouncer) keeps no settings of a session"
+        "sessions use the schema {found} instead of {wanted}: either it was dropped, or a pooler \
+         between here and the server (such as PgBouncer) does not keep settings of a session"
     )]
     Schema {
         /// The schema of the settings.
@@ -86,8 +86,8 @@ pub enum SessionProblem {
     },
     /// What one session sets, another one meets.
     #[error(
-        "the address of the database leads to a pooler that shares sessions among clients; have \
-         PgBouncer use pool_mode = session for this database, or connect to the server directly"
+        "the database address is a pooler that shares sessions among clients; set pool_mode = \
+         session in PgBouncer for this database, or connect to the server directly"
     )]
     Shared,
 }

@@ -17,7 +17,7 @@ pub(crate) async fn end_stalled(options: &PgConnectOptions) {
             ended,
             "ended sessions that stopped while they stored events"
         ),
-        Err(error) => debug!(%error, "cannot look for sessions that stopped"),
+        Err(error) => debug!(%error, "cannot read which sessions stopped"),
     }
 }
 

@@ -103,13 +103,13 @@ impl HeadState {
     }
 
     /// The index of the first draft that is too old: a twin of it may have been dropped already, so
-    /// that it cannot be told from new.
+    /// that it cannot be distinguished from a new one.
     pub(crate) fn first_too_old(&self, drafts: &[Draft]) -> Option<usize> {
         let earliest = self.earliest_distinct()?;
         drafts.iter().position(|draft| draft.occurred_at < earliest)
     }
 
-    /// The oldest `occurred_at` that can be told from everything already dropped.
+    /// The oldest `occurred_at` that can be distinguished from everything already dropped.
     pub(crate) fn earliest_distinct(&self) -> Option<DateTime<Utc>> {
         self.dropped_before.map(|dropped| dropped + TWIN_MARGIN)
     }

@@ -15,7 +15,7 @@ pub(crate) async fn watch_contact(history: Arc<History>, pool: PgPool, contact_a
     loop {
         sleep(interval).await;
         if history.silence() >= interval {
-            // What is wrong is told by whoever needs the database.
+            // Whoever needs the database reports what is wrong.
             let _ = timeout(interval, ask(&history, &pool)).await;
         }
         let silence = history.silence();

@@ -49,8 +49,8 @@ pub enum Unverified {
     /// [`crate::EventLog::renew_identity`].
     #[error(
         "the log went back: the event at position {position} is no longer in the database, which \
-         ends at {last_position}; nothing is appended or delivered until the log is given a new \
-         identity (new-log-id)"
+         ends at {last_position}; nothing is appended or delivered until an operator runs \
+         new-log-id, which gives the log a new identity"
     )]
     WentBack {
         /// The last position that was known.
@@ -65,7 +65,7 @@ pub enum Unverified {
         log_id: Uuid,
     },
     /// The database has not been heard of for too long.
-    #[error("the database has not been heard of for {seconds} s")]
+    #[error("the database has not answered for {seconds} s")]
     OutOfContact {
         /// For how long.
         seconds: u64,
@@ -196,7 +196,7 @@ impl History {
         let _ = state.wait_for(|state| *state != State::Intact).await;
     }
 
-    /// Resolves once the log was given a new identity, which it tells. May be dropped and called
+    /// Resolves once the log was given a new identity, and returns it. May be dropped and called
     /// again.
     pub(crate) async fn replaced(&self) -> Uuid {
         let mut state = self.state.subscribe();
@@ -285,7 +285,7 @@ impl History {
         }))
     }
 
-    /// Notes that the history has changed, and tells of it once.
+    /// Notes that the history has changed, and reports it once.
     pub(crate) fn change(&self, change: Unverified) -> LogError {
         let noticed = self.state.send_if_modified(|state| match state {
             State::Intact | State::OutOfContact { .. } => {
@@ -311,7 +311,7 @@ impl History {
     /// Takes note of how the server is set.
     pub(crate) fn saw_server(&self, found: Server) {
         let mut server = lock(&self.server);
-        found.tell_changes(server.as_ref());
+        found.log_changes(server.as_ref());
         self.metrics
             .durable
             .set(f64::from(u8::from(found.unsafe_setting().is_none())));

@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Logs what differs from what was known.
-    pub(super) fn tell_changes(&self, before: Option<&Self>) {
+    pub(super) fn log_changes(&self, before: Option<&Self>) {
         let Self {
             timeline,
             in_recovery,

@@ -149,7 +149,7 @@ pub(crate) struct Feeder {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) poll_interval: Duration,
     pub(crate) commits: mpsc::Receiver<LocalCommit>,
-    /// The greatest position that a notification told of.
+    /// The greatest position that a notification announced.
     pub(crate) announced: u64,
     /// The last event that the ring was given.
     pub(crate) tail: Mark,
@@ -237,13 +237,13 @@ impl Feeder {
                     self.history.saw_server(server);
                     self.server_read_at = Some(Instant::now());
                 }
-                Err(error) => debug!(%error, "cannot ask the server how it is set"),
+                Err(error) => debug!(%error, "cannot read the settings of the server"),
             }
         }
         self.catch_up_or_warn().await;
         let enforcing = self.history.enforce(&self.pool, self.rule);
         if let Err(error) = within(ANSWER_TIMEOUT, enforcing).await {
-            warn!(%error, "cannot write down that the log went back; trying again");
+            warn!(%error, "cannot record that the log went back; trying again");
         }
     }
 
@@ -274,7 +274,7 @@ impl Feeder {
     async fn catch_up_or_warn(&mut self) {
         match self.catch_up().await {
             Ok(()) => {}
-            // Told once, by whoever noticed.
+            // Reported once, by whoever noticed.
             Err(LogError::Unverified(_)) => {}
             Err(error) => warn!(%error, "cannot read the newest events; trying again shortly"),
         }
@@ -295,7 +295,7 @@ impl Feeder {
             let Some(window) = window else { return Ok(()) };
             let reading = page::batch(&self.pool, self.tail, is_trimmed, window);
             let batch = match within(PAGE_TIMEOUT, reading).await {
-                // The followers that come to this place are to be told, not to wait for ever.
+                // The followers that come to this place get the error, instead of waiting for ever.
                 Err(error @ (LogError::Hole { .. } | LogError::Trimmed { .. })) => {
                     self.ring.restart(head.last_position);
                     self.tail = Mark::of_head(&head);
@@ -336,7 +336,7 @@ impl Feeder {
     }
 }
 
-/// The position that the next notification announces; `None` if it cannot be told, because the
+/// The position that the next notification announces; `None` if it is not known, because the
 /// connection was lost meanwhile or the notification is not ours.
 async fn next_notification(listener: &mut Option<PgListener>) -> Option<u64> {
     let Some(listening) = listener else {

@@ -55,7 +55,7 @@ impl Ring {
         }
     }
 
-    /// Tells whenever the last position changes.
+    /// Notifies of each change of the last position.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.tail.subscribe()
     }
@@ -86,8 +86,8 @@ impl Ring {
         true
     }
 
-    /// Forgets all, and takes up again after `tail`: what comes before it is for the database to
-    /// tell.
+    /// Forgets all, and resumes after `tail`: what comes before it has to be read from the
+    /// database.
     pub(crate) fn restart(&self, tail: u64) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.batches.clear();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_finds_its_successor_or_is_told_where_to_look() {
+    fn a_cursor_finds_its_successor_or_where_to_look() {
         let ring = Ring::new(10, 1_000_000);
         ring.push(batch(11..=20));
         ring.push(batch(21..=30));

@@ -258,7 +258,7 @@ impl EventLog {
         Arc::clone(&self.0.metrics)
     }
 
-    /// Brings those metrics up to date that tell of a moment: what waits, and what is in memory.
+    /// Updates the gauges of what waits and of what is in memory.
     /// To be called before metrics are read.
     pub fn sample(&self) {
         let metrics = &self.0.metrics;

@@ -37,7 +37,7 @@ impl Tasks {
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
                 error!(
                     task = name,
-                    "a task of the log panicked; the log does not work any more"
+                    "a task of the log panicked; the log has stopped"
                 );
                 let _ = failure.task.set(name);
                 failure.happened.cancel();
@@ -53,7 +53,7 @@ impl Tasks {
 }
 
 impl EventLog {
-    /// Waits until a task of the log has panicked, and tells which: forever, if all is well. The log
+    /// Waits until a task of the log has panicked, and returns which: forever, if all is well. The log
     /// does not work any more then, and the process is to be ended.
     pub async fn failed(&self) -> &'static str {
         let failure = &self.0.tasks.failure;

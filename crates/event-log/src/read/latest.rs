@@ -1,6 +1,6 @@
 //! The latest time of the events that a filter wants, among the newest of a log.
 //!
-//! No index tells it, so a number of positions is looked through. What that costs the log is bounded
+//! No index has it, so a number of positions is looked through. What that costs the log is bounded
 //! whoever asks and however often: one query at a time, one a second for each filter, and each
 //! ends by itself.
 

@@ -127,7 +127,7 @@ impl Shelf {
         self.held().pages.len() as u64 <= RUN_PAGES / 2
     }
 
-    /// Nothing is added any more; what is there is let go of unless it is to be taken yet.
+    /// Nothing is added any more; what is there is released unless it is to be taken yet.
     fn end(&self, keep: bool) {
         let mut held = self.held();
         held.ended = true;

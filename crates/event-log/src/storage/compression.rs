@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_told_as_days() {
+    fn days_are_written_as_days() {
         assert_eq!(interval(QUARTER), "90 days");
         assert_eq!(interval(DAY + Duration::from_secs(30)), "1 days 30 seconds");
     }

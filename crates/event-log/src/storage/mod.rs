@@ -42,14 +42,14 @@ impl Storage {
         true
     }
 
-    /// Tells sizes from time to time, for ever.
+    /// Reports sizes from time to time, for ever.
     pub(crate) async fn watch(self, mut is_set_up: bool) {
         let mut timer = tokio::time::interval(INTERVAL);
         loop {
             timer.tick().await;
             match database::within(UPKEEP_TIMEOUT, usage::read(&self.pool)).await {
                 Ok(found) => self.metrics.saw_storage(&found),
-                Err(error) => warn!(%error, "cannot tell what the log takes on disk"),
+                Err(error) => warn!(%error, "cannot read how much disk space the log takes"),
             }
             // The first tick is at once, right behind the first try.
             if !is_set_up {

@@ -13,12 +13,13 @@ fn describe_appending() {
     describe_histogram!(
         "event_log_append_seconds",
         Unit::Seconds,
-        "From taking up a group of events until it is durable"
+        "From the start of a group commit until it is durable"
     );
     describe_histogram!(
         "event_log_commit_seconds",
         Unit::Seconds,
-        "How long the commit of a group took, which is the part that waits for the disk; of a few events, the one statement that is their transaction"
+        "How long the commit of a group took (the part that waits for the disk); for small \
+         groups, the single statement"
     );
     describe_histogram!(
         "event_log_group_events",
@@ -31,7 +32,7 @@ fn describe_appending() {
     );
     describe_counter!(
         "event_log_duplicate_events_total",
-        "Events published again that the log had already"
+        "Duplicates: events published again that the log had already"
     );
     describe_counter!(
         "event_log_undeliverable_events_total",
@@ -48,7 +49,8 @@ fn describe_appending() {
     );
     describe_gauge!(
         "event_log_history_intact",
-        "Whether the log is the one that this process knows: 0 once it went back or was replaced"
+        "Whether the log has the history that this process knows: 1 yes, 0 once it went back or \
+         was replaced"
     );
     describe_gauge!(
         "event_log_durable",

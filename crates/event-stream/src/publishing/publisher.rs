@@ -115,7 +115,7 @@ impl PublisherService {
         });
         let (drafts, held) = checked.map_err(|refusal| self.refused(refusal, &span))?;
         let (service, access) = (self.clone(), publisher.access.clone());
-        // Who calls is told when to come again; who streams is slowed down.
+        // A unary call is refused with the time at which to retry; a stream is slowed down.
         let (grant_wait_max, wait_max) = match sequence {
             Some(_) => (self.stream_wait_max, self.stream_wait_max),
             None => (Duration::ZERO, self.wait_max),

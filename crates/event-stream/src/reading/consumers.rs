@@ -16,12 +16,12 @@ use metrics::{Gauge, gauge};
 use tokio_util::sync::CancellationToken;
 
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-/// A consumer that is gone is told of for so long: long enough to alert on one that does not come
+/// A consumer that is gone is reported for so long: long enough to alert on one that does not come
 /// back, and no longer, since it may have ended or gone to another collector.
 const REMEMBERED: TimeDelta = TimeDelta::minutes(15);
 /// A consumer that was here for less than this is forgotten as soon as it is gone.
 const PRESENT_MIN: TimeDelta = TimeDelta::minutes(1);
-/// At most so many consumers that are gone are told of: whoever subscribes chooses the name.
+/// At most so many consumers that are gone are reported: whoever subscribes chooses the name.
 const GONE_MAX: usize = 1_000;
 
 /// The open streams of a server, and the consumers that it knows by name.
@@ -42,7 +42,7 @@ struct Known {
     named: HashMap<String, Consumer>,
 }
 
-/// What a consumer has, told from the stream that it opened last.
+/// What a consumer has received, according to the stream that it opened last.
 #[derive(Debug)]
 struct Consumer {
     /// The number of that stream.
@@ -58,17 +58,17 @@ struct Consumer {
     /// When its stream ended.
     gone_since: Option<DateTime<Utc>>,
     /// Its metrics, once there are any. The recorder forgets them with the last handle.
-    told: Option<Told>,
+    gauges: Option<LagGauges>,
 }
 
 /// The metrics of a consumer.
 #[derive(Debug)]
-struct Told {
+struct LagGauges {
     events: Gauge,
     seconds: Gauge,
 }
 
-impl Drop for Told {
+impl Drop for LagGauges {
     /// For a recorder that does not forget: no number to alert on.
     fn drop(&mut self) {
         self.events.set(f64::NAN);
@@ -131,12 +131,12 @@ impl Consumers {
         if !name.is_empty() {
             let position = cursor.load(Ordering::Acquire);
             let before = known.named.remove(name);
-            let (known_since, told, complete_until) = match before {
+            let (known_since, gauges, complete_until) = match before {
                 None => (now, None, now),
                 // One that goes on where it was lacks what it lacked; one that went back lacks more.
                 Some(before) => match before.cursor.load(Ordering::Acquire) <= position {
-                    true => (before.known_since, before.told, before.complete_until),
-                    false => (before.known_since, before.told, now),
+                    true => (before.known_since, before.gauges, before.complete_until),
+                    false => (before.known_since, before.gauges, now),
                 },
             };
             let consumer = Consumer {
@@ -146,7 +146,7 @@ impl Consumers {
                 complete_until,
                 known_since,
                 gone_since: None,
-                told,
+                gauges,
             };
             known.named.insert(name.to_owned(), consumer);
         }
@@ -159,24 +159,24 @@ impl Consumers {
         })
     }
 
-    /// Tells the lag of named consumers until `stop`. A stalled reader's stream is not polled, so
+    /// Reports the lag of named consumers until `stop`. A stalled reader's stream is not polled, so
     /// its lag has to be looked at from outside.
     pub(crate) async fn sample(self: Arc<Self>, tail: impl Fn() -> u64, stop: CancellationToken) {
         let mut timer = tokio::time::interval(SAMPLE_INTERVAL);
         while stop.run_until_cancelled(timer.tick()).await.is_some() {
-            self.each(tail(), |name, lag, told| {
-                let told = told.get_or_insert_with(|| Told {
+            self.each(tail(), |name, lag, gauges| {
+                let gauges = gauges.get_or_insert_with(|| LagGauges {
                     events: self.gauge("events", name),
                     seconds: self.gauge("seconds", name),
                 });
-                told.events.set(lag.events as f64);
-                told.seconds.set(lag.seconds);
+                gauges.events.set(lag.events as f64);
+                gauges.seconds.set(lag.seconds);
             });
         }
     }
 
-    /// Tells the lag of each consumer, and forgets those that have been gone for long.
-    fn each(&self, tail: u64, mut tell: impl FnMut(&str, Lag, &mut Option<Told>)) {
+    /// Reports the lag of each consumer, and forgets those that have been gone for long.
+    fn each(&self, tail: u64, mut report: impl FnMut(&str, Lag, &mut Option<LagGauges>)) {
         let now = self.clock.now();
         let mut known = self.lock();
         let oldest = known.oldest_remembered(now);
@@ -184,7 +184,7 @@ impl Consumers {
             if consumer.gone_since.is_some_and(|gone| gone <= oldest) {
                 return false;
             }
-            tell(name, consumer.lag(tail, now), &mut consumer.told);
+            report(name, consumer.lag(tail, now), &mut consumer.gauges);
             true
         });
     }
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_bounded_and_those_without_a_name_are_not_told_of() {
+    fn streams_are_bounded_and_those_without_a_name_are_not_reported() {
         let consumers = Consumers::new("test", 1, Clock::system());
         let stream = consumers.admit("", cursor(0)).unwrap();
         assert!(consumers.admit("", cursor(0)).is_none());

@@ -223,7 +223,7 @@ async fn begin_range(
         .read_between(range.since, range.before, filter)
         .await
         .map_err(|failure| Refusal::from_read(failure, "starting a range read"))?;
-    // Without a name its lag is not told, so that there is no cursor to look at.
+    // Without a name its lag is not reported, so that there is no cursor to look at.
     let admission = admit(server, "", Arc::default())?;
     Ok((read, (admission, permit)))
 }

@@ -11,7 +11,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Says that services serve for as long as the log is vouched for, so that balancers send nobody to a
-/// process that would refuse. On `shutdown`, tells those who watch that the services stop, and ends
+/// process that would refuse. On `shutdown`, notifies watchers that the services stop, and ends
 /// their streams, which would otherwise keep their connections open.
 pub(crate) async fn follow(
     mut health: HealthReporter,

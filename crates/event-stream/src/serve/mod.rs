@@ -239,7 +239,7 @@ where
         .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
         .http2_keepalive_interval(Some(keepalive_interval))
         .http2_keepalive_timeout(Some(keepalive_timeout))
-        .layer(MapRequestLayer::new(tell_connection::<C::ConnectInfo>))
+        .layer(MapRequestLayer::new(describe_connection::<C::ConnectInfo>))
         .layer(guard)
         .layer(bounded)
         .layer(MapResponseLayer::new(in_our_words))
@@ -280,15 +280,15 @@ async fn end<S: Future>(
     tokio::select! {
         served = &mut serving => return served,
         () = stalled => {
-            warn!("cutting off clients that do not take the end of their streams");
+            warn!("closing connections whose clients do not read the end of their streams");
             cut.cancel();
         }
     }
     serving.await
 }
 
-/// Hands on with a request what its connection tells, and how to end it.
-fn tell_connection<I: Clone + Send + Sync + 'static>(
+/// Adds to a request what is known of its connection, and how to end it.
+fn describe_connection<I: Clone + Send + Sync + 'static>(
     mut request: http::Request<Body>,
 ) -> http::Request<Body> {
     let extensions = request.extensions_mut();

@@ -112,7 +112,7 @@ struct Beginning {
     late: Pin<Box<Sleep>>,
 }
 
-/// What the transport tells of a connection, and how to end it.
+/// What the transport knows of a connection, and how to end it.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionInfo<I> {
     pub(crate) inner: I,

@@ -250,7 +250,7 @@ pub(crate) fn is_marker(event: &Event) -> bool {
     marker_position(event).is_some()
 }
 
-/// The cursor that a marker tells; `None` for a stored event.
+/// The cursor that a marker carries; `None` for a stored event.
 pub(crate) fn marker_position(event: &Event) -> Option<u64> {
     match event.payload.as_ref().unwrap() {
         Payload::Heartbeat(marker) => Some(marker.position),
@@ -266,7 +266,7 @@ pub(crate) fn cursor_of(event: &Event) -> u64 {
 }
 
 /// Code, reason and field of a status.
-pub(crate) fn told(status: &Status) -> (Code, String, String) {
+pub(crate) fn error_of(status: &Status) -> (Code, String, String) {
     let details = status.get_error_details();
     let info = details.error_info();
     if let Some(info) = info {

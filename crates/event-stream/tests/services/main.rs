@@ -6,29 +6,8 @@
     reason = "a test that cannot go on is to fail loudly, where it stands"
 )]
 
+mod calls;
 mod common;
-
-mod bad_input;
-mod built;
-mod exact_stream;
-mod expensive;
-mod flow_control;
-mod health_and_reflection;
-mod history;
-mod isolation;
-mod markers;
-mod open_streams;
-mod outage;
-mod proxied;
-mod publishing;
-mod reading;
-mod retention;
-mod rules;
-mod several_servers;
-mod shutdown;
-mod slow_reader;
-mod small_frames;
-mod stalled;
-mod unfinished;
-mod unreadable;
-mod untaken;
+mod faults;
+mod overload;
+mod streams;

@@ -1,15 +1,12 @@
 //! Configuration: one typed struct for each service, read once at start.
 //!
 //! A value comes from a TOML file, is overridden by the environment, and that by flags. Everything
-//! that is wrong is told at once, with its key and where it came from. A service says with
+//! that is wrong is reported at once, with its key and where it came from. A service says with
 //! [`Settings`] which names it knows, and asks a [`Reader`] for its `values`; the sections that all
 //! services have are read in `sections`. From what is asked for come the reference page
 //! ([`Reference`]) and what `--print-config` shows ([`Shown`]). What a setting means is said once, by
 //! the comment on the field that holds it.
 
-mod connection_string;
-mod database;
-mod layers;
 mod problem;
 mod reader;
 mod reference;
@@ -17,16 +14,14 @@ mod secrets;
 mod sections;
 mod setting;
 mod settings;
-mod traces;
-mod values;
 
-pub use database::DatabaseConfig;
 pub use problem::{ConfigError, Problem};
 pub use reader::{Reader, Toml};
 pub use reference::Reference;
+pub use sections::database::DatabaseConfig;
+pub use sections::traces::{TracesConfig, TracesSampler};
 pub use sections::{
     EventsConfig, GrpcConfig, LogFormat, RestConfig, ShutdownConfig, TelemetryConfig, small,
 };
 pub use setting::{Setting, Shown};
 pub use settings::{Loaded, Settings, Sources};
-pub use traces::{TracesConfig, TracesSampler};

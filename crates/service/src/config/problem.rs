@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, as people are told.
+//! What is wrong with a configuration, as it is reported to people.
 
 use std::{collections::BTreeSet, fmt};
 

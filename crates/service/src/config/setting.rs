@@ -69,7 +69,7 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "# The configuration that holds, and where each value is from."
+            "# The configuration in effect, and where each value is from."
         )?;
         let mut section = "";
         for setting in &self.0 {

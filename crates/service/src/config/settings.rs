@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{
+use crate::config::{
     ConfigError, Reader,
-    layers::{self, Names},
+    reader::layers::{self, Names},
     reference::Reference,
     setting::Shown,
 };

@@ -69,7 +69,7 @@ impl<S: Sync> FromRequestParts<S> for AnswerBytes {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let found = parts.extensions.get::<Self>().cloned();
         // The guard is before every route.
-        found.ok_or_else(|| Problem::new(ProblemKind::Internal, "nobody counts the answer"))
+        found.ok_or_else(|| Problem::new(ProblemKind::Internal, "the answer has no memory budget"))
     }
 }
 

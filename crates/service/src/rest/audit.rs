@@ -1,4 +1,4 @@
-//! What was done by whom.
+//! Which caller did what.
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
@@ -87,7 +87,7 @@ pub(super) async fn list(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<AuditPage>, Problem> {
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-    // One more than asked for tells whether there is a next page.
+    // One more than asked for shows whether there is a next page.
     let probe = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let mut actions = operation.security.audit.list(query.before, probe).await?;
     let has_more = actions.len() > limit;

@@ -187,7 +187,7 @@ fn timed_out(timeout: Duration) -> Problem {
 
 /// A handler panicked. What it said was logged where it happened and stays there.
 pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    error!("a request made its handler panic");
+    error!("the handler of a request panicked");
     Problem::new(
         ProblemKind::Internal,
         "something went wrong in the service; its log holds more under this request_id",
@@ -200,7 +200,7 @@ pub(super) async fn not_found(request: Request) -> Problem {
     Problem::new(
         ProblemKind::NotFound,
         format!(
-            "there is nothing at {}; GET /openapi.json lists what there is",
+            "there is nothing at {}; GET / lists what there is",
             request.uri().path()
         ),
     )

@@ -2,20 +2,19 @@
 //! metrics and the OpenAPI document.
 //!
 //! Where to change what: what errors look like in `problem`, which failure is which problem in
-//! `failure`, who may ask for what in `guard`, what happens around every request in `layers`, how connections are served in `server`, how bodies are
-//! bounded in `received`, how answers are in `answers` and `patient`, how requests are read in [`extract`].
+//! `problem::failure`, the pages and the OpenAPI document in `document`, who may ask for what in
+//! `guard`, how bodies are bounded in `guard::received`, what happens around every request in
+//! `layers`, how connections are served in `server`, how answers are in `answers` and
+//! `server::patient`, how requests are read in [`extract`].
 
 mod answers;
 mod audit;
 mod document;
 pub mod extract;
-mod failure;
 mod guard;
 mod layers;
 mod operation;
-mod patient;
 mod problem;
-mod received;
 mod server;
 
 use std::{future::Future, time::Duration};
@@ -28,10 +27,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use answers::AnswerBytes;
 pub use document::{Always, Body, One, Parameters, of as problems};
-pub use failure::{rfc3339, too_old};
+pub(crate) use guard::received::Bodies;
 pub use layers::limit_time;
 pub use operation::{Obstacle, Operation};
-pub(crate) use received::Bodies;
+pub use problem::failure::{rfc3339, too_old};
 pub(crate) use server::serve;
 
 use crate::security::Incoming;
@@ -51,11 +50,13 @@ pub fn finish(routes: OpenApiRouter, operation: Operation, request_timeout: Dura
         .with_state(operation);
     let (router, mut api) = routes
         .merge(watching)
+        .routes(routes!(document::index))
+        .routes(routes!(document::docs))
         .routes(routes!(document::openapi))
         .split_for_parts();
     let guard = guard::Guard::new(&security, &mut api, prefix);
     let router = router
-        .layer(axum::Extension(document::Document::new(api)))
+        .layer(axum::Extension(document::Document::new(&api)))
         .layer(middleware::from_fn_with_state(guard, guard::guard));
     surround(router, prefix, security.rest_is_encrypted())
 }

@@ -17,7 +17,7 @@ use super::{
     problem::{Problem, ProblemKind},
 };
 
-/// A database that takes longer to tell where the log stands is as good as away.
+/// A database that takes longer to answer where the log ends counts as unreachable.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a service is watched by.
@@ -37,7 +37,7 @@ pub struct Operation {
     pub obstacle: Obstacle,
 }
 
-/// Tells why a service cannot do its work; `None` if it can.
+/// Returns why a service cannot do its work; `None` if it can.
 pub type Obstacle = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl std::fmt::Debug for Operation {
@@ -66,7 +66,7 @@ pub(super) async fn live() -> Json<Health> {
 
 /// Can it serve?
 ///
-/// It can while its database tells where the log stands, the log is the one that it was, the database
+/// It can while its database answers where the log ends, the log is the one that it was, the database
 /// keeps what it commits, the service is not shutting down, and nothing has stopped its work until an
 /// operator decides.
 #[utoipa::path(

@@ -1,4 +1,4 @@
-//! `[tls]`, `[auth]` and `[security]`: over what clients come in, and how they are told apart.
+//! `[tls]`, `[auth]` and `[security]`: how clients connect, and how they are authenticated.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -18,7 +18,7 @@ pub enum ClientAuth {
     Optional,
 }
 
-/// Whom metrics are told.
+/// Which callers may read the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsFor {
     /// Everybody where REST is served on loopback only, else those who may read everything.
@@ -52,7 +52,7 @@ pub struct SecurityConfig {
     /// Once the file of tokens could not be read for so long, none of its tokens is admitted until it
     /// can be read again.
     pub tokens_unreadable_max: Duration,
-    /// Whether other machines may be served although nobody asks who they are.
+    /// Whether to serve other machines without authentication of clients.
     pub allow_insecure: bool,
     /// Where REST and gRPC listen.
     addresses: [SocketAddr; 2],
@@ -61,9 +61,9 @@ pub struct SecurityConfig {
 /// `[auth]`: who may do what.
 #[derive(Debug, Clone, Documented, DocumentedFields)]
 pub struct AuthConfig {
-    /// The file of tokens (`atlas token new` makes entries). Without it nobody is asked for a token.
+    /// The file of tokens (`atlas token new` makes entries). Without it no token is required.
     pub tokens_file: Option<PathBuf>,
-    /// Whom metrics are told: `auto` is everybody where REST listens on loopback only, else
+    /// Which callers may read the metrics: `auto` is everybody where REST listens on loopback only, else
     /// `readers`, which are those with the scope `read` and no limits.
     pub metrics: MetricsFor,
 }
@@ -156,8 +156,8 @@ impl SecurityConfig {
                 reader.refuse(
                     key,
                     format!(
-                        "{address} is open to other machines, and nobody would be asked who they \
-                         are. Set auth.tokens_file (`atlas token new` makes tokens) or \
+                        "{address} is open to other machines without authentication. Set \
+                         auth.tokens_file (`atlas token new` makes tokens) or \
                          tls.client_ca, or listen on 127.0.0.1; where something else guards the \
                          port, say so with security.allow_insecure = true"
                     ),
@@ -186,14 +186,14 @@ impl SecurityConfig {
 impl AuthConfig {
     fn read(reader: &mut Reader) -> Self {
         reader.section::<Self>("auth");
-        let whom = [
+        let audiences = [
             ("auto", MetricsFor::Auto),
             ("everybody", MetricsFor::Everybody),
             ("readers", MetricsFor::Readers),
         ];
         Self {
             tokens_file: tokens_file(reader),
-            metrics: reader.word("auth.metrics", &whom, 0),
+            metrics: reader.word("auth.metrics", &audiences, 0),
         }
     }
 }
@@ -274,8 +274,8 @@ fn listener_tls(reader: &mut Reader, keys: &Keys, common: &TlsConfig) -> Option<
         client_optional: common.client_auth == ClientAuth::Optional,
     };
     if let Err(problem) = files.check() {
-        let told = format!("{}: {}", problem.file.display(), problem.problem);
-        refuse_once(reader, problem.key, told);
+        let message = format!("{}: {}", problem.file.display(), problem.problem);
+        refuse_once(reader, problem.key, message);
     }
     Some(files)
 }
@@ -288,7 +288,7 @@ fn refuse_half(reader: &mut Reader, missing: &'static str, given: &str) {
     );
 }
 
-/// Both listeners have most files in common, and one telling is enough.
+/// Both listeners have most files in common, and one report is enough.
 fn refuse_once(reader: &mut Reader, key: &'static str, problem: String) {
     if !reader.has_problem(key) {
         reader.refuse(key, problem);

@@ -6,15 +6,9 @@
 //! `tokens`, records of administrative actions in `audit`, and how many of refused ones are kept in `refused`.
 
 mod audit;
-mod authorities;
-mod certificate;
 mod config;
-mod connections;
-mod descriptors;
 mod file;
 mod incoming;
-mod lasting;
-mod refused;
 mod self_client;
 mod tls;
 mod tokens;
@@ -39,7 +33,7 @@ pub use incoming::{Connection, Incoming};
 pub(crate) use incoming::{Patience, RestPeer};
 pub use tls::{TlsFiles, TlsProblem};
 
-use connections::Connections;
+use incoming::connections::Connections;
 use tls::Tls;
 use tokens::TokensFile;
 
@@ -49,13 +43,13 @@ const ANSWER_SHARES: u64 = 4;
 /// What a service needs to know about its clients.
 #[derive(Debug, Clone)]
 pub struct Security {
-    /// How clients are told apart.
+    /// How clients are authenticated.
     pub gate: Gate,
     /// Where administrative actions are recorded.
     pub audit: Audit,
-    /// Whether metrics are told to everybody.
+    /// Whether everybody may read the metrics.
     pub metrics_open: bool,
-    /// What requests that are being received hold in memory.
+    /// Memory of requests that are being received.
     pub request_bytes: ByteBudget,
     /// What answers hold in memory that clients have not taken.
     pub answers: Shares,
@@ -124,7 +118,7 @@ impl Security {
             .map(|path| TokensFile::open(path, config.tokens_unreadable_max))
             .transpose()?;
         let limits = Limits::new(config, listens_rest, listens_grpc);
-        descriptors::raise(limits.rest.places_max + limits.grpc.places_max);
+        incoming::descriptors::raise(limits.rest.places_max + limits.grpc.places_max);
         let request_bytes = ByteBudget::new("server", config.request_bytes_max);
         let answer_bytes = ByteBudget::of_answers(config.answer_bytes_max);
         let answers = Shares::new(answer_bytes, config.answer_bytes_max / ANSWER_SHARES);
@@ -143,7 +137,8 @@ impl Security {
         };
         if tokens.is_some() && config.sends_tokens_in_the_clear() {
             warn!(
-                "tokens travel unencrypted between machines: set tls.certificate and tls.key, or let a proxy in front end TLS"
+                "tokens are sent unencrypted between machines: set tls.certificate and tls.key, \
+                 or terminate TLS in a proxy"
             );
         }
         Ok(Self {
@@ -200,7 +195,7 @@ impl Security {
         Incoming::new(listener, tls, connections, patience, name)
     }
 
-    /// Tells metrics that are read rather than counted.
+    /// Updates the metrics that are read rather than counted.
     pub(crate) fn sample(&self) {
         let held = self.request_bytes.held();
         gauge!(format!("{}_request_bytes", self.prefix)).set(held as f64);
@@ -278,11 +273,12 @@ pub(crate) fn describe(prefix: &str) {
     describe_gauge!(
         format!("{prefix}_tls_certificate_expires_seconds"),
         Unit::Seconds,
-        "Until the certificate of a listener expires, or the first of the authorities of its clients, by what; negative once it has"
+        "Time until a listener's certificate or the first of its client authorities expires, by \
+         kind; negative once expired"
     );
     describe_counter!(
         format!("{prefix}_security_reload_failures_total"),
-        "Changed certificates or tokens that could not be used, so that those before stay, by what"
+        "Changed certificates or tokens files that could not be used and were not applied, by kind"
     );
     describe_counter!(
         format!("{prefix}_tls_handshakes_failed_total"),
@@ -290,12 +286,12 @@ pub(crate) fn describe(prefix: &str) {
     );
     describe_gauge!(
         format!("{prefix}_tokens"),
-        "Entries in the file of tokens that are admitted; 0 once it could not be read for too long"
+        "Valid entries of the tokens file; 0 once it could not be read for too long"
     );
     describe_gauge!(
         format!("{prefix}_tokens_unreadable_seconds"),
         Unit::Seconds,
-        "How long the file of tokens could not be used; 0 while it can"
+        "How long the tokens file has been unusable; 0 while it is usable"
     );
     describe_gauge!(
         format!("{prefix}_connections"),
@@ -308,12 +304,12 @@ pub(crate) fn describe(prefix: &str) {
     describe_gauge!(
         format!("{prefix}_request_bytes"),
         Unit::Bytes,
-        "What requests that are being received hold in memory"
+        "Memory of requests that are being received"
     );
     describe_gauge!(
         format!("{prefix}_answer_bytes"),
         Unit::Bytes,
-        "What answers that clients have not taken yet hold in memory"
+        "Memory of answers that clients have not read yet"
     );
     describe_counter!(
         format!("{prefix}_audit_unrecorded_total"),
@@ -321,6 +317,6 @@ pub(crate) fn describe(prefix: &str) {
     );
     describe_counter!(
         format!("{prefix}_calls_denied_total"),
-        "Calls over gRPC and REST whose caller may not make them, by reason"
+        "Calls over gRPC and REST that access control refused, by reason"
     );
 }

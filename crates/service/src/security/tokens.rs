@@ -103,7 +103,7 @@ impl TokensFile {
         self.is_closed = false;
         let seen = Ok(text);
         if seen != self.seen {
-            info!(count = entries.len(), "changed tokens hold from now on");
+            info!(count = entries.len(), "the changed tokens are in effect");
             self.tokens.replace(entries);
             self.seen = seen;
         }
@@ -115,13 +115,21 @@ impl TokensFile {
         let seen = Err(problem.clone());
         if seen != self.seen {
             let seconds = self.unreadable_max.as_secs();
-            error!(%file, %problem, "the file of tokens cannot be used; those before hold for {seconds} s at most");
+            error!(
+                %file, %problem,
+                "the tokens file cannot be used; the tokens read before stay valid for at most \
+                 {seconds} s"
+            );
             counter!(format!("{prefix}_security_reload_failures_total"), "what" => "tokens")
                 .increment(1);
             self.seen = seen;
         }
         if !self.is_closed && since.elapsed() >= self.unreadable_max {
-            error!(%file, %problem, "the file of tokens could not be used for too long; nobody is admitted until it can");
+            error!(
+                %file, %problem,
+                "the tokens file could not be used for too long; every caller is refused until it \
+                 can"
+            );
             self.tokens.replace(Vec::new());
             self.is_closed = true;
         }

@@ -104,17 +104,17 @@ impl<E: SpanExporter> Export<E> {
                 counter!("traces_spans_dropped_total", "reason" => "export_failed").increment(count)
             }
         }
-        self.tell(failure);
+        self.report(failure);
     }
 
     /// A line when it begins to fail and one when it works again, not one for each batch.
-    fn tell(&mut self, failure: Option<String>) {
+    fn report(&mut self, failure: Option<String>) {
         let endpoint = &self.endpoint;
         match failure {
             Some(error) if !self.is_failing => {
                 warn!(
                     endpoint,
-                    error, "traces cannot be exported; spans are dropped until they can"
+                    error, "traces cannot be exported; spans are dropped until export works again"
                 );
                 self.is_failing = true;
             }

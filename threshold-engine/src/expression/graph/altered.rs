@@ -50,7 +50,7 @@ impl DateRange {
 }
 
 impl Graph {
-    /// Takes over what a point changed in the store. Afterwards [`Self::altered`] tells where nodes
+    /// Takes over what a point changed in the store. Afterwards [`Self::altered`] returns where nodes
     /// may have other values than before.
     pub fn update(&mut self, store: &SeriesStore, changed: SeriesIndex, change: Change) {
         let program = self.program.clone();

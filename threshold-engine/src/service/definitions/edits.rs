@@ -117,7 +117,7 @@ impl<'a> Edits<'a> {
         }
         self.record(&ended(&turned, self.after_sequence), &turned)
             .await?;
-        info!(%kind, id, "a definition was taken away");
+        info!(%kind, id, "a definition was removed");
         self.suspend_all(others).await
     }
 

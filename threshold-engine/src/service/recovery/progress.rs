@@ -1,4 +1,4 @@
-//! How far the memory is that is being made of the database.
+//! How far the rebuild of the memory from the database has come.
 
 use std::{
     fmt,
@@ -50,7 +50,7 @@ impl fmt::Display for Progress {
         let (at, to) = (&self.at, &self.to);
         write!(
             f,
-            "the engine's memory is being made of the database: at {} of {} data points",
+            "the engine's memory is being rebuilt from the database: at {} of {} data points",
             at.load(Ordering::Relaxed),
             to.load(Ordering::Relaxed)
         )

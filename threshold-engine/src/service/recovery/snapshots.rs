@@ -43,11 +43,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 enum Useless {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    #[error("it is of another version of the program")]
+    #[error("it was written by another version of the program")]
     Version,
     #[error("what it was taken behind is not recorded")]
     NotRecorded,
-    #[error("its manifest is not what its checksum says")]
+    #[error("the checksum of its manifest does not match")]
     Checksum,
     #[error("its manifest cannot be read: {0}")]
     Manifest(#[from] serde_json::Error),
@@ -55,7 +55,7 @@ enum Useless {
     Damaged(#[from] Damaged),
     #[error("its definitions are not those that were running")]
     Definitions,
-    #[error("it could not be made of its parts: {0}")]
+    #[error("it could not be built from its parts: {0}")]
     Panicked(#[from] JoinError),
 }
 
@@ -214,7 +214,7 @@ pub(super) async fn load(
                 let behind_points = behind.head.last_sequence;
                 info!(
                     behind = behind_points,
-                    seconds, "memory was made of a snapshot"
+                    seconds, "memory was rebuilt from a snapshot"
                 );
                 return Ok(Some(Memory::of(engine, behind.into())));
             }

@@ -1,4 +1,4 @@
-//! A group of batches that are stored in one transaction, and what its publishers are told.
+//! A group of batches that are stored in one transaction, and the answers to its publishers.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ impl Group {
         })
     }
 
-    /// How many batches it is made of.
+    /// How many batches it contains.
     pub(crate) fn batches(&self) -> usize {
         self.replies.len()
     }
@@ -111,7 +111,7 @@ impl Group {
     }
 }
 
-/// Tells of what was stored.
+/// Announces what was stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Acknowledger {
     pub(crate) transfers: Transfers,

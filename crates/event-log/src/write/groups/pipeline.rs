@@ -146,7 +146,7 @@ async fn store(
     let stored = group.deadline.halfway().bound(storing).await;
     drop((rows, unstored));
     if let Err(error) = stored {
-        debug!(%error, "a group is stored in another way");
+        debug!(%error, "a fast append failed; storing the group in the ordinary way");
         // It may have been left halfway.
         return GroupOutcome::Undone(group, None);
     }

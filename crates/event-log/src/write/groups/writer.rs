@@ -35,7 +35,7 @@ use crate::{
 /// From so many events on COPY is the faster way, although it is some round trips more.
 pub(crate) const COPY_EVENTS_MIN: usize = 32;
 /// A connection that was idle for longer may have been closed meanwhile. Whoever commits along with
-/// the first statement on it could not tell what became of that; who only begins can.
+/// the first statement on it could not know the outcome; whoever only begins can.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// What others may wait for waits for locks no longer than so; see [`crate::write::sequencing::speculative`].
@@ -184,7 +184,7 @@ impl Writer {
                 None
             }
             Err(error) => {
-                debug!(%error, "a group is stored in another way");
+                debug!(%error, "a fast append failed; storing the group in the ordinary way");
                 self.sequencer = Sequencer::Unknown;
                 None
             }

@@ -66,7 +66,7 @@ impl Request {
 struct Waiting {
     events: AtomicUsize,
     bytes: AtomicUsize,
-    /// Told once so many events wait.
+    /// Notified once so many events wait.
     wanted: AtomicUsize,
     gathered: Notify,
 }
@@ -82,8 +82,8 @@ impl Waiting {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 
-    /// Tells whoever waits for it that enough has gathered, if it has.
-    fn tell_gathered(&self) {
+    /// Notifies whoever waits for it that enough has gathered, if it has.
+    fn notify_gathered(&self) {
         if self.events.load(Ordering::SeqCst) >= self.wanted.load(Ordering::SeqCst) {
             self.gathered.notify_one();
         }
@@ -195,7 +195,7 @@ impl AppendQueue {
             self.waiting.leave(events, bytes);
             let _ = refused.0.reply.send(Err(LogError::Closed));
         }
-        self.waiting.tell_gathered();
+        self.waiting.notify_gathered();
         PendingAppend { answer }
     }
 

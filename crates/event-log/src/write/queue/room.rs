@@ -74,7 +74,7 @@ impl Room {
         self.enter(events, bytes, wait_max).await
     }
 
-    /// Nobody enters any more; who waits is told so.
+    /// Nobody enters any more; whoever waits gets an error.
     pub(super) fn close(&self) {
         self.events.0.close();
         self.bytes.0.close();

@@ -86,8 +86,11 @@ impl ProxySocket {
         match Self::in_folder(options) {
             Ok(socket) => (Some(socket), CopyPath::SocketFile),
             Err(error) => {
-                warn!(%error, "large groups are stored more slowly: no socket can be made in the \
-                               folder for temporary files");
+                warn!(
+                    %error,
+                    "large groups are stored more slowly: cannot create a socket in the folder \
+                     for temporary files"
+                );
                 (None, CopyPath::None)
             }
         }

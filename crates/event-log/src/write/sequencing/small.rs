@@ -30,7 +30,7 @@ pub(crate) async fn append(
     channel: &str,
 ) -> Result<Option<Appended>, LogError> {
     let columns = Columns::of(drafts.iter());
-    // The time of storing is the database's to tell.
+    // The database sets the time of storing.
     let (mut left, full) = state.behind(columns.occurred_at.iter().copied(), DateTime::default());
     let (segment_earliest, segment_latest) = Bounds::unzip(left.open_segment);
     let (full_segment, full_bounds) = full.first().copied().unzip();
@@ -108,7 +108,7 @@ fn is_session_ended(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code == "57P01")
 }
 
-/// A server that tells of an error before it has answered with a row has not come to the commit; one
+/// A server that reports an error before it has answered with a row has not come to the commit; one
 /// that is not heard of may have.
 fn outcome_of_statement(error: sqlx::Error) -> LogError {
     match error {

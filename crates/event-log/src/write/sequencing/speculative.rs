@@ -113,7 +113,7 @@ impl SpeculativeAppend {
             Ok(true) => {}
             Ok(false) => return Err(Aborted::Undone(self.undo().await)),
             Err(error) => {
-                debug!(%error, "a group is stored in another way");
+                debug!(%error, "a fast append failed; storing the group in the ordinary way");
                 return Err(Aborted::Undone(self.undo().await));
             }
         }

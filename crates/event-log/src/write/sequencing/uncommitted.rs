@@ -9,8 +9,8 @@ use crate::{
 /// What a caller's transaction stores ([`EventLog::append_in`]), as long as nobody knows whether it
 /// commits.
 ///
-/// While it is held, this process expects to be told and does not look for what others may have
-/// announced. Dropped, it tells that the transaction was undone, or that nobody knows: what it
+/// While it is held, this process expects a report and does not look for what others may have
+/// announced. Dropped, it reports that the transaction was undone, or that nobody knows: what it
 /// stored, should it have committed, is found in the database.
 #[derive(Debug)]
 #[must_use = "readers of this process wait for what becomes of it"]

@@ -8,7 +8,7 @@ use crate::common::{DEADLINE, SCHEMA, TestLog, everything, next, open};
 
 /// Cut off from its database, a process does not say that its readers have everything.
 #[tokio::test]
-async fn nobody_is_told_that_it_is_caught_up_with_a_log_that_is_not_heard_of() {
+async fn nobody_gets_caught_up_from_a_log_that_does_not_answer() {
     let test = TestLog::create().await;
     let link = Link::to(&test.database.url()).await;
     let bound = Duration::from_secs(2);

@@ -14,11 +14,11 @@ async fn a_new_identity_reaches_processes_that_run() {
         .await
         .unwrap();
     let refused = log.append(drafts(10..11)).await.unwrap_err();
-    let is_told = |error: &LogError| matches!(error, LogError::Unverified(Unverified::Replaced { log_id }) if *log_id == renewed.now);
+    let is_reported = |error: &LogError| matches!(error, LogError::Unverified(Unverified::Replaced { log_id }) if *log_id == renewed.now);
     // What was to be stored is not at fault.
-    assert!(is_told(&refused) && refused.is_transient(), "{refused}");
+    assert!(is_reported(&refused) && refused.is_transient(), "{refused}");
     let ended = end_of(&mut live).await;
-    assert!(is_told(&ended), "{ended}");
+    assert!(is_reported(&ended), "{ended}");
     for log in [log, other] {
         assert_eq!(log.replaced().await, renewed.now);
         log.close().await;

@@ -1,0 +1,5 @@
+//! Tests of faults: outages, proxies, shutdown, several servers.
+
+mod outage;
+mod proxied;
+mod shutdown;

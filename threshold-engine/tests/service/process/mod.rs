@@ -1,0 +1,6 @@
+//! Tests of the process: settings, start, end, and what it writes to a terminal.
+
+mod configuration;
+pub(crate) mod life;
+mod start_failures;
+mod terminal;

@@ -1,0 +1,5 @@
+//! Tests of REST and of evaluation on request.
+
+mod evaluate;
+mod hostile;
+mod rest;
