@@ -10,9 +10,10 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("atlas-events", &[]),
     ("trace-context", &[]),
+    ("evaluation", &[]),
     ("event-log", &["trace-context", "atlas-events"]),
     ("access", &["atlas-events"]),
     (
@@ -45,6 +46,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         &[
             "service",
             "consumer",
+            "evaluation",
             "event-stream",
             "event-log",
             "trace-context",
@@ -67,6 +69,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         "bench",
         &[
             "threshold-engine",
+            "evaluation",
             "event-stream",
             "event-log",
             "atlas-events",
@@ -75,8 +78,12 @@ const ALLOWED: [(&str, &[&str]); 14] = [
 ];
 
 /// Libraries that a crate must not see: it would know what it must never know.
-const FORBIDDEN: [(&str, &[&str]); 5] = [
+const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("atlas-events", &["sqlx", "axum", "tokio"]),
+    (
+        "evaluation",
+        &["sqlx", "axum", "tokio", "tonic", "reqwest", "hyper"],
+    ),
     ("access", &["sqlx", "axum", "tonic", "hyper"]),
     ("event-log", &["tonic", "axum", "reqwest", "hyper"]),
     ("event-stream", &["sqlx"]),
