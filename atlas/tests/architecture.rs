@@ -12,9 +12,10 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("atlas-events", &[]),
     ("trace-context", &[]),
+    ("evaluation", &[]),
     ("event-log", &["trace-context", "atlas-events"]),
     ("access", &["atlas-events"]),
     (
@@ -47,6 +48,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         &[
             "service",
             "consumer",
+            "evaluation",
             "event-stream",
             "event-log",
             "trace-context",
@@ -69,6 +71,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         "bench",
         &[
             "threshold-engine",
+            "evaluation",
             "event-stream",
             "event-log",
             "atlas-events",
@@ -77,8 +80,12 @@ const ALLOWED: [(&str, &[&str]); 14] = [
 ];
 
 /// Libraries that a crate must not see: it would know what it must never know.
-const FORBIDDEN: [(&str, &[&str]); 5] = [
+const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("atlas-events", &["sqlx", "axum", "tokio"]),
+    (
+        "evaluation",
+        &["sqlx", "axum", "tokio", "tonic", "reqwest", "hyper"],
+    ),
     ("access", &["sqlx", "axum", "tonic", "hyper"]),
     ("event-log", &["tonic", "axum", "reqwest", "hyper"]),
     ("event-stream", &["sqlx"]),

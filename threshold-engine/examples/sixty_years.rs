@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Weekday};
+use evaluation::series::{Cause, Point};
 use rust_decimal::Decimal;
 use threshold_engine::pattern::Pattern;
-use threshold_engine::series::{Cause, Point};
 use threshold_engine::{Emission, Engine};
 use ulid::Ulid;
 

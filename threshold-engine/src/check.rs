@@ -9,12 +9,12 @@ use ulid::Ulid;
 
 use crate::definition::TestCase;
 use crate::engine::Engine;
-use crate::expression::Input;
 use crate::library::Library;
 use crate::pattern::Pattern;
 use crate::regime::Regime;
-use crate::series::{Cause, Point, passed};
-use crate::work::Work;
+use evaluation::Work;
+use evaluation::expression::Input;
+use evaluation::series::{Cause, Point, passed};
 
 /// At most so much work in one test: some seconds of a core.
 const STEPS_MAX: u64 = 100_000_000;
@@ -71,7 +71,11 @@ fn run_pattern(pattern: &Arc<Pattern>, case: &TestCase) -> Result<(), String> {
     let mut tested = Pattern::clone(pattern);
     tested.enabled = true;
     let mut engine = Engine::new([Arc::new(tested)], []);
-    let points = points(case, pattern.program.inputs(), pattern.program.is_daily())?;
+    let points = points(
+        case,
+        pattern.program().inputs(),
+        pattern.program().is_daily(),
+    )?;
     play(&mut engine, &points)?;
     let run = engine.pattern(&pattern.id).ok_or("the pattern is gone")?;
     let crossings = run.steps().iter().filter_map(|step| {
@@ -86,7 +90,7 @@ fn run_regime(regime: &Arc<Regime>, library: &Library, case: &TestCase) -> Resul
     let patterns: Vec<_> = library.patterns.iter().filter(asked).cloned().collect();
     let mut inputs = regime.program.inputs().to_vec();
     for pattern in &patterns {
-        inputs.extend_from_slice(pattern.program.inputs());
+        inputs.extend_from_slice(pattern.program().inputs());
     }
     let mut engine = Engine::new(patterns, [regime.clone()]);
     let points = points(case, &inputs, engine.is_daily())?;

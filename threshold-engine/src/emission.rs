@@ -8,10 +8,11 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
-use crate::machine::{Crossing, Direction, InputUse, Turn};
 use crate::pattern::Pattern;
+use crate::pattern::{Crossing, Direction};
 use crate::regime::Transition;
-use crate::series::Cause;
+use evaluation::machine::{InputUse, Turn};
+use evaluation::series::Cause;
 
 /// One event to emit.
 #[derive(Clone, Debug)]
@@ -144,7 +145,7 @@ impl From<&Crossing> for ThresholdCrossedEvent {
             labels: labels.map(|(k, v)| (k.clone(), v.clone())).collect(),
             value: crossing.outcome.value.map(exact_text),
             threshold: crossing.outcome.threshold.map(exact_text),
-            inputs: crossing.outcome.inputs.iter().map(Into::into).collect(),
+            inputs: crossing.outcome.inputs.iter().map(input_of).collect(),
             previous_state: crossing.previous_state.into(),
             previous_state_since: Some(midnight(crossing.previous_since)),
             cause_event_id: crossing.cause.event_text(),
@@ -167,14 +168,12 @@ impl From<&Crossing> for ThresholdCrossedEvent {
     }
 }
 
-impl From<&InputUse> for ThresholdInput {
-    fn from(input: &InputUse) -> Self {
-        Self {
-            series_id: input.series.clone(),
-            value: input.value.map(|v| v.to_string()),
-            date: input.date.map_or_else(String::new, |date| date.to_string()),
-            known_from: input.known_from.map(Into::into),
-        }
+fn input_of(input: &InputUse) -> ThresholdInput {
+    ThresholdInput {
+        series_id: input.series.clone(),
+        value: input.value.map(|v| v.to_string()),
+        date: input.date.map_or_else(String::new, |date| date.to_string()),
+        known_from: input.known_from.map(Into::into),
     }
 }
 

@@ -17,17 +17,17 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::definition::Kind;
 use crate::emission::Emission;
-use crate::expression::DateRange;
-use crate::machine::PatternRun;
 use crate::pattern::Pattern;
+use crate::pattern::PatternRun;
 use crate::regime::World;
 use crate::regime::{Regime, RegimeRun};
-use crate::series::{
+use crate::standing::Standing;
+use evaluation::expression::DateRange;
+use evaluation::series::{
     Cause, Change, Future, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges, TIME,
     moment, reached, steps,
 };
-use crate::standing::Standing;
-use crate::work::{Work, WorkSpent};
+use evaluation::{Work, WorkSpent};
 pub(crate) use prepare::PreparedPattern;
 use refill::Refilling;
 use undo::Undo;
@@ -324,8 +324,8 @@ impl Engine {
 
     /// Whether a running definition is evaluated every day that passes.
     pub fn is_daily(&self) -> bool {
-        let patterns = self.patterns.iter().map(|run| &run.pattern().program);
-        let regimes = self.regimes.iter().map(|run| &run.model().program);
+        let patterns = self.patterns.iter().map(|run| run.pattern().program());
+        let regimes = self.regimes.iter().map(|run| run.model().program.as_ref());
         patterns.chain(regimes).any(|program| program.is_daily())
     }
 

@@ -9,33 +9,26 @@
 extern crate self as threshold_engine;
 
 pub mod backtest;
-pub mod calendar;
 pub mod check;
 pub mod command;
 pub mod config;
 pub mod definition;
 mod emission;
 mod engine;
-mod evaluation;
-pub mod expression;
 mod handler;
 pub mod library;
 mod lifecycle;
-pub mod machine;
 pub mod pattern;
 mod received;
 pub mod regime;
 mod rest;
-pub mod series;
 pub mod service;
 mod snapshot;
 mod standing;
 pub mod status;
 mod store;
-mod work;
 
 pub use emission::Emission;
 pub use engine::{Engine, Failed};
 pub use handler::SERVICE;
 pub use standing::Standing;
-pub use work::{Work, WorkSpent};

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::definition::LoadError;
-use crate::expression::Input;
 use crate::pattern::Pattern;
 use crate::regime::Regime;
+use evaluation::expression::Input;
 
 /// At most this many bytes in one file.
 pub(crate) const FILE_BYTES_MAX: u64 = 256 * 1024;
@@ -111,8 +111,8 @@ impl Library {
 
     /// Every series that a pattern or regime reads.
     pub fn series(&self) -> BTreeSet<String> {
-        let patterns = self.patterns.iter().map(|pattern| &pattern.program);
-        let regimes = self.regimes.iter().map(|regime| &regime.program);
+        let patterns = self.patterns.iter().map(|pattern| pattern.program());
+        let regimes = self.regimes.iter().map(|regime| regime.program.as_ref());
         let inputs = patterns.chain(regimes).flat_map(|program| program.inputs());
         inputs.map(|input| input.series.clone()).collect()
     }
@@ -144,7 +144,7 @@ impl Library {
             before == mistakes.len()
         };
         self.patterns.retain(|p| {
-            let program = &p.program;
+            let program = p.program();
             check(&p.file, &p.lines, program.inputs(), program.history_days())
         });
         self.regimes.retain(|r| {
@@ -160,7 +160,7 @@ impl Library {
     /// The inputs of whose series no event has been received, with their places.
     pub fn inputs_without(&self, was_received: impl Fn(&str) -> bool) -> Vec<LoadError> {
         let patterns = self.patterns.iter();
-        let patterns = patterns.map(|p| (&p.file, &p.lines, p.program.inputs()));
+        let patterns = patterns.map(|p| (&p.file, &p.lines, p.program().inputs()));
         let regimes = self.regimes.iter();
         let regimes = regimes.map(|r| (&r.file, &r.lines, r.program.inputs()));
         let inputs = patterns.chain(regimes).flat_map(|(file, lines, inputs)| {

@@ -13,8 +13,8 @@ use crate::{
     emission::{derived_id, exact_text, id_of},
     handler::SERVICE,
     regime::Shift,
-    series::Cause,
 };
+use evaluation::series::Cause;
 
 /// What happened to a definition.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use crate::machine::{Phase, State};
+use evaluation::machine::{Phase, State};
 
 /// The state of a pattern or a model of regimes as of its newest evaluated date.
 #[derive(Clone, Debug, PartialEq, Eq)]

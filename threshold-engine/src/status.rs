@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::definition::Severity;
 use crate::engine::Engine;
-use crate::machine::{Outcome, PatternRun};
+use crate::pattern::PatternRun;
 use crate::regime::RegimeSpell;
+use evaluation::machine::Outcome;
 
 const NEVER_SENT: &str = "no event of this series has been received";
 
@@ -111,7 +112,8 @@ impl Engine {
             active: step.is_some_and(|step| step.state.phase.is_active()),
             evaluated_to: step.map(|step| step.date),
             outcome,
-            earliest_change: step.and_then(|step| step.state.earliest_change(&pattern.rule)),
+            earliest_change: step
+                .and_then(|step| step.state.earliest_change(&pattern.condition.rule)),
         }
     }
 
@@ -152,7 +154,7 @@ impl Engine {
     pub fn inputs(&self, at: NaiveDate) -> Vec<InputStatus> {
         let mut by_series = BTreeMap::new();
         for run in self.patterns() {
-            let inputs = run.pattern().program.inputs();
+            let inputs = run.pattern().program().inputs();
             for (input, index) in inputs.iter().zip(run.series()) {
                 let latest = self.store().get(*index).at(at);
                 let age_days = latest.map(|o| (at - o.date).num_days());

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use evaluation::series::Point;
 use threshold_engine::backtest::{
     AsKnown, BacktestResult, CsvError, Options, html, read_folder, run, write_all,
 };
 use threshold_engine::library::Library;
 use threshold_engine::pattern::Pattern;
-use threshold_engine::series::Point;
 
 /// A folder of this process, gone when this is dropped.
 struct Scratch(PathBuf);

@@ -76,7 +76,7 @@ fn the_sources_of_every_shipped_pattern_are_documented() {
     let library = shipped();
     let mut expected = Vec::new();
     for pattern in &library.patterns {
-        for input in pattern.program.inputs() {
+        for input in pattern.program().inputs() {
             let frequency = format!("{:?}", input.frequency).to_lowercase();
             let row = [
                 pattern.id.clone(),
@@ -95,7 +95,7 @@ fn the_sources_of_every_shipped_pattern_are_documented() {
 fn one_series_has_one_frequency_and_unit_throughout() {
     let library = shipped();
     let mut known = std::collections::BTreeMap::new();
-    let inputs = library.patterns.iter().flat_map(|p| p.program.inputs());
+    let inputs = library.patterns.iter().flat_map(|p| p.program().inputs());
     for input in inputs.chain(library.regimes[0].program.inputs()) {
         let said = (input.frequency, input.unit.clone());
         let first = known.entry(input.series.clone()).or_insert(said.clone());

@@ -9,8 +9,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use evaluation::series::Point;
 use threshold_engine::backtest::{CsvError, read_folder};
-use threshold_engine::series::Point;
 
 /// A folder of copies of files that `tests/parquet/make-files` made.
 struct Folder(PathBuf);

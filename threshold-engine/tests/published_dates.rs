@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chrono::{Months, NaiveDate};
+use evaluation::series::Point;
 use rust_decimal::Decimal;
 use threshold_engine::backtest::{AsKnown, Options, read_folder, run};
 use threshold_engine::library::Library;
-use threshold_engine::series::Point;
 
 /// Peak and trough of each recession in the span of the figures, first days of the quarters in which
 /// they lie: National Bureau of Economic Research, "US Business Cycle Expansions and Contractions".
@@ -44,7 +44,7 @@ fn entered(pattern: &str) -> Vec<NaiveDate> {
     assert!(mistakes.is_empty(), "{mistakes:?}");
     library.patterns.retain(|known| known.id == pattern);
     library.regimes.clear();
-    let inputs = library.patterns[0].program.inputs();
+    let inputs = library.patterns[0].program().inputs();
     let series = inputs.iter().map(|input| input.series.clone()).collect();
     let points = figures(&series);
     let options = Options {

@@ -8,8 +8,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use evaluation::expression::function_names;
 use threshold_engine::check::check;
-use threshold_engine::expression::function_names;
 use threshold_engine::library::Library;
 
 fn reference() -> String {

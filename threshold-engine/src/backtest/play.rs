@@ -12,11 +12,11 @@ use super::result::{
 };
 use crate::emission::Emission;
 use crate::engine::Engine;
-use crate::expression::Input;
 use crate::library::Library;
-use crate::machine::{Crossing, PatternRun};
+use crate::pattern::{Crossing, PatternRun};
 use crate::regime::Transition;
-use crate::series::{self, Point, SeriesIndex};
+use evaluation::expression::Input;
+use evaluation::series::{self, Point, SeriesIndex};
 
 /// Which values a backtest sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -223,7 +223,7 @@ fn pattern_result(run: &PatternRun, engine: &Engine, from: NaiveDate) -> Pattern
 const GAP_DAYS_MIN: i64 = 14;
 
 fn input_traces(run: &PatternRun, engine: &Engine, from: NaiveDate) -> Vec<InputTrace> {
-    let inputs = run.pattern().program.inputs().iter().zip(run.series());
+    let inputs = run.pattern().program().inputs().iter().zip(run.series());
     let trace = |(input, series): (&Input, &SeriesIndex)| {
         let held = engine.store().get(*series);
         let first = held.dates().partition_point(|date| *date < from);

@@ -6,7 +6,7 @@ use chrono::{Months, NaiveDate};
 use serde::Serialize;
 
 use crate::library::Library;
-use crate::series::Point;
+use evaluation::series::Point;
 
 /// The series whose values are 1 in months of recession and 0 in others: that of the National Bureau of
 /// Economic Research, as FRED has it.

@@ -8,8 +8,9 @@ use super::catalogue::Catalogue;
 use super::play::AsKnown;
 use super::recessions::Recession;
 use crate::definition::Severity;
-use crate::machine::{Direction, Spell, Turn};
+use crate::pattern::Direction;
 use crate::regime::RegimeSpell;
+use evaluation::machine::{Spell, Turn};
 
 /// What came out.
 #[derive(Clone, Debug, Serialize)]

@@ -4,7 +4,7 @@ use atlas_events::WantedEvents;
 use consumer::{ConsumerError, HistoryReader, Source};
 
 use crate::received::{OpenReleases, part_of, read_event};
-use crate::series::Point;
+use evaluation::series::Point;
 
 /// Who reads, as the server of a log sees it.
 const READER: &str = "backtest";

@@ -16,7 +16,7 @@ use super::{print::print_result, print_mistakes};
 
 use crate::backtest::{self, AsKnown, Catalogue, CatalogueError, StoredPoints};
 use crate::library::Library;
-use crate::series::Point;
+use evaluation::series::Point;
 
 /// The name of the log, as the engine has it where its configuration gives none.
 const SOURCE: &str = "collector";

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::place::{File, Refusal};
-use crate::calendar::Span;
+use evaluation::calendar::Span;
 
 /// At most this many values of one series in one test.
 const VALUES_MAX: usize = 5_000;

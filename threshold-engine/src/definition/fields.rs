@@ -1,22 +1,20 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use evaluation::{
+    calendar::{BusinessCalendar, BusinessDays},
+    expression::{INPUTS_MAX, Input, InputText},
+};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::place::Refusal;
-use crate::calendar::{BusinessAge, BusinessCalendar, BusinessDays, Frequency, Span, Term};
-use crate::expression::{Input, InputNames};
 
-/// At most this many inputs in one definition.
-const INPUTS_MAX: usize = 32;
 /// At most this many characters in a name, as in the contract.
 const NAME_CHARS_MAX: usize = 100;
 /// At most this many labels, and characters in the value of one.
 const LABELS_MAX: usize = 50;
 const LABEL_CHARS_MAX: usize = 1_000;
-/// At most this many characters in a series id, as in the contract.
-const SERIES_ID_CHARS_MAX: usize = atlas_events::SERIES_ID_CHARS_MAX;
 
 /// At most this many single holidays in a definition.
 const HOLIDAYS_MAX: usize = 500;
@@ -58,17 +56,6 @@ impl Evaluate {
     pub(crate) fn is_daily(self) -> bool {
         self == Self::Daily
     }
-}
-
-/// A series as a file declares it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawInput {
-    series: Option<String>,
-    unit: String,
-    frequency: Frequency,
-    /// For how long an observation counts.
-    max_age: Option<Term>,
 }
 
 /// The business days of a file: a rule, and single holidays.
@@ -139,7 +126,7 @@ pub(crate) fn check_labels(
 
 /// The inputs of a definition, by name. `business`: which days are business days.
 pub(crate) fn inputs_of(
-    raw: &BTreeMap<Spanned<String>, RawInput>,
+    raw: &BTreeMap<Spanned<String>, InputText>,
     business: &BusinessCalendar,
 ) -> Result<Vec<Input>, Refusal> {
     let mut inputs = Vec::new();
@@ -147,52 +134,8 @@ pub(crate) fn inputs_of(
         if inputs.len() == INPUTS_MAX {
             return Err(Refusal::at(name, format!("more than {INPUTS_MAX} inputs")));
         }
-        inputs.push(input_of(name, input, business)?);
+        let input = input.input(name.get_ref(), business);
+        inputs.push(input.map_err(|error| Refusal::at(name, error.to_string()))?);
     }
     Ok(inputs)
-}
-
-fn input_of(
-    name: &Spanned<String>,
-    raw: &RawInput,
-    business: &BusinessCalendar,
-) -> Result<Input, Refusal> {
-    if let Some(reason) = InputNames::refusal(name.get_ref()) {
-        return Err(Refusal::at(name, reason));
-    }
-    let series = raw.series.as_ref().unwrap_or(name.get_ref());
-    if !(1..=SERIES_ID_CHARS_MAX).contains(&series.chars().count())
-        || series.chars().any(char::is_control)
-    {
-        let reason = format!("a series id has 1 to {SERIES_ID_CHARS_MAX} characters, on one line");
-        return Err(Refusal::at(name, reason));
-    }
-    let business_age = match raw.max_age {
-        Some(Term::Business(days)) => Some(BusinessAge {
-            days,
-            calendar: business.clone(),
-        }),
-        _ => None,
-    };
-    let max_age_days = match raw.max_age {
-        Some(Term::Span(Span::Days(days))) => Some(days),
-        Some(Term::Span(months)) => Some(months.days_max()),
-        Some(Term::Business(_)) => business_age.as_ref().map(BusinessAge::days_max),
-        None => raw.frequency.max_age_days(),
-    };
-    let Some(max_age_days) = max_age_days else {
-        let reason = format!(
-            "input {name}: an irregular series needs max_age",
-            name = name.get_ref()
-        );
-        return Err(Refusal::at(name, reason));
-    };
-    Ok(Input {
-        name: name.get_ref().clone(),
-        series: series.clone(),
-        unit: raw.unit.clone(),
-        frequency: raw.frequency,
-        max_age_days,
-        business_age,
-    })
 }

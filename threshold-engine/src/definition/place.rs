@@ -4,11 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use crate::expression::CompileError;
-
-/// So much of a line is shown around a mistake.
-const EXCERPT_CHARS_BEFORE_MAX: usize = 70;
-const EXCERPT_CHARS_AFTER_MAX: usize = 50;
+use evaluation::expression::{CompileError, excerpt};
 
 /// At most this many bytes in one definition.
 pub(crate) const TEXT_BYTES_MAX: usize = 256 * 1024;
@@ -89,32 +85,9 @@ impl File<'_> {
         LoadError {
             file: self.path.to_owned(),
             line: self.line(refusal.offset),
-            excerpt: refusal.is_exact.then(|| self.excerpt(refusal.offset)),
+            excerpt: refusal.is_exact.then(|| excerpt(self.text, refusal.offset)),
             reason: refusal.reason,
         }
-    }
-
-    /// The part of a line around a byte of the file, and a caret below it.
-    fn excerpt(self, offset: usize) -> String {
-        let mut offset = offset.min(self.text.len());
-        while !self.text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        let (before, after) = self.text.split_at(offset);
-        let before = before.rsplit('\n').next().unwrap_or_default();
-        let before: Vec<char> = before.chars().collect();
-        let cut = before.len().saturating_sub(EXCERPT_CHARS_BEFORE_MAX);
-        // A tab is as wide as the terminal likes.
-        let shown = |c: char| if c.is_control() { ' ' } else { c };
-        let before: String = before[cut..].iter().map(|c| shown(*c)).collect();
-        let after = after.lines().next().unwrap_or_default();
-        let after: String = after
-            .chars()
-            .take(EXCERPT_CHARS_AFTER_MAX)
-            .map(shown)
-            .collect();
-        let caret = " ".repeat(before.chars().count());
-        format!("    {before}{}\n    {caret}^", after.trim_end())
     }
 
     /// The line of a byte of the file, from 1.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::failing::{Failed, guarded};
-use crate::machine::PatternRun;
 use crate::pattern::Pattern;
+use crate::pattern::PatternRun;
 use crate::regime::{Regime, RegimeRun, Shift};
-use crate::series::Cause;
+use evaluation::series::Cause;
 
 impl Engine {
     /// Deploys a pattern, or a new version of one. It is evaluated over everything held without

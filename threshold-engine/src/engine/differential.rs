@@ -18,12 +18,13 @@ use chrono::NaiveDate;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use self::naive::{Hold, Known, NaiveRule, Signals, Turns, Values, emissions_of, fold, news_from};
-use crate::calendar::{Frequency, Hold as Needed, Span, Term};
-use crate::expression::{NodeIndex, tests::Naive};
-use crate::machine::{Direction, Turn};
+use crate::pattern::Direction;
 use crate::pattern::Pattern;
-use crate::series::{Point, SeriesStore, steps};
 use crate::{Emission, Engine};
+use evaluation::calendar::{Frequency, Hold as Needed, Span, Term};
+use evaluation::expression::{Naive, NodeIndex};
+use evaluation::machine::Turn;
+use evaluation::series::{Point, SeriesStore, steps};
 
 fn term(term: Term) -> Hold {
     let span = match term {
@@ -45,17 +46,15 @@ fn rule(pattern: &Pattern) -> NaiveRule {
         Some(Needed::Count(count)) => Hold::Observations(count as usize),
         Some(Needed::Term(of)) => term(of),
     };
+    let rule = &pattern.condition.rule;
+    let plain = NaiveRule::PLAIN;
     NaiveRule {
-        hold: hold(pattern.rule.hold),
-        keep: hold(pattern.rule.keep_for),
-        n_of_m: pattern
-            .rule
+        hold: hold(rule.hold),
+        keep: hold(rule.keep_for),
+        n_of_m: rule
             .n_of_m
-            .map_or(NaiveRule::PLAIN.n_of_m, |[n, m]| (n.into(), m.into())),
-        cooldown: pattern
-            .rule
-            .cooldown
-            .map_or(NaiveRule::PLAIN.cooldown, term),
+            .map_or(plain.n_of_m, |[n, m]| (n.into(), m.into())),
+        cooldown: rule.cooldown.map_or(plain.cooldown, term),
     }
 }
 
@@ -70,11 +69,9 @@ fn counted(pattern: &Pattern, condition: NodeIndex) -> Vec<String> {
         Frequency::Quarterly => 4,
         Frequency::Annual => 5,
     };
-    let read = pattern.program.node(condition).inputs;
-    let inputs = pattern.program.inputs().iter().enumerate();
+    let inputs = pattern.program().inputs_of(condition);
     let inputs: Vec<_> = inputs
-        .filter(|(place, _)| read >> place & 1 == 1)
-        .map(|(_, input)| (order(input.frequency), input.series.clone()))
+        .map(|input| (order(input.frequency), input.series.clone()))
         .collect();
     let coarsest = inputs.iter().map(|(order, _)| *order).max();
     let coarsest = inputs
@@ -98,9 +95,10 @@ fn turns(pattern: &Pattern, values: &Values) -> Turns {
             store.get_mut(index).apply(*date, known_from, Some(*value));
         }
     }
-    let naive = Naive::new(&pattern.program, &store);
-    let when_counted = counted(pattern, pattern.when);
-    let clear_counted = counted(pattern, pattern.clear_when.unwrap_or(pattern.when));
+    let naive = Naive::new(pattern.program(), &store);
+    let when_counted = counted(pattern, pattern.condition.when);
+    let clear = pattern.condition.clear_when;
+    let clear_counted = counted(pattern, clear.unwrap_or(pattern.condition.when));
     let counts = |series: &[String], date: &NaiveDate| {
         let has = |series: &String| values.get(series).is_some_and(|of| of.contains_key(date));
         series.iter().all(has)
@@ -108,8 +106,8 @@ fn turns(pattern: &Pattern, values: &Values) -> Turns {
     let truth = |condition, date| naive.shown(condition, date).truth();
     let signals = dates.iter().map(|date| {
         let signals = Signals {
-            when: truth(pattern.when, *date),
-            clear: pattern.clear_when.map(|clear| truth(clear, *date)),
+            when: truth(pattern.condition.when, *date),
+            clear: clear.map(|clear| truth(clear, *date)),
             when_counts: counts(&when_counted, date),
             clear_counts: counts(&clear_counted, date),
         };

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::definition::Kind;
-use crate::machine::PatternRun;
 use crate::pattern::Pattern;
+use crate::pattern::PatternRun;
 use crate::regime::{Regime, RegimeRun, Shift};
-use crate::series::Cause;
 use crate::standing::Standing;
+use evaluation::series::Cause;
 
 /// A definition could not be evaluated, and was taken away by that.
 #[derive(Clone, Debug)]

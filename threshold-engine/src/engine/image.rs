@@ -4,12 +4,12 @@ use std::{num::NonZero, sync::Arc, thread};
 
 use super::{Engine, failing::Failing, refill::Refilling};
 use crate::{
-    machine::{Emitted, PatternRun},
     pattern::Pattern,
+    pattern::{Emitted, PatternRun},
     regime::{Regime, RegimeRun},
-    series::{FutureObservations, SeriesStore},
     snapshot::{EmittedImage, Image, SeriesImage},
 };
+use evaluation::series::{FutureObservations, SeriesStore};
 
 impl Engine {
     /// What cannot be computed from anything else. Cheap: it shares what is large with the engine, which

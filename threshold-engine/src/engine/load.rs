@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::Engine;
-use crate::series::{LoadedSeries, Point};
+use evaluation::series::{LoadedSeries, Point};
 
 impl Engine {
     /// The series of a definition that are not held yet, whose points [`Engine::load`] is to be given

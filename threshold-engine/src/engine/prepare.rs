@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use super::{Engine, failing::guarded};
-use crate::{
-    machine::PatternRun,
-    pattern::Pattern,
-    series::{Cause, LoadedSeries, SeriesIndex, SeriesStore, StepChanges},
-};
+use crate::{pattern::Pattern, pattern::PatternRun};
+use evaluation::series::{Cause, LoadedSeries, SeriesIndex, SeriesStore, StepChanges};
 
 /// A pattern, folded over a copy of its series.
 #[derive(Clone, Debug)]

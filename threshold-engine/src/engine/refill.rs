@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use super::Engine;
 use crate::definition::Kind;
-use crate::expression::Graph;
-use crate::series::{SeriesIndex, StepChanges};
+use evaluation::expression::Graph;
+use evaluation::series::{SeriesIndex, StepChanges};
 
 /// From so much work on, in steps, a definition takes the changes of a step over together.
 const STEPS_MAX: u64 = 50_000_000;
@@ -93,11 +93,8 @@ mod tests {
     use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
     use ulid::Ulid;
 
-    use crate::{
-        Engine,
-        engine::samples::pattern,
-        series::{Cause, Point},
-    };
+    use crate::{Engine, engine::samples::pattern};
+    use evaluation::series::{Cause, Point};
 
     const DATES: u64 = 9_000;
 

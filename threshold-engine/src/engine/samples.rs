@@ -6,12 +6,8 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use rand::{Rng, rngs::StdRng};
 use ulid::Ulid;
 
-use crate::{
-    Emission, Engine,
-    pattern::Pattern,
-    regime::Regime,
-    series::{Cause, Point, passed},
-};
+use crate::{Emission, Engine, pattern::Pattern, regime::Regime};
+use evaluation::series::{Cause, Point, passed};
 
 /// A pattern over daily inputs.
 pub(crate) fn pattern(id: &str, fields: &str, inputs: &[&str]) -> Arc<Pattern> {
@@ -86,7 +82,7 @@ pub(crate) fn event(random: &mut StdRng, position: u64) -> Vec<Point> {
 /// Everything that points bring about, word for word.
 pub(crate) fn emitted(engine: &mut Engine, points: &[Point]) -> Vec<String> {
     let mut out: Vec<Emission> = Vec::new();
-    for step in crate::series::steps(points) {
+    for step in evaluation::series::steps(points) {
         engine.apply(step, &mut out);
     }
     out.iter().map(|emission| format!("{emission:?}")).collect()

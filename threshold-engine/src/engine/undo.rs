@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use super::Engine;
-use crate::series::{Cause, Future, SeriesIndex, StepChanges};
+use evaluation::series::{Cause, Future, SeriesIndex, StepChanges};
 
 /// What was before each change of an engine's state. Everything else follows from it.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use consumer::SourcedEvent;
 use ulid::Ulid;
 
 use super::SERVICE;
-use crate::{Emission, Failed, definition::Kind, machine::Direction, series::Cause};
+use crate::{Emission, Failed, definition::Kind, pattern::Direction};
+use evaluation::series::Cause;
 
 /// The event that is the cause of something; `None` where time has passed.
 pub(super) fn caused_by<'a>(cause: &Cause, events: &'a [SourcedEvent]) -> Option<&'a SourcedEvent> {

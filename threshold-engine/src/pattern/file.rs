@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
+use evaluation::{
+    calendar::{BusinessCalendar, BusinessDays, Hold, Term},
+    expression::{Input, InputText},
+    machine::{Condition, ConditionError, ConditionText, OnNoData, Rule, RuleError},
+};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::Pattern;
 use super::template::Template;
-use crate::calendar::{BusinessCalendar, BusinessDays, Hold, Term};
 use crate::definition::{
-    Evaluate, File, LoadError, RawCase, RawInput, Refusal, Severity, business_days, cases,
-    check_id, check_labels, check_name, inputs_of, version_of,
+    Evaluate, File, LoadError, RawCase, Refusal, Severity, business_days, cases, check_id,
+    check_labels, check_name, inputs_of, version_of,
 };
-use crate::expression::{Compiler, Input, Scope};
-use crate::machine::{OnNoData, Rule};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +29,7 @@ struct RawPattern {
     labels: BTreeMap<String, String>,
     #[serde(default = "enabled_unless_said")]
     enabled: bool,
-    inputs: BTreeMap<Spanned<String>, RawInput>,
+    inputs: BTreeMap<Spanned<String>, InputText>,
     when: Spanned<String>,
     clear_when: Option<Spanned<String>>,
     r#for: Option<Spanned<Hold>>,
@@ -90,29 +91,17 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
     }
     let business = business_days(raw.business_days, &raw.holidays)?;
     let inputs = inputs_of(&raw.inputs, &business)?;
-    let rule = rule_of(&raw, business)?;
+    let rule = rule_of(&raw, business);
     let message = Template::parse(raw.message.as_ref(), &inputs)?;
     let version = version(&raw, &inputs, &rule)?;
-    let mut compiler = Compiler::new(Scope::Pattern, inputs);
-    let mut condition = |source: &Spanned<String>| {
-        let compiled = compiler.condition(source.get_ref());
-        compiled.map_err(|error| file.in_expression(source, error))
+    let written = ConditionText {
+        when: raw.when.get_ref(),
+        clear_when: raw.clear_when.as_ref().map(|text| text.get_ref().as_str()),
+        rule,
+        daily: raw.evaluate.map(Evaluate::is_daily),
     };
-    let when = condition(&raw.when)?;
-    let clear_when = raw.clear_when.as_ref().map(&mut condition).transpose()?;
-    let daily = raw.evaluate.map(Evaluate::is_daily);
-    // Without data there is no observation either.
-    let by_policy = (raw.on_no_data != OnNoData::Keep).then_some(true);
-    let program = compiler.finish(daily.or(by_policy));
-    for (index, name) in raw.inputs.keys().enumerate() {
-        if !program.reads(index) {
-            let reason = format!("input {} is not used", name.get_ref());
-            return Err(Refusal::at(name, reason));
-        }
-    }
-    if raw.inputs.is_empty() {
-        return Err(Refusal::at(&raw.when, "the condition reads no series"));
-    }
+    let condition = Condition::compile(inputs, written);
+    let condition = condition.map_err(|error| refusal(&raw, file, error))?;
     let lines =
         std::iter::once(raw.id.span().start).chain(raw.inputs.keys().map(|k| k.span().start));
     let lines = lines.map(|offset| file.line(offset)).collect();
@@ -126,10 +115,7 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
         labels: raw.labels,
         enabled: raw.enabled,
         version,
-        rule,
-        program: Arc::new(program),
-        when,
-        clear_when,
+        condition,
         when_text: normalised(raw.when.get_ref()),
         clear_when_text: raw.clear_when.map(|text| normalised(text.get_ref())),
         file: file.path.to_owned(),
@@ -139,40 +125,47 @@ fn compile(raw: RawPattern, file: File<'_>) -> Result<Pattern, Refusal> {
     })
 }
 
-fn rule_of(raw: &RawPattern, business: BusinessCalendar) -> Result<Rule, Refusal> {
-    for window in [&raw.r#for, &raw.keep_for].into_iter().flatten() {
-        let zero = match window.get_ref() {
-            Hold::Count(count) => *count == 0,
-            Hold::Term(term) => term.is_zero(),
-        };
-        if zero {
-            return Err(Refusal::at(
-                window,
-                "nothing lasts for no time: leave it out",
-            ));
+/// A mistake in what is to be compiled, at its place in the file.
+fn refusal(raw: &RawPattern, file: File<'_>, error: ConditionError) -> Refusal {
+    let reason = error.to_string();
+    let at_hold = |hold: Option<&Spanned<Hold>>| match hold {
+        Some(hold) => Refusal::at(hold, reason.clone()),
+        None => Refusal::at(&raw.when, reason.clone()),
+    };
+    match error {
+        ConditionError::When(error) => file.in_expression(&raw.when, error),
+        ConditionError::ClearWhen(error) => {
+            file.in_expression(raw.clear_when.as_ref().unwrap_or(&raw.when), error)
+        }
+        ConditionError::Rule(RuleError::NoHold) => at_hold(raw.r#for.as_ref()),
+        ConditionError::Rule(RuleError::NoKeepFor) => at_hold(raw.keep_for.as_ref()),
+        ConditionError::Rule(RuleError::NOfM(..)) => match &raw.n_of_m {
+            Some(n_of_m) => Refusal::at(n_of_m, reason),
+            None => Refusal::at(&raw.when, reason),
+        },
+        ConditionError::Unused(name) => {
+            let input = raw.inputs.keys().find(|input| *input.get_ref() == name);
+            match input {
+                Some(input) => Refusal::at(input, reason),
+                None => Refusal::at(&raw.when, reason),
+            }
+        }
+        ConditionError::ReadsNothing | ConditionError::TooManyInputs => {
+            Refusal::at(&raw.when, reason)
         }
     }
-    if let Some(n_of_m) = &raw.n_of_m {
-        let [n, m] = *n_of_m.get_ref();
-        let m_max = crate::machine::RECENT_MAX;
-        if n == 0 || n > m || m > m_max {
-            let reason = format!("n_of_m = [{n}, {m}] is not 1 <= n <= m <= {m_max}");
-            return Err(Refusal::at(n_of_m, reason));
-        }
-    }
-    let hold = raw.r#for.as_ref().map(|w| *w.get_ref());
-    let keep_for = raw.keep_for.as_ref().map(|w| *w.get_ref());
-    let cooldown = raw.cooldown.map(Hold::Term);
-    let mut holds = [hold, keep_for, cooldown].into_iter().flatten();
-    let counts_business = holds.any(|hold| matches!(hold, Hold::Term(Term::Business(_))));
-    Ok(Rule {
-        hold,
-        keep_for,
+}
+
+fn rule_of(raw: &RawPattern, business: BusinessCalendar) -> Rule {
+    let rule = Rule {
+        hold: raw.r#for.as_ref().map(|hold| *hold.get_ref()),
+        keep_for: raw.keep_for.as_ref().map(|hold| *hold.get_ref()),
         cooldown: raw.cooldown,
         n_of_m: raw.n_of_m.as_ref().map(|n| *n.get_ref()),
         on_no_data: raw.on_no_data,
-        business: counts_business.then_some(business),
-    })
+        business: None,
+    };
+    rule.with_business(business)
 }
 
 fn version(raw: &RawPattern, inputs: &[Input], rule: &Rule) -> Result<String, Refusal> {

@@ -1,17 +1,24 @@
 //! Patterns: conditions with a name, read from files.
 
+mod crossing;
+mod emitted;
+mod emitting;
 mod file;
+mod run;
 mod template;
 
+pub use crossing::{Crossing, Direction};
+pub(crate) use emitted::{Emitted, Known};
 pub(crate) use file::normalised;
+pub use run::PatternRun;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use evaluation::{expression::Program, machine::Condition};
+
 use crate::definition::{Severity, TestCase};
-use crate::expression::{NodeIndex, Program};
-use crate::machine::Rule;
 
 pub use template::Facts;
 use template::Template;
@@ -33,14 +40,8 @@ pub struct Pattern {
     pub enabled: bool,
     /// Hash of everything above and below but the tests and where the file lies.
     pub version: String,
-    /// When it enters and clears.
-    pub rule: Rule,
-    /// The compiled conditions.
-    pub program: Arc<Program>,
-    /// The condition.
-    pub when: NodeIndex,
-    /// Hysteresis: once active, the pattern clears when this holds; else when the condition does not.
-    pub clear_when: Option<NodeIndex>,
+    /// What it reads, and when it enters and clears.
+    pub condition: Condition,
     /// The condition as written.
     pub when_text: String,
     /// The clear condition as written.
@@ -57,9 +58,14 @@ pub struct Pattern {
 }
 
 impl Pattern {
+    /// The compiled conditions.
+    pub fn program(&self) -> &Program {
+        &self.condition.program
+    }
+
     /// The series that it reads, each once.
     pub fn series_ids(&self) -> Vec<String> {
-        let inputs = self.program.inputs().iter();
+        let inputs = self.program().inputs().iter();
         let mut ids: Vec<_> = inputs.map(|input| input.series.clone()).collect();
         ids.sort_unstable();
         ids.dedup();

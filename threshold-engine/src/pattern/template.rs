@@ -6,8 +6,9 @@ use toml::Spanned;
 
 use super::Pattern;
 use crate::definition::Refusal;
-use crate::expression::Input;
-use crate::machine::{Direction, Outcome, Turn};
+use crate::pattern::Direction;
+use evaluation::expression::Input;
+use evaluation::machine::{Outcome, Turn};
 
 /// At most this many bytes in a template.
 const TEMPLATE_BYTES_MAX: usize = 1_000;

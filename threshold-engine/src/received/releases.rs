@@ -9,10 +9,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use atlas_events::ReleasePart;
 use sqlx::PgConnection;
 
-use crate::{
-    series::{Cause, Point},
-    store,
-};
+use crate::store;
+use evaluation::series::{Cause, Point};
 
 /// How many points of a series wait. Larger releases are taken in pieces.
 const WAITING_POINTS_MAX: usize = 100_000;

@@ -5,9 +5,9 @@ use rust_decimal::Decimal;
 
 use super::RegimeState;
 use super::run::{Place, RegimeRun};
-use crate::expression::{NodeIndex, View};
-use crate::machine::PatternRun;
-use crate::series::SeriesStore;
+use crate::pattern::PatternRun;
+use evaluation::expression::{NodeIndex, View};
+use evaluation::series::SeriesStore;
 
 /// Patterns and series, as a regime sees them.
 #[derive(Clone, Copy)]

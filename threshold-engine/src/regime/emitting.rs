@@ -9,8 +9,8 @@ use super::decide::World;
 use super::run::{Key, Place, RegimeRun};
 use super::{Regime, Transition};
 use crate::emission::{Emission, derived_id};
-use crate::series::Cause;
 use crate::standing::Standing;
+use evaluation::series::Cause;
 
 /// A model is in another regime because of a definition.
 #[derive(Clone, Debug)]

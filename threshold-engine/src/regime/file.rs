@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{Regime, RegimeState};
-use crate::calendar::{BusinessCalendar, BusinessDays, Term};
 use crate::definition::{
-    Evaluate, File, LoadError, RawCase, RawInput, Refusal, business_days, cases, check_id,
-    check_name, inputs_of, version_of,
+    Evaluate, File, LoadError, RawCase, Refusal, business_days, cases, check_id, check_name,
+    inputs_of, version_of,
 };
-use crate::expression::{Compiler, Input, NodeIndex, Scope};
 use crate::pattern::normalised;
+use evaluation::calendar::{BusinessCalendar, BusinessDays, Term};
+use evaluation::expression::{Compiler, Input, InputText, NodeIndex, Scope};
 
 /// At most this many states in one model.
 const STATES_MAX: usize = 32;
@@ -32,7 +32,7 @@ struct RawRegime {
     description: Spanned<String>,
     initial: Spanned<String>,
     #[serde(default)]
-    inputs: BTreeMap<Spanned<String>, RawInput>,
+    inputs: BTreeMap<Spanned<String>, InputText>,
     evaluate: Option<Evaluate>,
     #[serde(default)]
     business_days: BusinessDays,
@@ -202,7 +202,7 @@ fn decimal(text: &Spanned<String>) -> Result<Decimal, Refusal> {
     number.ok_or_else(|| Refusal::at(text, "this is no decimal such as \"1.5\""))
 }
 
-fn patterns_of(states: &[RegimeState], program: &crate::expression::Program) -> Vec<String> {
+fn patterns_of(states: &[RegimeState], program: &evaluation::expression::Program) -> Vec<String> {
     let mut patterns: Vec<String> = states
         .iter()
         .flat_map(RegimeState::conditions)

@@ -12,10 +12,10 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use ulid::Ulid;
 
-use crate::calendar::{BusinessCalendar, Term};
 use crate::definition::TestCase;
-use crate::expression::{NodeIndex, Program};
-use crate::series::Cause;
+use evaluation::calendar::{BusinessCalendar, Term};
+use evaluation::expression::{NodeIndex, Program};
+use evaluation::series::Cause;
 
 pub(crate) use decide::World;
 pub use emitting::Shift;

@@ -6,10 +6,10 @@ use serde::Serialize;
 use super::decide::World;
 use super::{Regime, RegimeState};
 use crate::emission::Emission;
-use crate::expression::{DateRange, Graph};
-use crate::machine::{Emitted, PatternRun};
-use crate::series::{Cause, Change, SeriesIndex, SeriesStore, StepChanges};
-use crate::work::Work;
+use crate::pattern::{Emitted, PatternRun};
+use evaluation::Work;
+use evaluation::expression::{DateRange, Graph};
+use evaluation::series::{Cause, Change, SeriesIndex, SeriesStore, StepChanges};
 
 /// Since when which state has held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,8 @@ use super::{
     pattern_view::{PatternDetail, PatternView},
     patterns::CROSSED,
 };
-use crate::{Engine, Work, pattern::Pattern, series::Point, store};
+use crate::{Engine, pattern::Pattern, store};
+use evaluation::{Work, series::Point};
 
 /// At most so much work in one evaluation: some seconds of a core.
 const STEPS_MAX: u64 = 100_000_000;
@@ -72,10 +73,10 @@ pub(super) async fn evaluate(
     // Also where the request is given up.
     let _cancel = CancelOnDrop(work.clone());
     let pattern = blocking(move || read(&request.definition)).await??;
-    let inputs = pattern.program.inputs().iter();
+    let inputs = pattern.program().inputs().iter();
     let series: Vec<String> = inputs.map(|input| input.series.clone()).collect();
     access.check_derived(CROSSED, series.iter().map(String::as_str), "definition")?;
-    let evaluated_at: Vec<String> = pattern.program.series_ids().map(str::to_owned).collect();
+    let evaluated_at: Vec<String> = pattern.program().series_ids().map(str::to_owned).collect();
     let points = points(&app, &evaluated_at).await?;
     let at = request.at.unwrap_or_else(|| Utc::now().date_naive());
     let evaluated = blocking(move || evaluated(&pattern, &points, at, &work)).await??;

@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    machine::{InputUse, Outcome, Spell},
     pattern::Pattern,
     status::PatternStatus,
     store::{Kind, Suspension, Switch},
 };
+use evaluation::machine::{InputUse, Outcome, Spell};
 
 /// All patterns.
 #[derive(Debug, Serialize, ToSchema)]

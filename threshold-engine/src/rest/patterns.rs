@@ -140,7 +140,7 @@ async fn switch(
 
 /// Whether whoever asks may know of a pattern: what it reads is all theirs.
 pub(super) fn sees(access: &Access, pattern: &Pattern) -> bool {
-    let series = pattern.program.inputs().iter();
+    let series = pattern.program().inputs().iter();
     let series = series.map(|input| input.series.as_str());
     access.check_derived(CROSSED, series, "id").is_ok()
 }

@@ -15,9 +15,9 @@ use crate::{
     engine::PreparedPattern,
     pattern::Pattern,
     regime::Regime,
-    series::Point,
     store::{self, Head, Kind, Recorded},
 };
+use evaluation::series::Point;
 
 /// As many points may be played while the head is locked, which takes some tenths of a second.
 const LAST_STRETCH_POINTS: i64 = 8_192;
@@ -95,7 +95,7 @@ impl Definition {
     /// Ids of the series whose dates it is evaluated at, with that of time if every day is.
     pub(crate) fn series(&self) -> impl Iterator<Item = &str> {
         let program = match self {
-            Self::Pattern(pattern) => &pattern.program,
+            Self::Pattern(pattern) => pattern.program(),
             Self::Regime(regime) => &regime.program,
         };
         program.series_ids()

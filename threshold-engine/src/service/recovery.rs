@@ -23,9 +23,9 @@ use tracing::{debug, info};
 use super::memory::{Definition, Memory, Position, Ready, SharedMemory, missing, put, remove};
 use crate::{
     engine::PreparedPattern,
-    series::Point,
     store::{self, Change, Recorded},
 };
+use evaluation::series::Point;
 
 use pages::read_page;
 pub(super) use preload::Preloaded;

@@ -1,6 +1,6 @@
 //! Recording that days have passed, for definitions that are evaluated every day.
 //!
-//! A day that has passed is a point of the series [`TIME`](crate::series::TIME) in the one sequence, recorded with what
+//! A day that has passed is a point of the series [`TIME`](evaluation::series::TIME) in the one sequence, recorded with what
 //! is emitted for it by whichever engine is the first to hold the lock of the head. From then on it is replayed like any
 //! other point.
 
@@ -19,11 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{AgreeError, SharedMemory};
-use crate::{
-    handler::EngineHandler,
-    series::{Point, due},
-    store,
-};
+use crate::{handler::EngineHandler, store};
+use evaluation::series::{Point, due};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

@@ -10,7 +10,7 @@ use super::{
     bytes::{Bytes, Malformed},
     encode::{HAS_EVENT, STANDS, WITHDRAWN},
 };
-use crate::series::Future;
+use evaluation::series::Future;
 
 /// Why a snapshot cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

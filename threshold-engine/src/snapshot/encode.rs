@@ -8,7 +8,8 @@ use super::{
     bytes::{write_signed, write_unsigned},
     part_of,
 };
-use crate::{machine::Known, series::Future};
+use crate::pattern::Known;
+use evaluation::series::Future;
 
 /// In place of a scale: the vintage withdraws.
 pub(super) const WITHDRAWN: u8 = u8::MAX;

@@ -14,9 +14,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    machine::{Known, Turn},
-    regime::Key,
+use crate::{pattern::Known, regime::Key};
+use evaluation::{
+    machine::Turn,
     series::{Future, Observations},
 };
 

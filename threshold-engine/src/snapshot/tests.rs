@@ -7,8 +7,8 @@ use super::{Damaged, Decoder, EVALUATION, Hash, Manifest, encode};
 use crate::{
     Engine,
     engine::samples::{emitted, engine, event},
-    series::steps,
 };
+use evaluation::series::steps;
 
 type Parts = HashMap<Hash, Vec<u8>>;
 

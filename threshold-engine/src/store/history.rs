@@ -10,7 +10,7 @@ use super::{
     changes::kind_of,
     points::{Row, Texts},
 };
-use crate::series::Point;
+use evaluation::series::Point;
 
 /// How much was recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use ulid::Ulid;
 
 use super::Head;
-use crate::series::{Cause, Point};
+use evaluation::series::{Cause, Point};
 
 pub(super) struct Row {
     pub(super) sequence: i64,

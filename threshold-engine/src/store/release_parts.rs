@@ -4,7 +4,8 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
 use super::points::{Columns, Row, Texts};
-use crate::{received::Waiting, series::Point};
+use crate::received::Waiting;
+use evaluation::series::Point;
 
 /// What waits of a series of a source.
 pub(crate) async fn waiting_of_release(

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use evaluation::series::{passed, steps};
 use proptest::prelude::*;
 use threshold_engine::Engine;
 use threshold_engine::pattern::Pattern;
 use threshold_engine::regime::Regime;
-use threshold_engine::series::{passed, steps};
 
 use crate::definitions::day;
 use crate::time::{apply_all, observed, points, raw_steps};

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use threshold_engine::machine::Direction;
+use evaluation::series::{Cause, Point};
+use threshold_engine::pattern::Direction;
 use threshold_engine::pattern::Pattern;
 use threshold_engine::regime::Regime;
-use threshold_engine::series::{Cause, Point};
 use threshold_engine::{Emission, Engine};
 use ulid::Ulid;
 

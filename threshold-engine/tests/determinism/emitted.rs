@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use threshold_engine::machine::{Direction, Turn};
+use evaluation::machine::Turn;
+use threshold_engine::pattern::Direction;
 use threshold_engine::pattern::Pattern;
 use threshold_engine::{Emission, Engine};
 

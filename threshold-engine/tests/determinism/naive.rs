@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
+use evaluation::series::Point;
 use rust_decimal::Decimal;
-use threshold_engine::series::Point;
 
 /// Values in force, by series and date.
 pub(crate) type Values = BTreeMap<String, BTreeMap<NaiveDate, Decimal>>;

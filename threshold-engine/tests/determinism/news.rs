@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use chrono::{Days, TimeDelta};
+use evaluation::machine::Turn;
+use evaluation::series::{Point, steps};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use threshold_engine::machine::{Direction, Turn};
+use threshold_engine::pattern::Direction;
 use threshold_engine::pattern::Pattern;
-use threshold_engine::series::{Point, steps};
 use threshold_engine::{Emission, Engine};
 
 use crate::definitions::{cause, day, known, pattern, regime};

@@ -1,8 +1,8 @@
 //! However points are grouped, and wherever an engine starts again, it emits the same events.
 
+use evaluation::series::{Point, steps};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use threshold_engine::series::{Point, steps};
 use threshold_engine::{Emission, Engine};
 
 use crate::definitions::*;

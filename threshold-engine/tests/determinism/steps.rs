@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{NaiveDate, NaiveTime};
+use evaluation::series::{Cause, Point};
 use threshold_engine::backtest::{AsKnown, Options, run};
 use threshold_engine::library::Library;
 use threshold_engine::pattern::Pattern;
 use threshold_engine::regime::Regime;
-use threshold_engine::series::{Cause, Point};
 use threshold_engine::{Emission, Engine};
 use ulid::Ulid;
 

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
+use evaluation::series::{Point, TIME, passed, steps};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use threshold_engine::backtest::{AsKnown, Options, run};
 use threshold_engine::check::check;
 use threshold_engine::library::Library;
-use threshold_engine::machine::Direction;
+use threshold_engine::pattern::Direction;
 use threshold_engine::pattern::Pattern;
 use threshold_engine::regime::Regime;
-use threshold_engine::series::{Point, TIME, passed, steps};
 use threshold_engine::{Emission, Engine};
 
 use crate::definitions::{cause, day, line, pattern};

@@ -1,10 +1,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use evaluation::series::Point;
+use evaluation::{Work, WorkSpent};
 use rust_decimal::Decimal;
+use threshold_engine::Engine;
 use threshold_engine::regime::Regime;
-use threshold_engine::series::Point;
-use threshold_engine::{Engine, Work, WorkSpent};
 
 use crate::definitions::*;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use atlas_events::{DataPoint, Event, SeriesCollectedEvent, Timestamp, event::Payload};
 use chrono::{DateTime, Datelike, NaiveDate, Weekday};
+use evaluation::series::{Cause, Point};
 use rust_decimal::Decimal;
-use threshold_engine::series::{Cause, Point};
 use ulid::Ulid;
 
 /// How many series there are.

@@ -15,7 +15,7 @@ use self::lines::Line;
 use self::readout::Reading;
 use self::scale::{TimeScale, ValueScale};
 use super::result::{BacktestResult, InputTrace, PatternResult};
-use crate::machine::Spell;
+use evaluation::machine::Spell;
 
 pub(super) use bands::{regime_chart, states};
 

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::{AXIS_WIDTH, Chart, is_active};
-use crate::machine::Spell;
+use evaluation::machine::Spell;
 
 /// A chart has so many columns that show their values while the pointer is on them.
 const COLUMNS: i64 = 180;

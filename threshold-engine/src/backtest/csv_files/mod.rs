@@ -17,7 +17,7 @@ use std::sync::Arc;
 use ulid::Ulid;
 
 use self::rows::Stated;
-use crate::series::{Cause, Point};
+use evaluation::series::{Cause, Point};
 
 /// Endings of files that people take for tables, which are not read.
 const OTHER_TABLES: [&str; 9] = [

@@ -3,7 +3,7 @@
 use chrono::{Days, NaiveDate};
 
 use super::{AsKnown, Options};
-use crate::series::{Point, end_of, passed};
+use evaluation::series::{Point, end_of, passed};
 
 /// A last date that means: as far as there are observations.
 pub(crate) const NO_LAST_DATE: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {

@@ -9,9 +9,9 @@ use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use rust_decimal::Decimal;
 use ulid::Ulid;
 
-use crate::calendar::Frequency;
 use crate::pattern::Pattern;
-use crate::series::{Cause, Point};
+use evaluation::calendar::Frequency;
+use evaluation::series::{Cause, Point};
 
 /// Name, frequency and maximum age.
 const INPUTS: [(&str, Frequency, &str); 7] = [

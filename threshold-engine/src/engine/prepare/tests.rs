@@ -6,8 +6,8 @@ use super::PreparedPattern;
 use crate::{
     engine::samples::{emitted, engine, event, pattern},
     pattern::Pattern,
-    series::{LoadedSeries, Point},
 };
+use evaluation::series::{LoadedSeries, Point};
 
 /// Those that are deployed: new ones, one over a series that nothing has read so far, and other
 /// versions of one that is running.
@@ -59,7 +59,7 @@ fn what_was_folded_before_is_as_if_it_had_been_folded_at_the_end() {
         }
         let pattern = definitions()[random.random_range(0..4)].clone();
         let (_, known) = next(&mut random);
-        let series = || pattern.program.inputs().iter().map(|i| i.series.as_str());
+        let series = || pattern.program().inputs().iter().map(|i| i.series.as_str());
         let missing = engine.series_to_load(series());
         let loads = !missing.is_empty();
         assert!(missing.iter().all(|id| *id == "C"));

@@ -9,10 +9,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::*;
 use crate::{
-    series::{Cause, Point, steps},
     service::recovery::{Progress, Recovery},
     store::{Change, Put},
 };
+use evaluation::series::{Cause, Point, steps};
 
 struct Bench {
     pool: PgPool,

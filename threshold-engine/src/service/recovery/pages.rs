@@ -2,10 +2,8 @@
 
 use sqlx::PgConnection;
 
-use crate::{
-    series::{Point, is_same_step},
-    store,
-};
+use crate::store;
+use evaluation::series::{Point, is_same_step};
 
 /// So many numbers of the sequence are read at once.
 const PAGE_POINTS: i64 = 16_384;

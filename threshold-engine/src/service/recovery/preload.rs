@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use sqlx::PgConnection;
 
-use crate::{series::LoadedSeries, store};
+use crate::store;
+use evaluation::series::LoadedSeries;
 
 /// So many points of a series are read at once.
 const PAGE_POINTS: i64 = 16_384;

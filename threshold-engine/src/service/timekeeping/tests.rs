@@ -10,13 +10,13 @@ use ulid::Ulid;
 use super::*;
 use crate::{
     handler::SERVICE,
-    series::{Cause, end_of},
     service::{
         memory::{Definition, Memory},
         recovery::{Progress, Recovery, Written, write_snapshot},
     },
     store::{Change, Kind, Put},
 };
+use evaluation::series::{Cause, end_of};
 
 const SILENT: &str = "id = \"silent\"\nname = \"Silent\"\ndescription = \"d\"\nseverity = \"info\"\n\
                       when = 'ALPHA.days_since() > 1'\n\

@@ -4,12 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use atlas_events::{Event, Timestamp, event::Payload};
 use chrono::SubsecRound;
+use evaluation::series::{Cause, Point};
 use test_support::eventually;
-use threshold_engine::{
-    Emission, Engine,
-    library::Library,
-    series::{Cause, Point},
-};
+use threshold_engine::{Emission, Engine, library::Library};
 
 use crate::{
     bed::{Bed, DEADLINE, Form, SOURCE, all_of},
