@@ -188,7 +188,7 @@ impl SeriesRegistry {
         Ok(())
     }
 
-    /// Sets the schedule of a series (cron in UTC), or, with `None`, gives it back the one that suits
+    /// Sets the schedule of a series (cron, with or without a time zone), or, with `None`, gives it back the one that suits
     /// its frequency.
     ///
     /// # Errors
