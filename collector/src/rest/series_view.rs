@@ -30,7 +30,7 @@ pub(super) struct SeriesView {
     /// Whether and how it is seasonally adjusted.
     #[schema(example = "Seasonally Adjusted")]
     seasonal_adjustment: Option<String>,
-    /// When it is collected: a cron expression in UTC.
+    /// When it is collected: a cron expression, in UTC or in the time zone that it names.
     #[schema(example = "45 13,15,21 * * *")]
     schedule: String,
     /// Whether the schedule was set; otherwise it is the one that suits the frequency.
