@@ -12,7 +12,7 @@ const MONTHS_MAX: u32 = 12 * 200;
 pub struct SeriesSeed {
     /// Identifier at FRED, such as `UNRATE`.
     pub id: String,
-    /// Cron expression (UTC); one that suits the frequency of the series if absent.
+    /// Cron expression, in UTC or in the time zone that it names; one that suits the frequency of the series if absent.
     pub schedule: Option<String>,
     /// How far back its first collection reaches.
     pub backfill: Backfill,

@@ -30,7 +30,7 @@ pub(super) struct SeriesView {
     /// Whether and how it is seasonally adjusted.
     #[schema(example = "Seasonally Adjusted")]
     seasonal_adjustment: Option<String>,
-    /// When it is collected: a cron expression in UTC.
+    /// When it is collected: a cron expression, in UTC or in the time zone that it names.
     #[schema(example = "45 13,15,21 * * *")]
     schedule: String,
     /// Whether the schedule was set; otherwise it is the one that suits the frequency.
@@ -108,7 +108,8 @@ pub(super) struct AddSeries {
     /// Its id at FRED: 1 to 50 letters, digits, `_`, `.` or `-`.
     #[schema(example = "UNRATE", min_length = 1, max_length = 50)]
     pub(super) id: String,
-    /// A cron expression in UTC; the one that suits the frequency if absent.
+    /// A cron expression, in UTC or in the time zone whose IANA name follows it (`30 8 * * 1-5 America/New_York`); the
+    /// one that suits the frequency if absent.
     #[schema(example = "45 13 * * 1-5")]
     pub(super) schedule: Option<String>,
     /// How far back: a number of months (`24mo`, if absent), a date, or `all`.
@@ -121,7 +122,7 @@ pub(super) struct AddSeries {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeSeries {
-    /// A cron expression in UTC; `null` for the one that suits the frequency.
+    /// A cron expression, in UTC or in the time zone whose IANA name follows it; `null` for the one that suits the frequency.
     #[serde(deserialize_with = "given")]
     #[schema(example = "45 13 * * 1-5", required = true)]
     pub(super) schedule: Option<String>,

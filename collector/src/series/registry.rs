@@ -34,7 +34,7 @@ pub struct SeriesRegistry {
 pub struct NewSeries {
     /// Its id at the source: 1 to 50 letters, digits, "_", "." or "-".
     pub id: String,
-    /// A cron expression in UTC; the one that suits the frequency if absent.
+    /// A cron expression, in UTC or in the time zone that it names; the one that suits the frequency if absent.
     pub schedule: Option<String>,
     /// How far back.
     pub backfill: Backfill,
@@ -188,7 +188,7 @@ impl SeriesRegistry {
         Ok(())
     }
 
-    /// Sets the schedule of a series (cron in UTC), or, with `None`, gives it back the one that suits
+    /// Sets the schedule of a series (cron, with or without a time zone), or, with `None`, gives it back the one that suits
     /// its frequency.
     ///
     /// # Errors

@@ -5,7 +5,8 @@
 //! their order. Whoever uses it keeps a [`SeriesStore`](series::SeriesStore), passes each change of it to each
 //! [`ConditionRun`](machine::ConditionRun) that reads the series, and emits, stores or sends what comes of that.
 //!
-//! - [`expression`]: the language. A text is checked and compiled, or refused with the place of the mistake.
+//! - [`expression`]: the language, of which `docs/expressions.md` is the reference. A text is checked and compiled, or
+//!   refused with the place of the mistake.
 //! - [`series`]: what is known of each date, by vintages; steps of points that became known together.
 //! - [`calendar`]: spans, frequencies, business days.
 //! - [`machine`]: from a condition's truth at each date to when it enters and clears.
@@ -39,7 +40,7 @@
 //! assert_eq!(error.reason, "there is no function .meen(…), did you mean mean?");
 //! assert_eq!(
 //!     error.excerpt(mistaken),
-//!     "    UNRATE.meen(\"3mo\") > 5\n               ^"
+//!     "    UNRATE.meen(\"3mo\") > 5\n           ^"
 //! );
 //!
 //! let text = ConditionText {

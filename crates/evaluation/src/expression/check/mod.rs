@@ -1,19 +1,18 @@
 //! Types, names and bounds of an expression, and its compilation to nodes.
 
+mod method;
+
 use std::fmt;
 
 use rust_decimal::Decimal;
 
-use crate::calendar::{Span, Window};
 use crate::expression::cost::{STEPS_MAX, cost};
 use crate::expression::excerpt::excerpt;
-use crate::expression::function::{FUNCTIONS, Method, method, method_suggestion, suggestion};
+use crate::expression::function::{FUNCTIONS, method, suggestion};
 use crate::expression::input::Input;
-use crate::expression::node::{
-    Arithmetic, Comparison, NodeIndex, Op, Program, Relation, Statistic, describe,
-};
+use crate::expression::node::{Arithmetic, Comparison, NodeIndex, Op, Program, describe};
 use crate::expression::parse::{Syntax, SyntaxError, Term, parse};
-use crate::expression::terms::{EXCLUDING, arithmetic, comparison, excluding, window_of};
+use crate::expression::terms::{EXCLUDING, arithmetic, comparison};
 use crate::expression::value::Value;
 
 /// At most this many nodes in one definition, which bounds the work of one evaluation.
@@ -342,95 +341,6 @@ impl Compiler {
         }
         let op = Op::Compare(comparison, left.node, right.node);
         self.add(at, op, Type::Condition)
-    }
-
-    fn method(
-        &mut self,
-        at: &Syntax,
-        name: &str,
-        target: &Syntax,
-        arguments: &[Syntax],
-    ) -> Result<Typed, CompileError> {
-        let Some(method) = method(name) else {
-            let hint = method_suggestion(name);
-            return refuse(at, format!("there is no function .{name}(…){hint}"));
-        };
-        let over = self.compile(target)?;
-        let needed = match method {
-            Method::Rolling(Statistic::Sustained) => Type::Condition,
-            _ => Type::Series,
-        };
-        if over.of != needed {
-            return refuse(
-                target,
-                format!(".{name}(…) of {}, not of {needed}", over.of),
-            );
-        }
-        match (method, arguments) {
-            (Method::Rolling(statistic), [window, rest @ ..]) => {
-                let window = window_of(window, name)?;
-                let excluding_current = excluding(rest, name, statistic)?;
-                self.windowed(at, over, |over| Op::Rolling {
-                    over,
-                    window,
-                    excluding_current,
-                    statistic,
-                })
-            }
-            (Method::Past(relation), [ago]) => {
-                let ago = window_of(ago, name)?;
-                self.past(at, over, ago, relation)
-            }
-            (Method::Previous, [count]) => match window_of(count, name)? {
-                ago @ Window::Count(_) => self.past(at, over, ago, Relation::Value),
-                Window::Span(_) => refuse(count, ".previous(n) takes a number of observations"),
-            },
-            (Method::PercentChangeOn { months }, []) => {
-                let ago = Window::Span(Span::Months(months));
-                self.past(at, over, ago, Relation::PercentChange)
-            }
-            (Method::DaysSince, []) => self.add(at, Op::DaysSince(over.node), Type::Series),
-            (Method::Abs, []) => self.add(at, Op::Abs(over.node), Type::Series),
-            (Method::Latest, []) => Ok(over),
-            (Method::Rolling(_) | Method::Past(_), _) => refuse(
-                at,
-                format!(".{name}(…) takes a window such as \"3mo\" or 5"),
-            ),
-            (Method::Previous, _) => refuse(at, ".previous(n) takes a number of observations"),
-            _ => refuse(at, format!(".{name}() takes no arguments")),
-        }
-    }
-
-    fn past(
-        &mut self,
-        at: &Syntax,
-        over: Typed,
-        ago: Window,
-        relation: Relation,
-    ) -> Result<Typed, CompileError> {
-        self.windowed(at, over, |over| Op::Past {
-            over,
-            ago,
-            relation,
-        })
-    }
-
-    fn windowed(
-        &mut self,
-        at: &Syntax,
-        over: Typed,
-        op: impl FnOnce(NodeIndex) -> Op,
-    ) -> Result<Typed, CompileError> {
-        let under = &self.program.nodes[over.node.position()];
-        if under.inputs == 0 {
-            return refuse(at, "a window over what is no series");
-        }
-        if !self.program.patterns_of(over.node).is_empty() {
-            return refuse(at, "a window over pattern(…)");
-        }
-        let input_itself = matches!(under.op, Op::Input(_));
-        self.program.nodes[over.node.position()].kept |= !input_itself;
-        self.add(at, op(over.node), over.of)
     }
 
     /// The node for an operation: an equal one, or a new one.

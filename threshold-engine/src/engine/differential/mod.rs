@@ -4,7 +4,7 @@
 //! `ATLAS_DIFFERENTIAL_CASES` cases (300 if absent), of seeds from `ATLAS_DIFFERENTIAL_SEED` on (1 if
 //! absent). A failure names the seed of its case.
 
-#[path = "../../tests/determinism/naive.rs"]
+#[path = "../../../tests/determinism/naive.rs"]
 mod naive;
 mod random;
 
