@@ -1,0 +1,3 @@
+//! The alert service: from a crossing to a person.
+
+pub mod channel;
