@@ -97,7 +97,11 @@ async fn streams(target: &Target) -> Result<String> {
     let held = held.count();
     let refused = |(came, _): &&(Came, _)| *came == Came::Ended(Code::ResourceExhausted);
     let refused = outcomes.iter().filter(refused).count();
-    ensure!(held + refused == STREAMS, "{} ended otherwise", STREAMS - held - refused);
+    ensure!(
+        held + refused == STREAMS,
+        "{} ended otherwise",
+        STREAMS - held - refused
+    );
     ensure!(held > 0, "none of them was read");
     ensure!(refused > 0, "all {STREAMS} of them hold a page");
     Ok(format!("{held} hold a page, {refused} were refused"))
