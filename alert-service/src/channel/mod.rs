@@ -7,6 +7,7 @@ mod destination;
 mod kind;
 mod message;
 mod outcome;
+mod pace;
 mod protocol;
 mod render;
 mod seal;

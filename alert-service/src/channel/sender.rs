@@ -8,6 +8,7 @@ use url::Url;
 use super::{
     AddressRules, Channel, Message, Outcome, Problem, Secret, SmtpConfig,
     outcome::{disabled, failed, refused},
+    pace::{Pace, limits},
     protocol::{log, mail, ntfy, slack, telegram, webhook},
     web::Web,
 };
@@ -34,6 +35,9 @@ pub struct SenderConfig {
 }
 
 const TOO_LONG: &str = "the attempt took too long";
+
+/// The longest that a message waits within an attempt for its turn by the limits of its service.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The base address of Telegram's API.
 pub const TELEGRAM_URL: &str = "https://api.telegram.org";
@@ -85,6 +89,7 @@ pub struct Sender(Arc<Inner>);
 
 struct Inner {
     web: Web,
+    pace: Pace,
     mail: Option<mail::Mail>,
     telegram_url: Url,
     total_timeout: Duration,
@@ -109,6 +114,7 @@ impl Sender {
         };
         Ok(Self(Arc::new(Inner {
             web,
+            pace: Pace::default(),
             mail,
             telegram_url: config.telegram_url,
             total_timeout: config.total_timeout,
@@ -129,12 +135,22 @@ impl Sender {
         problems
     }
 
-    /// One attempt to send a message. It takes at most the configured time in all. Dropping the future
+    /// One attempt to send a message. It takes at most the configured time in all, and up to 2 s more
+    /// where the service behind the channel takes no message yet. Dropping the future
     /// abandons the attempt, of which nothing is known then.
     pub async fn send(&self, channel: &Channel, secret: &Secret, message: &Message) -> Outcome {
         if let Some(problem) = self.check(channel, secret).into_iter().next() {
             return disabled(problem.to_string());
         }
+        let limits = limits(channel, &channel.destination(secret));
+        let wait = self.0.pace.reserve(&limits, self.0.clock.now(), WAIT_MAX);
+        if wait > WAIT_MAX {
+            return Outcome::Slower {
+                pause: wait,
+                reason: "the limit of the service is reached".to_owned(),
+            };
+        }
+        tokio::time::sleep(wait).await;
         let sent = self.dispatch(channel, secret, message);
         match tokio::time::timeout(self.0.total_timeout, sent).await {
             Ok(outcome) => outcome,

@@ -168,3 +168,23 @@ async fn a_lost_answer_leaves_it_unknown() {
         .await;
     reason(outcome, "unknown");
 }
+
+#[tokio::test]
+async fn more_than_the_server_takes_is_not_sent() {
+    let server = HttpServer::start().await;
+    let sender = sender();
+    for _ in 0..60 {
+        let outcome = sender
+            .send(&to(&server), &Secret::default(), &message())
+            .await;
+        reason(outcome, "accepted");
+    }
+    let outcome = sender
+        .send(&to(&server), &Secret::default(), &message())
+        .await;
+    assert_eq!(
+        reason(outcome, "slower"),
+        "5 s the limit of the service is reached"
+    );
+    assert_eq!(server.take().len(), 60);
+}
