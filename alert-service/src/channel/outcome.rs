@@ -38,3 +38,26 @@ pub enum Outcome {
         to: String,
     },
 }
+
+/// The message is refused; others to the channel are not.
+pub(super) fn refused(reason: impl Into<String>) -> Outcome {
+    Outcome::Refused {
+        reason: reason.into(),
+        disables_channel: false,
+    }
+}
+
+/// Nothing that is sent to the channel can succeed.
+pub(super) fn disabled(reason: impl Into<String>) -> Outcome {
+    Outcome::Refused {
+        reason: reason.into(),
+        disables_channel: true,
+    }
+}
+
+/// It may succeed later.
+pub(super) fn failed(reason: impl Into<String>) -> Outcome {
+    Outcome::Failed {
+        reason: reason.into(),
+    }
+}
