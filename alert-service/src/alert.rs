@@ -181,14 +181,14 @@ impl Writer<'_> {
             let was_superseded = superseded
                 .iter()
                 .any(|superseded| superseded.id == delivery.id);
-            self.tell_end(&alert, &rule_name, delivery, was_superseded, ending)
+            self.deliver_end(&alert, &rule_name, delivery, was_superseded, ending)
                 .await?;
         }
         Ok(alert)
     }
 
     /// Creates the delivery about the end of an alert, for the channel of one about its beginning.
-    async fn tell_end(
+    async fn deliver_end(
         &mut self,
         alert: &Alert,
         rule_name: &str,

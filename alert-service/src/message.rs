@@ -78,7 +78,7 @@ impl About<'_> {
         self.stored(MessageKind::Firing, title, self.message, self.started_at)
     }
 
-    /// It ended. `is_news`: nobody was told that it had begun.
+    /// It ended. `is_news`: the message of its beginning was not sent.
     pub(crate) fn resolved(&self, ended_at: DateTime<Utc>, note: &str, is_news: bool) -> Stored {
         let (from, to) = (shown(self.started_at), shown(ended_at));
         let mut text = format!("Began {from}, ended {to}: {note}.");

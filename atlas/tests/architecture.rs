@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("atlas-events", &[]),
     ("trace-context", &[]),
     ("event-log", &["trace-context", "atlas-events"]),
@@ -42,6 +42,18 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ),
     (
         "threshold-engine",
+        &[
+            "service",
+            "consumer",
+            "event-stream",
+            "event-log",
+            "trace-context",
+            "access",
+            "atlas-events",
+        ],
+    ),
+    (
+        "alert-service",
         &[
             "service",
             "consumer",

@@ -8,6 +8,7 @@ mod channels;
 mod deliveries;
 mod document;
 mod person;
+mod rule_view;
 mod rules;
 
 use std::{sync::Arc, time::Duration};

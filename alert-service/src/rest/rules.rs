@@ -3,18 +3,18 @@
 use access::Scope;
 use axum::{body::Bytes, extract::State, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use service::rest::{
     Always, Body, FieldError, One, Parameters, Problem, ProblemKind,
     extract::{Caller, Id, Json, Query, check_limit, parsed},
 };
 use sqlx::PgTransaction;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::{
     App,
-    alerts::ChangeView,
     person::{NoteRequest, Person, absent, conflict, note},
+    rule_view::{RulePage, RuleUpdate, RuleView, SnoozeRequest},
 };
 use crate::{
     rule::Rule,
@@ -41,72 +41,6 @@ pub(super) struct RulesQuery {
     /// At most this many, 1 to 1,000; 100 if absent.
     #[serde(default, deserialize_with = "parsed")]
     limit: Option<u32>,
-}
-
-/// A rule.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RuleView {
-    id: String,
-    /// Name of the token that made it.
-    owner: String,
-    rule: Rule,
-    /// `active`, `paused`, or `triggered`: it was to notify once, and has.
-    state: String,
-    /// Nothing is notified until then.
-    snoozed_until: Option<DateTime<Utc>>,
-    /// What an update is to name.
-    version: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    /// Its newest changes, the oldest of them first; of one rule only.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    history: Vec<ChangeView>,
-}
-
-/// A page of rules.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RulePage {
-    /// By id.
-    rules: Vec<RuleView>,
-    /// What to give as `after` for the next page; absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// A rule as it is to be.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RuleUpdate {
-    /// The version that it is made from.
-    version: i64,
-    rule: Rule,
-}
-
-/// Until when a rule is quiet.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SnoozeRequest {
-    /// At most 366 days ahead; a time in the past ends a snooze.
-    until: DateTime<Utc>,
-    /// For those who come after.
-    #[serde(default)]
-    note: String,
-}
-
-impl From<StoredRule> for RuleView {
-    fn from(stored: StoredRule) -> Self {
-        Self {
-            id: stored.id,
-            owner: stored.tenant,
-            rule: stored.definition.0,
-            state: stored.state,
-            snoozed_until: stored.snoozed_until,
-            version: stored.version,
-            created_at: stored.created_at,
-            updated_at: stored.updated_at,
-            history: Vec::new(),
-        }
-    }
 }
 
 /// Rules

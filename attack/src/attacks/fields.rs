@@ -1,12 +1,14 @@
 //! Every text of every request, one request for each.
 
+mod alerts;
+
 use atlas_events::{
-    AlertChangedEvent, CollectionFailedEvent, ContinueIn, CustomEvent, DataPoint,
-    DefinitionChangedEvent, DeliveryChangedEvent, DiscardParkedEventsRequest, Event,
-    FindEventRequest, ListParkedEventsRequest, LogPosition, ParkedEventFilter, PublishRequest,
-    RegimeTransitionEvent, ResetCheckpointRequest, RetryParkedEventsRequest, SeriesCollectedEvent,
-    SubscriptionRequest, ThresholdCrossedEvent, ThresholdInput, TimeRangeRequest, Timestamp,
-    event::Payload, reset_checkpoint_request::Target as ResetTarget,
+    CollectionFailedEvent, ContinueIn, CustomEvent, DataPoint, DefinitionChangedEvent,
+    DiscardParkedEventsRequest, Event, FindEventRequest, ListParkedEventsRequest, LogPosition,
+    ParkedEventFilter, PublishRequest, RegimeTransitionEvent, ResetCheckpointRequest,
+    RetryParkedEventsRequest, SeriesCollectedEvent, SubscriptionRequest, ThresholdCrossedEvent,
+    ThresholdInput, TimeRangeRequest, Timestamp, event::Payload,
+    reset_checkpoint_request::Target as ResetTarget,
 };
 use chrono::Utc;
 use prost::Message;
@@ -75,29 +77,6 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
         change(&mut definition, text());
         Payload::DefinitionChanged(definition)
     };
-    let alert = |change: fn(&mut AlertChangedEvent, String)| {
-        let mut alert = AlertChangedEvent {
-            alert_id: source(),
-            rule_id: source(),
-            owner: source(),
-            severity: source(),
-            ..Default::default()
-        };
-        change(&mut alert, text());
-        Payload::AlertChanged(alert)
-    };
-    let delivery = |change: fn(&mut DeliveryChangedEvent, String)| {
-        let mut delivery = DeliveryChangedEvent {
-            delivery_id: source(),
-            alert_id: source(),
-            owner: source(),
-            channel_id: source(),
-            channel_kind: source(),
-            ..Default::default()
-        };
-        change(&mut delivery, text());
-        Payload::DeliveryChanged(delivery)
-    };
     let payloads = [
         ("custom.type", custom(text())),
         ("series_collected.date", point(text(), "1".to_owned())),
@@ -150,14 +129,6 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
             definition(|d, t| d.definition_id = t),
         ),
         ("definition_changed.reason", definition(|d, t| d.reason = t)),
-        ("alert_changed.owner", alert(|a, t| a.owner = t)),
-        ("alert_changed.title", alert(|a, t| a.title = t)),
-        (
-            "alert_changed.labels",
-            alert(|a, t| a.labels = [(t.clone(), t)].into()),
-        ),
-        ("delivery_changed.receipt", delivery(|d, t| d.receipt = t)),
-        ("delivery_changed.error", delivery(|d, t| d.error = t)),
         ("regime_transition.model_id", regime(|r, t| r.model_id = t)),
         (
             "regime_transition.to_regime",
@@ -171,6 +142,7 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
         ),
     ];
     let sound = || clients::custom("Sound", None);
+    let payloads = payloads.into_iter().chain(alerts::payloads(&text()));
     let events = payloads.map(|(field, payload)| (field, clients::event(payload)));
     let more = [
         (
@@ -188,7 +160,7 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
             },
         ),
     ];
-    let all = events.into_iter().chain(more);
+    let all = events.chain(more);
     all.map(|(field, event)| {
         (
             field,
