@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     AddressRules, Channel, Message, Outcome, Problem, Secret, SmtpConfig,
-    outcome::{disabled, failed, refused},
+    outcome::{failed, refused},
     pace::{Pace, limits},
     protocol::{log, mail, ntfy, slack, telegram, webhook},
     web::Web,
@@ -139,8 +139,10 @@ impl Sender {
     /// where the service behind the channel takes no message yet. Dropping the future
     /// abandons the attempt, of which nothing is known then.
     pub async fn send(&self, channel: &Channel, secret: &Secret, message: &Message) -> Outcome {
-        if let Some(problem) = self.check(channel, secret).into_iter().next() {
-            return disabled(problem.to_string());
+        // It was checked when it was made: the operator has changed the rules since, and may again.
+        let problems = channel.check(secret, self.0.web.rules());
+        if let Some(problem) = problems.first() {
+            return refused(problem.to_string());
         }
         let limits = limits(channel, &channel.destination(secret));
         let wait = self.0.pace.reserve(&limits, self.0.clock.now(), WAIT_MAX);
@@ -181,7 +183,7 @@ impl Sender {
             }
             Channel::Mail { to } => match &inner.mail {
                 Some(mail) => mail.send(to, secret, message, now).await,
-                None => refused("no mail server is configured"),
+                None => failed("no mail server is configured"),
             },
             Channel::Log {} => log::write(message),
         }

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use crate::{
     support::{
         http_server::{HttpServer, Reply},
@@ -94,10 +96,13 @@ async fn the_status_counts_when_the_body_breaks_off_or_never_ends() {
     check(Reply::Reset(500), "failed").await;
     for (status, expected) in [(200, "accepted"), (500, "failed")] {
         let server = HttpServer::start().await.will(Reply::Slow(status));
+        let begun = Instant::now();
         let outcome = impatient()
             .send(&channel(&server), &keyed(), &message())
             .await;
         reason(outcome, expected);
+        // The time-out of the answer, not that of the attempt, which is 20 s.
+        assert!(begun.elapsed() < Duration::from_secs(10));
     }
 }
 

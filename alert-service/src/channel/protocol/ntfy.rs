@@ -10,7 +10,7 @@ use url::Url;
 use crate::channel::{
     Message, MessageKind, Outcome, Problem, Secret, Severity,
     outcome::{disabled, refused},
-    render::{Unit, body, cut, heading, links, one_line},
+    render::{Unit, body, cut, heading, is_short, links, one_line},
     secret::exposed,
     web::{Answer, Target, Web},
 };
@@ -42,6 +42,9 @@ pub(in crate::channel) fn check(server: &Url, topic: &str, secret: &Secret) -> V
     if secret.token.is_some() && secret.user.is_some() {
         problems.push(Problem::new("secret.token", "cannot be given with a user"));
     }
+    let empty = secret.fields().into_iter();
+    let empty = empty.filter(|(_, value)| exposed(*value) == Some(""));
+    problems.extend(empty.map(|(name, _)| Problem::new(format!("secret.{name}"), "is empty")));
     if authorization(secret).is_none() {
         problems.push(Problem::new("secret.token", "cannot stand in a header"));
     }
@@ -156,7 +159,7 @@ fn json(topic: &str, message: &Message, now: DateTime<Utc>, text_bytes_max: usiz
         // A link opens a page that asks: everybody who reads the topic sees it.
         "actions": actions(message),
     });
-    if let Some(url) = &message.url {
+    if let Some(url) = message.url.as_ref().filter(|url| is_short(url)) {
         payload["click"] = url.as_str().into();
     }
     payload
@@ -164,7 +167,7 @@ fn json(topic: &str, message: &Message, now: DateTime<Utc>, text_bytes_max: usiz
 
 fn actions(message: &Message) -> Value {
     // The link to more is what a press on the message itself opens.
-    let skipped = usize::from(message.url.is_some());
+    let skipped = usize::from(message.url.as_ref().is_some_and(is_short));
     let actions = links(message).skip(skipped).take(ACTIONS_MAX);
     let actions = actions.map(|(label, url)| {
         let label = cut(&label, 60, Unit::Bytes).into_owned();

@@ -1,6 +1,5 @@
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use ring::digest;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -30,23 +29,21 @@ pub(in crate::channel) fn check_url(secret: &Secret, rules: &AddressRules) -> Op
     Some(Problem::new("secret.url", problem))
 }
 
-/// One for each address, since Slack counts for each. A digest names it: the address is a secret.
+/// One for each address, since Slack counts for each.
 pub(in crate::channel) fn destination(secret: &Secret) -> Destination {
-    let url = exposed(secret.url.as_ref()).unwrap_or_default();
-    let digest = digest::digest(&digest::SHA256, url.as_bytes());
-    let digest: String = digest.as_ref().iter().take(8).map(hex).collect();
-    let host = host(secret).unwrap_or_default();
-    Destination::new(format!("slack:{host}:{digest}"))
+    match url(secret) {
+        Some(url) => Destination::address("slack", &url),
+        None => Destination::new("slack"),
+    }
 }
 
-fn hex(byte: &u8) -> String {
-    format!("{byte:02x}")
+fn url(secret: &Secret) -> Option<Url> {
+    Url::parse(exposed(secret.url.as_ref())?).ok()
 }
 
 /// The host of the address, which may be shown.
 pub(in crate::channel) fn host(secret: &Secret) -> Option<String> {
-    let url = Url::parse(exposed(secret.url.as_ref())?).ok()?;
-    url.host_str().map(str::to_owned)
+    url(secret)?.host_str().map(str::to_owned)
 }
 
 /// Sends a message.
@@ -56,8 +53,7 @@ pub(in crate::channel) async fn send(
     message: &Message,
     now: DateTime<Utc>,
 ) -> Outcome {
-    let url = exposed(secret.url.as_ref()).and_then(|url| Url::parse(url).ok());
-    let Some(url) = url else {
+    let Some(url) = url(secret) else {
         return disabled("secret.url is not a URL");
     };
     let body = payload(message, now).to_string().into_bytes();

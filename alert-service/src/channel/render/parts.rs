@@ -6,6 +6,8 @@ use crate::channel::{Message, MessageKind, Severity};
 
 /// From this on a message says that it is late.
 const LATE_SECONDS: i64 = 60;
+/// The longest link, in bytes.
+const LINK_BYTES_MAX: usize = 2000;
 /// The longest heading, in characters.
 const HEADING_CHARACTERS_MAX: usize = 200;
 
@@ -63,11 +65,17 @@ pub(in crate::channel) fn body(
     format!("{}{gap}{facts}", cut(&text, room, unit))
 }
 
+/// Whether a link can stand in every channel. A longer one is left out: cut, it would lead elsewhere.
+pub(in crate::channel) fn is_short(url: &Url) -> bool {
+    url.as_str().len() <= LINK_BYTES_MAX
+}
+
 /// What can be opened or pressed, with the link to more first.
 pub(in crate::channel) fn links(message: &Message) -> impl Iterator<Item = (String, &Url)> {
     let more = message.url.iter().map(|url| ("Open".to_owned(), url));
     let actions = message.actions.iter();
     more.chain(actions.map(|action| (one_line(&action.label), &action.url)))
+        .filter(|(_, url)| is_short(url))
 }
 
 /// Lines without control characters, without empty ones at the ends.
