@@ -107,7 +107,11 @@ impl Sender {
         let web = Web::new(&config)?;
         let mail = match config.smtp {
             Some(smtp) => {
-                let timeouts = (config.connect_timeout, config.answer_timeout);
+                let timeouts = mail::Timeouts {
+                    connect: config.connect_timeout,
+                    reply: config.answer_timeout,
+                    total: config.total_timeout,
+                };
                 Some(mail::Mail::new(smtp, timeouts).map_err(SenderError::Smtp)?)
             }
             None => None,
@@ -136,8 +140,8 @@ impl Sender {
     }
 
     /// One attempt to send a message. It takes at most the configured time in all, and up to 2 s more
-    /// where the service behind the channel takes no message yet. Dropping the future
-    /// abandons the attempt, of which nothing is known then.
+    /// where the service behind the channel takes no message yet, or a mail server no farewell. Dropping
+    /// the future abandons the attempt, of which nothing is known then.
     pub async fn send(&self, channel: &Channel, secret: &Secret, message: &Message) -> Outcome {
         // It was checked when it was made: the operator has changed the rules since, and may again.
         let problems = channel.check(secret, self.0.web.rules());
@@ -154,14 +158,15 @@ impl Sender {
         }
         tokio::time::sleep(wait).await;
         let sent = self.dispatch(channel, secret, message);
+        // Mail has the same time-out within: what it means depends on how far the mail had come.
+        if matches!(channel, Channel::Mail { .. }) {
+            return sent.await;
+        }
         match tokio::time::timeout(self.0.total_timeout, sent).await {
             Ok(outcome) => outcome,
-            // The parts of an attempt have shorter time-outs, whose errors say more.
-            Err(_) => match channel {
-                Channel::Webhook { .. } => failed(TOO_LONG),
-                _ => Outcome::Unknown {
-                    reason: TOO_LONG.to_owned(),
-                },
+            Err(_) if matches!(channel, Channel::Webhook { .. }) => failed(TOO_LONG),
+            Err(_) => Outcome::Unknown {
+                reason: TOO_LONG.to_owned(),
             },
         }
     }

@@ -218,6 +218,26 @@ async fn a_server_that_is_away_or_silent_is_tried_again() {
 }
 
 #[tokio::test]
+async fn until_the_mail_is_handed_over_it_is_not_unknown() {
+    for (silent, step) in [
+        ("EHLO", "connect"),
+        ("MAIL", "MAIL FROM"),
+        ("RCPT", "RCPT TO"),
+        ("DATA", "DATA"),
+    ] {
+        let server = SmtpServer::start(Manner::Silent(silent)).await;
+        let mut config = with(smtp(&server));
+        // The time for the whole attempt ends before that for one reply.
+        config.total_timeout = Duration::from_millis(500);
+        let sender = Sender::new(config).unwrap();
+        let outcome = sender.send(&to(), &Secret::default(), &message()).await;
+        let expected = format!("{step}: no reply in time");
+        assert_eq!(reason(outcome, "failed"), expected);
+        assert!(server.take().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn without_encryption_nothing_is_sent_where_it_is_asked_for() {
     let server = SmtpServer::start(Manner::Takes).await;
     let mut smtp = smtp(&server);

@@ -84,3 +84,59 @@ pub(in crate::channel) fn tidy(text: &str) -> String {
     let text: String = text.replace('\t', " ").chars().filter(shown).collect();
     text.trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::TimeDelta;
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn message(kind: MessageKind) -> Message {
+        Message {
+            delivery_id: Ulid::nil(),
+            alert_id: Ulid::nil(),
+            sequence: 1,
+            kind,
+            severity: Severity::Info,
+            title: "title".to_owned(),
+            text: "text".to_owned(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            labels: BTreeMap::from([("a".to_owned(), "b\nc".to_owned())]),
+            url: None,
+            actions: Vec::new(),
+            data: serde_json::Value::Null,
+        }
+    }
+
+    #[test]
+    fn a_late_message_says_how_late_it_is() {
+        for (seconds, expected) in [
+            (-5, ""),
+            (59, ""),
+            (60, ", sent 1 min late"),
+            (7199, ", sent 119 min late"),
+            (7200, ", sent 2 h late"),
+            (3 * 86_400, ", sent 3 days late"),
+        ] {
+            let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+            let expected = format!("1970-01-01 00:00:00 UTC{expected}\na: b c");
+            assert_eq!(facts(&message(MessageKind::Firing), now), expected);
+        }
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+        assert!(!facts(&message(MessageKind::Test), now).contains("late"));
+    }
+
+    #[test]
+    fn labels_give_way_before_the_text() {
+        let mut message = message(MessageKind::Firing);
+        message.text = "t".repeat(60);
+        message.labels = (0..50).map(|n| (format!("{n}"), "v".repeat(9))).collect();
+        let body = body(&message, DateTime::UNIX_EPOCH, 120, Unit::Utf16);
+        assert!(body.starts_with(&message.text), "{body}");
+        assert!(body.contains("\n\n1970-01-01"), "{body}");
+        assert!(body.ends_with(" more"), "{body}");
+    }
+}

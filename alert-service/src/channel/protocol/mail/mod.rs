@@ -97,16 +97,19 @@ pub(in crate::channel) struct Mail {
     tls: Option<TlsParameters>,
     credentials: Option<Credentials>,
     hello: ClientId,
-    connect_timeout: Duration,
-    reply_timeout: Duration,
+    timeouts: Timeouts,
+}
+
+/// How long the parts of an attempt may take.
+pub(in crate::channel) struct Timeouts {
+    pub(in crate::channel) connect: Duration,
+    /// For each reply.
+    pub(in crate::channel) reply: Duration,
+    pub(in crate::channel) total: Duration,
 }
 
 impl Mail {
-    /// With how long a connection and a reply may take.
-    pub(in crate::channel) fn new(
-        config: SmtpConfig,
-        (connect_timeout, reply_timeout): (Duration, Duration),
-    ) -> Result<Self, Problem> {
+    pub(in crate::channel) fn new(config: SmtpConfig, timeouts: Timeouts) -> Result<Self, Problem> {
         let from: Mailbox = config
             .from
             .parse()
@@ -135,8 +138,7 @@ impl Mail {
             from,
             tls,
             credentials,
-            connect_timeout,
-            reply_timeout,
+            timeouts,
             config,
         })
     }
