@@ -6,7 +6,8 @@ use url::Url;
 /// So many bytes tell addresses apart.
 const DIGEST_BYTES: usize = 8;
 
-/// What limits, pauses and circuit breakers are kept for: an address, a bot, an ntfy or mail server. Holds no secret.
+/// What limits, pauses and circuit breakers are kept for: an address, a bot, an ntfy or mail
+/// server. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Destination(String);
 

@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use atlas_events::Clock;
 use reqwest::dns::Resolve;
 use thiserror::Error;
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
@@ -33,8 +34,6 @@ pub struct SenderConfig {
     /// Tells the time.
     pub clock: Clock,
 }
-
-const TOO_LONG: &str = "the attempt took too long";
 
 /// The longest that a message waits within an attempt for its turn by the limits of its service.
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -110,7 +109,6 @@ impl Sender {
                 let timeouts = mail::Timeouts {
                     connect: config.connect_timeout,
                     reply: config.answer_timeout,
-                    total: config.total_timeout,
                 };
                 Some(mail::Mail::new(smtp, timeouts).map_err(SenderError::Smtp)?)
             }
@@ -157,37 +155,29 @@ impl Sender {
             };
         }
         tokio::time::sleep(wait).await;
-        let sent = self.dispatch(channel, secret, message);
-        // Mail has the same time-out within: what it means depends on how far the mail had come.
-        if matches!(channel, Channel::Mail { .. }) {
-            return sent.await;
-        }
-        match tokio::time::timeout(self.0.total_timeout, sent).await {
-            Ok(outcome) => outcome,
-            Err(_) if matches!(channel, Channel::Webhook { .. }) => failed(TOO_LONG),
-            Err(_) => Outcome::Unknown {
-                reason: TOO_LONG.to_owned(),
-            },
-        }
+        self.dispatch(channel, secret, message).await
     }
 
     async fn dispatch(&self, channel: &Channel, secret: &Secret, message: &Message) -> Outcome {
         let (inner, now) = (&*self.0, self.0.clock.now());
+        // Each part of an attempt ends at it, since what that means depends on how far it had come.
+        let deadline = Instant::now() + inner.total_timeout;
+        let web = inner.web.attempt(deadline);
         match channel {
-            Channel::Webhook { url } => webhook::send(&inner.web, url, secret, message, now).await,
-            Channel::Slack {} => slack::send(&inner.web, secret, message, now).await,
+            Channel::Webhook { url } => webhook::send(&web, url, secret, message, now).await,
+            Channel::Slack {} => slack::send(&web, secret, message, now).await,
             Channel::Ntfy { server, topic } => {
-                ntfy::send(&inner.web, (server, topic), secret, message, now).await
+                ntfy::send(&web, (server, topic), secret, message, now).await
             }
             Channel::Telegram {
                 chat_id,
                 message_thread_id,
             } => {
-                let api = telegram::Api::new(&inner.web, &inner.telegram_url, secret);
+                let api = telegram::Api::new(&web, &inner.telegram_url, secret);
                 api.send((chat_id, *message_thread_id), message, now).await
             }
             Channel::Mail { to } => match &inner.mail {
-                Some(mail) => mail.send(to, secret, message, now).await,
+                Some(mail) => mail.send(deadline, to, secret, message, now).await,
                 None => failed("no mail server is configured"),
             },
             Channel::Log {} => log::write(message),

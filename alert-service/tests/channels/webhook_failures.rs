@@ -1,9 +1,11 @@
 use std::time::{Duration, Instant};
 
+use alert_service::channel::Sender;
+
 use crate::{
     support::{
         http_server::{HttpServer, Reply},
-        sample::{impatient, message, now, reason, sender},
+        sample::{config, impatient, message, now, reason, sender},
     },
     webhook::{channel, keyed},
 };
@@ -103,6 +105,13 @@ async fn the_status_counts_when_the_body_breaks_off_or_never_ends() {
         reason(outcome, expected);
         // The time-out of the answer, not that of the attempt, which is 20 s.
         assert!(begun.elapsed() < Duration::from_secs(10));
+        // The same where the time for the whole attempt ends first.
+        let server = HttpServer::start().await.will(Reply::Slow(status));
+        let mut config = config();
+        config.total_timeout = Duration::from_millis(500);
+        let hurried = Sender::new(config).unwrap();
+        let outcome = hurried.send(&channel(&server), &keyed(), &message()).await;
+        reason(outcome, expected);
     }
 }
 

@@ -10,9 +10,9 @@ use url::Url;
 use crate::channel::{
     Message, MessageKind, Outcome, Problem, Secret, Severity,
     outcome::{disabled, refused},
-    render::{Unit, body, cut, heading, is_short, links, one_line},
+    render::{Unit, body, clean, cut, heading, is_short, links},
     secret::exposed,
-    web::{Answer, Target, Web},
+    web::{Answer, KEPT_BYTES_MAX, Target, WebAttempt},
 };
 
 /// A longer message becomes an attachment.
@@ -67,7 +67,7 @@ fn authorization(secret: &Secret) -> Option<Option<HeaderValue>> {
 
 /// Sends a message.
 pub(in crate::channel) async fn send(
-    web: &Web,
+    web: &WebAttempt<'_>,
     (server, topic): (&Url, &str),
     secret: &Secret,
     message: &Message,
@@ -98,7 +98,7 @@ fn outcome(answer: &Answer, now: DateTime<Utc>) -> Outcome {
     match answer.status.as_u16() {
         200..=299 => Outcome::Accepted {
             receipt: match answer.json::<Published>() {
-                Some(published) => Some(one_line(&published.id)),
+                Some(published) => Some(clean(&published.id, KEPT_BYTES_MAX)),
                 None => answer.receipt(),
             },
         },
@@ -135,7 +135,8 @@ fn payload(topic: &str, message: &Message, now: DateTime<Utc>) -> Vec<u8> {
         if over == 0 || text_bytes_max == 0 {
             return payload.into_bytes();
         }
-        text_bytes_max = text_bytes_max.saturating_sub(over.max(64));
+        // A byte of text takes at most two in JSON, where control characters are dropped.
+        text_bytes_max = text_bytes_max.saturating_sub(over.div_ceil(2).max(64));
     }
 }
 

@@ -6,10 +6,10 @@ use url::Url;
 use crate::channel::{
     AddressRules, Destination, Message, Outcome, Problem, Secret,
     kind::required,
-    outcome::disabled,
+    outcome::{disabled, refused},
     render::{Unit, body, cut, heading, links},
     secret::exposed,
-    web::{Answer, Target, Web},
+    web::{Answer, Target, WebAttempt},
 };
 
 /// Bounds of Slack, after escaping: a header, a section, links that are shown.
@@ -48,7 +48,7 @@ pub(in crate::channel) fn host(secret: &Secret) -> Option<String> {
 
 /// Sends a message.
 pub(in crate::channel) async fn send(
-    web: &Web,
+    web: &WebAttempt<'_>,
     secret: &Secret,
     message: &Message,
     now: DateTime<Utc>,
@@ -70,9 +70,9 @@ fn outcome(answer: &Answer, now: DateTime<Utc>) -> Outcome {
             receipt: answer.receipt(),
         },
         // The message is wrong, not the channel, unless the text says that the channel is.
-        400 if !is_gone(&answer.text()) => crate::channel::outcome::refused(answer.reason()),
+        400 if !is_gone(&answer.text()) => refused(answer.reason()),
         400 | 401 | 403 | 404 | 410 => disabled(answer.reason()),
-        413 => crate::channel::outcome::refused(answer.reason()),
+        413 => refused(answer.reason()),
         _ => answer.failure(now),
     }
 }

@@ -98,11 +98,11 @@ impl StepClock {
 
 impl Session {
     /// Connects, encrypts and authenticates. No failure here concerns one mail.
-    pub(super) async fn open(mail: &Mail) -> Result<Self, StepError> {
+    pub(super) async fn open(mail: &Mail, deadline: Instant) -> Result<Self, StepError> {
         let (config, timeouts) = (&mail.config, &mail.timeouts);
         let clock = StepClock {
             reply_timeout: timeouts.reply,
-            deadline: Instant::now() + timeouts.total,
+            deadline,
         };
         let implicit = mail.tls.clone().filter(|_| config.tls == SmtpTls::Implicit);
         let connecting = AsyncSmtpConnection::connect_tokio1(
