@@ -103,8 +103,6 @@ async fn the_status_counts_when_the_body_breaks_off_or_never_ends() {
             .send(&channel(&server), &keyed(), &message())
             .await;
         reason(outcome, expected);
-        // The time-out of the answer, not that of the attempt, which is 20 s.
-        assert!(begun.elapsed() < Duration::from_secs(10));
         // The same where the time for the whole attempt ends first.
         let server = HttpServer::start().await.will(Reply::Slow(status));
         let mut config = config();
@@ -112,6 +110,8 @@ async fn the_status_counts_when_the_body_breaks_off_or_never_ends() {
         let hurried = Sender::new(config).unwrap();
         let outcome = hurried.send(&channel(&server), &keyed(), &message()).await;
         reason(outcome, expected);
+        // Neither took as long as the other time-out: 20 s for all, 15 s for an answer.
+        assert!(begun.elapsed() < Duration::from_secs(10));
     }
 }
 
