@@ -1,8 +1,13 @@
 use std::fmt;
 
+use ring::digest;
 use url::Url;
 
-/// What limits, pauses and circuit breakers are kept for: a host, a bot, the mail server. Holds no secret.
+/// So many bytes tell addresses apart.
+const DIGEST_BYTES: usize = 8;
+
+/// What limits, pauses and circuit breakers are kept for: an address, a bot, an ntfy or mail
+/// server. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Destination(String);
 
@@ -18,7 +23,17 @@ impl Destination {
         Self(format!("{kind}:{host}:{port}"))
     }
 
-    /// As text, at most 300 bytes, stable over releases.
+    /// The host and port of a URL, and a digest of the whole, which may be secret: on a host that many
+    /// use, a pause for one of them is none for the others.
+    pub(super) fn address(kind: &str, url: &Url) -> Self {
+        let Self(host) = Self::host(kind, url);
+        let digest = digest::digest(&digest::SHA256, url.as_str().as_bytes());
+        let digest = digest.as_ref().iter().take(DIGEST_BYTES);
+        let digest: String = digest.map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("{host}:{digest}"))
+    }
+
+    /// As text, at most 2,100 bytes, stable over releases.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

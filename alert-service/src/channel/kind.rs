@@ -93,7 +93,7 @@ impl Channel {
     #[must_use]
     pub fn destination(&self, secret: &Secret) -> Destination {
         match self {
-            Self::Webhook { url } => Destination::host("webhook", url),
+            Self::Webhook { url } => Destination::address("webhook", url),
             Self::Slack {} => slack::destination(secret),
             Self::Ntfy { server, .. } => Destination::host("ntfy", server),
             Self::Telegram { .. } => telegram::destination(secret),
@@ -165,7 +165,5 @@ pub(super) fn required<'a>(
     name: &str,
     field: Option<&'a SecretString>,
 ) -> Result<&'a str, Problem> {
-    exposed(field)
-        .filter(|text| !text.is_empty())
-        .ok_or_else(|| Problem::new(format!("secret.{name}"), "is missing"))
+    exposed(field).ok_or_else(|| Problem::new(format!("secret.{name}"), "is missing"))
 }

@@ -3,11 +3,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use atlas_events::Clock;
 use reqwest::dns::Resolve;
 use thiserror::Error;
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
     AddressRules, Channel, Message, Outcome, Problem, Secret, SmtpConfig,
-    outcome::{disabled, failed, refused},
+    outcome::{failed, refused},
     pace::{Pace, limits},
     protocol::{log, mail, ntfy, slack, telegram, webhook},
     web::Web,
@@ -33,8 +34,6 @@ pub struct SenderConfig {
     /// Tells the time.
     pub clock: Clock,
 }
-
-const TOO_LONG: &str = "the attempt took too long";
 
 /// The longest that a message waits within an attempt for its turn by the limits of its service.
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -107,7 +106,10 @@ impl Sender {
         let web = Web::new(&config)?;
         let mail = match config.smtp {
             Some(smtp) => {
-                let timeouts = (config.connect_timeout, config.answer_timeout);
+                let timeouts = mail::Timeouts {
+                    connect: config.connect_timeout,
+                    reply: config.answer_timeout,
+                };
                 Some(mail::Mail::new(smtp, timeouts).map_err(SenderError::Smtp)?)
             }
             None => None,
@@ -136,11 +138,13 @@ impl Sender {
     }
 
     /// One attempt to send a message. It takes at most the configured time in all, and up to 2 s more
-    /// where the service behind the channel takes no message yet. Dropping the future
-    /// abandons the attempt, of which nothing is known then.
+    /// where the service behind the channel takes no message yet, or a mail server no farewell. Dropping
+    /// the future abandons the attempt, of which nothing is known then.
     pub async fn send(&self, channel: &Channel, secret: &Secret, message: &Message) -> Outcome {
-        if let Some(problem) = self.check(channel, secret).into_iter().next() {
-            return disabled(problem.to_string());
+        // It was checked when it was made: the operator has changed the rules since, and may again.
+        let problems = channel.check(secret, self.0.web.rules());
+        if let Some(problem) = problems.first() {
+            return refused(problem.to_string());
         }
         let limits = limits(channel, &channel.destination(secret));
         let wait = self.0.pace.reserve(&limits, self.0.clock.now(), WAIT_MAX);
@@ -151,37 +155,30 @@ impl Sender {
             };
         }
         tokio::time::sleep(wait).await;
-        let sent = self.dispatch(channel, secret, message);
-        match tokio::time::timeout(self.0.total_timeout, sent).await {
-            Ok(outcome) => outcome,
-            // The parts of an attempt have shorter time-outs, whose errors say more.
-            Err(_) => match channel {
-                Channel::Webhook { .. } => failed(TOO_LONG),
-                _ => Outcome::Unknown {
-                    reason: TOO_LONG.to_owned(),
-                },
-            },
-        }
+        self.dispatch(channel, secret, message).await
     }
 
     async fn dispatch(&self, channel: &Channel, secret: &Secret, message: &Message) -> Outcome {
         let (inner, now) = (&*self.0, self.0.clock.now());
+        // Each part of an attempt ends at it, since what that means depends on how far it had come.
+        let deadline = Instant::now() + inner.total_timeout;
+        let web = inner.web.attempt(deadline);
         match channel {
-            Channel::Webhook { url } => webhook::send(&inner.web, url, secret, message, now).await,
-            Channel::Slack {} => slack::send(&inner.web, secret, message, now).await,
+            Channel::Webhook { url } => webhook::send(&web, url, secret, message, now).await,
+            Channel::Slack {} => slack::send(&web, secret, message, now).await,
             Channel::Ntfy { server, topic } => {
-                ntfy::send(&inner.web, (server, topic), secret, message, now).await
+                ntfy::send(&web, (server, topic), secret, message, now).await
             }
             Channel::Telegram {
                 chat_id,
                 message_thread_id,
             } => {
-                let api = telegram::Api::new(&inner.web, &inner.telegram_url, secret);
+                let api = telegram::Api::new(&web, &inner.telegram_url, secret);
                 api.send((chat_id, *message_thread_id), message, now).await
             }
             Channel::Mail { to } => match &inner.mail {
-                Some(mail) => mail.send(to, secret, message, now).await,
-                None => refused("no mail server is configured"),
+                Some(mail) => mail.send(deadline, to, secret, message, now).await,
+                None => failed("no mail server is configured"),
             },
             Channel::Log {} => log::write(message),
         }

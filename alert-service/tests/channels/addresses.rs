@@ -250,3 +250,14 @@ async fn a_name_that_changes_between_attempts_gains_nothing() {
     reason(second, "refused");
     assert_eq!((inside.take().len(), outside.take().len()), (0, 1));
 }
+
+#[tokio::test]
+async fn a_name_without_addresses_is_tried_again() {
+    let server = HttpServer::start().await;
+    let names = Names::answering([&[]]);
+    let outcome = sender(&names)
+        .send(&named(&server), &keyed(), &message())
+        .await;
+    reason(outcome, "failed");
+    assert!(server.take().is_empty());
+}

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alert_service::channel::{
     Channel, MessageKind, Secret, Sender, SenderConfig, SenderError, SmtpConfig, SmtpCredentials,
@@ -215,6 +215,28 @@ async fn a_server_that_is_away_or_silent_is_tried_again() {
     let sender = Sender::new(with(away)).unwrap();
     let outcome = sender.send(&to(), &Secret::default(), &message()).await;
     reason(outcome, "failed");
+}
+
+#[tokio::test]
+async fn until_the_mail_is_handed_over_it_is_not_unknown() {
+    for (silent, step) in [
+        ("EHLO", "connect"),
+        ("MAIL", "MAIL FROM"),
+        ("RCPT", "RCPT TO"),
+        ("DATA", "DATA"),
+    ] {
+        let server = SmtpServer::start(Manner::Silent(silent)).await;
+        let mut config = with(smtp(&server));
+        // The time for the whole attempt ends before that for one reply.
+        config.total_timeout = Duration::from_millis(500);
+        let begun = Instant::now();
+        let sender = Sender::new(config).unwrap();
+        let outcome = sender.send(&to(), &Secret::default(), &message()).await;
+        let expected = format!("{step}: no reply in time");
+        assert_eq!(reason(outcome, "failed"), expected);
+        assert!(server.take().is_empty());
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 )]
 
 mod addresses;
+mod certificates;
 mod checks;
 mod mail;
 mod ntfy;

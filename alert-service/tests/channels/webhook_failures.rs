@@ -1,7 +1,11 @@
+use std::time::{Duration, Instant};
+
+use alert_service::channel::Sender;
+
 use crate::{
     support::{
         http_server::{HttpServer, Reply},
-        sample::{impatient, message, now, reason, sender},
+        sample::{config, impatient, message, now, reason, sender},
     },
     webhook::{channel, keyed},
 };
@@ -94,10 +98,20 @@ async fn the_status_counts_when_the_body_breaks_off_or_never_ends() {
     check(Reply::Reset(500), "failed").await;
     for (status, expected) in [(200, "accepted"), (500, "failed")] {
         let server = HttpServer::start().await.will(Reply::Slow(status));
+        let begun = Instant::now();
         let outcome = impatient()
             .send(&channel(&server), &keyed(), &message())
             .await;
         reason(outcome, expected);
+        // The same where the time for the whole attempt ends first.
+        let server = HttpServer::start().await.will(Reply::Slow(status));
+        let mut config = config();
+        config.total_timeout = Duration::from_millis(500);
+        let hurried = Sender::new(config).unwrap();
+        let outcome = hurried.send(&channel(&server), &keyed(), &message()).await;
+        reason(outcome, expected);
+        // Neither took as long as the other time-out: 20 s for all, 15 s for an answer.
+        assert!(begun.elapsed() < Duration::from_secs(10));
     }
 }
 

@@ -10,9 +10,9 @@ use url::Url;
 use crate::channel::{
     Message, MessageKind, Outcome, Problem, Secret, Severity,
     outcome::{disabled, refused},
-    render::{Unit, body, cut, heading, links, one_line},
+    render::{Unit, body, clean, cut, heading, is_short, links},
     secret::exposed,
-    web::{Answer, Target, Web},
+    web::{Answer, KEPT_BYTES_MAX, Target, WebAttempt},
 };
 
 /// A longer message becomes an attachment.
@@ -42,6 +42,9 @@ pub(in crate::channel) fn check(server: &Url, topic: &str, secret: &Secret) -> V
     if secret.token.is_some() && secret.user.is_some() {
         problems.push(Problem::new("secret.token", "cannot be given with a user"));
     }
+    let empty = secret.fields().into_iter();
+    let empty = empty.filter(|(_, value)| exposed(*value) == Some(""));
+    problems.extend(empty.map(|(name, _)| Problem::new(format!("secret.{name}"), "is empty")));
     if authorization(secret).is_none() {
         problems.push(Problem::new("secret.token", "cannot stand in a header"));
     }
@@ -64,7 +67,7 @@ fn authorization(secret: &Secret) -> Option<Option<HeaderValue>> {
 
 /// Sends a message.
 pub(in crate::channel) async fn send(
-    web: &Web,
+    web: &WebAttempt<'_>,
     (server, topic): (&Url, &str),
     secret: &Secret,
     message: &Message,
@@ -95,7 +98,7 @@ fn outcome(answer: &Answer, now: DateTime<Utc>) -> Outcome {
     match answer.status.as_u16() {
         200..=299 => Outcome::Accepted {
             receipt: match answer.json::<Published>() {
-                Some(published) => Some(one_line(&published.id)),
+                Some(published) => Some(clean(&published.id, KEPT_BYTES_MAX)),
                 None => answer.receipt(),
             },
         },
@@ -132,7 +135,8 @@ fn payload(topic: &str, message: &Message, now: DateTime<Utc>) -> Vec<u8> {
         if over == 0 || text_bytes_max == 0 {
             return payload.into_bytes();
         }
-        text_bytes_max = text_bytes_max.saturating_sub(over.max(64));
+        // A byte of text takes at most two in JSON, where control characters are dropped.
+        text_bytes_max = text_bytes_max.saturating_sub(over.div_ceil(2).max(64));
     }
 }
 
@@ -156,7 +160,7 @@ fn json(topic: &str, message: &Message, now: DateTime<Utc>, text_bytes_max: usiz
         // A link opens a page that asks: everybody who reads the topic sees it.
         "actions": actions(message),
     });
-    if let Some(url) = &message.url {
+    if let Some(url) = message.url.as_ref().filter(|url| is_short(url)) {
         payload["click"] = url.as_str().into();
     }
     payload
@@ -164,7 +168,7 @@ fn json(topic: &str, message: &Message, now: DateTime<Utc>, text_bytes_max: usiz
 
 fn actions(message: &Message) -> Value {
     // The link to more is what a press on the message itself opens.
-    let skipped = usize::from(message.url.is_some());
+    let skipped = usize::from(message.url.as_ref().is_some_and(is_short));
     let actions = links(message).skip(skipped).take(ACTIONS_MAX);
     let actions = actions.map(|(label, url)| {
         let label = cut(&label, 60, Unit::Bytes).into_owned();

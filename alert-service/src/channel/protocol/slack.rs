@@ -1,16 +1,15 @@
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use ring::digest;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::channel::{
     AddressRules, Destination, Message, Outcome, Problem, Secret,
     kind::required,
-    outcome::disabled,
+    outcome::{disabled, refused},
     render::{Unit, body, cut, heading, links},
     secret::exposed,
-    web::{Answer, Target, Web},
+    web::{Answer, Target, WebAttempt},
 };
 
 /// Bounds of Slack, after escaping: a header, a section, links that are shown.
@@ -30,34 +29,31 @@ pub(in crate::channel) fn check_url(secret: &Secret, rules: &AddressRules) -> Op
     Some(Problem::new("secret.url", problem))
 }
 
-/// One for each address, since Slack counts for each. A digest names it: the address is a secret.
+/// One for each address, since Slack counts for each.
 pub(in crate::channel) fn destination(secret: &Secret) -> Destination {
-    let url = exposed(secret.url.as_ref()).unwrap_or_default();
-    let digest = digest::digest(&digest::SHA256, url.as_bytes());
-    let digest: String = digest.as_ref().iter().take(8).map(hex).collect();
-    let host = host(secret).unwrap_or_default();
-    Destination::new(format!("slack:{host}:{digest}"))
+    match url(secret) {
+        Some(url) => Destination::address("slack", &url),
+        None => Destination::new("slack"),
+    }
 }
 
-fn hex(byte: &u8) -> String {
-    format!("{byte:02x}")
+fn url(secret: &Secret) -> Option<Url> {
+    Url::parse(exposed(secret.url.as_ref())?).ok()
 }
 
 /// The host of the address, which may be shown.
 pub(in crate::channel) fn host(secret: &Secret) -> Option<String> {
-    let url = Url::parse(exposed(secret.url.as_ref())?).ok()?;
-    url.host_str().map(str::to_owned)
+    url(secret)?.host_str().map(str::to_owned)
 }
 
 /// Sends a message.
 pub(in crate::channel) async fn send(
-    web: &Web,
+    web: &WebAttempt<'_>,
     secret: &Secret,
     message: &Message,
     now: DateTime<Utc>,
 ) -> Outcome {
-    let url = exposed(secret.url.as_ref()).and_then(|url| Url::parse(url).ok());
-    let Some(url) = url else {
+    let Some(url) = url(secret) else {
         return disabled("secret.url is not a URL");
     };
     let body = payload(message, now).to_string().into_bytes();
@@ -74,9 +70,9 @@ fn outcome(answer: &Answer, now: DateTime<Utc>) -> Outcome {
             receipt: answer.receipt(),
         },
         // The message is wrong, not the channel, unless the text says that the channel is.
-        400 if !is_gone(&answer.text()) => crate::channel::outcome::refused(answer.reason()),
+        400 if !is_gone(&answer.text()) => refused(answer.reason()),
         400 | 401 | 403 | 404 | 410 => disabled(answer.reason()),
-        413 => crate::channel::outcome::refused(answer.reason()),
+        413 => refused(answer.reason()),
         _ => answer.failure(now),
     }
 }

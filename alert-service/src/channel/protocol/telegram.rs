@@ -12,7 +12,7 @@ use crate::channel::{
     outcome::{disabled, failed, refused},
     render::{Unit, body, clean, cut, heading, links},
     secret::exposed,
-    web::{Answer, Failure, KEPT_BYTES_MAX, Target, Web, pause},
+    web::{Answer, Failure, KEPT_BYTES_MAX, Target, WebAttempt, pause},
 };
 
 /// The longest text, in units of UTF-16.
@@ -61,7 +61,7 @@ pub(in crate::channel) fn destination(secret: &Secret) -> Destination {
 
 /// The API with one bot's token.
 pub(in crate::channel) struct Api<'a> {
-    web: &'a Web,
+    web: &'a WebAttempt<'a>,
     /// `None` if the secret is no token.
     url: Option<Url>,
 }
@@ -88,7 +88,7 @@ struct Sent {
 }
 
 impl<'a> Api<'a> {
-    pub(in crate::channel) fn new(web: &'a Web, base: &Url, secret: &Secret) -> Self {
+    pub(in crate::channel) fn new(web: &'a WebAttempt<'a>, base: &Url, secret: &Secret) -> Self {
         let token = exposed(secret.token.as_ref()).filter(|token| bot(token).is_some());
         let url = token.and_then(|token| {
             let base = base.as_str().trim_end_matches('/');

@@ -11,7 +11,7 @@ use crate::channel::{
     outcome::{disabled, refused},
     render::{Unit, cut, one_line},
     secret::{KEY_PREFIX, exposed},
-    web::{Answer, Target, Web},
+    web::{Answer, Target, WebAttempt},
 };
 
 /// The most that a body may have: Standard Webhooks asks for less than 20 kB.
@@ -42,7 +42,7 @@ fn key_bytes(key: &str) -> Option<Vec<u8>> {
 
 /// Sends a message, signed at this moment.
 pub(in crate::channel) async fn send(
-    web: &Web,
+    web: &WebAttempt<'_>,
     url: &Url,
     secret: &Secret,
     message: &Message,

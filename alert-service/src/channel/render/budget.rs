@@ -42,19 +42,19 @@ pub(in crate::channel) fn cut(text: &str, max: usize, unit: Unit) -> Cow<'_, str
 fn whole_lines(text: &str, max: usize, unit: Unit) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
     let mut best = None;
-    let mut kept = String::new();
+    let mut kept_units = 0;
     for (index, line) in lines.iter().enumerate() {
-        kept.push_str(line);
-        kept.push('\n');
-        if unit.width(&kept) > max {
+        kept_units += unit.width(line) + unit.of('\n');
+        if kept_units > max {
             break;
         }
-        let ended = format!("{kept}… and {} more", lines.len() - index - 1);
-        if unit.width(&ended) <= max {
-            best = Some(ended);
+        let end = format!("… and {} more", lines.len() - index - 1);
+        if kept_units + unit.width(&end) <= max {
+            best = Some((index + 1, end));
         }
     }
-    best
+    let (kept, end) = best?;
+    Some(format!("{}\n{end}", lines.get(..kept)?.join("\n")))
 }
 
 fn characters(text: &str, max: usize, unit: Unit) -> String {

@@ -4,4 +4,4 @@ mod budget;
 mod parts;
 
 pub(super) use budget::{Unit, clean, cut, one_line};
-pub(super) use parts::{body, facts, heading, links, tidy};
+pub(super) use parts::{body, facts, heading, is_short, links, tidy};

@@ -6,6 +6,8 @@ use crate::channel::{Message, MessageKind, Severity};
 
 /// From this on a message says that it is late.
 const LATE_SECONDS: i64 = 60;
+/// The longest link, in bytes.
+const LINK_BYTES_MAX: usize = 2000;
 /// The longest heading, in characters.
 const HEADING_CHARACTERS_MAX: usize = 200;
 
@@ -63,11 +65,17 @@ pub(in crate::channel) fn body(
     format!("{}{gap}{facts}", cut(&text, room, unit))
 }
 
+/// Whether a link can stand in every channel. A longer one is left out: cut, it would lead elsewhere.
+pub(in crate::channel) fn is_short(url: &Url) -> bool {
+    url.as_str().len() <= LINK_BYTES_MAX
+}
+
 /// What can be opened or pressed, with the link to more first.
 pub(in crate::channel) fn links(message: &Message) -> impl Iterator<Item = (String, &Url)> {
     let more = message.url.iter().map(|url| ("Open".to_owned(), url));
     let actions = message.actions.iter();
     more.chain(actions.map(|action| (one_line(&action.label), &action.url)))
+        .filter(|(_, url)| is_short(url))
 }
 
 /// Lines without control characters, without empty ones at the ends.
@@ -75,4 +83,60 @@ pub(in crate::channel) fn tidy(text: &str) -> String {
     let shown = |character: &char| *character == '\n' || is_shown(*character);
     let text: String = text.replace('\t', " ").chars().filter(shown).collect();
     text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::TimeDelta;
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn message(kind: MessageKind) -> Message {
+        Message {
+            delivery_id: Ulid::nil(),
+            alert_id: Ulid::nil(),
+            sequence: 1,
+            kind,
+            severity: Severity::Info,
+            title: "title".to_owned(),
+            text: "text".to_owned(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            labels: BTreeMap::from([("a".to_owned(), "b\nc".to_owned())]),
+            url: None,
+            actions: Vec::new(),
+            data: serde_json::Value::Null,
+        }
+    }
+
+    #[test]
+    fn a_late_message_says_how_late_it_is() {
+        for (seconds, expected) in [
+            (-5, ""),
+            (59, ""),
+            (60, ", sent 1 min late"),
+            (7199, ", sent 119 min late"),
+            (7200, ", sent 2 h late"),
+            (3 * 86_400, ", sent 3 days late"),
+        ] {
+            let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+            let expected = format!("1970-01-01 00:00:00 UTC{expected}\na: b c");
+            assert_eq!(facts(&message(MessageKind::Firing), now), expected);
+        }
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+        assert!(!facts(&message(MessageKind::Test), now).contains("late"));
+    }
+
+    #[test]
+    fn labels_give_way_before_the_text() {
+        let mut message = message(MessageKind::Firing);
+        message.text = "t".repeat(60);
+        message.labels = (0..50).map(|n| (format!("{n}"), "v".repeat(9))).collect();
+        let body = body(&message, DateTime::UNIX_EPOCH, 120, Unit::Utf16);
+        assert!(body.starts_with(&message.text), "{body}");
+        assert!(body.contains("\n\n1970-01-01"), "{body}");
+        assert!(body.ends_with(" more"), "{body}");
+    }
 }

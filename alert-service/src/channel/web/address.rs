@@ -44,6 +44,9 @@ const GLOBAL_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3
 /// What NAT64 translates to the IPv4 address in the last 32 bits.
 const NAT64: (Ipv6Addr, u8) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
+/// The longest URL of a user.
+const URL_BYTES_MAX: usize = 2000;
+
 /// Names that are never public.
 const DENIED_NAMES: [&str; 4] = ["localhost", "internal", "local", "home.arpa"];
 
@@ -76,6 +79,9 @@ impl AddressRules {
             return Err(format!(
                 "port {port} is not allowed: 80, 443, or from 1024 on"
             ));
+        }
+        if url.as_str().len() > URL_BYTES_MAX {
+            return Err(format!("must have at most {URL_BYTES_MAX} bytes"));
         }
         let denied = match url.host() {
             None => return Err("has no host".to_owned()),

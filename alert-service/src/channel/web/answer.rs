@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use http::{StatusCode, header::RETRY_AFTER};
 use reqwest::Response;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::KEPT_BYTES_MAX;
 use crate::channel::{Outcome, outcome::failed, render::clean};
@@ -23,9 +24,9 @@ pub(in crate::channel) struct Answer {
 }
 
 impl Answer {
-    /// Reads the body until its end, its bound or the time-out: the status says what became of the
+    /// Reads the body until its end, its bound or the deadline: the status says what became of the
     /// message, so a body that breaks off changes nothing.
-    pub(super) async fn read(mut response: Response, timeout: Duration) -> Self {
+    pub(super) async fn read(mut response: Response, deadline: Instant) -> Self {
         let mut body = Vec::new();
         let reading = async {
             while let Ok(Some(chunk)) = response.chunk().await {
@@ -36,7 +37,7 @@ impl Answer {
                 }
             }
         };
-        let _ = tokio::time::timeout(timeout, reading).await;
+        let _ = tokio::time::timeout_at(deadline, reading).await;
         let retry_after = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok());
         Self {

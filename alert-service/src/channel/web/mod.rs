@@ -8,6 +8,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use reqwest::{Client, ClientBuilder, redirect};
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
@@ -68,6 +69,12 @@ pub(super) struct Web {
     answer_timeout: Duration,
 }
 
+/// The clients for one attempt, which ends at a time.
+pub(super) struct WebAttempt<'a> {
+    web: &'a Web,
+    deadline: Instant,
+}
+
 impl Web {
     pub(super) fn new(config: &SenderConfig) -> Result<Self, SenderError> {
         let rules = Arc::new(config.addresses.clone());
@@ -92,6 +99,16 @@ impl Web {
         &self.rules
     }
 
+    /// For an attempt that ends at `deadline`.
+    pub(super) fn attempt(&self, deadline: Instant) -> WebAttempt<'_> {
+        WebAttempt {
+            web: self,
+            deadline,
+        }
+    }
+}
+
+impl WebAttempt<'_> {
     /// Posts JSON. An answer is one of any status.
     pub(super) async fn post(
         &self,
@@ -100,27 +117,32 @@ impl Web {
         body: Vec<u8>,
     ) -> Result<Answer, Failure> {
         let (client, url) = match target {
-            Target::Operator(url) => (&self.for_operator, url),
+            Target::Operator(url) => (&self.web.for_operator, url),
             Target::User(url) => {
                 // A literal address never reaches the resolver.
-                self.rules.check(url).map_err(Failure::Denied)?;
-                (&self.for_users, url)
+                self.web.rules.check(url).map_err(Failure::Denied)?;
+                (&self.web.for_users, url)
             }
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = client.post(url.clone()).headers(headers).body(body);
-        match tokio::time::timeout(self.answer_timeout, request.send()).await {
-            Ok(Ok(response)) => Ok(Answer::read(response, self.answer_timeout).await),
+        match tokio::time::timeout_at(self.part_deadline(), request.send()).await {
+            // The status is known now, and counts, even if the time is over before the body.
+            Ok(Ok(response)) => Ok(Answer::read(response, self.part_deadline()).await),
             Ok(Err(error)) => Err(failure(error)),
             Err(_) => Err(Failure::Lost("no answer in time".to_owned())),
         }
+    }
+
+    /// When the next part, the head or the body, must have come.
+    fn part_deadline(&self) -> Instant {
+        self.deadline.min(Instant::now() + self.web.answer_timeout)
     }
 }
 
 fn builder(config: &SenderConfig) -> ClientBuilder {
     Client::builder()
         .connect_timeout(config.connect_timeout)
-        .timeout(config.total_timeout)
         // A redirect leads where nothing was checked.
         .redirect(redirect::Policy::none())
         // A proxy would resolve the name itself.

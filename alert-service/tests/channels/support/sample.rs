@@ -46,6 +46,7 @@ pub(crate) fn hostile_messages() -> Vec<Message> {
         "line of text\n".repeat(3000),
         "\u{1}\u{1b}[31m\u{202e}\r\n\t".repeat(3000),
         "ä".repeat(30_000),
+        "\"\\".repeat(9000),
         String::new(),
     ];
     let messages = texts.into_iter().map(|text| Message {

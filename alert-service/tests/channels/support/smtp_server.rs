@@ -15,6 +15,8 @@ pub(crate) enum Manner {
     Takes,
     /// Replies to a command of this name with this line.
     Replies(&'static str, &'static str),
+    /// Never replies to a command of this name.
+    Silent(&'static str),
     /// Never replies once it has the mail, although it took it.
     SilentAfterMail,
     /// Closes the connection once it has the mail.
@@ -82,6 +84,7 @@ async fn session(stream: TcpStream, manner: Manner, shared: &Shared) -> std::io:
         let upper = command.to_ascii_uppercase();
         let reply = match manner {
             Manner::Replies(name, reply) if upper.starts_with(name) => reply,
+            Manner::Silent(name) if upper.starts_with(name) => pending().await,
             _ if upper.starts_with("EHLO") => "250-mail.example.org\r\n250 8BITMIME",
             _ if upper.starts_with("MAIL FROM:") => {
                 from = path(&command);

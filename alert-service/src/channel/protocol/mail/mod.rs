@@ -12,6 +12,7 @@ use lettre::{
     transport::smtp::{authentication::Credentials, client::TlsParameters, extension::ClientId},
 };
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::channel::{
@@ -65,12 +66,15 @@ impl fmt::Debug for SmtpCredentials {
     }
 }
 
+/// The longest address: 64 bytes, an @, and 255 bytes.
+const TO_BYTES_MAX: usize = 320;
+
 /// What is wrong with the address or the secret.
 pub(in crate::channel) fn check(to: &str, secret: &Secret) -> Vec<Problem> {
     let mut problems = Vec::new();
     match to.parse::<Address>() {
         // Others need an extension that not every server on the way has.
-        Ok(_) if to.is_ascii() => {}
+        Ok(_) if to.is_ascii() && to.len() <= TO_BYTES_MAX => {}
         _ => problems.push(Problem::new(
             "to",
             "must be one address, in ASCII, without a name",
@@ -97,16 +101,18 @@ pub(in crate::channel) struct Mail {
     tls: Option<TlsParameters>,
     credentials: Option<Credentials>,
     hello: ClientId,
-    connect_timeout: Duration,
-    reply_timeout: Duration,
+    timeouts: Timeouts,
+}
+
+/// How long the parts of an attempt may take.
+pub(in crate::channel) struct Timeouts {
+    pub(in crate::channel) connect: Duration,
+    /// For each reply.
+    pub(in crate::channel) reply: Duration,
 }
 
 impl Mail {
-    /// With how long a connection and a reply may take.
-    pub(in crate::channel) fn new(
-        config: SmtpConfig,
-        (connect_timeout, reply_timeout): (Duration, Duration),
-    ) -> Result<Self, Problem> {
+    pub(in crate::channel) fn new(config: SmtpConfig, timeouts: Timeouts) -> Result<Self, Problem> {
         let from: Mailbox = config
             .from
             .parse()
@@ -135,15 +141,15 @@ impl Mail {
             from,
             tls,
             credentials,
-            connect_timeout,
-            reply_timeout,
+            timeouts,
             config,
         })
     }
 
-    /// Sends a message.
+    /// Sends a message, in an attempt that ends at `deadline`.
     pub(in crate::channel) async fn send(
         &self,
+        deadline: Instant,
         to: &str,
         secret: &Secret,
         message: &Message,
@@ -158,7 +164,7 @@ impl Mail {
             Ok(mail) => mail.formatted(),
             Err(error) => return refused(format!("cannot compose the mail: {error}")),
         };
-        let mut session = match Session::open(self).await {
+        let mut session = match Session::open(self, deadline).await {
             Ok(session) => session,
             Err(error) => return failed(error.to_string()),
         };

@@ -11,6 +11,7 @@ use lettre::{
     },
 };
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::{Mail, SmtpTls};
 use crate::channel::{
@@ -57,38 +58,76 @@ impl StepError {
 /// A connection to the mail server, ready for one mail.
 pub(super) struct Session {
     connection: AsyncSmtpConnection,
+    clock: StepClock,
+}
+
+/// The time-outs of the steps: each its own, and one for all.
+struct StepClock {
     reply_timeout: Duration,
+    deadline: Instant,
+}
+
+impl StepClock {
+    /// Does one step within a reply's time.
+    async fn step<T>(
+        &self,
+        step: &'static str,
+        work: impl Future<Output = Result<T, smtp::Error>>,
+    ) -> Result<T, StepError> {
+        self.step_within(step, self.reply_timeout, work).await
+    }
+
+    async fn step_within<T>(
+        &self,
+        step: &'static str,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, smtp::Error>>,
+    ) -> Result<T, StepError> {
+        let until = self.deadline.min(Instant::now() + timeout);
+        match tokio::time::timeout_at(until, work).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(StepError::Smtp {
+                step,
+                text: clean(&error.to_string(), KEPT_BYTES_MAX - 64),
+                code: error.status().map(u16::from),
+            }),
+            Err(_) => Err(StepError::Timeout { step }),
+        }
+    }
 }
 
 impl Session {
     /// Connects, encrypts and authenticates. No failure here concerns one mail.
-    pub(super) async fn open(mail: &Mail) -> Result<Self, StepError> {
-        let config = &mail.config;
+    pub(super) async fn open(mail: &Mail, deadline: Instant) -> Result<Self, StepError> {
+        let (config, timeouts) = (&mail.config, &mail.timeouts);
+        let clock = StepClock {
+            reply_timeout: timeouts.reply,
+            deadline,
+        };
         let implicit = mail.tls.clone().filter(|_| config.tls == SmtpTls::Implicit);
         let connecting = AsyncSmtpConnection::connect_tokio1(
             (config.host.as_str(), config.port),
-            Some(mail.connect_timeout),
+            Some(timeouts.connect),
             &mail.hello,
             implicit,
             None,
         );
-        let greeting_timeout = mail.connect_timeout + mail.reply_timeout;
-        let mut connection = step("connect", greeting_timeout, connecting).await?;
+        let greeting_timeout = timeouts.connect + timeouts.reply;
+        let mut connection = clock
+            .step_within("connect", greeting_timeout, connecting)
+            .await?;
         if config.tls == SmtpTls::StartTls
             && let Some(tls) = mail.tls.clone()
         {
             let starting = connection.starttls(tls, &mail.hello);
-            step("STARTTLS", greeting_timeout, starting).await?;
+            clock.step("STARTTLS", starting).await?;
         }
         if let Some(credentials) = &mail.credentials {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             let authenticating = connection.auth(&mechanisms, credentials);
-            step("AUTH", mail.reply_timeout, authenticating).await?;
+            clock.step("AUTH", authenticating).await?;
         }
-        Ok(Self {
-            connection,
-            reply_timeout: mail.reply_timeout,
-        })
+        Ok(Self { connection, clock })
     }
 
     /// Hands over one mail. Until the last byte of it nothing is delivered; after that an answer that
@@ -111,7 +150,7 @@ impl Session {
             return before_data(&error);
         }
         let sending = self.connection.message(mail);
-        match step("message", self.reply_timeout, sending).await {
+        match self.clock.step("message", sending).await {
             Ok(response) => Outcome::Accepted {
                 receipt: receipt(&response),
             },
@@ -134,23 +173,7 @@ impl Session {
         command: impl std::fmt::Display,
     ) -> Result<Response, StepError> {
         let sent = self.connection.command(command);
-        step(name, self.reply_timeout, sent).await
-    }
-}
-
-async fn step<T>(
-    step: &'static str,
-    timeout: Duration,
-    work: impl Future<Output = Result<T, smtp::Error>>,
-) -> Result<T, StepError> {
-    match tokio::time::timeout(timeout, work).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(StepError::Smtp {
-            step,
-            text: clean(&error.to_string(), KEPT_BYTES_MAX - 64),
-            code: error.status().map(u16::from),
-        }),
-        Err(_) => Err(StepError::Timeout { step }),
+        self.clock.step(name, sent).await
     }
 }
 
