@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("atlas-events", &[]),
     ("trace-context", &[]),
     ("evaluation", &[]),
@@ -49,6 +49,18 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "service",
             "consumer",
             "evaluation",
+            "event-stream",
+            "event-log",
+            "trace-context",
+            "access",
+            "atlas-events",
+        ],
+    ),
+    (
+        "alert-service",
+        &[
+            "service",
+            "consumer",
             "event-stream",
             "event-log",
             "trace-context",

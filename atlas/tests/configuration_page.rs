@@ -22,22 +22,23 @@ values out of bounds, unknown keys (with the nearest known one), and variables t
 A secret can be read from a file: set `database.password_file`, or any of its variables with the suffix `_FILE`. A program
 refuses a secret that is given both ways. It ignores a line break at the end of the file.
 
-`atlas up` runs both services in one process. Variables apply to both, except those of `[rest]`, `[grpc]`, `[events]` and
+`atlas up` runs collector and engine in one process. Variables apply to both, except those of `[rest]`, `[grpc]`, `[events]` and
 `DATABASE__SCHEMA`, which need a prefix: `COLLECTOR__GRPC__PORT` is the collector's `GRPC__PORT`, `ENGINE__GRPC__PORT` the
 engine's.
 ";
 
-fn references() -> [Reference; 2] {
+fn references() -> [Reference; 3] {
     [
         collector::config::SETTINGS.reference(),
         threshold_engine::config::SETTINGS.reference(),
+        alert_service::config::SETTINGS.reference(),
     ]
 }
 
 #[test]
 fn the_page_is_current() {
-    let [collector, engine] = references();
-    let page = format!("{HEAD}\n{collector}\n{engine}");
+    let [collector, engine, alerts] = references();
+    let page = format!("{HEAD}\n{collector}\n{engine}\n{alerts}");
     if std::env::var_os("ATLAS_WRITE_DOCS").is_some() {
         std::fs::write(PAGE, page).unwrap();
         return;
@@ -66,7 +67,7 @@ fn every_setting_says_what_it_means() {
 /// The names that deployments of the design document use.
 #[test]
 fn variables_of_the_first_deployments_are_known() {
-    let [collector, engine] = references();
+    let [collector, engine, _] = references();
     for name in ["GRPC__PORT", "ConnectionStrings__Atlas"] {
         assert!(
             collector.knows_variable(name) && engine.knows_variable(name),

@@ -111,7 +111,7 @@ impl Draft {
 
 fn missing_payload() -> Violation {
     let known = "series_collected, collection_failed, threshold_crossed, regime_transition, \
-                 definition_changed and custom";
+                 definition_changed, alert_changed, delivery_changed and custom";
     Violation::new(
         "payload",
         format!("is missing or of an unknown kind; known are {known}"),
@@ -211,6 +211,8 @@ fn payload_json(payload: &Payload, bytes: usize) -> Result<String, Violation> {
         Payload::ThresholdCrossed(message) => serde_json::to_writer(&mut json, message),
         Payload::RegimeTransition(message) => serde_json::to_writer(&mut json, message),
         Payload::DefinitionChanged(message) => serde_json::to_writer(&mut json, message),
+        Payload::AlertChanged(message) => serde_json::to_writer(&mut json, message),
+        Payload::DeliveryChanged(message) => serde_json::to_writer(&mut json, message),
         Payload::Custom(message) => serde_json::to_writer(&mut json, message),
         Payload::Heartbeat(message) => serde_json::to_writer(&mut json, message),
         Payload::CaughtUp(message) => serde_json::to_writer(&mut json, message),

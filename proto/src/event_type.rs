@@ -4,12 +4,14 @@ use crate::event::Payload;
 
 /// Names of the payloads that are stored, as filters and the `event_type` column spell them.
 /// `CustomEvent` stands for every `custom:<type>`.
-pub const KNOWN_EVENT_TYPES: [&str; 6] = [
+pub const KNOWN_EVENT_TYPES: [&str; 8] = [
     "SeriesCollectedEvent",
     "CollectionFailedEvent",
     "ThresholdCrossedEvent",
     "RegimeTransitionEvent",
     "DefinitionChangedEvent",
+    "AlertChangedEvent",
+    "DeliveryChangedEvent",
     CUSTOM_EVENT,
 ];
 
@@ -41,6 +43,8 @@ impl EventType {
             Payload::ThresholdCrossed(_) => KNOWN_EVENT_TYPES[2],
             Payload::RegimeTransition(_) => KNOWN_EVENT_TYPES[3],
             Payload::DefinitionChanged(_) => KNOWN_EVENT_TYPES[4],
+            Payload::AlertChanged(_) => KNOWN_EVENT_TYPES[5],
+            Payload::DeliveryChanged(_) => KNOWN_EVENT_TYPES[6],
             Payload::Custom(custom) => {
                 return Some(Self::custom(&custom.r#type));
             }

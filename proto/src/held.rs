@@ -3,9 +3,9 @@
 use pbjson_types::{Struct, Value, value::Kind};
 
 use crate::{
-    CollectionFailedEvent, DataPoint, DefinitionChangedEvent, DefinitionState, Draft, Event,
-    RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput,
-    event::Payload,
+    AlertChangedEvent, CollectionFailedEvent, DataPoint, DefinitionChangedEvent, DefinitionState,
+    DeliveryChangedEvent, Draft, Event, RegimeTransitionEvent, SeriesCollectedEvent,
+    ThresholdCrossedEvent, ThresholdInput, event::Payload,
 };
 
 /// What an allocation takes besides what was asked for.
@@ -77,6 +77,8 @@ fn payload(payload: &Payload) -> usize {
         Payload::ThresholdCrossed(event) => threshold_crossed(event),
         Payload::RegimeTransition(event) => regime_transition(event),
         Payload::DefinitionChanged(event) => definition_changed(event),
+        Payload::AlertChanged(event) => alert_changed(event),
+        Payload::DeliveryChanged(event) => delivery_changed(event),
         Payload::Custom(event) => text(&event.r#type) + event.data.as_ref().map_or(0, fields),
         Payload::Heartbeat(_)
         | Payload::CaughtUp(_)
@@ -149,6 +151,38 @@ fn definition_changed(event: &DefinitionChangedEvent) -> usize {
     own.iter().map(|own| text(own)).sum::<usize>()
         + states.map(state).sum::<usize>()
         + texts(&event.series_ids)
+}
+
+fn alert_changed(event: &AlertChangedEvent) -> usize {
+    let own = [
+        &event.alert_id,
+        &event.rule_id,
+        &event.owner,
+        &event.severity,
+        &event.title,
+        &event.cause_log_id,
+        &event.cause_event_id,
+        &event.changed_by,
+        &event.note,
+    ];
+    let labels = event.labels.iter();
+    own.iter().map(|own| text(own)).sum::<usize>()
+        + table::<String, String>(event.labels.len())
+        + labels.map(|(k, v)| text(k) + text(v)).sum::<usize>()
+}
+
+fn delivery_changed(event: &DeliveryChangedEvent) -> usize {
+    let own = [
+        &event.delivery_id,
+        &event.alert_id,
+        &event.owner,
+        &event.channel_id,
+        &event.channel_kind,
+        &event.suppressed_by,
+        &event.receipt,
+        &event.error,
+    ];
+    own.iter().map(|own| text(own)).sum()
 }
 
 fn fields(data: &Struct) -> usize {

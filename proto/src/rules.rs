@@ -1,5 +1,7 @@
 //! The rules that each payload keeps, as the contract's comments state them.
 
+mod alerts;
+
 use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -43,6 +45,12 @@ pub(crate) fn check_payload(
         Payload::DefinitionChanged(changed) => {
             check_definition(changed).map_err(|v| v.within("definition_changed"))
         }
+        Payload::AlertChanged(changed) => {
+            alerts::check_alert(changed).map_err(|v| v.within("alert_changed"))
+        }
+        Payload::DeliveryChanged(changed) => {
+            alerts::check_delivery(changed).map_err(|v| v.within("delivery_changed"))
+        }
         Payload::Custom(custom) => check_custom(custom).map_err(|v| v.within("custom")),
         Payload::Heartbeat(_)
         | Payload::CaughtUp(_)
@@ -70,6 +78,8 @@ pub(crate) fn series_of(payload: &Payload) -> Vec<String> {
             series
         }
         Payload::RegimeTransition(_)
+        | Payload::AlertChanged(_)
+        | Payload::DeliveryChanged(_)
         | Payload::Custom(_)
         | Payload::Heartbeat(_)
         | Payload::CaughtUp(_)

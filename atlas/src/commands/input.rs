@@ -34,6 +34,8 @@ pub(crate) fn from_flags(options: &PublishOptions) -> Result<Event, Failure> {
         Some(2) => "thresholdCrossed",
         Some(3) => "regimeTransition",
         Some(4) => "definitionChanged",
+        Some(5) => "alertChanged",
+        Some(6) => "deliveryChanged",
         _ => "custom",
     };
     let payload = match field {

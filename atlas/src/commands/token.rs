@@ -27,7 +27,7 @@ pub(crate) struct NewToken {
     /// Who is to use it, for the audit log
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What for: read, publish or admin; repeatable
+    /// What for: read, publish, admin, alerts:read or alerts:write; repeatable
     #[arg(long = "scope", value_name = "SCOPE", required = true)]
     scopes: Vec<Scope>,
     /// Only events of this source service; repeatable

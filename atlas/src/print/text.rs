@@ -10,7 +10,10 @@ use atlas_events::{
 };
 use chrono::SecondsFormat;
 
-use super::style::{self, decimal, whole_numbers};
+use super::{
+    alerts,
+    style::{self, decimal, whole_numbers},
+};
 use crate::arguments::Printing;
 
 /// Longer texts of events are cut.
@@ -77,6 +80,15 @@ impl Renderer {
             Some(Payload::DefinitionChanged(changed)) => {
                 let (series, what) = (changed.series_ids.join(","), definition(changed));
                 ("DefinitionChangedEvent", series, what)
+            }
+            Some(Payload::AlertChanged(changed)) => {
+                let what = clean(&alerts::alert(changed));
+                let what = self.styled(style::of_severity(&changed.severity), what);
+                ("AlertChangedEvent", changed.owner.clone(), what)
+            }
+            Some(Payload::DeliveryChanged(changed)) => {
+                let what = clean(&alerts::delivery(changed));
+                ("DeliveryChangedEvent", changed.owner.clone(), what)
             }
             Some(Payload::Custom(custom)) => return custom_line(event, &at, custom),
             Some(Payload::Heartbeat(marker)) => {

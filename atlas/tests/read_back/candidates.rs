@@ -48,6 +48,8 @@ pub(crate) fn all() -> Vec<String> {
         all.push(crossed(&text));
         all.push(transition(&text));
         all.push(definition(&text));
+        all.push(alert(&text));
+        all.push(delivery(&text));
     }
     all.extend(complete());
     all.extend(parts());
@@ -99,6 +101,18 @@ fn definition(text: &str) -> String {
     )
 }
 
+fn alert(text: &str) -> String {
+    format!(
+        r#"{{"sourceService":"s","alertChanged":{{"alertId":"a","ruleId":"r","owner":"o","after":"ALERT_STATE_FIRING","severity":"info","title":{text},"labels":{{{text}:{text}}},"note":{text}}}}}"#
+    )
+}
+
+fn delivery(text: &str) -> String {
+    format!(
+        r#"{{"sourceService":"s","deliveryChanged":{{"deliveryId":"d","alertId":"a","owner":"o","channelId":"c","channelKind":"log","state":"DELIVERY_STATE_SENT","receipt":{text},"error":{text}}}}}"#
+    )
+}
+
 /// Events in which nothing is left out, with each variant of what has variants.
 fn complete() -> Vec<String> {
     let with = |payload: &str| {
@@ -120,6 +134,19 @@ fn complete() -> Vec<String> {
     all.push(with(&format!(
         r#""regimeTransition":{{"modelId":"m","fromRegime":"a","toRegime":"b","since":"2024-01-01","score":"0.25","triggerPatternIds":["p","q"],"causeEventId":"{id}","causePosition":"1","modelVersion":"v","revised":true,"withdrawn":true,"revisesEventId":"{id}","definitionEventId":"{id}","currentRegime":"c"}}"#
     )));
+    for state in ["FIRING", "ACKNOWLEDGED", "RESOLVED", "WITHDRAWN"] {
+        let state = format!("ALERT_STATE_{state}");
+        all.push(with(&format!(
+            r#""alertChanged":{{"alertId":"{id}","ruleId":"{id}","owner":"o","before":"{state}","after":"{state}","severity":"critical","title":"t","labels":{{"k":"v"}},"causeLogId":"l","causeEventId":"{id}","causePosition":"9007199254740993","changedBy":"b","note":"n"}}"#
+        )));
+    }
+    let kinds = ["FIRING", "RESOLVED", "CORRECTION"].into_iter().cycle();
+    let states = ["PENDING", "SENT", "FAILED", "SUPPRESSED", "GIVEN_UP"];
+    for (state, kind) in states.into_iter().zip(kinds) {
+        all.push(with(&format!(
+            r#""deliveryChanged":{{"deliveryId":"{id}","alertId":"{id}","owner":"o","channelId":"{id}","channelKind":"ntfy","kind":"DELIVERY_KIND_{kind}","state":"DELIVERY_STATE_{state}","suppressedBy":"cooldown","attempts":4294967295,"receipt":"r","error":"e"}}"#
+        )));
+    }
     for kind in ["PATTERN", "REGIME"] {
         for change in ["DEPLOYED", "REPLACED", "SUSPENDED", "REMOVED", "STATED"] {
             all.push(with(&format!(

@@ -76,6 +76,8 @@ fn payload_of(event: &Value) -> &'static str {
         "thresholdCrossed",
         "regimeTransition",
         "definitionChanged",
+        "alertChanged",
+        "deliveryChanged",
     ];
     known
         .into_iter()

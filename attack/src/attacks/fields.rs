@@ -1,5 +1,7 @@
 //! Every text of every request, one request for each.
 
+mod alerts;
+
 use atlas_events::{
     CollectionFailedEvent, ContinueIn, CustomEvent, DataPoint, DefinitionChangedEvent,
     DiscardParkedEventsRequest, Event, FindEventRequest, ListParkedEventsRequest, LogPosition,
@@ -140,6 +142,7 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
         ),
     ];
     let sound = || clients::custom("Sound", None);
+    let payloads = payloads.into_iter().chain(alerts::payloads(&text()));
     let events = payloads.map(|(field, payload)| (field, clients::event(payload)));
     let more = [
         (
@@ -157,7 +160,7 @@ pub(super) fn publishes(text: &str) -> Vec<(&'static str, PublishRequest)> {
             },
         ),
     ];
-    let all = events.into_iter().chain(more);
+    let all = events.chain(more);
     all.map(|(field, event)| {
         (
             field,

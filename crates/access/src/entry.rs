@@ -15,11 +15,29 @@ pub enum Scope {
     Publish,
     /// Changing what a service does, and what operators look at.
     Admin,
+    /// Reading rules, channels, alerts and deliveries: one's own, unless one also has
+    /// [`Scope::Admin`].
+    AlertsRead,
+    /// Changing them.
+    AlertsWrite,
 }
 
 impl Scope {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Publish, Self::Admin];
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Publish,
+        Self::Admin,
+        Self::AlertsRead,
+        Self::AlertsWrite,
+    ];
+
+    /// All there are, for people.
+    pub(crate) fn known() -> String {
+        let names = Self::ALL.map(Self::name);
+        let (last, others) = names.split_last().unwrap_or((&"", &[]));
+        format!("{} and {last}", others.join(", "))
+    }
 
     /// As it is written.
     pub fn name(self) -> &'static str {
@@ -27,6 +45,8 @@ impl Scope {
             Self::Read => "read",
             Self::Publish => "publish",
             Self::Admin => "admin",
+            Self::AlertsRead => "alerts:read",
+            Self::AlertsWrite => "alerts:write",
         }
     }
 }
@@ -42,7 +62,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|scope| scope.name() == text);
-        found.ok_or_else(|| format!("\"{text}\" is no scope; known are read, publish and admin"))
+        found.ok_or_else(|| format!("\"{text}\" is no scope; known are {}", Self::known()))
     }
 }
 

@@ -128,7 +128,7 @@ fn read(written: WrittenEntry) -> Result<Entry, (&'static str, String)> {
     let scopes: Result<Vec<Scope>, _> = written.scopes.iter().map(|text| text.parse()).collect();
     let scopes = scopes.map_err(|problem| ("scopes", problem))?;
     if scopes.is_empty() {
-        return Err(("scopes", "names none of read, publish and admin".to_owned()));
+        return Err(("scopes", format!("names none of {}", Scope::known())));
     }
     let limited = |field, list: Option<Vec<String>>| match list {
         Some(list) if list.is_empty() => {

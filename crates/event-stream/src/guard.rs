@@ -269,7 +269,7 @@ impl Guard {
                 // Consumers and what they parked are the service's as a whole.
                 match scope {
                     Scope::Admin => caller.access.require_unlimited(),
-                    Scope::Read | Scope::Publish => Ok(()),
+                    Scope::Read | Scope::Publish | Scope::AlertsRead | Scope::AlertsWrite => Ok(()),
                 }
             }
             Some(Rule { scope: None, .. }) => Ok(()),

@@ -51,16 +51,23 @@ pub(super) static EVENT: Shape = of(&[
     holds(20, &CROSSED),
     holds(21, &TRANSITION),
     holds(22, &DEFINITION),
+    holds(25, &ALERT),
     holds(30, &CUSTOM),
 ]);
 const POINT: usize = 2 * size_of::<DataPoint>() + 2 * ALLOCATION;
 static COLLECTED: Shape = of(&[many(2, POINT, None)]);
 const LABEL: usize = 2 * size_of::<(String, String)>() + 2 * ALLOCATION;
 const INPUT: usize = 2 * size_of::<ThresholdInput>() + 3 * ALLOCATION;
+/// A node of the map of labels.
+const LABEL_NODE: usize =
+    11 * size_of::<(String, String)>() + size_of::<BTreeMap<String, String>>();
 static CROSSED: Shape = Shape {
     fields: &[many(6, LABEL, None), many(9, INPUT, None)],
-    // A node of the map.
-    first: 11 * size_of::<(String, String)>() + size_of::<BTreeMap<String, String>>(),
+    first: LABEL_NODE,
+};
+static ALERT: Shape = Shape {
+    fields: &[many(8, LABEL, None)],
+    first: LABEL_NODE,
 };
 const TEXT: usize = 2 * size_of::<String>() + ALLOCATION;
 static TRANSITION: Shape = of(&[many(6, TEXT, None)]);

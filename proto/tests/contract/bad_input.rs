@@ -1,5 +1,6 @@
 //! Each rule of the contract, broken: the violation names the field and says what is wrong.
 
+mod of_alerts;
 mod of_the_engine;
 
 use atlas_events::{
@@ -58,6 +59,18 @@ fn with_definition(change: impl FnOnce(&mut atlas_events::DefinitionChangedEvent
     let mut payload = crate::samples::definition();
     change(&mut payload);
     event(Payload::DefinitionChanged(payload))
+}
+
+fn with_alert(change: impl FnOnce(&mut atlas_events::AlertChangedEvent)) -> Event {
+    let mut payload = crate::samples::alert();
+    change(&mut payload);
+    event(Payload::AlertChanged(payload))
+}
+
+fn with_delivery(change: impl FnOnce(&mut atlas_events::DeliveryChangedEvent)) -> Event {
+    let mut payload = crate::samples::delivery();
+    change(&mut payload);
+    event(Payload::DeliveryChanged(payload))
 }
 
 fn of_type(name: &str) -> Event {

@@ -9,7 +9,7 @@ use prost_types::{FileDescriptorSet, field_descriptor_proto::Type};
 use serde_json::{Value, json};
 
 use crate::samples::{
-    acceptance, collected, crossed, custom, definition, event, failed, transition,
+    acceptance, alert, collected, crossed, custom, definition, delivery, event, failed, transition,
 };
 
 /// The same value with a NUL in one of its texts or names, for each of them, and where that is.
@@ -72,6 +72,8 @@ fn no_text_has_a_nul() {
         Payload::ThresholdCrossed(crossed),
         Payload::RegimeTransition(transition()),
         Payload::DefinitionChanged(definition()),
+        Payload::AlertChanged(alert()),
+        Payload::DeliveryChanged(delivery()),
         Payload::Custom(custom),
     ] {
         let event = event(payload);

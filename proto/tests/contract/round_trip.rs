@@ -1,9 +1,10 @@
 //! What a publisher gives is what is stored, in both forms.
 
 use atlas_events::{
-    CollectionFailedEvent, CustomEvent, DataPoint, DefinitionChangedEvent, DefinitionState, Draft,
-    Event, ID_TIME_TOLERANCE, RELEASE_PARTS_MAX, RegimeTransitionEvent, ReleasePart,
-    SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp, event::Payload,
+    AlertChangedEvent, CollectionFailedEvent, CustomEvent, DataPoint, DefinitionChangedEvent,
+    DefinitionState, DeliveryChangedEvent, Draft, Event, ID_TIME_TOLERANCE, RELEASE_PARTS_MAX,
+    RegimeTransitionEvent, ReleasePart, SeriesCollectedEvent, ThresholdCrossedEvent,
+    ThresholdInput, Timestamp, event::Payload,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use pbjson_types::{ListValue, Struct, Value, value::Kind};
@@ -216,6 +217,63 @@ fn definition() -> impl Strategy<Value = Payload> {
         )
 }
 
+fn alert() -> impl Strategy<Value = Payload> {
+    let names = (name(), name(), name(), name());
+    let texts = (text(), text(), text());
+    let labels = btree_map(name(), text(), 0..3);
+    (names, (0..5i32, 0..5i32), texts, labels, any::<u64>()).prop_map(
+        |(
+            (alert_id, rule_id, owner, severity),
+            (before, after),
+            (title, changed_by, note),
+            labels,
+            cause_position,
+        )| {
+            Payload::AlertChanged(AlertChangedEvent {
+                alert_id,
+                rule_id,
+                owner,
+                before,
+                after,
+                severity,
+                title,
+                labels,
+                cause_position,
+                changed_by,
+                note,
+                ..AlertChangedEvent::default()
+            })
+        },
+    )
+}
+
+fn delivery() -> impl Strategy<Value = Payload> {
+    let names = (name(), name(), name(), name(), name());
+    let texts = (text(), text(), text());
+    (names, (0..4i32, 0..6i32), texts, any::<u32>()).prop_map(
+        |(
+            (delivery_id, alert_id, owner, channel_id, channel_kind),
+            (kind, state),
+            (suppressed_by, receipt, error),
+            attempts,
+        )| {
+            Payload::DeliveryChanged(DeliveryChangedEvent {
+                delivery_id,
+                alert_id,
+                owner,
+                channel_id,
+                channel_kind,
+                kind,
+                state,
+                suppressed_by,
+                attempts,
+                receipt,
+                error,
+            })
+        },
+    )
+}
+
 fn value() -> impl Strategy<Value = Value> {
     // Exact in few decimal digits, as readers of JSON differ in the last bit of others.
     let number = any::<i32>().prop_map(|number| f64::from(number) / 8.0);
@@ -263,6 +321,8 @@ fn event() -> impl Strategy<Value = Event> {
         crossed(),
         transition(),
         definition(),
+        alert(),
+        delivery(),
         custom()
     ];
     let apart = -3_599_000..=3_599_000i64;
@@ -301,6 +361,10 @@ fn from_json(like: &Payload, json: &str) -> Payload {
         }
         Payload::DefinitionChanged(_) => {
             Payload::DefinitionChanged(serde_json::from_str(json).unwrap())
+        }
+        Payload::AlertChanged(_) => Payload::AlertChanged(serde_json::from_str(json).unwrap()),
+        Payload::DeliveryChanged(_) => {
+            Payload::DeliveryChanged(serde_json::from_str(json).unwrap())
         }
         Payload::Custom(_) => Payload::Custom(serde_json::from_str(json).unwrap()),
         marker => panic!("{marker:?}"),
@@ -403,6 +467,8 @@ fn an_event_is_about_the_series_of_its_payload() {
     assert!(series(Payload::RegimeTransition(samples::transition())).is_empty());
     let definition = Payload::DefinitionChanged(samples::definition());
     assert_eq!(series(definition), ["UNRATE", "VIXCLS"]);
+    assert!(series(Payload::AlertChanged(samples::alert())).is_empty());
+    assert!(series(Payload::DeliveryChanged(samples::delivery())).is_empty());
     assert!(series(Payload::Custom(samples::custom())).is_empty());
 }
 

@@ -1,9 +1,11 @@
 //! Events that keep every rule, for tests to break one.
 
 use atlas_events::{
-    Acceptance, CollectionFailedEvent, CrossingDirection, CustomEvent, DataPoint, DefinitionChange,
-    DefinitionChangedEvent, DefinitionKind, DefinitionState, Event, RegimeTransitionEvent,
-    SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp, event::Payload,
+    Acceptance, AlertChangedEvent, AlertState, CollectionFailedEvent, CrossingDirection,
+    CustomEvent, DataPoint, DefinitionChange, DefinitionChangedEvent, DefinitionKind,
+    DefinitionState, DeliveryChangedEvent, DeliveryKind, DeliveryState, Event,
+    RegimeTransitionEvent, SeriesCollectedEvent, ThresholdCrossedEvent, ThresholdInput, Timestamp,
+    event::Payload,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use ulid::Ulid;
@@ -104,6 +106,35 @@ pub(crate) fn definition() -> DefinitionChangedEvent {
         }),
         series_ids: vec!["VIXCLS".to_owned(), "UNRATE".to_owned()],
         ..DefinitionChangedEvent::default()
+    }
+}
+
+pub(crate) fn alert() -> AlertChangedEvent {
+    AlertChangedEvent {
+        alert_id: id_at(now()),
+        rule_id: id_at(now()),
+        owner: "research".to_owned(),
+        after: AlertState::Firing.into(),
+        severity: "warning".to_owned(),
+        title: "VIX above 30".to_owned(),
+        labels: [("theme".to_owned(), "stress".to_owned())].into(),
+        cause_event_id: id_at(now()),
+        cause_position: 7,
+        ..AlertChangedEvent::default()
+    }
+}
+
+pub(crate) fn delivery() -> DeliveryChangedEvent {
+    DeliveryChangedEvent {
+        delivery_id: id_at(now()),
+        alert_id: id_at(now()),
+        owner: "research".to_owned(),
+        channel_id: id_at(now()),
+        channel_kind: "webhook".to_owned(),
+        kind: DeliveryKind::Firing.into(),
+        state: DeliveryState::Sent.into(),
+        attempts: 1,
+        ..DeliveryChangedEvent::default()
     }
 }
 

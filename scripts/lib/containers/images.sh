@@ -61,7 +61,7 @@ images_of_the_dockerfile() {
     local paths=() builder runtime
     builder=$(sed -n 's/^FROM \([^ ]*\) AS build$/\1/p' Dockerfile)
     runtime=$(sed -n 's/^FROM \([^ ]*\) AS runtime$/\1/p' Dockerfile)
-    for program in collector threshold-engine atlas; do paths+=("$folder/$program"); done
+    for program in collector threshold-engine alert-service atlas; do paths+=("$folder/$program"); done
     mkdir -p "$tree"/{programs,tmp,usr/local/bin}
     for program in "${paths[@]}"; do strip --output-file="$tree/programs/${program##*/}" "$program"; done
     copy_shell "$tree"

@@ -75,7 +75,7 @@ pub(super) fn prepare() {
 }
 
 /// Reports how many patterns are in which state.
-pub(super) fn tell_patterns(engine: &Engine) {
+pub(super) fn record_patterns(engine: &Engine) {
     let patterns = engine.patterns();
     gauge!("thresholdengine_patterns").set(patterns.len() as f64);
     let mut counts = [0_u32; PATTERN_STATES.len()];

@@ -295,7 +295,7 @@ impl Definitions {
         done.emitted.is_waiting = plan.is_waiting;
         done.off = plan.off.iter().map(|key| (*key).clone()).collect();
         if plan.put.is_empty() && plan.ended.is_empty() && lost.is_empty() {
-            telemetry::tell_patterns(&memory.engine);
+            telemetry::record_patterns(&memory.engine);
             return Ok((done, Vec::new()));
         }
         memory.changing();

@@ -179,7 +179,7 @@ impl Memory {
         self.engine = by.engine;
         self.position = by.position;
         self.before = None;
-        telemetry::tell_patterns(&self.engine);
+        telemetry::record_patterns(&self.engine);
     }
 
     /// Makes it agree with the database at a head that is locked, by playing what others have added to
@@ -198,7 +198,7 @@ impl Memory {
         }
         self.settle(connection).await?;
         if self.head() == Some(head) {
-            telemetry::tell_patterns(&self.engine);
+            telemetry::record_patterns(&self.engine);
             return Ok(());
         }
         let recorded = store::recorded(&mut *connection).await?;
@@ -210,7 +210,7 @@ impl Memory {
         let points = store::points_between(connection, after, to, &self.series()).await?;
         let points: Vec<Point> = points.into_iter().map(|(_, point)| point).collect();
         self.play(position, &points, recorded.into());
-        telemetry::tell_patterns(&self.engine);
+        telemetry::record_patterns(&self.engine);
         debug!(points = points.len(), "memory caught up with the database");
         Ok(())
     }
@@ -294,7 +294,7 @@ impl Memory {
         });
         self.preloaded = Preloaded::default();
         self.prepared.clear();
-        telemetry::tell_patterns(&self.engine);
+        telemetry::record_patterns(&self.engine);
     }
 
     /// What was made ready before the transaction under way: points of series that its definitions are

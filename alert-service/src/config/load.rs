@@ -1,0 +1,107 @@
+//! Which settings there are, their defaults and bounds.
+
+use service::config::{
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, Settings,
+    ShutdownConfig, Sources, TelemetryConfig, small,
+};
+use service::security::SecurityConfig;
+
+use super::{
+    AlertsConfig, Config, DeliveriesConfig, Flags, channels,
+    consumption::{self, SOURCES_KEY},
+};
+
+const DAY_SECONDS: u64 = 86_400;
+
+/// The settings of the alert service.
+pub const SETTINGS: Settings<Config> = Settings {
+    program: "alert-service",
+    flags: &[
+        ("--rest", "rest.address"),
+        ("--grpc", "grpc.address"),
+        ("--source", SOURCES_KEY),
+    ],
+    read,
+};
+
+/// Reads the configuration from the file that `flags` names, the environment, and `flags`, each
+/// stronger than those before it.
+///
+/// # Errors
+/// Every problem at once.
+pub fn load(
+    flags: &Flags,
+    environment: &[(String, String)],
+) -> Result<Loaded<Config>, ConfigError> {
+    SETTINGS.load(&Sources {
+        file: flags.config.as_deref(),
+        environment,
+        flags: vec![
+            ("--rest", flags.rest.as_deref()),
+            ("--grpc", flags.grpc.as_deref()),
+            ("--source", flags.source.as_deref()),
+        ],
+        set: &flags.set,
+    })
+}
+
+fn read(reader: &mut Reader) -> Config {
+    let database = DatabaseConfig::read(reader, "alert_service");
+    let rest = RestConfig::read(reader, 8082);
+    let grpc = GrpcConfig::read(reader, 8083);
+    let addresses = [rest.address, grpc.address];
+    Config {
+        database,
+        rest,
+        grpc,
+        events: EventsConfig::read(reader, 730),
+        consumer: consumption::read(reader),
+        alerts: alerts(reader),
+        deliveries: deliveries(reader),
+        channels: channels::read(reader),
+        mail: channels::read_mail(reader),
+        shutdown: ShutdownConfig::read(reader),
+        telemetry: TelemetryConfig::read(reader),
+        security: SecurityConfig::read(reader, addresses),
+    }
+}
+
+fn alerts(reader: &mut Reader) -> AlertsConfig {
+    reader.section::<AlertsConfig>("alerts");
+    let key = "alerts.event_age_max_seconds";
+    let event_age_max = reader.seconds(key, DAY_SECONDS, 60..=366 * DAY_SECONDS);
+    let days = reader.number("alerts.observation_age_max_days", 200, 1..=36_600);
+    AlertsConfig {
+        event_age_max,
+        observation_age_max_days: small(days),
+    }
+}
+
+fn deliveries(reader: &mut Reader) -> DeliveriesConfig {
+    reader.section::<DeliveriesConfig>("deliveries");
+    let mut places = |key, default| {
+        let number = reader.number(key, default, 1..=1_000);
+        usize::try_from(number).unwrap_or(usize::MAX)
+    };
+    let concurrency = places("deliveries.concurrency", 64);
+    let per_destination_max = places("deliveries.per_destination_max", 16);
+    let failures = reader.number("deliveries.failures_max", 5, 1..=1_000);
+    DeliveriesConfig {
+        concurrency,
+        per_destination_max,
+        deadline: reader.seconds(
+            "deliveries.deadline_seconds",
+            DAY_SECONDS,
+            1..=31 * DAY_SECONDS,
+        ),
+        retry_base: reader.milliseconds("deliveries.retry_base_milliseconds", 2_000, 1..=3_600_000),
+        retry_max: reader.seconds("deliveries.retry_max_seconds", 1_800, 1..=DAY_SECONDS),
+        failures_max: small(failures),
+        pause_max: reader.seconds("deliveries.pause_max_seconds", 300, 1..=DAY_SECONDS),
+        poll_interval: reader.milliseconds(
+            "deliveries.poll_interval_milliseconds",
+            500,
+            10..=10_000,
+        ),
+    }
+}

@@ -1,0 +1,146 @@
+//! The configuration of the alert service: one typed struct, read once at start, as with every service.
+
+mod channels;
+mod consumption;
+mod flags;
+mod load;
+
+use std::{path::PathBuf, time::Duration};
+
+use access::CredentialFiles;
+use consumer::{ConsumerError, Source};
+use documented::{Documented, DocumentedFields};
+use ipnet::IpNet;
+pub use service::config::{
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, RestConfig, ShutdownConfig,
+    TelemetryConfig,
+};
+use service::{Addresses, security::SecurityConfig};
+use url::Url;
+
+use crate::channel::SmtpConfig;
+
+pub use flags::Flags;
+pub use load::{SETTINGS, load};
+
+/// How an alert service works. `Debug` shows no secrets.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[database]`: where everything is kept.
+    pub database: DatabaseConfig,
+    /// `[rest]`: REST, health and metrics.
+    pub rest: RestConfig,
+    /// `[grpc]`: event streams of alerts and deliveries.
+    pub grpc: GrpcConfig,
+    /// `[events]`: the service's own log.
+    pub events: EventsConfig,
+    /// `[consumer]`: the logs that are consumed.
+    pub consumer: ConsumptionConfig,
+    /// `[alerts]`: what is notified.
+    pub alerts: AlertsConfig,
+    /// `[deliveries]`: how messages are sent.
+    pub deliveries: DeliveriesConfig,
+    /// `[channels]`: where messages may be sent.
+    pub channels: ChannelsConfig,
+    /// `[mail]`: the mail server; `None`: none.
+    pub mail: Option<SmtpConfig>,
+    /// `[shutdown]`.
+    pub shutdown: ShutdownConfig,
+    /// `[telemetry]`: metrics, logs and traces of the process.
+    pub telemetry: TelemetryConfig,
+    /// `[tls]`, `[auth]` and `[security]`: who is let in, and over what.
+    pub security: SecurityConfig,
+}
+
+/// `[consumer]`: the logs that are consumed.
+#[derive(Debug, Clone, Documented, DocumentedFields)]
+pub struct ConsumptionConfig {
+    /// At least one, each with a name that stays the same for as long as its checkpoint is to be
+    /// found; one without a name is `threshold-engine`.
+    pub sources: Vec<SourceConfig>,
+    /// What the servers of the sources ask for.
+    pub credentials: CredentialFiles,
+    /// At most this many events in one transaction.
+    pub batch_events_max: usize,
+    /// How long a service that cannot consume any further goes on to answer and to send, so that
+    /// `/readyz` and the metrics say why, before it ends with an error.
+    pub stopped_grace: Duration,
+}
+
+/// A log that is consumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// Stays the same for as long as the checkpoint is to be found.
+    pub name: String,
+    /// Such as `http://127.0.0.1:5101`.
+    pub url: String,
+}
+
+/// `[alerts]`: what is notified.
+#[derive(Debug, Clone, Documented, DocumentedFields)]
+pub struct AlertsConfig {
+    /// Nothing is notified of an event that occurred longer ago than this: its deliveries are suppressed
+    /// (`too_old`).
+    pub event_age_max: Duration,
+    /// The same for what was observed more than this many days ago, as in the history of a new series.
+    pub observation_age_max_days: u32,
+}
+
+/// `[deliveries]`: how messages are sent.
+#[derive(Debug, Clone, Documented, DocumentedFields)]
+pub struct DeliveriesConfig {
+    /// Attempts at a time.
+    pub concurrency: usize,
+    /// Attempts at a time to one destination: a host, a bot, the mail server.
+    pub per_destination_max: usize,
+    /// A delivery is given up after so long.
+    pub deadline: Duration,
+    /// The pause after a failed attempt is drawn from zero to this; the bound doubles with each further
+    /// attempt. Mail waits for a minute at least.
+    pub retry_base: Duration,
+    /// The bound grows no further.
+    pub retry_max: Duration,
+    /// After so many failed attempts in a row nothing is sent to a destination for a time, and then one
+    /// message at a time until one arrives.
+    pub failures_max: u32,
+    /// The longest such time.
+    pub pause_max: Duration,
+    /// How often it is looked for what is due.
+    pub poll_interval: Duration,
+}
+
+/// `[channels]`: where messages may be sent.
+#[derive(Debug, Clone, Documented, DocumentedFields)]
+pub struct ChannelsConfig {
+    /// Files with a key of 32 bytes each, which encrypt the secrets of channels in the database. The first
+    /// encrypts, all decrypt. Without one no channel with a secret can be made.
+    pub key_files: Vec<PathBuf>,
+    /// Networks that channels may lead to although they are not public, such as 10.1.0.0/16.
+    pub allowed_prefixes: Vec<IpNet>,
+    /// Whether channels may use http, which everybody on the way can read.
+    pub http_allowed: bool,
+    /// Base address of the Bot API of Telegram.
+    pub telegram_url: Url,
+}
+
+impl ConsumptionConfig {
+    /// The sources, over gRPC.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Address`].
+    pub fn sources(&self) -> Result<Vec<Source>, ConsumerError> {
+        let grpc = |source: &SourceConfig| {
+            Source::grpc_with(&source.name, &source.url, self.credentials.clone())
+        };
+        self.sources.iter().map(grpc).collect()
+    }
+}
+
+impl From<&Config> for Addresses {
+    fn from(config: &Config) -> Self {
+        Self {
+            rest: config.rest.address,
+            grpc: config.grpc.address,
+        }
+    }
+}

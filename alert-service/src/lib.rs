@@ -1,0 +1,25 @@
+//! The alert service: from a crossing to a channel.
+//!
+//! [`channel`] sends; `rule` says what makes an alert and `suppression` why it is not sent; `intake` makes alerts of
+//! consumed events, in the transaction that moves the checkpoint; `delivery` sends what is due; `store` has all SQL.
+
+mod alert;
+pub mod channel;
+pub mod command;
+pub mod config;
+mod context;
+mod delivery;
+mod emission;
+mod intake;
+mod message;
+mod rest;
+mod rule;
+pub mod service;
+mod store;
+mod suppression;
+mod telemetry;
+
+pub use context::Context;
+
+/// Name of the service, in its checkpoints and its events.
+pub const SERVICE: &str = "AlertService";

@@ -1,0 +1,370 @@
+//! Rules: what makes an alert.
+
+use access::Scope;
+use axum::{body::Bytes, extract::State, http::StatusCode};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use service::rest::{
+    Always, Body, FieldError, One, Parameters, Problem, ProblemKind,
+    extract::{Caller, Id, Json, Query, check_limit, parsed},
+};
+use sqlx::PgTransaction;
+use utoipa::IntoParams;
+
+use super::{
+    App,
+    person::{NoteRequest, Person, absent, conflict, note},
+    rule_view::{RulePage, RuleUpdate, RuleView, SnoozeRequest},
+};
+use crate::{
+    rule::Rule,
+    store::{self, NewChange, RuleChange, StoredRule},
+};
+
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1_000;
+/// So many of its newest changes are shown.
+const HISTORY_MAX: i64 = 100;
+const SNOOZE_DAYS_MAX: i64 = 366;
+
+/// Which page; all conditions hold.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RulesQuery {
+    /// Only `pattern` or `regime` rules.
+    kind: Option<String>,
+    /// Only `active`, `paused` or `triggered` ones.
+    state: Option<String>,
+    /// Those after this id.
+    after: Option<String>,
+    /// At most this many, 1 to 1,000; 100 if absent.
+    #[serde(default, deserialize_with = "parsed")]
+    limit: Option<u32>,
+}
+
+/// Rules
+#[utoipa::path(
+    get, path = "/v1/rules", operation_id = "listRules", tag = "rules", params(RulesQuery),
+    security(("token" = ["alerts:read", "unlimited"])),
+    responses((status = 200, description = "A page", body = RulePage), Always, Parameters)
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Query(query): Query<RulesQuery>,
+) -> Result<axum::Json<RulePage>, Problem> {
+    let person = Person::of(&access, Scope::AlertsRead)?;
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    // One more than asked for tells whether there is a next page.
+    let probe = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let wanted = (query.kind.as_deref(), query.state.as_deref());
+    let after = query.after.as_deref();
+    let mut rules = store::rules(&app.pool, person.tenant(), wanted, after, probe).await?;
+    let has_more = rules.len() > limit;
+    rules.truncate(limit);
+    let next = rules
+        .last()
+        .filter(|_| has_more)
+        .map(|last| last.id.clone());
+    let rules = rules.into_iter().map(Into::into).collect();
+    Ok(axum::Json(RulePage { rules, next }))
+}
+
+/// One rule, with its history
+#[utoipa::path(
+    get, path = "/v1/rules/{id}", operation_id = "getRule", tag = "rules",
+    security(("token" = ["alerts:read", "unlimited"])),
+    params(("id" = String, Path, description = "Id of the rule")),
+    responses((status = 200, description = "The rule", body = RuleView), Always, One)
+)]
+pub(super) async fn get(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Id(id): Id,
+) -> Result<axum::Json<RuleView>, Problem> {
+    let person = Person::of(&access, Scope::AlertsRead)?;
+    shown(&app, &person, &id).await
+}
+
+/// Create a rule
+#[utoipa::path(
+    post, path = "/v1/rules", operation_id = "createRule", tag = "rules",
+    security(("token" = ["alerts:write", "unlimited"])), request_body = Rule,
+    responses((status = 201, description = "The rule", body = RuleView), Always, Body)
+)]
+pub(super) async fn create(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Json(rule): Json<Rule>,
+) -> Result<(StatusCode, axum::Json<RuleView>), Problem> {
+    let person = Person::of(&access, Scope::AlertsWrite)?;
+    let now = app.context.now();
+    let id = app.context.id(now).to_string();
+    let mut transaction = app.pool.begin().await?;
+    check(&mut transaction, &person.name, &rule).await?;
+    store::insert_rule(&mut transaction, (&id, &person.name), &rule, now).await?;
+    record(
+        &mut transaction,
+        (&person.name, &person),
+        &id,
+        ("created", ""),
+        now,
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok((StatusCode::CREATED, shown(&app, &person, &id).await?))
+}
+
+/// Change a rule
+///
+/// A rule that has notified once is active again by this.
+#[utoipa::path(
+    put, path = "/v1/rules/{id}", operation_id = "updateRule", tag = "rules",
+    security(("token" = ["alerts:write", "unlimited"])), request_body = RuleUpdate,
+    params(("id" = String, Path, description = "Id of the rule")),
+    responses((status = 200, description = "The rule", body = RuleView), Always, Body, One)
+)]
+pub(super) async fn update(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Id(id): Id,
+    Json(update): Json<RuleUpdate>,
+) -> Result<axum::Json<RuleView>, Problem> {
+    let person = Person::of(&access, Scope::AlertsWrite)?;
+    let (mut transaction, stored) = locked(&app, &person, &id).await?;
+    if stored.version != update.version {
+        return Err(conflict(update.version, stored.version));
+    }
+    check(&mut transaction, &stored.tenant, &update.rule).await?;
+    let change = RuleChange {
+        definition: Some(&update.rule),
+        state: (stored.state == "triggered").then_some("active"),
+        ..RuleChange::default()
+    };
+    changed(
+        &app,
+        &person,
+        transaction,
+        &stored,
+        &change,
+        ("updated", ""),
+    )
+    .await
+}
+
+/// Delete a rule
+///
+/// Its alerts stay, and open ones end when their causes do.
+#[utoipa::path(
+    delete, path = "/v1/rules/{id}", operation_id = "deleteRule", tag = "rules",
+    security(("token" = ["alerts:write", "unlimited"])),
+    params(("id" = String, Path, description = "Id of the rule")),
+    responses((status = 204, description = "It is deleted"), Always, One)
+)]
+pub(super) async fn delete(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    let person = Person::of(&access, Scope::AlertsWrite)?;
+    let (mut transaction, stored) = locked(&app, &person, &id).await?;
+    store::delete_rule(&mut transaction, &id).await?;
+    let what = ("deleted", &*stored.definition.0.name);
+    let now = app.context.now();
+    record(&mut transaction, (&stored.tenant, &person), &id, what, now).await?;
+    transaction.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Notify nothing until resumed
+///
+/// Alerts are still made; their deliveries are suppressed (`paused`).
+#[utoipa::path(
+    post, path = "/v1/rules/{id}/pause", operation_id = "pauseRule", tag = "rules",
+    security(("token" = ["alerts:write", "unlimited"])), request_body = Option<NoteRequest>,
+    params(("id" = String, Path, description = "Id of the rule")),
+    responses((status = 200, description = "The rule", body = RuleView), Always, Body, One)
+)]
+pub(super) async fn pause(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Id(id): Id,
+    body: Bytes,
+) -> Result<axum::Json<RuleView>, Problem> {
+    switch(
+        &app,
+        &Person::of(&access, Scope::AlertsWrite)?,
+        &id,
+        ("paused", "paused"),
+        body,
+    )
+    .await
+}
+
+/// Notify again
+#[utoipa::path(
+    post, path = "/v1/rules/{id}/resume", operation_id = "resumeRule", tag = "rules",
+    security(("token" = ["alerts:write", "unlimited"])), request_body = Option<NoteRequest>,
+    params(("id" = String, Path, description = "Id of the rule")),
+    responses((status = 200, description = "The rule", body = RuleView), Always, Body, One)
+)]
+pub(super) async fn resume(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Id(id): Id,
+    body: Bytes,
+) -> Result<axum::Json<RuleView>, Problem> {
+    switch(
+        &app,
+        &Person::of(&access, Scope::AlertsWrite)?,
+        &id,
+        ("active", "resumed"),
+        body,
+    )
+    .await
+}
+
+/// Notify nothing until a time
+#[utoipa::path(
+    post, path = "/v1/rules/{id}/snooze", operation_id = "snoozeRule", tag = "rules",
+    security(("token" = ["alerts:write", "unlimited"])), request_body = SnoozeRequest,
+    params(("id" = String, Path, description = "Id of the rule")),
+    responses((status = 200, description = "The rule", body = RuleView), Always, Body, One)
+)]
+pub(super) async fn snooze(
+    State(app): State<App>,
+    Caller(access): Caller,
+    Id(id): Id,
+    Json(request): Json<SnoozeRequest>,
+) -> Result<axum::Json<RuleView>, Problem> {
+    let person = Person::of(&access, Scope::AlertsWrite)?;
+    if request.until > app.context.now() + TimeDelta::days(SNOOZE_DAYS_MAX) {
+        let problem = format!("is more than {SNOOZE_DAYS_MAX} days ahead");
+        return Err(Problem::field(
+            ProblemKind::InvalidRequest,
+            "until",
+            problem,
+        ));
+    }
+    let (transaction, stored) = locked(&app, &person, &id).await?;
+    let change = RuleChange {
+        snoozed_until: Some(Some(request.until)),
+        ..RuleChange::default()
+    };
+    let note = atlas_events::clip(&request.note, 2_000);
+    changed(
+        &app,
+        &person,
+        transaction,
+        &stored,
+        &change,
+        ("snoozed", &note),
+    )
+    .await
+}
+
+async fn switch(
+    app: &App,
+    person: &Person,
+    id: &str,
+    (state, what): (&str, &str),
+    body: Bytes,
+) -> Result<axum::Json<RuleView>, Problem> {
+    let note = note(body)?;
+    let (transaction, stored) = locked(app, person, id).await?;
+    let change = RuleChange {
+        state: Some(state),
+        // Whoever resumes means now.
+        snoozed_until: (state == "active").then_some(None),
+        ..RuleChange::default()
+    };
+    changed(app, person, transaction, &stored, &change, (what, &note)).await
+}
+
+async fn locked<'a>(
+    app: &App,
+    person: &Person,
+    id: &str,
+) -> Result<(PgTransaction<'a>, StoredRule), Problem> {
+    let mut transaction = app.pool.begin().await?;
+    let stored = store::lock_rule(&mut transaction, person.tenant(), id).await?;
+    let stored = stored.ok_or_else(|| absent("rule", id))?;
+    Ok((transaction, stored))
+}
+
+async fn changed(
+    app: &App,
+    person: &Person,
+    mut transaction: PgTransaction<'_>,
+    stored: &StoredRule,
+    change: &RuleChange<'_>,
+    what: (&str, &str),
+) -> Result<axum::Json<RuleView>, Problem> {
+    let now = app.context.now();
+    store::change_rule(&mut transaction, &stored.id, change, now).await?;
+    record(
+        &mut transaction,
+        (&stored.tenant, person),
+        &stored.id,
+        what,
+        now,
+    )
+    .await?;
+    transaction.commit().await?;
+    shown(app, person, &stored.id).await
+}
+
+async fn shown(app: &App, person: &Person, id: &str) -> Result<axum::Json<RuleView>, Problem> {
+    let stored = store::rule(&app.pool, person.tenant(), id).await?;
+    let stored = stored.ok_or_else(|| absent("rule", id))?;
+    let history = store::changes_of(&app.pool, "rule", id, HISTORY_MAX).await?;
+    Ok(axum::Json(RuleView {
+        history: history.into_iter().map(Into::into).collect(),
+        ..stored.into()
+    }))
+}
+
+/// What is wrong with a rule, its channels included: they have to be of its owner.
+async fn check(
+    transaction: &mut PgTransaction<'_>,
+    tenant: &str,
+    rule: &Rule,
+) -> Result<(), Problem> {
+    let problems = rule.problems().into_iter();
+    let mut errors: Vec<_> = problems
+        .map(|(field, problem)| FieldError { field, problem })
+        .collect();
+    let channels = store::channels_of(transaction, tenant, &rule.channels).await?;
+    for (index, id) in rule.channels.iter().enumerate() {
+        if !channels.iter().any(|channel| channel.id == *id) {
+            errors.push(FieldError {
+                field: format!("channels[{index}]"),
+                problem: format!("there is no channel {}", atlas_events::clip(id, 100)),
+            });
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Problem::fields(ProblemKind::InvalidRequest, errors)),
+    }
+}
+
+async fn record(
+    transaction: &mut PgTransaction<'_>,
+    (tenant, person): (&str, &Person),
+    id: &str,
+    (change, note): (&str, &str),
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let change = NewChange {
+        tenant,
+        object: "rule",
+        object_id: id,
+        change,
+        by: Some(&person.name),
+        note,
+        at,
+    };
+    store::insert_change(transaction, &change).await
+}

@@ -1,0 +1,78 @@
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+/// An attempt succeeded: the destination works.
+pub(crate) async fn note_success(
+    connection: &mut PgConnection,
+    destination: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update destinations set failures = 0, paused_until = null, pause_reason = null
+         where destination = $1 and failures > 0",
+        destination
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// An attempt failed; how many in a row have.
+pub(crate) async fn note_failure(
+    connection: &mut PgConnection,
+    destination: &str,
+) -> Result<i32, sqlx::Error> {
+    sqlx::query_scalar!(
+        "insert into destinations (destination, failures) values ($1, 1)
+         on conflict (destination) do update set failures = destinations.failures + 1
+         returning failures",
+        destination
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Sends nothing to a destination until a time. What waits for it shows why.
+pub(crate) async fn pause(
+    connection: &mut PgConnection,
+    destination: &str,
+    until: DateTime<Utc>,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into destinations (destination, paused_until, pause_reason) values ($1, $2, $3)
+         on conflict (destination) do update
+         set paused_until = greatest(destinations.paused_until, excluded.paused_until),
+             pause_reason = excluded.pause_reason",
+        destination,
+        until,
+        reason,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update deliveries set not_before = $2, wait_reason = $3
+         where id in (
+             select id from deliveries
+             where destination = $1 and state = 'pending' and not_before < $2
+             order by id for no key update skip locked)",
+        destination,
+        until,
+        reason,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How many destinations are paused.
+pub(crate) async fn paused_count(
+    database: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from destinations where paused_until > $1"#,
+        now
+    )
+    .fetch_one(database)
+    .await
+}

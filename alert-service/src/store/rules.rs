@@ -1,0 +1,186 @@
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor, types::Json};
+
+use super::Tenant;
+use crate::rule::Rule;
+
+/// A row of `rules`.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredRule {
+    pub(crate) id: String,
+    pub(crate) tenant: String,
+    pub(crate) definition: Json<Rule>,
+    /// `active`, `paused` or `triggered`.
+    pub(crate) state: String,
+    pub(crate) snoozed_until: Option<DateTime<Utc>>,
+    pub(crate) version: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+/// What a rule that is locked becomes; what is `None` stays.
+#[derive(Debug, Default)]
+pub(crate) struct RuleChange<'a> {
+    pub(crate) definition: Option<&'a Rule>,
+    pub(crate) state: Option<&'a str>,
+    /// `Some(None)`: not snoozed.
+    pub(crate) snoozed_until: Option<Option<DateTime<Utc>>>,
+}
+
+/// Stores a new rule.
+pub(crate) async fn insert_rule(
+    connection: &mut PgConnection,
+    (id, tenant): (&str, &str),
+    rule: &Rule,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into rules (id, tenant, kind, subject, definition, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $6)",
+        id,
+        tenant,
+        rule.condition.kind(),
+        rule.condition.subject(),
+        Json(rule) as _,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The rules that may be about one of these patterns or models, locked against edits.
+pub(crate) async fn matching_rules(
+    connection: &mut PgConnection,
+    kind: &str,
+    subjects: &[String],
+) -> Result<Vec<StoredRule>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRule,
+        r#"select id, tenant, definition as "definition: Json<Rule>", state, snoozed_until, version, created_at,
+               updated_at
+           from rules where kind = $1 and (subject is null or subject = any ($2)) order by id
+           for no key update"#,
+        kind,
+        subjects,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A rule.
+pub(crate) async fn rule(
+    database: impl PgExecutor<'_>,
+    tenant: Tenant<'_>,
+    id: &str,
+) -> Result<Option<StoredRule>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRule,
+        r#"select id, tenant, definition as "definition: Json<Rule>", state, snoozed_until, version, created_at,
+               updated_at
+           from rules where id = $1 and ($2::text is null or tenant = $2)"#,
+        id,
+        tenant.name(),
+    )
+    .fetch_optional(database)
+    .await
+}
+
+/// A rule, locked.
+pub(crate) async fn lock_rule(
+    connection: &mut PgConnection,
+    tenant: Tenant<'_>,
+    id: &str,
+) -> Result<Option<StoredRule>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRule,
+        r#"select id, tenant, definition as "definition: Json<Rule>", state, snoozed_until, version, created_at,
+               updated_at
+           from rules where id = $1 and ($2::text is null or tenant = $2) for no key update"#,
+        id,
+        tenant.name(),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Rules after an id, by id.
+pub(crate) async fn rules(
+    database: impl PgExecutor<'_>,
+    tenant: Tenant<'_>,
+    (kind, state): (Option<&str>, Option<&str>),
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<StoredRule>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRule,
+        r#"select id, tenant, definition as "definition: Json<Rule>", state, snoozed_until, version, created_at,
+               updated_at
+           from rules
+           where ($1::text is null or tenant = $1) and ($2::text is null or kind = $2)
+               and ($3::text is null or state = $3) and ($4::text is null or id > $4)
+           order by id limit $5"#,
+        tenant.name(),
+        kind,
+        state,
+        after,
+        limit,
+    )
+    .fetch_all(database)
+    .await
+}
+
+/// Changes a rule that is locked.
+pub(crate) async fn change_rule(
+    connection: &mut PgConnection,
+    id: &str,
+    change: &RuleChange<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update rules set
+             kind = coalesce($2, kind),
+             subject = case when $2::text is null then subject else $3 end,
+             definition = coalesce($4, definition),
+             state = coalesce($5, state),
+             snoozed_until = case when $6 then $7 else snoozed_until end,
+             version = version + 1, updated_at = $8
+         where id = $1",
+        id,
+        change.definition.map(|rule| rule.condition.kind()),
+        change.definition.and_then(|rule| rule.condition.subject()),
+        change.definition.map(Json) as _,
+        change.state,
+        change.snoozed_until.is_some(),
+        change.snoozed_until.flatten(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A rule that notifies once has.
+pub(crate) async fn set_triggered(
+    connection: &mut PgConnection,
+    id: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update rules set state = 'triggered' where id = $1 and state = 'active'",
+        id
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes a rule that is locked.
+pub(crate) async fn delete_rule(
+    connection: &mut PgConnection,
+    id: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from rules where id = $1", id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! The alert service on a real database, with a log to consume and a receiver of webhooks in the process.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in what its functions have in common"
+)]
+
+mod bed;
+mod configuration;
+mod kills;
+mod notified;
+mod receiver;
+mod retries;
+mod suppressed;
+mod tenants;
