@@ -1,8 +1,8 @@
 //! The threshold engine: patterns over series of observations, and the crossings they emit.
 //!
-//! Definitions are files ([`library`], [`pattern`], [`regime`]), whose conditions are [`expression`]s over
-//! [`series`]. The [`Engine`] takes points in one at a time and emits what they bring about;
-//! [`machine`] is the state machine of one pattern. [`check`](mod@check) runs the tests that stand in files,
+//! Definitions are files ([`library`], [`pattern`], [`regime`]), whose conditions are expressions over
+//! series (crate [`evaluation`]). The [`Engine`] takes points in one at a time and emits what they bring about;
+//! [`evaluation::machine`] is the state machine of a condition. [`check`](mod@check) runs the tests that stand in files,
 //! [`backtest`] plays history.
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use service::{EXIT_CONFIG, Signals, announce, fail, renew_log_id, print_health};
+use service::{EXIT_CONFIG, Signals, announce, fail, print_health, renew_log_id};
 use tokio_util::sync::CancellationToken;
 
 use super::{Listeners, Service};
