@@ -9,7 +9,7 @@ use crate::{
     message::{About, Stored},
     rule::{severity_name, severity_of},
     store::{self, Alert, Delivery, NewAlert, NewChange, NewDelivery, StoredRule},
-    suppression::{Reason, Standing, of_rule},
+    suppression::{Reason, RuleState, of_rule},
 };
 
 /// What alerts begin and end with.
@@ -108,8 +108,8 @@ impl Writer<'_> {
         self.emissions.alert(&alert, "", begun.cause);
         self.done.alerts.push("firing");
         self.record(&alert, "firing", begun.cause).await?;
-        let standing = self.standing(rule, begun.fingerprint).await?;
-        let of_rule = of_rule(&definition, &standing, severity, begun.is_too_old, self.now);
+        let state = self.rule_state(rule, begun.fingerprint).await?;
+        let of_rule = of_rule(&definition, &state, severity, begun.is_too_old, self.now);
         let message = about(&alert, &definition.name).firing();
         let channels =
             store::channels_of(self.connection, &rule.tenant, &definition.channels).await?;
@@ -132,15 +132,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn standing(
+    async fn rule_state(
         &mut self,
         rule: &StoredRule,
         fingerprint: &str,
-    ) -> Result<Standing, sqlx::Error> {
+    ) -> Result<RuleState, sqlx::Error> {
         let since = self.now - DAY;
         let notified = store::last_notified(self.connection, &rule.id, fingerprint, since);
         let (notified_at, count) = notified.await?;
-        Ok(Standing {
+        Ok(RuleState {
             is_paused: rule.state == "paused",
             has_triggered: rule.state == "triggered",
             snoozed_until: rule.snoozed_until,

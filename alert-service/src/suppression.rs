@@ -67,7 +67,7 @@ impl Reason {
 
 /// What a rule is now, beside its definition.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Standing {
+pub(crate) struct RuleState {
     pub(crate) is_paused: bool,
     /// Of one that notifies once: it has.
     pub(crate) has_triggered: bool,
@@ -81,23 +81,23 @@ pub(crate) struct Standing {
 /// Why no channel gets an alert that begins; `None` if they do.
 pub(crate) fn of_rule(
     rule: &Rule,
-    standing: &Standing,
+    state: &RuleState,
     severity: Severity,
     is_too_old: bool,
     now: DateTime<Utc>,
 ) -> Option<Reason> {
     let cooldown = TimeDelta::seconds(i64::try_from(rule.cooldown_seconds).unwrap_or(i64::MAX));
-    let is_cooling = standing.notified_at.is_some_and(|at| now < at + cooldown);
+    let is_cooling = state.notified_at.is_some_and(|at| now < at + cooldown);
     let is_spent = rule
         .daily_max
-        .is_some_and(|most| standing.notified_in_a_day >= most);
+        .is_some_and(|most| state.notified_in_a_day >= most);
     [
         (is_too_old, Reason::TooOld),
         (rule.expires_at.is_some_and(|at| at <= now), Reason::Expired),
-        (standing.is_paused, Reason::Paused),
-        (rule.once && standing.has_triggered, Reason::Once),
+        (state.is_paused, Reason::Paused),
+        (rule.once && state.has_triggered, Reason::Once),
         (
-            standing.snoozed_until.is_some_and(|at| now < at),
+            state.snoozed_until.is_some_and(|at| now < at),
             Reason::Snoozed,
         ),
         (is_cooling, Reason::Cooldown),
@@ -126,22 +126,22 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(rule: &Rule, standing: Standing, expected: Option<Reason>) {
-        let found = of_rule(rule, &standing, Severity::Warning, false, now());
+    fn check(rule: &Rule, state: RuleState, expected: Option<Reason>) {
+        let found = of_rule(rule, &state, Severity::Warning, false, now());
         assert_eq!(found, expected);
     }
 
     #[test]
     fn each_reason_holds_until_its_time_and_not_at_it() {
         let plain = rule(|_| {});
-        check(&plain, Standing::default(), None);
+        check(&plain, RuleState::default(), None);
         let expired = rule(|r| r.expires_at = Some(now()));
-        check(&expired, Standing::default(), Some(Reason::Expired));
+        check(&expired, RuleState::default(), Some(Reason::Expired));
         let later = rule(|r| r.expires_at = Some(now() + TimeDelta::seconds(1)));
-        check(&later, Standing::default(), None);
-        let snoozed = |at| Standing {
+        check(&later, RuleState::default(), None);
+        let snoozed = |at| RuleState {
             snoozed_until: Some(at),
-            ..Standing::default()
+            ..RuleState::default()
         };
         check(
             &plain,
@@ -149,10 +149,10 @@ mod tests {
             Some(Reason::Snoozed),
         );
         check(&plain, snoozed(now()), None);
-        let notified = |seconds| Standing {
+        let notified = |seconds| RuleState {
             notified_at: Some(now() - TimeDelta::seconds(seconds)),
             notified_in_a_day: 2,
-            ..Standing::default()
+            ..RuleState::default()
         };
         let cooling = rule(|r| r.cooldown_seconds = 60);
         check(&cooling, notified(59), Some(Reason::Cooldown));
@@ -162,9 +162,9 @@ mod tests {
         check(&rule(|r| r.daily_max = Some(3)), notified(60), None);
         let critical = of_rule(&limited, &notified(60), Severity::Critical, false, now());
         assert_eq!(critical, None);
-        let triggered = Standing {
+        let triggered = RuleState {
             has_triggered: true,
-            ..Standing::default()
+            ..RuleState::default()
         };
         check(&rule(|r| r.once = true), triggered, Some(Reason::Once));
         check(&plain, triggered, None);

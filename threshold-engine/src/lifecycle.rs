@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use ulid::Ulid;
 
 use crate::{
-    Engine, Failed, Standing,
+    CurrentState, Engine, Failed,
     definition::Kind,
     emission::{derived_id, exact_text, id_of},
     handler::SERVICE,
@@ -29,8 +29,8 @@ pub(crate) struct Turned {
     pub(crate) previous_version: Option<String>,
     /// That a pattern reads.
     pub(crate) series: Vec<String>,
-    pub(crate) before: Option<Standing>,
-    pub(crate) after: Option<Standing>,
+    pub(crate) before: Option<CurrentState>,
+    pub(crate) after: Option<CurrentState>,
     /// For people; may be empty.
     pub(crate) reason: String,
 }
@@ -57,7 +57,7 @@ impl Turned {
             previous_version: None,
             series,
             before: None,
-            after: engine.standing(kind, id),
+            after: engine.current_state(kind, id),
             reason: String::new(),
         })
     }
@@ -186,14 +186,14 @@ impl Origin {
     }
 }
 
-impl From<&Standing> for DefinitionState {
-    fn from(standing: &Standing) -> Self {
+impl From<&CurrentState> for DefinitionState {
+    fn from(current_state: &CurrentState) -> Self {
         Self {
-            state: standing.state.clone(),
-            since: standing
+            state: current_state.state.clone(),
+            since: current_state
                 .since
                 .map_or_else(String::new, |date| date.to_string()),
-            active: standing.active,
+            active: current_state.active,
         }
     }
 }

@@ -4,11 +4,11 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::current_state::CurrentState;
 use crate::definition::Kind;
 use crate::pattern::Pattern;
 use crate::pattern::PatternRun;
 use crate::regime::{Regime, RegimeRun, Shift};
-use crate::standing::Standing;
 use evaluation::series::Cause;
 
 /// A definition could not be evaluated, and was taken away by that.
@@ -27,7 +27,7 @@ pub struct Failed {
     /// Why it cannot be evaluated, for people.
     pub reason: String,
     /// What it was before; absent if it was to be evaluated for the first time.
-    pub before: Option<Standing>,
+    pub before: Option<CurrentState>,
     /// The last point of the step that it failed at; absent if it failed over what was known already.
     pub cause: Option<Cause>,
     /// The regimes that are others without it.

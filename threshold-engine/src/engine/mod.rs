@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use crate::current_state::CurrentState;
 use crate::definition::Kind;
 use crate::emission::Emission;
 use crate::pattern::Pattern;
 use crate::pattern::PatternRun;
 use crate::regime::World;
 use crate::regime::{Regime, RegimeRun};
-use crate::standing::Standing;
 use evaluation::expression::DateRange;
 use evaluation::series::{
     Cause, Change, Future, FutureObservations, Point, SeriesIndex, SeriesStore, StepChanges, TIME,
@@ -351,10 +351,10 @@ impl Engine {
     }
 
     /// What a definition is as of its newest evaluated date; `None` if it is not running.
-    pub fn standing(&self, kind: Kind, id: &str) -> Option<Standing> {
+    pub fn current_state(&self, kind: Kind, id: &str) -> Option<CurrentState> {
         match kind {
-            Kind::Pattern => self.pattern(id).map(PatternRun::standing),
-            Kind::Regime => self.regime(id).map(RegimeRun::standing),
+            Kind::Pattern => self.pattern(id).map(PatternRun::current_state),
+            Kind::Regime => self.regime(id).map(RegimeRun::current_state),
         }
     }
 

@@ -68,7 +68,7 @@ impl PatternRun {
             outcome,
             previous_state,
             previous_since,
-            active: self.standing().active.unwrap_or_default(),
+            active: self.current_state().active.unwrap_or_default(),
             cause: cause.clone(),
             revises: self.emitted.last_event(&(date, turn)),
         }

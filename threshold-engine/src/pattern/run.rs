@@ -10,7 +10,7 @@ use evaluation::{
 use rust_decimal::Decimal;
 
 use super::{Emitted, Pattern};
-use crate::{Emission, Standing};
+use crate::{CurrentState, Emission};
 
 /// A running pattern: its condition, and what was emitted about it.
 #[derive(Clone, Debug)]
@@ -44,13 +44,13 @@ impl PatternRun {
     }
 
     /// What it is as of its newest evaluated date.
-    pub(crate) fn standing(&self) -> Standing {
-        Standing::of_pattern(self.steps().last().map(|step| &step.state))
+    pub(crate) fn current_state(&self) -> CurrentState {
+        CurrentState::of_pattern(self.steps().last().map(|step| &step.state))
     }
 
     /// What it was after the last step that was evaluated completely.
-    pub(crate) fn settled(&self) -> Standing {
-        Standing::of_pattern(self.run.settled())
+    pub(crate) fn settled(&self) -> CurrentState {
+        CurrentState::of_pattern(self.run.settled())
     }
 
     /// Why it cannot be evaluated any further, where that is so.

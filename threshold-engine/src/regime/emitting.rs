@@ -8,8 +8,8 @@ use rust_decimal::Decimal;
 use super::decide::World;
 use super::run::{Key, Place, RegimeRun};
 use super::{Regime, Transition};
+use crate::current_state::CurrentState;
 use crate::emission::{Emission, derived_id};
-use crate::standing::Standing;
 use evaluation::series::Cause;
 
 /// A model is in another regime because of a definition.
@@ -31,24 +31,24 @@ pub struct Shift {
 
 impl RegimeRun {
     /// What it is as of its newest evaluated date.
-    pub(crate) fn standing(&self) -> Standing {
-        self.standing_at(self.last().map(|(_, now)| now))
+    pub(crate) fn current_state(&self) -> CurrentState {
+        self.current_state_at(self.last().map(|(_, now)| now))
     }
 
     /// What it was after the last step that was evaluated completely.
-    pub(crate) fn settled(&self) -> Standing {
-        self.standing_at(self.settled)
+    pub(crate) fn settled(&self) -> CurrentState {
+        self.current_state_at(self.settled)
     }
 
-    fn standing_at(&self, place: Option<Place>) -> Standing {
+    fn current_state_at(&self, place: Option<Place>) -> CurrentState {
         let state = place.map_or(self.model.initial, |place| place.state);
         let since = place.map(|place| place.since);
-        Standing::of_regime(&self.model.states[state].id, since)
+        CurrentState::of_regime(&self.model.states[state].id, since)
     }
 
     /// How it differs from what the model was in before; `None` if the regime is the same.
-    pub(crate) fn shift_from(&self, before: &Standing, world: World<'_>) -> Option<Shift> {
-        let now = self.standing();
+    pub(crate) fn shift_from(&self, before: &CurrentState, world: World<'_>) -> Option<Shift> {
+        let now = self.current_state();
         if now.state == before.state {
             return None;
         }
@@ -108,7 +108,7 @@ impl RegimeRun {
             triggers: self.triggers(state, since, world),
             revised,
             stands,
-            current: self.standing().state,
+            current: self.current_state().state,
             revises: self.emitted.last_event(&key),
             cause: cause.clone(),
         };

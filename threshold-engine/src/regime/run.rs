@@ -21,7 +21,7 @@ pub(super) struct Place {
 #[derive(Clone, Copy, Debug)]
 struct Step {
     date: NaiveDate,
-    standing: Place,
+    current: Place,
     /// The state before, where another one began at this date.
     left: Option<usize>,
 }
@@ -31,7 +31,7 @@ pub(crate) type Key = (NaiveDate, usize, usize);
 
 impl Step {
     fn key(&self) -> Option<Key> {
-        Some((self.date, self.left?, self.standing.state))
+        Some((self.date, self.left?, self.current.state))
     }
 }
 
@@ -85,7 +85,7 @@ impl RegimeRun {
         for date in run.all_dates(world) {
             let step = run.step(before, date, world);
             run.told_silently(&step);
-            before = Some(step.standing);
+            before = Some(step.current);
             run.steps.push(step);
         }
         run.settled = before;
@@ -115,7 +115,7 @@ impl RegimeRun {
     /// The newest evaluated date, and the state that holds at it, by its place in the model.
     pub(super) fn last(&self) -> Option<(NaiveDate, Place)> {
         let last = self.steps.last()?;
-        Some((last.date, last.standing))
+        Some((last.date, last.current))
     }
 
     fn told_silently(&mut self, step: &Step) {
@@ -176,8 +176,8 @@ impl RegimeRun {
     /// The state that holds at a date, and since when; `None` before the first evaluation.
     pub fn state_at(&self, date: NaiveDate) -> Option<(&str, NaiveDate)> {
         let after = self.steps.partition_point(|step| step.date <= date);
-        let standing = self.steps[..after].last()?.standing;
-        Some((&self.model.states[standing.state].id, standing.since))
+        let current = self.steps[..after].last()?.current;
+        Some((&self.model.states[current.state].id, current.since))
     }
 
     /// The newest evaluated date.
@@ -191,7 +191,7 @@ impl RegimeRun {
         for (index, step) in self.steps.iter().enumerate() {
             if index == 0 || step.left.is_some() {
                 spells.push(RegimeSpell {
-                    state: self.model.states[step.standing.state].id.clone(),
+                    state: self.model.states[step.current.state].id.clone(),
                     since: step.date,
                 });
             }
@@ -281,7 +281,7 @@ impl RegimeRun {
             Err(index) if present => {
                 let step = Step {
                     date,
-                    standing: self.standing_before(index, date),
+                    current: self.place_before(index, date),
                     left: None,
                 };
                 self.steps.insert(index, step);
@@ -300,8 +300,8 @@ impl RegimeRun {
         }
     }
 
-    fn standing_before(&self, index: usize, date: NaiveDate) -> Place {
-        let before = index.checked_sub(1).map(|index| self.steps[index].standing);
+    fn place_before(&self, index: usize, date: NaiveDate) -> Place {
+        let before = index.checked_sub(1).map(|index| self.steps[index].current);
         before.unwrap_or(Place {
             state: self.model.initial,
             since: date,
@@ -319,7 +319,7 @@ impl RegimeRun {
             }
             self.graph.work().spend(conditions.max(1));
             let old = self.steps[index];
-            let before = index.checked_sub(1).map(|index| self.steps[index].standing);
+            let before = index.checked_sub(1).map(|index| self.steps[index].current);
             let step = self.step(before, old.date, world);
             self.steps[index] = step;
             if old.key() != step.key() {
@@ -329,7 +329,7 @@ impl RegimeRun {
                     after: step.key(),
                 });
             }
-            if step.date > range.last && step.standing == old.standing {
+            if step.date > range.last && step.current == old.current {
                 break;
             }
         }
@@ -344,13 +344,13 @@ impl RegimeRun {
         if next == before.state {
             return Step {
                 date,
-                standing: before,
+                current: before,
                 left: None,
             };
         }
         Step {
             date,
-            standing: Place {
+            current: Place {
                 state: next,
                 since: date,
             },

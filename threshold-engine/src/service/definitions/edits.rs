@@ -8,7 +8,7 @@ use tracing::{error, info};
 
 use super::files::{Key, Wanted};
 use crate::{
-    Engine, Failed, Standing,
+    CurrentState, Engine, Failed,
     lifecycle::{Origin, Turned},
     service::memory::{Definition, Memory},
     store::{self, Change, Kind},
@@ -21,17 +21,17 @@ pub(crate) struct Edits<'a> {
     log_id: String,
     after_sequence: i64,
     /// The regimes as they were emitted last, or before all changes.
-    emitted: BTreeMap<String, Standing>,
+    emitted: BTreeMap<String, CurrentState>,
     /// The regimes after the last change.
-    now: BTreeMap<String, Standing>,
+    now: BTreeMap<String, CurrentState>,
     /// By which change each of them was another last.
     shifted: BTreeMap<String, Origin>,
     events: Vec<Event>,
 }
 
-fn regimes(engine: &Engine) -> BTreeMap<String, Standing> {
+fn regimes(engine: &Engine) -> BTreeMap<String, CurrentState> {
     let runs = engine.regimes().iter();
-    runs.map(|run| (run.model().id.clone(), run.standing()))
+    runs.map(|run| (run.model().id.clone(), run.current_state()))
         .collect()
 }
 
@@ -61,7 +61,7 @@ impl<'a> Edits<'a> {
         (kind, id): &Key,
         wanted: &Wanted,
     ) -> Result<bool, sqlx::Error> {
-        let before = self.memory.engine.standing(*kind, id);
+        let before = self.memory.engine.current_state(*kind, id);
         let previous_version = version_of(&self.memory.engine, *kind, id);
         let failed = self.memory.put(self.connection, &wanted.definition).await?;
         let (own, others): (Vec<_>, Vec<_>) = failed
@@ -91,7 +91,7 @@ impl<'a> Edits<'a> {
             previous_version,
             series: wanted.definition.series_ids(),
             before,
-            after: self.memory.engine.standing(*kind, id),
+            after: self.memory.engine.current_state(*kind, id),
             reason: String::new(),
         };
         store::delete_suspension(self.connection, *kind, id).await?;
@@ -148,7 +148,7 @@ impl<'a> Edits<'a> {
         mut waiting: Vec<Failed>,
     ) -> Result<(), sqlx::Error> {
         while let Some(mut failed) = waiting.pop() {
-            let now = self.memory.engine.standing(failed.kind, &failed.id);
+            let now = self.memory.engine.current_state(failed.kind, &failed.id);
             failed.before = failed.before.or(now);
             error!(kind = %failed.kind, id = failed.id, reason = failed.reason, "a definition is suspended");
             store::insert_suspension(self.connection, &failed).await?;
@@ -173,7 +173,7 @@ impl<'a> Edits<'a> {
             version: put.map_or_else(String::new, |put| put.version),
             previous_version: None,
             series: definition.map_or_else(Vec::new, |definition| definition.series_ids()),
-            before: self.memory.engine.standing(kind, id),
+            before: self.memory.engine.current_state(kind, id),
             after: None,
             reason: String::new(),
         })
@@ -190,9 +190,9 @@ impl<'a> Edits<'a> {
             self.emitted.insert(turned.id.clone(), after.clone());
         }
         let now = regimes(&self.memory.engine);
-        for (id, standing) in &now {
+        for (id, current_state) in &now {
             let before = self.now.get(id);
-            if before.is_some_and(|before| before.state != standing.state) {
+            if before.is_some_and(|before| before.state != current_state.state) {
                 self.shifted.insert(id.clone(), origin.clone());
             }
         }

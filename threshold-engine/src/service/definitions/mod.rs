@@ -416,7 +416,7 @@ async fn unblocked<T: Send + 'static>(
 fn lost(engine: &Engine, known: &mut Known) -> Vec<(Key, String)> {
     let mut lost = Vec::new();
     for last in &mut known.last {
-        if engine.standing(last.kind, &last.id).is_some() {
+        if engine.current_state(last.kind, &last.id).is_some() {
             continue;
         }
         let Some(put) = last.put.take() else {

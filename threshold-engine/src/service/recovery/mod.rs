@@ -49,7 +49,7 @@ pub(crate) struct Recovery {
 }
 
 /// How a memory stands to what is recorded.
-enum Standing {
+enum Agreement {
     /// It knows all, or what is under way besides.
     Agrees,
     /// It lacks few points.
@@ -82,14 +82,14 @@ impl Recovery {
                 let begun = self.begun(&mut connection).await?;
                 self.memory.lock().await.replace(begun);
             }
-            match standing(&mut connection, &self.memory, recorded).await? {
-                Standing::Agrees => return Ok(()),
-                Standing::Near if rounds > 0 => return Ok(()),
-                Standing::Near | Standing::Behind => {
+            match agreement(&mut connection, &self.memory, recorded).await? {
+                Agreement::Agrees => return Ok(()),
+                Agreement::Near if rounds > 0 => return Ok(()),
+                Agreement::Near | Agreement::Behind => {
                     self.advance(&mut connection, &self.memory, recorded)
                         .await?;
                 }
-                Standing::Unproven => self.settle_or_renew(&mut connection).await?,
+                Agreement::Unproven => self.settle_or_renew(&mut connection).await?,
             }
             rounds += 1;
         }
@@ -150,9 +150,9 @@ impl Recovery {
     ) -> Result<(), sqlx::Error> {
         loop {
             let recorded = store::recorded(&mut *connection).await?;
-            match standing(connection, memory, recorded).await? {
-                Standing::Agrees | Standing::Near => return Ok(()),
-                Standing::Behind | Standing::Unproven => {
+            match agreement(connection, memory, recorded).await? {
+                Agreement::Agrees | Agreement::Near => return Ok(()),
+                Agreement::Behind | Agreement::Unproven => {
                     self.advance(connection, memory, recorded).await?;
                 }
             }
@@ -291,18 +291,18 @@ async fn prepare(
     .await
 }
 
-async fn standing(
+async fn agreement(
     connection: &mut PgConnection,
     memory: &SharedMemory,
     recorded: Recorded,
-) -> Result<Standing, sqlx::Error> {
+) -> Result<Agreement, sqlx::Error> {
     let position = memory.lock().await.position();
     Ok(match position {
-        None => Standing::Unproven,
-        Some(known) if known == recorded.into() || known.is_ahead_of(recorded) => Standing::Agrees,
-        Some(known) if !known.is_committed(connection).await? => Standing::Unproven,
-        Some(known) if known.is_near(recorded) => Standing::Near,
-        Some(_) => Standing::Behind,
+        None => Agreement::Unproven,
+        Some(known) if known == recorded.into() || known.is_ahead_of(recorded) => Agreement::Agrees,
+        Some(known) if !known.is_committed(connection).await? => Agreement::Unproven,
+        Some(known) if known.is_near(recorded) => Agreement::Near,
+        Some(_) => Agreement::Behind,
     })
 }
 

@@ -6,7 +6,7 @@ use evaluation::machine::{Phase, State};
 
 /// The state of a pattern or a model of regimes as of its newest evaluated date.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct CurrentState {
     /// The phase of a pattern, also while there is no data; the id of a model's state, which is the initial one
     /// before the first evaluation.
     pub state: String,
@@ -16,7 +16,7 @@ pub struct Standing {
     pub active: Option<bool>,
 }
 
-impl Standing {
+impl CurrentState {
     /// Of a pattern with the state of its newest evaluated date.
     pub(crate) fn of_pattern(state: Option<&State>) -> Self {
         let phase = state.map_or(Phase::Normal, |state| state.phase);
