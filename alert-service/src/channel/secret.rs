@@ -72,6 +72,11 @@ impl Secret {
         serde_json::from_slice(plain.expose_secret()).map_err(|_| SealError::Damaged)
     }
 
+    /// Whether no field is set.
+    pub fn is_empty(&self) -> bool {
+        self.fields().iter().all(|(_, value)| value.is_none())
+    }
+
     /// Every field with its name.
     pub(super) fn fields(&self) -> [(&'static str, Option<&SecretString>); 7] {
         [

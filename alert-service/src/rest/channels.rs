@@ -324,11 +324,10 @@ fn prepare(
             problem: problem.message,
         });
     }
-    let has_secret = format!("{secret:?}") != format!("{:?}", Secret::default());
-    let sealed = match (has_secret, app.seal.as_deref()) {
-        (false, _) => None,
-        (true, Some(seal)) => Some(secret.seal(seal, id).map_err(|error| internal(&error))?),
-        (true, None) => {
+    let sealed = match (secret.is_empty(), app.seal.as_deref()) {
+        (true, _) => None,
+        (false, Some(seal)) => Some(secret.seal(seal, id).map_err(|error| internal(&error))?),
+        (false, None) => {
             errors.push(FieldError {
                 field: "secret".to_owned(),
                 problem: "cannot be stored, as channels.key_files names no key".to_owned(),

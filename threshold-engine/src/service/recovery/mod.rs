@@ -77,7 +77,10 @@ impl Recovery {
         let mut rounds = 0;
         loop {
             let recorded = store::recorded(&mut *connection).await?;
-            if rounds == 0 && self.memory.lock().await.position() == Some(Position::ORIGIN) {
+            let position = self.memory.lock().await.position();
+            // While nothing is recorded there is nothing to begin with.
+            let begins = position == Some(Position::ORIGIN) && position != Some(recorded.into());
+            if rounds == 0 && begins {
                 self.progress.begin(0, recorded.head.last_sequence);
                 let begun = self.begun(&mut connection).await?;
                 self.memory.lock().await.replace(begun);

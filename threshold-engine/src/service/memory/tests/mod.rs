@@ -303,6 +303,26 @@ async fn transactions_of(pool: &PgPool) -> i64 {
     counting.fetch_one(pool).await.unwrap()
 }
 
+/// An engine that has received nothing looks each second, and does not load its snapshot each time.
+#[tokio::test]
+async fn while_nothing_is_recorded_the_memory_is_kept() {
+    let bench = Bench::create().await;
+    let kept = bench.memory();
+    kept.recovery.approach().await.unwrap();
+    // Shows whether another one took its place.
+    let put = Put {
+        version: String::new(),
+        file: "high.toml".to_owned(),
+        content: definition(1),
+    };
+    let Definition::Pattern(pattern) = Definition::read(Kind::Pattern, &put).unwrap() else {
+        panic!("a pattern is another definition");
+    };
+    kept.memory.lock().await.engine = Engine::new([pattern], []);
+    kept.recovery.approach().await.unwrap();
+    assert_eq!(kept.memory.lock().await.engine.patterns().len(), 1);
+}
+
 #[tokio::test]
 async fn a_memory_tells_what_one_made_anew_tells_whatever_others_did() {
     const STEPS: usize = 150;
