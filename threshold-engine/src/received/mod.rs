@@ -13,6 +13,10 @@ use evaluation::series::{Cause, Point};
 
 pub(crate) use releases::{OpenReleases, Waiting};
 
+/// The evaluation knows no contract: a definition could name a series that no event can be about, or the reverse.
+const _: () =
+    assert!(evaluation::expression::SERIES_ID_CHARS_MAX == atlas_events::SERIES_ID_CHARS_MAX);
+
 /// The points of all events that bring any, in order, without those that wait for the last part of
 /// their release.
 pub(crate) async fn read_points(
