@@ -24,6 +24,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const DEADLINE: Duration = Duration::from_secs(60);
 const COLLECTOR: &str = "fred-collector";
 const ENGINE: &str = "threshold-engine";
+const ALERTS: &str = "alert-service";
 
 static COMPOSE: LazyLock<Value> = LazyLock::new(|| {
     let output = Command::new(format!("{ROOT}/scripts/compose"))
@@ -95,14 +96,14 @@ fn images_are_made_of_what_is_here_and_ask_their_own_program_how_it_is() {
         assert!(root.join(source).exists(), "{source}");
     }
     let packages: Vec<_> = text.split("--package ").skip(1).collect();
-    assert_eq!(packages.len(), 3);
+    assert_eq!(packages.len(), 4);
     for package in packages {
         let (package, _) = package.split_once([' ', '\n']).unwrap();
         let manifest = std::fs::read_to_string(root.join(package).join("Cargo.toml")).unwrap();
         assert!(manifest.contains(&format!("name = \"{package}\"")));
     }
     assert!(text.contains(":nonroot AS runtime\n"));
-    for name in [COLLECTOR, ENGINE] {
+    for name in [COLLECTOR, ENGINE, ALERTS] {
         let target = service(name)["build"]["target"].as_str().unwrap();
         let (_, stage) = text
             .split_once(&format!("\nFROM runtime AS {target}\n"))
@@ -208,6 +209,7 @@ fn every_variable_is_known_to_its_service() {
     };
     check(COLLECTOR, collector::config::SETTINGS.reference());
     check(ENGINE, threshold_engine::config::SETTINGS.reference());
+    check(ALERTS, alert_service::config::SETTINGS.reference());
 }
 
 #[test]
@@ -216,6 +218,8 @@ fn services_start_one_after_the_other_once_they_are_healthy() {
         (COLLECTOR, "timescaledb"),
         (ENGINE, "timescaledb"),
         (ENGINE, COLLECTOR),
+        (ALERTS, "timescaledb"),
+        (ALERTS, ENGINE),
     ] {
         let condition = &service(name)["depends_on"][needed]["condition"];
         assert_eq!(condition, "service_healthy", "{name} and {needed}");
@@ -253,7 +257,7 @@ fn everybody_is_found_under_the_name_that_others_use() {
     ];
     let read = |file| std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
     let mut named: Vec<_> = files.map(read).iter().flat_map(|t| addresses(t)).collect();
-    for name in [COLLECTOR, ENGINE] {
+    for name in [COLLECTOR, ENGINE, ALERTS] {
         let values = environment(name).into_iter();
         named.extend(values.flat_map(|(_, value)| addresses(&value)));
     }
@@ -268,7 +272,7 @@ fn everybody_is_found_under_the_name_that_others_use() {
     ];
     for (name, port) in named {
         service(&name);
-        let of_ours = [COLLECTOR, ENGINE].contains(&name.as_str())
+        let of_ours = [COLLECTOR, ENGINE, ALERTS].contains(&name.as_str())
             && environment(&name).iter().any(|(key, value)| {
                 key.ends_with("__ADDRESS") && value.ends_with(&format!(":{port}"))
             });
