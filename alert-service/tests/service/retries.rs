@@ -78,6 +78,11 @@ async fn after_the_deadline_it_is_a_dead_letter_that_can_be_retried() {
         first_delivery(&service).await["attempts"] == 1
     })
     .await;
+    // The claim is stored before the attempt: what is under way would be made again.
+    eventually(DEADLINE, async || {
+        first_delivery(&service).await["state"] == "pending"
+    })
+    .await;
     bed.move_clock(TimeDelta::hours(11));
     eventually(DEADLINE, async || {
         first_delivery(&service).await["state"] == "given_up"
