@@ -1,15 +1,12 @@
 //! Which settings there are, their defaults and bounds.
 
 use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, Settings,
-    ShutdownConfig, Sources, TelemetryConfig, small,
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, SOURCES_KEY,
+    Settings, ShutdownConfig, Sources, TelemetryConfig, small,
 };
 use service::security::SecurityConfig;
 
-use super::{
-    AlertsConfig, Config, DeliveriesConfig, Flags, channels,
-    consumption::{self, SOURCES_KEY},
-};
+use super::{AlertsConfig, Config, DeliveriesConfig, Flags, channels, consumption};
 
 const DAY_SECONDS: u64 = 86_400;
 

@@ -13,7 +13,7 @@ use documented::{Documented, DocumentedFields};
 use ipnet::IpNet;
 pub use service::config::{
     ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, RestConfig, ShutdownConfig,
-    TelemetryConfig,
+    SourceConfig, TelemetryConfig,
 };
 use service::{Addresses, security::SecurityConfig};
 use url::Url;
@@ -65,15 +65,6 @@ pub struct ConsumptionConfig {
     /// How long a service that cannot consume any further goes on to answer and to send, so that
     /// `/readyz` and the metrics say why, before it ends with an error.
     pub stopped_grace: Duration,
-}
-
-/// A log that is consumed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceConfig {
-    /// Stays the same for as long as the checkpoint is to be found.
-    pub name: String,
-    /// Such as `http://127.0.0.1:5101`.
-    pub url: String,
 }
 
 /// `[alerts]`: what is notified.

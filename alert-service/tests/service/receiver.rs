@@ -1,4 +1,4 @@
-//! A receiver of webhooks that answers as told.
+//! A receiver of webhooks whose answers a test sets.
 
 use std::{
     net::SocketAddr,

@@ -2,20 +2,16 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use access::{CredentialError, CredentialFiles};
 use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, Settings,
-    ShutdownConfig, Sources, TelemetryConfig, Toml, small,
+    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, SOURCES_KEY,
+    Settings, ShutdownConfig, Sources, TelemetryConfig, read_credentials, read_sources, small,
 };
 use service::security::SecurityConfig;
 
-use super::{
-    Config, ConsumptionConfig, Flags, PatternsConfig, SnapshotsConfig, SourceConfig, Uncollected,
-};
+use super::{Config, ConsumptionConfig, Flags, PatternsConfig, SnapshotsConfig, Uncollected};
 
 const SOURCE_NAME: &str = "collector";
 const SOURCE_URL: &str = "http://127.0.0.1:5001";
-const SOURCES_KEY: &str = "consumer.sources";
 const MONTHS_MAX: u64 = 12 * 200;
 
 /// The engine's settings.
@@ -74,7 +70,10 @@ fn read(reader: &mut Reader) -> Config {
 
 fn consumer(reader: &mut Reader) -> ConsumptionConfig {
     reader.section::<ConsumptionConfig>("consumer");
-    let sources = sources(reader);
+    reader.also(SOURCES_KEY, &["FREDCOLLECTOR__GRPCURL"]);
+    let sources = read_sources(reader, (SOURCE_NAME, SOURCE_URL), |name, url| {
+        consumer::Source::grpc(name, url).map(drop)
+    });
     let months_key = "consumer.backfill_months";
     reader.also(months_key, &["EVENTCONSUMER__BACKFILLMONTHS"]);
     let months = reader.number(months_key, 0, 0..=MONTHS_MAX);
@@ -82,94 +81,11 @@ fn consumer(reader: &mut Reader) -> ConsumptionConfig {
     let stopped_grace = reader.seconds("consumer.stopped_grace_seconds", 20, 0..=3_600);
     ConsumptionConfig {
         sources,
-        credentials: credentials(reader),
+        credentials: read_credentials(reader),
         backfill_months: (months > 0).then(|| small(months)),
         batch_events_max: usize::try_from(events).unwrap_or(usize::MAX),
         stopped_grace,
     }
-}
-
-fn credentials(reader: &mut Reader) -> CredentialFiles {
-    let files = CredentialFiles {
-        token: reader.path("consumer.token_file"),
-        ca: reader.path("consumer.ca"),
-        certificate: reader.path("consumer.certificate"),
-        key: reader.path("consumer.key"),
-    };
-    if let Err(error) = files.read() {
-        let key = match &error {
-            CredentialError::NoToken(_) => "consumer.token_file",
-            CredentialError::Half => "consumer.certificate",
-            CredentialError::Unreadable { file, .. } => match Some(file) {
-                file if file == files.token.as_ref() => "consumer.token_file",
-                file if file == files.ca.as_ref() => "consumer.ca",
-                file if file == files.certificate.as_ref() => "consumer.certificate",
-                _ => "consumer.key",
-            },
-        };
-        reader.refuse(key, error);
-    }
-    let meanings = [
-        (
-            "consumer.token_file",
-            "Holds the token for the sources, and nothing else.",
-        ),
-        (
-            "consumer.ca",
-            "Authorities of the sources, in PEM; those of the system if absent.",
-        ),
-        (
-            "consumer.certificate",
-            "Certificate for the sources, with its chain, in PEM.",
-        ),
-        ("consumer.key", "The key of the certificate, in PEM."),
-    ];
-    for (key, meaning) in meanings {
-        reader.describe(key, meaning);
-    }
-    files
-}
-
-/// `http://…` for one source, or `name=http://…,name=http://…`.
-fn sources(reader: &mut Reader) -> Vec<SourceConfig> {
-    reader.also(SOURCES_KEY, &["FREDCOLLECTOR__GRPCURL"]);
-    let text = reader.texts(SOURCES_KEY);
-    let mut sources: Vec<SourceConfig> = Vec::new();
-    for entry in text.unwrap_or_else(|| vec![SOURCE_URL.to_owned()]) {
-        let (name, url) = match entry.split_once('=') {
-            Some((name, url)) if !name.contains(':') => (name.trim(), url.trim()),
-            _ => (SOURCE_NAME, entry.trim()),
-        };
-        if let Err(error) = consumer::Source::grpc(name, url) {
-            reader.refuse(SOURCES_KEY, error);
-        }
-        if sources.iter().any(|source| source.name == name) {
-            let problem = format!(
-                "two sources are named \"{name}\"; write NAME=URL with a name of its own for each"
-            );
-            reader.refuse(SOURCES_KEY, problem);
-        }
-        sources.push(SourceConfig {
-            name: name.to_owned(),
-            url: url.to_owned(),
-        });
-    }
-    if sources.is_empty() {
-        reader.refuse(
-            SOURCES_KEY,
-            "names no source, such as [\"http://127.0.0.1:5001\"]",
-        );
-    }
-    let default = Toml::from(vec![format!("{SOURCE_NAME}={SOURCE_URL}")]);
-    let shown = sources.iter().map(|s| format!("{}={}", s.name, s.url));
-    let shown: Vec<_> = shown.collect();
-    reader.asked(
-        SOURCES_KEY,
-        "list of NAME=URL",
-        Some(default),
-        Some(shown.into()),
-    );
-    sources
 }
 
 fn patterns(reader: &mut Reader) -> PatternsConfig {

@@ -10,7 +10,7 @@ use consumer::{ConsumerError, Source};
 use documented::{Documented, DocumentedFields};
 pub use service::config::{
     ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, RestConfig, ShutdownConfig,
-    TelemetryConfig,
+    SourceConfig, TelemetryConfig,
 };
 use service::{Addresses, security::SecurityConfig};
 
@@ -58,15 +58,6 @@ pub struct ConsumptionConfig {
     /// How long an engine that cannot consume any further still answers before it ends with an error.
     /// Meanwhile `/readyz`, the metrics and the checkpoints show why.
     pub stopped_grace: Duration,
-}
-
-/// A log that is consumed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceConfig {
-    /// Stays the same for as long as the checkpoint is to be found.
-    pub name: String,
-    /// Such as `http://127.0.0.1:5001`.
-    pub url: String,
 }
 
 /// `[patterns]`: the definitions.

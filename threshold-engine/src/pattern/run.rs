@@ -127,7 +127,7 @@ impl PatternRun {
         &self.emitted
     }
 
-    /// The same, to be changed with what it is made of.
+    /// The same, to be changed together with its parts.
     pub(crate) fn emitted_mut(&mut self) -> &mut Emitted<(NaiveDate, Turn)> {
         &mut self.emitted
     }

@@ -119,7 +119,7 @@ async fn parked_events_are_listed_retried_and_discarded_over_grpc() {
     assert_eq!(effects, without(50, &[4]));
 }
 
-/// Clients take 4 MiB in one answer unless they are told otherwise, and an event may have one.
+/// Clients take 4 MiB in one answer unless they set another limit, and an event may have one.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_parked_events_come_in_pages_that_a_client_takes() {
     let bench = Bench::create(Form::InProcess).await;

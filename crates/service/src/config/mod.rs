@@ -18,6 +18,7 @@ mod settings;
 pub use problem::{ConfigError, Problem};
 pub use reader::{Reader, Toml};
 pub use reference::Reference;
+pub use sections::consumption::{SOURCES_KEY, SourceConfig, read_credentials, read_sources};
 pub use sections::database::DatabaseConfig;
 pub use sections::traces::{TracesConfig, TracesSampler};
 pub use sections::{

@@ -1,6 +1,7 @@
 //! The settings that all services have, with their bounds.
 
 mod connection_string;
+pub(crate) mod consumption;
 pub(crate) mod database;
 pub(crate) mod traces;
 
