@@ -31,7 +31,7 @@ pub(super) struct SeriesView {
     #[schema(example = "Seasonally Adjusted")]
     seasonal_adjustment: Option<String>,
     /// When it is collected: a cron expression, in UTC or in the time zone that it names.
-    #[schema(example = "45 13,15,21 * * *")]
+    #[schema(example = "45 8,10,16 * * * America/New_York")]
     schedule: String,
     /// Whether the schedule was set; otherwise it is the one that suits the frequency.
     schedule_is_set: bool,

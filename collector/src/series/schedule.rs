@@ -51,14 +51,15 @@ impl Schedule {
     }
 }
 
+/// In the time zone of the releases: in UTC they would come an hour earlier or later for half of the year.
 const DEFAULTS: [(&str, &str); 5] = [
-    ("Daily", "15 2,14,22 * * *"),
-    ("Weekly", "45 13,21 * * *"),
-    ("Biweekly", "45 13,21 * * *"),
-    ("Monthly", "45 13,15,21 * * *"),
-    ("Quarterly", "45 13,15,21 * * *"),
+    ("Daily", "15 9,17,21 * * * America/New_York"),
+    ("Weekly", "45 8,16 * * * America/New_York"),
+    ("Biweekly", "45 8,16 * * * America/New_York"),
+    ("Monthly", "45 8,10,16 * * * America/New_York"),
+    ("Quarterly", "45 8,10,16 * * * America/New_York"),
 ];
-const OTHERWISE: &str = "45 13 * * *";
+const OTHERWISE: &str = "45 8 * * * America/New_York";
 
 impl FromStr for Schedule {
     type Err = ScheduleError;
@@ -97,22 +98,33 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_default(frequency: &str, next: &str) {
-        let now = "2024-10-12T14:00:00Z".parse().unwrap();
-        let found = Schedule::for_frequency(frequency).next_after(now);
+    fn check_default(frequency: &str, now: &str, next: &str) {
+        let found = Schedule::for_frequency(frequency).next_after(now.parse().unwrap());
         assert_eq!(found, next.parse::<DateTime<Utc>>().unwrap(), "{frequency}");
     }
 
     #[test]
     fn frequencies_are_matched_by_their_beginning() {
-        check_default("Daily, Close", "2024-10-12T14:15:00Z");
-        check_default("Weekly, Ending Saturday", "2024-10-12T21:45:00Z");
-        check_default("Biweekly, Beg. of Period", "2024-10-12T21:45:00Z");
-        check_default("Monthly, End of Month", "2024-10-12T15:45:00Z");
-        check_default("Quarterly", "2024-10-12T15:45:00Z");
-        check_default("Semiannual", "2024-10-13T13:45:00Z");
-        check_default("Annual, Fiscal Year", "2024-10-13T13:45:00Z");
-        check_default("", "2024-10-13T13:45:00Z");
+        let now = "2024-10-12T14:00:00Z";
+        for (frequency, next) in [
+            ("Daily, Close", "2024-10-12T21:15:00Z"),
+            ("Weekly, Ending Saturday", "2024-10-12T20:45:00Z"),
+            ("Biweekly, Beg. of Period", "2024-10-12T20:45:00Z"),
+            ("Monthly, End of Month", "2024-10-12T14:45:00Z"),
+            ("Quarterly", "2024-10-12T14:45:00Z"),
+            ("Semiannual", "2024-10-13T12:45:00Z"),
+            ("Annual, Fiscal Year", "2024-10-13T12:45:00Z"),
+            ("", "2024-10-13T12:45:00Z"),
+        ] {
+            check_default(frequency, now, next);
+        }
+    }
+
+    /// A release at 8:30 in New York is 13:30 UTC in winter and 12:30 in summer.
+    #[test]
+    fn a_default_comes_a_quarter_of_an_hour_after_the_release_all_year() {
+        check_default("Monthly", "2026-01-09T13:30:00Z", "2026-01-09T13:45:00Z");
+        check_default("Monthly", "2026-07-02T12:30:00Z", "2026-07-02T12:45:00Z");
     }
 
     #[test]

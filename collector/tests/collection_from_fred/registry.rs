@@ -26,7 +26,10 @@ async fn a_series_is_added_once_with_what_fred_says_about_it() {
     assert_eq!(added.frequency, "Monthly");
     assert_eq!(added.units, "Percent");
     assert_eq!(added.source, "fred");
-    assert_eq!(added.schedule.to_string(), "45 13,15,21 * * *");
+    assert_eq!(
+        added.schedule.to_string(),
+        "45 8,10,16 * * * America/New_York"
+    );
     assert!(!added.schedule_is_set && !added.paused);
     assert_eq!(added.backfill_from, Some(day("2010-01-01")));
     assert!(added.next_collection_at <= Utc::now(), "due at once");
@@ -129,7 +132,10 @@ async fn a_schedule_can_be_set_and_given_back() {
     assert!(set.next_collection_at - Utc::now() <= TimeDelta::seconds(10));
     let back = process.registry.set_schedule("VIXCLS", None).await.unwrap();
     assert!(!back.schedule_is_set);
-    assert_eq!(back.schedule.to_string(), "15 2,14,22 * * *");
+    assert_eq!(
+        back.schedule.to_string(),
+        "15 9,17,21 * * * America/New_York"
+    );
     let refused = process.registry.set_schedule("VIXCLS", Some("x")).await;
     assert!(matches!(refused, Err(SeriesError::InvalidSchedule(_))));
 }

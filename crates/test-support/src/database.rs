@@ -16,8 +16,7 @@ const LEFTOVER_SECONDS: i64 = 3_600;
 const TEMPLATE: &str = "atlas_test_template";
 /// Who makes it.
 const TEMPLATE_LOCK: i64 = 0x61_746c_6173;
-/// Creating a database fails with this code (object in use) while another session looks into the
-/// template, which it does for milliseconds.
+/// Creating a database fails with this code (object in use) while another test makes the template or a session looks into it.
 const TEMPLATE_IN_USE: &str = "55006";
 const CREATE_ATTEMPTS: u32 = 200;
 /// How long a test waits for its database to be dropped: long enough for the request to reach the server.
@@ -147,6 +146,14 @@ async fn make_template(connection: &mut PgConnection, server: &PgConnectOptions)
             .unwrap();
         stop_workers(&mut template).await;
         template.close().await.unwrap();
+        // TimescaleDB looks into every database that can be connected to, each minute and for up to half a
+        // minute. Copying the template waits for that, five seconds at a time.
+        connection
+            .execute(AssertSqlSafe(format!(
+                "alter database {TEMPLATE} with allow_connections false"
+            )))
+            .await
+            .unwrap();
         let version =
             "(select default_version from pg_available_extensions where name = 'timescaledb')";
         connection
@@ -169,7 +176,7 @@ async fn has_template(connection: &mut PgConnection) -> bool {
     sqlx::query_scalar(
         "select exists (
              select from pg_database d, pg_available_extensions e
-             where d.datname = $1 and e.name = 'timescaledb'
+             where d.datname = $1 and not d.datallowconn and e.name = 'timescaledb'
                  and shobj_description(d.oid, 'pg_database') = e.default_version
          )",
     )

@@ -147,9 +147,27 @@ fn ungrouped(whole: &str, thousands: char) -> Option<String> {
     good.then(|| whole.replace(is_separator, ""))
 }
 
-/// `plain` times ten to the power of `exponent`, written out.
+/// `plain` times ten to the power of `exponent`, written out. Floating point numbers are written so; what is left of a
+/// difference of two of them (`5.551115123125783e-17`) has more places than a decimal and is rounded to its last one.
 fn scaled(plain: &str, exponent: i32) -> Option<Decimal> {
-    atlas_events::parse_decimal(plain)?;
-    let scaled = Decimal::from_scientific(&format!("{plain}e{exponent}")).ok()?;
+    let mantissa = atlas_events::parse_decimal(plain)?.normalize();
+    let places = i64::from(mantissa.scale()) - i64::from(exponent);
+    let surplus = u32::try_from(places - i64::from(Decimal::MAX_SCALE)).unwrap_or(0);
+    let scaled = if surplus == 0 {
+        Decimal::from_scientific(&format!("{mantissa}e{exponent}")).ok()?
+    } else {
+        last_places(mantissa.mantissa(), surplus)?
+    };
     atlas_events::parse_decimal(&scaled.normalize().to_string())
+}
+
+/// `digits` without the last `surplus` of them, in units of the last place of a decimal, rounded half to even.
+fn last_places(digits: i128, surplus: u32) -> Option<Decimal> {
+    let Some(divisor) = 10_i128.checked_pow(surplus) else {
+        return Some(Decimal::ZERO);
+    };
+    let (quotient, twice) = (digits / divisor, (digits % divisor).abs() * 2);
+    let rounds_away = twice > divisor || (twice == divisor && quotient % 2 != 0);
+    let units = quotient + if rounds_away { digits.signum() } else { 0 };
+    Decimal::try_from_i128_with_scale(units, Decimal::MAX_SCALE).ok()
 }

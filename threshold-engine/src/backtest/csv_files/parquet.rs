@@ -222,11 +222,17 @@ fn number(cell: &Field) -> Option<String> {
         Field::UInt(number) => number.to_string(),
         Field::ULong(number) => number.to_string(),
         Field::Float16(number) => number.to_f32().to_string(),
-        Field::Float(number) => number.to_string(),
-        Field::Double(number) => number.to_string(),
+        Field::Float(number) => float(number.to_string(), format!("{number:e}")),
+        Field::Double(number) => float(number.to_string(), format!("{number:e}")),
         Field::Decimal(number) => decimal(number)?,
         _ => return None,
     })
+}
+
+/// A number that is written out longer than a decimal may be stays in scientific notation, which is rounded when it is read.
+fn float(plain: String, scientific: String) -> String {
+    let is_long = plain.bytes().filter(u8::is_ascii_digit).count() > 28;
+    if is_long { scientific } else { plain }
 }
 
 fn decimal(number: &Decimal) -> Option<String> {
@@ -269,4 +275,36 @@ fn time(number: i64, unit: Unit, is_utc: bool) -> Option<String> {
     };
     let zone = if is_utc { "Z" } else { "" };
     Some(format!("{}{zone}", time.format("%Y-%m-%dT%H:%M:%S%.f")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backtest::csv_files::number::{Style, parse};
+
+    /// Typed from the shortest decimals of the numbers, rounded to 28 places by hand.
+    #[test]
+    fn what_is_left_of_differences_of_floating_point_numbers_is_read() {
+        for (number, read) in [
+            (5.551_115_123_125_783e-17, "0.0000000000000000555111512313"),
+            (
+                -5.551_115_123_125_783e-17,
+                "-0.0000000000000000555111512313",
+            ),
+            (1e-300, "0"),
+            (5e-29, "0"),
+            (1.5e-28, "0.0000000000000000000000000002"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (157_700.0, "157700"),
+            (1e20, "100000000000000000000"),
+        ] {
+            let cell = super::number(&Field::Double(number)).unwrap();
+            let value = parse(&cell, Style::Point).map(|value| value.to_string());
+            assert_eq!(value.as_deref(), Some(read), "{number:e} as {cell}");
+        }
+        for refused in [1e30, f64::INFINITY] {
+            let cell = super::number(&Field::Double(refused)).unwrap();
+            assert_eq!(parse(&cell, Style::Point), None, "{cell}");
+        }
+    }
 }
