@@ -28,7 +28,14 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ),
     (
         "service",
-        &["event-log", "access", "trace-context", "atlas-events"],
+        &[
+            "consumer",
+            "event-stream",
+            "event-log",
+            "access",
+            "trace-context",
+            "atlas-events",
+        ],
     ),
     ("test-support", &["atlas-events"]),
     ("fred-stand-in", &[]),
@@ -83,6 +90,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         "bench",
         &[
             "threshold-engine",
+            "service",
             "evaluation",
             "event-stream",
             "event-log",

@@ -28,7 +28,9 @@ impl Bench {
         let pool = event_log::connect(&database.url(), "engine", 5)
             .await
             .unwrap();
-        store::migrate(&pool).await.unwrap();
+        event_log::run_migrations(&pool, &store::MIGRATOR)
+            .await
+            .unwrap();
         Self {
             pool,
             random: StdRng::seed_from_u64(1),
