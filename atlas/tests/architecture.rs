@@ -43,7 +43,6 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         "collector",
         &[
             "service",
-            "event-stream",
             "event-log",
             "trace-context",
             "access",
@@ -56,7 +55,6 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "service",
             "consumer",
             "evaluation",
-            "event-stream",
             "event-log",
             "trace-context",
             "access",
@@ -68,7 +66,6 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         &[
             "service",
             "consumer",
-            "event-stream",
             "event-log",
             "trace-context",
             "access",

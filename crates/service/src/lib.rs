@@ -27,4 +27,4 @@ pub use process::{EXIT_CONFIG, Signals, announce, environment, fail};
 pub use program::{Program, ServiceCommand, described, load, main, run};
 pub use security::{Incoming, Security};
 pub use server::{Addresses, Listeners, Outcome, Parts, Server, ServerBuilder, stopped_source};
-pub use visible::{cell, visible, visible_json};
+pub use visible::{cell, counted, visible, visible_json};

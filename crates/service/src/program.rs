@@ -80,14 +80,27 @@ pub fn main<P: Program>() -> ExitCode {
     }
 }
 
-/// A program's command line with its name, and what its help says first.
+/// A program's command line with its name, what its help says first, and the variable that names its
+/// file.
 pub fn described<P: Program>(command: clap::Command) -> clap::Command {
     let (program, about) = (P::SETTINGS.program, P::ABOUT);
-    command.name(program).about(about).long_about(format!(
+    let command = command.name(program).about(about).long_about(format!(
         "{about}\n\nEvery setting has a place in the TOML file, a name in the environment (port in \
          section grpc is GRPC__PORT) and can be given as --set grpc.port=5001; flags win over the \
          environment, and that over the file. {program}.example.toml lists them all."
-    ))
+    ));
+    with_variable(command, &P::SETTINGS.file_variable())
+}
+
+fn with_variable(command: clap::Command, variable: &str) -> clap::Command {
+    let help = format!("Configuration file (TOML); if absent, the one that {variable} names");
+    let of_file = |argument: clap::Arg| match argument.get_id() == "config" {
+        true => argument.help(help.clone()),
+        false => argument,
+    };
+    command
+        .mut_args(of_file)
+        .mut_subcommands(|inner| with_variable(inner, variable))
 }
 
 /// Runs a command, or the service where there is none. `before` are the flags before the command.

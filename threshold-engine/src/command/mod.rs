@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
-use service::{ServiceCommand, config::ServiceFlags, visible};
+use service::{ServiceCommand, config::ServiceFlags, counted, visible};
 
 use self::{backtest::BacktestOptions, checkpoint::CheckpointOptions};
 use crate::check::check;
@@ -92,11 +92,11 @@ fn run_check(folder: &Path, output: &mut impl Write) -> anyhow::Result<bool> {
     }
     writeln!(
         output,
-        "{} patterns, {} regimes, {} tests, {failed} failed, {} files with mistakes",
-        library.patterns.len(),
-        library.regimes.len(),
-        results.len(),
-        mistakes.len()
+        "{}, {}, {}, {failed} failed, {} with mistakes",
+        counted(library.patterns.len(), "pattern"),
+        counted(library.regimes.len(), "regime"),
+        counted(results.len(), "test"),
+        counted(mistakes.len(), "file")
     )?;
     Ok(failed == 0 && mistakes.is_empty())
 }

@@ -80,11 +80,16 @@ impl<C> Settings<C> {
         given: &[&F],
         environment: &[(String, String)],
     ) -> Result<Loaded<C>, ConfigError> {
-        let variable = format!("{}_CONFIG", self.program.replace('-', "_").to_uppercase());
+        let variable = self.file_variable();
         let named = environment
             .iter()
             .find(|(name, value)| *name == variable && !value.is_empty());
         self.load_from(given, named.map(|(_, file)| Path::new(file)), environment)
+    }
+
+    /// The variable that may name the file, such as `COLLECTOR_CONFIG`.
+    pub(crate) fn file_variable(&self) -> String {
+        format!("{}_CONFIG", self.program.replace('-', "_").to_uppercase())
     }
 
     fn load_from<F: ServiceFlags>(
