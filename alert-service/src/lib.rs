@@ -5,7 +5,6 @@
 
 mod alert;
 pub mod channel;
-pub mod command;
 pub mod config;
 mod context;
 mod delivery;

@@ -10,6 +10,7 @@ use crate::{
     client::connection::{HEADING, Server},
     commands::{
         consumption::{CheckpointCommand, ParkedCommand},
+        series::SeriesOptions,
         token::TokenCommand,
     },
     time,
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     /// List, retry and discard events that a service could not process
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// List, collect, pause, resume and delete the series of a collector
+    Series(SeriesOptions),
     /// Make tokens, for servers that ask for one
     #[command(subcommand)]
     Token(TokenCommand),

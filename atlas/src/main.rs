@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command};
 use clap::FromArgMatches;
 use client::{diagnosis, failure::Failure};
-use commands::{consumption, inspect, manual, publish, tail, token, up};
+use commands::{consumption, inspect, manual, publish, series, tail, token, up};
 use print::output::{self, Output};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,8 @@ async fn run_client(arguments: &Arguments) -> ExitCode {
     tokio::spawn(stop_on_signal(stop.clone()));
     let mut output = Output::standard();
     let ended = match run(arguments, &mut output, &stop).await {
+        // It asked another server than this one, over REST.
+        Err(failure) if matches!(arguments.command, Command::Series(_)) => Err(failure),
         Err(failure) => Err(diagnosis::explain(&arguments.server, failure).await),
         done => done,
     };
@@ -72,6 +74,7 @@ async fn run(
             until(stop, consumption::checkpoint(server, command, output)).await
         }
         Command::Parked(command) => until(stop, consumption::parked(server, command, output)).await,
+        Command::Series(options) => until(stop, series::run(server, options, output)).await,
         Command::Token(command) => token::run(command, output),
         Command::Completions { shell } => manual::completions(*shell, output),
         Command::Man { folder } => manual::pages(folder, output),

@@ -28,7 +28,14 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ),
     (
         "service",
-        &["event-log", "access", "trace-context", "atlas-events"],
+        &[
+            "consumer",
+            "event-stream",
+            "event-log",
+            "access",
+            "trace-context",
+            "atlas-events",
+        ],
     ),
     ("test-support", &["atlas-events"]),
     ("fred-stand-in", &[]),
@@ -36,7 +43,6 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         "collector",
         &[
             "service",
-            "event-stream",
             "event-log",
             "trace-context",
             "access",
@@ -49,7 +55,6 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "service",
             "consumer",
             "evaluation",
-            "event-stream",
             "event-log",
             "trace-context",
             "access",
@@ -61,7 +66,6 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         &[
             "service",
             "consumer",
-            "event-stream",
             "event-log",
             "trace-context",
             "access",
@@ -83,6 +87,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         "bench",
         &[
             "threshold-engine",
+            "service",
             "evaluation",
             "event-stream",
             "event-log",

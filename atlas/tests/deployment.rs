@@ -341,10 +341,10 @@ async fn the_same_settings_make_services_that_work_together() {
     let variables = substitution.of(COLLECTOR);
     let loaded = collector::config::load(&collector::config::Flags::default(), &variables);
     let mut config = loaded.unwrap().config;
-    assert_eq!(config.grpc.address.port(), 5001);
-    assert_eq!(config.rest.address.port(), 5000);
-    any_port(&mut config.grpc.address);
-    any_port(&mut config.rest.address);
+    assert_eq!(config.common.grpc.address.port(), 5001);
+    assert_eq!(config.common.rest.address.port(), 5000);
+    any_port(&mut config.common.grpc.address);
+    any_port(&mut config.common.rest.address);
     let listeners = Listeners::bind(&config).await.unwrap();
     let collecting = collector::service::Service::start(config, listeners, metrics.clone());
     let collecting = collecting.await.unwrap();
@@ -356,8 +356,8 @@ async fn the_same_settings_make_services_that_work_together() {
     let variables = substitution.of(ENGINE);
     let loaded = threshold_engine::config::load(&Default::default(), &variables);
     let mut config = loaded.unwrap().config;
-    any_port(&mut config.grpc.address);
-    any_port(&mut config.rest.address);
+    any_port(&mut config.common.grpc.address);
+    any_port(&mut config.common.rest.address);
     let listeners = Listeners::bind(&config).await.unwrap();
     let sources = config.consumer.sources().unwrap();
     let evaluating = threshold_engine::service::Service::start(config, sources, listeners, metrics);

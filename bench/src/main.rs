@@ -64,8 +64,8 @@ async fn run(options: &RunOptions) -> Result<()> {
 
 /// The program `threshold-engine serve`, which brings a runtime of its own.
 async fn serve_engine(flags: threshold_engine::config::Flags) -> Result<()> {
-    let run = move || threshold_engine::service::run_program(&flags);
-    let code = tokio::task::spawn_blocking(run).await??;
+    let run = move || service::run::<threshold_engine::service::Service>(&flags, None);
+    let code = tokio::task::spawn_blocking(run).await?;
     anyhow::ensure!(code == std::process::ExitCode::SUCCESS, "the engine failed");
     Ok(())
 }

@@ -193,7 +193,7 @@ fn crossings(result: &BacktestResult) -> Vec<String> {
     crossings
         .map(|c| {
             let (direction, turn) = (c.direction.name(), c.turn.name());
-            let known = c.told_at.date_naive();
+            let known = c.emitted_at.date_naive();
             format!("{} {known} {direction} {turn} {}", c.date, c.stands)
         })
         .collect()
@@ -262,7 +262,7 @@ high,2020-04-01,2020-06-05T00:00:00+00:00,revised,cleared,false,6,5,"A <high> & 
     assert_eq!(pattern["inputs"][0]["count"], 4);
     assert_eq!(pattern["evaluated_dates"], 4);
     let crossing = serde_json::json!({
-        "pattern": "high", "date": "2020-01-01", "told_at": "2020-03-06T00:00:00Z",
+        "pattern": "high", "date": "2020-01-01", "emitted_at": "2020-03-06T00:00:00Z",
         "direction": "revised", "turn": "entered", "stands": false, "value": "4.9", "threshold": "5",
         "message": "A <high> & \"dear\" after revision not entered on 2020-01-01: 4.9 against 5",
     });

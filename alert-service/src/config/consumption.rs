@@ -7,9 +7,7 @@ const SOURCE_URL: &str = "http://127.0.0.1:5101";
 
 pub(super) fn read(reader: &mut Reader) -> ConsumptionConfig {
     reader.section::<ConsumptionConfig>("consumer");
-    let sources = read_sources(reader, (SOURCE_NAME, SOURCE_URL), |name, url| {
-        consumer::Source::grpc(name, url).map(drop)
-    });
+    let sources = read_sources(reader, (SOURCE_NAME, SOURCE_URL));
     let events = reader.number("consumer.batch_events_max", 500, 1..=100_000);
     ConsumptionConfig {
         sources,

@@ -1,14 +1,19 @@
 //! Which settings there are, their defaults and bounds.
 
 use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, SOURCES_KEY,
-    Settings, ShutdownConfig, Sources, TelemetryConfig, small,
+    CommonConfig, CommonDefaults, ConfigError, Loaded, Reader, SOURCES_KEY, Settings, small,
 };
-use service::security::SecurityConfig;
 
 use super::{AlertsConfig, Config, DeliveriesConfig, Flags, channels, consumption};
 
 const DAY_SECONDS: u64 = 86_400;
+
+const DEFAULTS: CommonDefaults = CommonDefaults {
+    schema: "alert_service",
+    rest_port: 8082,
+    grpc_port: 8083,
+    retention_days: 730,
+};
 
 /// The settings of the alert service.
 pub const SETTINGS: Settings<Config> = Settings {
@@ -30,37 +35,24 @@ pub fn load(
     flags: &Flags,
     environment: &[(String, String)],
 ) -> Result<Loaded<Config>, ConfigError> {
-    SETTINGS.load(&Sources {
-        file: flags.config.as_deref(),
-        environment,
-        flags: vec![
-            ("--rest", flags.rest.as_deref()),
-            ("--grpc", flags.grpc.as_deref()),
-            ("--source", flags.source.as_deref()),
-        ],
-        set: &flags.set,
-    })
+    SETTINGS.load_flags(&[flags], environment)
 }
 
 fn read(reader: &mut Reader) -> Config {
-    let database = DatabaseConfig::read(reader, "alert_service");
-    let rest = RestConfig::read(reader, 8082);
-    let grpc = GrpcConfig::read(reader, 8083);
-    let addresses = [rest.address, grpc.address];
-    Config {
-        database,
-        rest,
-        grpc,
-        events: EventsConfig::read(reader, 730),
-        consumer: consumption::read(reader),
-        alerts: alerts(reader),
-        deliveries: deliveries(reader),
-        channels: channels::read(reader),
-        mail: channels::read_mail(reader),
-        shutdown: ShutdownConfig::read(reader),
-        telemetry: TelemetryConfig::read(reader),
-        security: SecurityConfig::read(reader, addresses),
-    }
+    let own = |reader: &mut Reader| {
+        let (consumer, alerts) = (consumption::read(reader), alerts(reader));
+        let (deliveries, channels) = (deliveries(reader), channels::read(reader));
+        let mail = channels::read_mail(reader);
+        move |common| Config {
+            common,
+            consumer,
+            alerts,
+            deliveries,
+            channels,
+            mail,
+        }
+    };
+    CommonConfig::read(reader, DEFAULTS, own)
 }
 
 fn alerts(reader: &mut Reader) -> AlertsConfig {

@@ -12,10 +12,9 @@ use consumer::{ConsumerError, Source};
 use documented::{Documented, DocumentedFields};
 use ipnet::IpNet;
 pub use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, RestConfig, ShutdownConfig,
-    SourceConfig, TelemetryConfig,
+    CommonConfig, CommonFlags, ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded,
+    RestConfig, ShutdownConfig, SourceConfig, TelemetryConfig,
 };
-use service::{Addresses, security::SecurityConfig};
 use url::Url;
 
 use crate::channel::SmtpConfig;
@@ -26,14 +25,8 @@ pub use load::{SETTINGS, load};
 /// How an alert service works. `Debug` shows no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `[database]`: where everything is kept.
-    pub database: DatabaseConfig,
-    /// `[rest]`: REST, health and metrics.
-    pub rest: RestConfig,
-    /// `[grpc]`: event streams of alerts and deliveries.
-    pub grpc: GrpcConfig,
-    /// `[events]`: the service's own log.
-    pub events: EventsConfig,
+    /// What every service is configured by.
+    pub common: CommonConfig,
     /// `[consumer]`: the logs that are consumed.
     pub consumer: ConsumptionConfig,
     /// `[alerts]`: what is notified.
@@ -44,12 +37,6 @@ pub struct Config {
     pub channels: ChannelsConfig,
     /// `[mail]`: the mail server; `None`: none.
     pub mail: Option<SmtpConfig>,
-    /// `[shutdown]`.
-    pub shutdown: ShutdownConfig,
-    /// `[telemetry]`: metrics, logs and traces of the process.
-    pub telemetry: TelemetryConfig,
-    /// `[tls]`, `[auth]` and `[security]`: who is let in, and over what.
-    pub security: SecurityConfig,
 }
 
 /// `[consumer]`: the logs that are consumed.
@@ -120,18 +107,12 @@ impl ConsumptionConfig {
     /// # Errors
     /// [`ConsumerError::Address`].
     pub fn sources(&self) -> Result<Vec<Source>, ConsumerError> {
-        let grpc = |source: &SourceConfig| {
-            Source::grpc_with(&source.name, &source.url, self.credentials.clone())
-        };
-        self.sources.iter().map(grpc).collect()
+        service::config::sources(&self.sources, &self.credentials)
     }
 }
 
-impl From<&Config> for Addresses {
-    fn from(config: &Config) -> Self {
-        Self {
-            rest: config.rest.address,
-            grpc: config.grpc.address,
-        }
+impl AsRef<CommonConfig> for Config {
+    fn as_ref(&self) -> &CommonConfig {
+        &self.common
     }
 }

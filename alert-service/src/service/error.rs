@@ -1,5 +1,4 @@
 use consumer::ConsumerError;
-use service::PartEnded;
 
 use crate::channel::{SealError, SenderError};
 
@@ -9,9 +8,6 @@ pub enum StartError {
     /// For a reason that any service may have.
     #[error(transparent)]
     Service(#[from] service::StartError),
-    /// A source cannot be consumed as it is configured.
-    #[error(transparent)]
-    Consumer(#[from] ConsumerError),
     /// A key file of channels.key_files cannot be used.
     #[error("channels.key_files: {0}")]
     Seal(#[from] SealError),
@@ -20,13 +16,8 @@ pub enum StartError {
     Sender(#[from] SenderError),
 }
 
-/// Why an alert service ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// It could not start.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// A part ended that was not to end.
-    #[error(transparent)]
-    Ended(#[from] PartEnded),
+impl From<ConsumerError> for StartError {
+    fn from(error: ConsumerError) -> Self {
+        Self::Service(error.into())
+    }
 }

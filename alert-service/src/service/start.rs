@@ -3,18 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use consumer::{
-    CheckpointsService, Consumer, ConsumerConfig, ConsumerError, ConsumerStatus,
-    ParkedEventsService, Source,
-};
-use event_stream::{MoreServices, StreamConfig};
-use service::{
-    Listeners, Security,
-    rest::{Obstacle, Operation},
-    telemetry::Metrics,
-};
+use consumer::{ConsumerConfig, Source};
+use service::{Listeners, Server, ServerBuilder, stopped_source, telemetry::Metrics};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use super::{Service, StartError};
 use crate::{
@@ -32,7 +23,7 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(26);
 
 impl Service {
-    /// Connects to the database, brings it to this version and opens the log.
+    /// Starts an alert service: its database, its log, what it consumes and what it sends.
     ///
     /// # Errors
     /// [`StartError`].
@@ -42,32 +33,27 @@ impl Service {
         listeners: Listeners,
         metrics: Metrics,
         context: Context,
-    ) -> Result<Self, StartError> {
-        // With one installed already there is nothing to do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    ) -> Result<Server, StartError> {
         telemetry::prepare();
         let seal = match config.channels.key_files.as_slice() {
             [] => None,
             files => Some(Arc::new(Seal::from_files(files)?)),
         };
         let sender = Sender::new(sender_config(&config, &context))?;
-        let pool = service::connect(&config.database).await?;
-        store::migrate(&pool)
-            .await
-            .map_err(service::StartError::from)?;
-        let log = service::open_log(&pool, &config.events, None).await?;
-        let listens = (&config.rest, &config.grpc);
-        let security = Security::open(&config.security, listens, &pool, METRICS_PREFIX).await?;
+        let builder = ServerBuilder::open(
+            METRICS_PREFIX,
+            &config.common,
+            &store::MIGRATOR,
+            None,
+            (listeners, metrics),
+        )
+        .await?;
+        let (pool, log) = (builder.pool(), builder.log());
         let consumer_config = ConsumerConfig {
             batch_events_max: config.consumer.batch_events_max,
             ..ConsumerConfig::new(SERVICE)
         };
-        let consumer = Consumer::open(pool.clone(), consumer_config, sources).await;
-        let consumer = consumer.map_err(|error| match error {
-            ConsumerError::Migration(error) => service::StartError::from(error).into(),
-            error => StartError::from(error),
-        })?;
-        let stop = CancellationToken::new();
+        let consumer = builder.open_consumer(consumer_config, sources).await?;
         let wake = Arc::new(Notify::new());
         let patience = delta(config.deliveries.deadline);
         let app = rest::App {
@@ -79,29 +65,8 @@ impl Service {
             patience,
             wake: Arc::clone(&wake),
         };
-        let operation = Operation {
-            log: log.clone(),
-            metrics: metrics.clone(),
-            metrics_prefix: METRICS_PREFIX,
-            security: security.clone(),
-            stopping: stop.clone(),
-            obstacle: obstacle(consumer.status()),
-        };
-        let streams = StreamConfig {
-            metrics_prefix: METRICS_PREFIX.to_owned(),
-            subscriptions_max: config.grpc.subscriptions_max,
-            stream_age_max: config.grpc.stream_age_max,
-            reflection: config.grpc.reflection,
-            gate: security.gate.clone(),
-            audit: Some(security.audit_log()),
-            preface_timeout: config.security.handshake_timeout,
-            message_timeout: config.grpc.message_timeout,
-            request_bytes: security.request_bytes.clone(),
-            answers: security.answers.clone(),
-            connection_bytes_max: config.grpc.connection_bytes_max,
-            open_streams: config.grpc.open_streams(),
-            ..StreamConfig::default()
-        };
+        let operation = builder.operation(stopped_source(consumer.status()));
+        let router = rest::router(app, operation, config.common.rest.request_timeout);
         let workers = Workers {
             pool: pool.clone(),
             log: log.clone(),
@@ -124,24 +89,11 @@ impl Service {
             event_max: delta(config.alerts.event_age_max),
             observation_max: TimeDelta::days(i64::from(config.alerts.observation_age_max_days)),
         };
-        Ok(Self {
-            addresses: listeners.addresses()?,
-            rest: (
-                listeners.rest,
-                rest::router(app, operation, config.rest.request_timeout),
-            ),
-            grpc: (listeners.grpc, streams),
-            security,
-            intake: Intake::new(log.clone(), context, ages, patience, wake),
-            workers,
-            log,
-            pool,
-            consumer,
-            stopped_grace: config.consumer.stopped_grace,
-            metrics,
-            drain: config.shutdown.drain,
-            stop,
-        })
+        let intake = Intake::new(log, context, ages, patience, wake);
+        let mut server = builder.build(router);
+        server.consume(consumer, intake, config.consumer.stopped_grace);
+        server.add_part("deliveries", workers.run(server.stop()));
+        Ok(server)
     }
 }
 
@@ -159,21 +111,4 @@ fn sender_config(config: &Config, context: &Context) -> SenderConfig {
 
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::days(366))
-}
-
-/// Why a service that is up is not ready: it consumes nothing more of a source.
-fn obstacle(status: ConsumerStatus) -> Obstacle {
-    Arc::new(move || {
-        status
-            .sources()
-            .into_iter()
-            .find_map(|source| source.stopped)
-    })
-}
-
-/// What operators use over gRPC.
-pub(super) fn operators(consumer: &Consumer) -> MoreServices {
-    MoreServices::default()
-        .with(ParkedEventsService::server(consumer.admin()))
-        .with(CheckpointsService::server(consumer.admin()))
 }

@@ -11,10 +11,7 @@ mod destinations;
 mod outcomes;
 mod rules;
 
-use sqlx::{
-    PgPool,
-    migrate::{MigrateError, Migrator},
-};
+use sqlx::migrate::Migrator;
 
 pub(crate) use alerts::{
     Alert, AlertFilter, NewAlert, alert, alerts, alerts_by_cause, insert_alert, last_notified,
@@ -56,15 +53,8 @@ impl<'a> Tenant<'a> {
     }
 }
 
-static MIGRATOR: Migrator = Migrator {
+/// Brings the tables to this version, in the schema that a pool connects to.
+pub(crate) static MIGRATOR: Migrator = Migrator {
     table_name: std::borrow::Cow::Borrowed("alert_service_migrations"),
     ..sqlx::migrate!("../migrations/alert-service")
 };
-
-/// Brings the tables to this version, in the schema that `pool` connects to.
-///
-/// # Errors
-/// If a migration fails, or the database is of a newer version.
-pub(crate) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    event_log::run_migrations(pool, &MIGRATOR).await
-}

@@ -10,7 +10,7 @@ use std::{
 
 use alert_service::{
     Context, SERVICE,
-    config::{Flags, load},
+    config::{CommonFlags, Flags, load},
     service::{Listeners, Metrics, Service, Source, keep_metrics},
 };
 use atlas_events::{
@@ -113,7 +113,7 @@ impl Bed {
         set.extend(self.settings.iter().cloned());
         set.extend(more.iter().cloned());
         let flags = Flags {
-            set,
+            common: CommonFlags::set(set),
             ..Flags::default()
         };
         let config = load(&flags, &[]).unwrap().config;

@@ -1,6 +1,6 @@
 //! The settings, and what is wrong with them.
 
-use alert_service::config::{Config, ConfigError, Flags, Loaded, load};
+use alert_service::config::{CommonFlags, Config, ConfigError, Flags, Loaded, load};
 
 const URL: &str = "postgres://atlas:s3cret@db/atlas";
 
@@ -47,7 +47,10 @@ fn everything_that_is_wrong_is_reported_at_once_and_without_secrets() {
 fn the_example_shows_the_defaults() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/alert-service.example.toml");
     let flags = Flags {
-        config: Some(path.into()),
+        common: CommonFlags {
+            config: Some(path.into()),
+            ..CommonFlags::default()
+        },
         ..Flags::default()
     };
     let example = load(&flags, &[]).unwrap().shown;

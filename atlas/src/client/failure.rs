@@ -27,6 +27,9 @@ pub(crate) enum Failure {
         describe(status)
     )]
     OutcomeUnknown { attempts: u32, status: Box<Status> },
+    /// REST refused, or its answer cannot be read.
+    #[error("{problem}")]
+    Rest { status: u16, problem: String },
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -62,6 +65,12 @@ impl Failure {
             Self::Unreachable { .. } | Self::Untrusted { .. } => 3,
             Self::Gap(_) => 5,
             Self::OutcomeUnknown { .. } => 6,
+            Self::Rest { status: 404, .. } => 4,
+            // Not ready, and a source that cannot be reached.
+            Self::Rest {
+                status: 502..=504, ..
+            } => 3,
+            Self::Rest { .. } => 1,
             Self::Status(status) => match status.code() {
                 Code::NotFound => 4,
                 Code::OutOfRange | Code::FailedPrecondition | Code::DataLoss => 5,

@@ -1,11 +1,11 @@
 //! The collector and the threshold engine in one process: the engine reads the collector's log
 //! without a network between them, through the same code as over gRPC.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use collector::{config as collector_config, service as collecting};
+use collector::{config as collector_config, series::SeriesRegistry, service as collecting};
 use futures::FutureExt;
-use service::{EXIT_CONFIG, Listeners, Signals, fail};
+use service::{EXIT_CONFIG, Listeners, Program, Signals, config::CommonFlags, fail};
 use threshold_engine::{
     config as engine_config,
     service::{self as evaluating, Registry, Source},
@@ -27,17 +27,15 @@ pub(crate) fn run(options: &UpOptions) -> ExitCode {
     let environment = service::environment();
     let collector = collector_config::load(
         &collector_config::Flags {
-            config: options.collector_config.clone(),
-            set: options.collector_set.clone(),
+            common: common(&options.collector_config, &options.collector_set),
             ..collector_config::Flags::default()
         },
         &environment_of(OF_COLLECTOR, &environment),
     );
     let engine = engine_config::load(
         &engine_config::Flags {
-            config: options.engine_config.clone(),
+            common: common(&options.engine_config, &options.engine_set),
             patterns: options.patterns.clone(),
-            set: options.engine_set.clone(),
             ..engine_config::Flags::default()
         },
         &environment_of(OF_ENGINE, &environment),
@@ -47,13 +45,21 @@ pub(crate) fn run(options: &UpOptions) -> ExitCode {
         (Err(error), _) => return fail("atlas up: collector", &error, EXIT_CONFIG),
         (_, Err(error)) => return fail("atlas up: threshold engine", &error, EXIT_CONFIG),
     };
-    let _traces = match service::telemetry::begin(&collector.telemetry, "atlas") {
+    let _traces = match service::telemetry::begin(&collector.common.telemetry, "atlas") {
         Ok(traces) => traces,
         Err(error) => return fail(PROGRAM, &error, EXIT_CONFIG),
     };
     match run_both(collector, engine) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(PROGRAM, error.as_ref(), 1),
+    }
+}
+
+fn common(config: &Option<PathBuf>, set: &[String]) -> CommonFlags {
+    CommonFlags {
+        config: config.clone(),
+        set: set.to_vec(),
+        ..CommonFlags::default()
     }
 }
 
@@ -82,10 +88,11 @@ async fn run_both(
     let starting = async {
         let collector_listeners = Listeners::bind(&collector).await?;
         let engine_listeners = Listeners::bind(&engine).await?;
-        let collector =
-            collecting::Service::start(collector, collector_listeners, metrics.clone()).await?;
+        let listeners = collector_listeners;
+        let (collector, series) =
+            collecting::Service::start_with_registry(collector, listeners, metrics.clone()).await?;
         let sources = vec![Source::in_process(SOURCE, collector.log())];
-        let registry = registry_of(&collector);
+        let registry = series.map(registry_of);
         let starting = evaluating::Service::start_knowing(
             engine,
             sources,
@@ -100,7 +107,8 @@ async fn run_both(
         started = starting => started?,
         () = signals.next() => return Ok(()),
     };
-    announce(&collector, &engine)?;
+    service::announce(&collector.ready_line(collecting::Service::TITLE))?;
+    service::announce(&engine.ready_line(evaluating::Service::TITLE))?;
     let shutdown = CancellationToken::new();
     let collecting = async {
         let ended = collector.run(shutdown.clone()).await;
@@ -122,32 +130,11 @@ async fn run_both(
 
 /// A collector that collects knows which series these are; one that only serves what others publish
 /// does not know.
-fn registry_of(collector: &collecting::Service) -> Option<Registry> {
-    let series = collector.series();
-    let ask = move || {
+fn registry_of(series: SeriesRegistry) -> Registry {
+    Registry::new(move || {
         let series = series.clone();
         async move { series.ids().await }.boxed()
-    };
-    collector.collects().then(|| Registry::new(ask))
-}
-
-fn announce(collector: &collecting::Service, engine: &evaluating::Service) -> std::io::Result<()> {
-    let (rest, grpc) = collector
-        .security()
-        .urls(collector.rest_address(), collector.grpc_address());
-    let collecting = match collector.collects() {
-        true => "",
-        false => "; not collecting, since FRED_API_KEY is not set",
-    };
-    service::announce(&format!(
-        "collector is ready: REST {rest}, gRPC {grpc}{collecting}"
-    ))?;
-    let (rest, grpc) = engine
-        .security()
-        .urls(engine.rest_address(), engine.grpc_address());
-    service::announce(&format!(
-        "threshold engine is ready: REST {rest}, gRPC {grpc}"
-    ))
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use collector::service as collecting;
-use service::Listeners;
+use service::{Listeners, config::CommonFlags};
 use threshold_engine::service as evaluating;
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +80,7 @@ pub(crate) fn serve_if_asked() {
 
 async fn collect(set: Vec<String>) {
     let flags = collector::config::Flags {
-        set,
+        common: CommonFlags::set(set),
         ..Default::default()
     };
     let config = collector::config::load(&flags, &[]).unwrap().config;
@@ -95,7 +95,7 @@ async fn collect(set: Vec<String>) {
 
 async fn evaluate(set: Vec<String>) {
     let flags = threshold_engine::config::Flags {
-        set,
+        common: CommonFlags::set(set),
         ..Default::default()
     };
     let config = threshold_engine::config::load(&flags, &[]).unwrap().config;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use service::Listeners;
+use service::{Listeners, config::CommonFlags};
 use test_support::{Authority, Folder, TestDatabase};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -150,7 +150,7 @@ impl Place {
         set.push(format!("consumer.ca={}", self.folder.file("ca.pem")));
         set.push(format!("patterns.folder={PATTERNS}"));
         let flags = threshold_engine::config::Flags {
-            set,
+            common: CommonFlags::set(set),
             ..Default::default()
         };
         let config = threshold_engine::config::load(&flags, &[]).unwrap().config;
@@ -177,7 +177,7 @@ impl Place {
 
 async fn start_collector(set: Vec<String>) -> Running {
     let flags = collector::config::Flags {
-        set,
+        common: CommonFlags::set(set),
         ..Default::default()
     };
     let config = collector::config::load(&flags, &[]).unwrap().config;

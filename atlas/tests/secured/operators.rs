@@ -1,9 +1,14 @@
 //! What operators list and change from the command line: checkpoints and parked events.
 
+use fred_stand_in::{Release, StandIn};
 use serde_json::Value;
 use test_support::{eventually, series_event};
+use tokio::net::TcpListener;
 
 use crate::harness::{DEADLINE, Ended, Place, Running};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const SERIES: &str = "UNRATENSA";
 
 /// The numbers of records of parked events, with their states, as `atlas parked list` has them.
 async fn parked(place: &Place, engine: &Running, token: &str, more: &[&str]) -> Vec<[String; 2]> {
@@ -125,5 +130,70 @@ async fn checkpoints_and_parked_events_are_listed_and_changed() {
         .await;
     assert_usage(&refused, "consumes no logs");
     engine.stop().await;
+    collector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn series_are_listed_and_changed_from_the_command_line() {
+    let place = Place::create().await;
+    let admin = ["--scope", "read", "--scope", "admin"];
+    let admin = place.new_token("admin", "tokens.toml", &admin);
+    let reader = place.new_token("reader", "tokens.toml", &["--scope", "read"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let fred = StandIn::builder().series([SERIES]).rate_limit(None);
+    let fred = fred.registered_keys([KEY]).start(listener).unwrap();
+    let settings = [
+        format!("fred.api_key={KEY}"),
+        format!("fred.base_url={}/fred", fred.base_url()),
+        format!("fred.series={SERIES}"),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let collector = place.collector("tokens.toml", &settings).await;
+    let ask = async |token: &str, arguments: &[&str]| {
+        let series = [&["series", "--rest", &collector.rest], arguments].concat();
+        place.ask(&collector, token, &series).await
+    };
+
+    // The schedule collects it once; what came before is not new then.
+    eventually(DEADLINE, async || {
+        let listed = ask(&reader, &["list", "--format", "json"]).await;
+        let series: Value = serde_json::from_str(listed.output.trim()).unwrap();
+        series["last_success_at"].is_string()
+    })
+    .await;
+    let collected = ask(&admin, &["collect", SERIES]).await;
+    assert_eq!(collected.code, Some(0), "{collected:?}");
+    assert_eq!(collected.output, "UNRATENSA: nothing new\n");
+    let revision = Release {
+        date: "2024-01-01".parse().unwrap(),
+        value: "99.90".to_owned(),
+        realtime_start: None,
+    };
+    fred.release(SERIES, revision).unwrap();
+    let revised = ask(&admin, &["collect", SERIES]).await;
+    let brought = "UNRATENSA: 1 new or revised value, at position ";
+    assert!(revised.output.starts_with(brought), "{revised:?}");
+    let paused = ask(&admin, &["pause", SERIES]).await;
+    assert!(paused.output.contains("  paused "), "{paused:?}");
+    let listed = ask(&reader, &["list"]).await;
+    assert_eq!(listed.output.lines().count(), 1, "{listed:?}");
+    assert!(listed.output.contains("  paused "), "{listed:?}");
+    let resumed = ask(&admin, &["resume", SERIES]).await;
+    assert!(resumed.output.contains("  active "), "{resumed:?}");
+
+    let denied = ask(&reader, &["delete", SERIES]).await;
+    assert_eq!(denied.code, Some(1), "{denied:?}");
+    let json = ask(&reader, &["list", "--format", "json"]).await;
+    let series: Value = serde_json::from_str(json.output.trim()).unwrap();
+    assert_eq!(series["id"], SERIES);
+    let deleted = ask(&admin, &["delete", SERIES]).await;
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    assert_eq!(ask(&reader, &["list"]).await.output, "");
+    let unknown = ask(&admin, &["pause", SERIES]).await;
+    assert_eq!(unknown.code, Some(4), "{unknown:?}");
+    // gRPC where REST is asked for.
+    let series = ["series", "--rest", &*collector.grpc, "list"];
+    let mistaken = place.ask(&collector, &admin, &series).await;
+    assert!(matches!(mistaken.code, Some(1 | 3)), "{mistaken:?}");
     collector.stop().await;
 }

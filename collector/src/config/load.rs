@@ -2,16 +2,21 @@
 
 use config::{Value, ValueKind};
 use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, Settings,
-    ShutdownConfig, Sources, TelemetryConfig, Toml, small,
+    CommonConfig, CommonDefaults, ConfigError, Loaded, Reader, Settings, Toml, small,
 };
-use service::security::SecurityConfig;
 
 use super::{Backfill, Config, Flags, FredConfig, SeriesSeed};
 use crate::series::Schedule;
 
 const HOUR_SECONDS: u64 = 3_600;
 const FRED_BASE_URL: &str = "https://api.stlouisfed.org/fred";
+
+const DEFAULTS: CommonDefaults = CommonDefaults {
+    schema: "collector",
+    rest_port: 5000,
+    grpc_port: 5001,
+    retention_days: 730,
+};
 
 /// The collector's settings.
 pub const SETTINGS: Settings<Config> = Settings {
@@ -34,34 +39,14 @@ pub fn load(
     flags: &Flags,
     environment: &[(String, String)],
 ) -> Result<Loaded<Config>, ConfigError> {
-    SETTINGS.load(&Sources {
-        file: flags.config.as_deref(),
-        environment,
-        flags: vec![
-            ("--rest", flags.rest.as_deref()),
-            ("--grpc", flags.grpc.as_deref()),
-            ("--series", flags.series.as_deref()),
-            ("--backfill", flags.backfill.as_deref()),
-        ],
-        set: &flags.set,
-    })
+    SETTINGS.load_flags(&[flags], environment)
 }
 
 fn read(reader: &mut Reader) -> Config {
-    let database = DatabaseConfig::read(reader, "collector");
-    let rest = RestConfig::read(reader, 5000);
-    let grpc = GrpcConfig::read(reader, 5001);
-    let addresses = [rest.address, grpc.address];
-    Config {
-        database,
-        rest,
-        grpc,
-        events: EventsConfig::read(reader, 730),
-        fred: fred(reader),
-        shutdown: ShutdownConfig::read(reader),
-        telemetry: TelemetryConfig::read(reader),
-        security: SecurityConfig::read(reader, addresses),
-    }
+    CommonConfig::read(reader, DEFAULTS, |reader| {
+        let fred = fred(reader);
+        move |common| Config { common, fred }
+    })
 }
 
 fn fred(reader: &mut Reader) -> FredConfig {

@@ -12,42 +12,26 @@ use std::time::Duration;
 use documented::{Documented, DocumentedFields};
 use secrecy::SecretString;
 pub use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, LogFormat, Problem, RestConfig,
-    ShutdownConfig, TelemetryConfig,
+    CommonConfig, CommonFlags, ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded,
+    LogFormat, Problem, RestConfig, ShutdownConfig, TelemetryConfig,
 };
-use service::{Addresses, security::SecurityConfig};
 
-pub use flags::{Command, Flags};
+pub use flags::Flags;
 pub use load::{SETTINGS, load};
 pub use seed::{Backfill, SeriesSeed};
 
 /// How a collector works. `Debug` shows no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `[database]`: where everything is kept.
-    pub database: DatabaseConfig,
-    /// `[rest]`: REST, health and metrics.
-    pub rest: RestConfig,
-    /// `[grpc]`: event streams and publishing.
-    pub grpc: GrpcConfig,
-    /// `[events]`: the event log.
-    pub events: EventsConfig,
+    /// What every service is configured by.
+    pub common: CommonConfig,
     /// `[fred]`: collection from FRED.
     pub fred: FredConfig,
-    /// `[shutdown]`.
-    pub shutdown: ShutdownConfig,
-    /// `[telemetry]`: what the process reports about itself.
-    pub telemetry: TelemetryConfig,
-    /// `[tls]`, `[auth]` and `[security]`: who is let in, and over what.
-    pub security: SecurityConfig,
 }
 
-impl From<&Config> for Addresses {
-    fn from(config: &Config) -> Self {
-        Self {
-            rest: config.rest.address,
-            grpc: config.grpc.address,
-        }
+impl AsRef<CommonConfig> for Config {
+    fn as_ref(&self) -> &CommonConfig {
+        &self.common
     }
 }
 

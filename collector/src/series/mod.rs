@@ -15,4 +15,5 @@ pub use registry::{Backfill, NewSeries, SeriesRegistry};
 pub(crate) use row::SeriesRow;
 pub use row::{LastError, Series};
 pub use schedule::{Schedule, ScheduleError};
+pub(crate) use schema::MIGRATOR;
 pub use schema::migrate;

@@ -4,7 +4,7 @@ use sqlx::{
 };
 
 /// Migrations of what the collector keeps beside its log: series, pace and observations.
-static MIGRATOR: Migrator = Migrator {
+pub(crate) static MIGRATOR: Migrator = Migrator {
     table_name: std::borrow::Cow::Borrowed("collector_migrations"),
     ..sqlx::migrate!("../migrations/collector")
 };

@@ -1,5 +1,3 @@
-use service::PartEnded;
-
 use crate::{fred::FredError, series::SeriesError};
 
 /// Why a collector could not start. Each text is one line that says what to do.
@@ -14,15 +12,4 @@ pub enum StartError {
     /// The series of the configuration cannot be added.
     #[error("the series of the configuration cannot be added: {0}")]
     Series(#[from] SeriesError),
-}
-
-/// Why a collector ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// It could not start.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// A part ended that was not to end.
-    #[error(transparent)]
-    Ended(#[from] PartEnded),
 }

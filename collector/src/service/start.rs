@@ -1,4 +1,4 @@
-//! Making the parts of a service.
+//! Making the parts of a collector.
 
 use std::sync::Arc;
 
@@ -6,10 +6,8 @@ use atlas_events::Clock;
 use chrono::Utc;
 use event_log::EventLog;
 use secrecy::SecretString;
-use service::telemetry::Metrics;
-use service::{Listeners, Security, rest::Operation};
+use service::{Listeners, Server, ServerBuilder, telemetry::Metrics};
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Service, StartError};
@@ -24,8 +22,7 @@ use crate::{
 };
 
 impl Service {
-    /// Connects to the database, brings it to this version, opens the log, and adds the series of
-    /// the configuration to the registry.
+    /// Starts a collector: its database, its log, its registry with the series of the configuration.
     ///
     /// # Errors
     /// [`StartError`].
@@ -33,74 +30,52 @@ impl Service {
         config: Config,
         listeners: Listeners,
         metrics: Metrics,
-    ) -> Result<Self, StartError> {
-        // With one installed already there is nothing to do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let pool = service::connect(&config.database).await?;
-        series::migrate(&pool)
-            .await
-            .map_err(service::StartError::from)?;
-        let projection = CountPublished::before(ObservationProjection);
-        let log = service::open_log(&pool, &config.events, Some(Arc::new(projection))).await?;
-        let listens = (&config.rest, &config.grpc);
-        let security = Security::open(&config.security, listens, &pool, METRICS_PREFIX).await?;
+    ) -> Result<Server, StartError> {
+        let started = Self::start_with_registry(config, listeners, metrics).await;
+        started.map(|(server, _)| server)
+    }
+
+    /// The same, with the registry of what it collects; `None` without a key for the source: then it
+    /// only serves and accepts events.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_with_registry(
+        config: Config,
+        listeners: Listeners,
+        metrics: Metrics,
+    ) -> Result<(Server, Option<SeriesRegistry>), StartError> {
+        let projection = Arc::new(CountPublished::before(ObservationProjection));
+        let builder = ServerBuilder::open(
+            METRICS_PREFIX,
+            &config.common,
+            &series::MIGRATOR,
+            Some(projection),
+            (listeners, metrics),
+        )
+        .await?;
+        let (pool, log) = (builder.pool(), builder.log());
         let collects = config.fred.api_key.is_some();
         telemetry::prepare("fred");
         let registry = registry(&config.fred, &pool, &log)?;
         seed(&registry, &config.fred).await?;
-        let worker =
-            collects.then(|| CollectionWorker::new(registry.clone(), WorkerConfig::default()));
-        if !collects {
-            warn!("FRED_API_KEY is not set: serving and accepting events, but collecting nothing");
-        }
-
-        let stop = CancellationToken::new();
-        let addresses = listeners.addresses()?;
         let app = rest::App {
-            log: log.clone(),
+            log,
             registry: registry.clone(),
-            observations: Observations::new(pool.clone()),
+            observations: Observations::new(pool),
             collects,
         };
-        let operation = Operation {
-            log: log.clone(),
-            metrics: metrics.clone(),
-            metrics_prefix: METRICS_PREFIX,
-            security: security.clone(),
-            stopping: stop.clone(),
-            obstacle: Arc::new(|| None),
-        };
-        let streams = event_stream::StreamConfig {
-            metrics_prefix: METRICS_PREFIX.to_owned(),
-            subscriptions_max: config.grpc.subscriptions_max,
-            stream_age_max: config.grpc.stream_age_max,
-            reflection: config.grpc.reflection,
-            gate: security.gate.clone(),
-            audit: Some(security.audit_log()),
-            preface_timeout: config.security.handshake_timeout,
-            message_timeout: config.grpc.message_timeout,
-            request_bytes: security.request_bytes.clone(),
-            answers: security.answers.clone(),
-            connection_bytes_max: config.grpc.connection_bytes_max,
-            open_streams: config.grpc.open_streams(),
-            ..event_stream::StreamConfig::default()
-        };
-        Ok(Self {
-            rest: (
-                listeners.rest,
-                rest::router(app, operation, config.rest.request_timeout),
-            ),
-            grpc: (listeners.grpc, streams),
-            addresses,
-            security,
-            log,
-            pool,
-            registry,
-            worker,
-            metrics,
-            drain: config.shutdown.drain,
-            stop,
-        })
+        let operation = builder.operation(Arc::new(|| None));
+        let router = rest::router(app, operation, config.common.rest.request_timeout);
+        let mut server = builder.build(router);
+        if collects {
+            let worker = CollectionWorker::new(registry.clone(), WorkerConfig::default());
+            server.add_part("collection", worker.run(server.stop()));
+        } else {
+            warn!("FRED_API_KEY is not set: serving and accepting events, but collecting nothing");
+            server.set_note("; not collecting, since FRED_API_KEY is not set");
+        }
+        Ok((server, collects.then_some(registry)))
     }
 }
 

@@ -5,7 +5,7 @@ mod published;
 mod sources;
 
 pub(crate) use published::CountPublished;
-pub use service::telemetry::{Metrics, MetricsError, begin};
+pub use service::telemetry::{Metrics, MetricsError};
 pub(crate) use sources::{prepare, report_state};
 
 /// First part of the names of the collector's metrics.
@@ -24,6 +24,5 @@ pub fn keep_metrics() -> Result<Metrics, MetricsError> {
 /// Describes the collector's metrics, in a process that keeps them already.
 pub fn describe_metrics() {
     service::telemetry::describe(METRICS_PREFIX, env!("CARGO_PKG_VERSION"));
-    event_stream::describe_metrics(METRICS_PREFIX);
     descriptions::describe();
 }

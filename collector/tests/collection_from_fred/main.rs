@@ -6,15 +6,6 @@
 
 mod bed;
 mod expected;
-
-mod concurrency;
-mod faults;
-mod interruption;
-mod metadata;
-mod news;
-mod observations;
-mod pacing;
-mod registry;
-mod unarchived;
-mod unusable;
-mod worker;
+mod scheduling;
+mod stored;
+mod trouble;

@@ -52,16 +52,16 @@ fn check_problem(arguments: &[&str], variables: &[(&str, &str)], expected: &str)
 #[test]
 fn without_settings_the_defaults_hold() {
     let config = check(&[], &[("DATABASE_URL", URL)]);
-    assert_eq!(config.database.url.expose_secret(), URL);
-    assert_eq!(config.database.schema, "collector");
-    assert_eq!(config.rest.address.to_string(), "127.0.0.1:5000");
-    assert_eq!(config.grpc.address.to_string(), "127.0.0.1:5001");
-    assert_eq!(config.events.retention_days, Some(730));
+    assert_eq!(config.common.database.url.expose_secret(), URL);
+    assert_eq!(config.common.database.schema, "collector");
+    assert_eq!(config.common.rest.address.to_string(), "127.0.0.1:5000");
+    assert_eq!(config.common.grpc.address.to_string(), "127.0.0.1:5001");
+    assert_eq!(config.common.events.retention_days, Some(730));
     assert_eq!(config.fred.base_url, "https://api.stlouisfed.org/fred");
     assert_eq!(config.fred.request_interval.as_millis(), 510);
     assert!(config.fred.api_key.is_none());
     assert!(config.fred.series.is_empty());
-    assert_eq!(config.shutdown.drain.as_secs(), 10);
+    assert_eq!(config.common.shutdown.drain.as_secs(), 10);
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
             ("EVENTS__RETENTION_DAYS", "2"),
         ],
     );
-    assert_eq!(config.grpc.address.to_string(), "0.0.0.0:3");
-    assert_eq!(config.events.retention_days, Some(2));
-    assert_eq!(config.shutdown.drain.as_secs(), 1);
-    assert_eq!(config.events.poll_interval.as_millis(), 100);
+    assert_eq!(config.common.grpc.address.to_string(), "0.0.0.0:3");
+    assert_eq!(config.common.events.retention_days, Some(2));
+    assert_eq!(config.common.shutdown.drain.as_secs(), 1);
+    assert_eq!(config.common.events.poll_interval.as_millis(), 100);
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn the_database_may_be_named_as_dotnet_does() {
     let text = "Host=timescaledb;Database=atlas;Username=me;Password=pw;Port=5433";
     let config = check(&[], &[("ConnectionStrings__Atlas", text)]);
     let url = "postgres://me:pw@timescaledb:5433/atlas";
-    assert_eq!(config.database.url.expose_secret(), url);
+    assert_eq!(config.common.database.url.expose_secret(), url);
     let both = [("DATABASE_URL", URL), ("CONNECTIONSTRINGS__ATLAS", text)];
-    assert_eq!(check(&[], &both).database.url.expose_secret(), URL);
+    assert_eq!(check(&[], &both).common.database.url.expose_secret(), URL);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn variables_of_the_source_are_read() {
     );
     assert_eq!(config.fred.api_key.unwrap().expose_secret(), "k3y");
     assert_eq!(config.fred.base_url, "http://127.0.0.1:8085/fred");
-    assert_eq!(config.telemetry.format, LogFormat::Json);
+    assert_eq!(config.common.telemetry.format, LogFormat::Json);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn secrets_come_from_files() {
     ] {
         let variables = variables.map(|(name, value)| (name, value.as_str()));
         let loaded = loaded(&[], &variables);
-        assert_eq!(loaded.config.database.url.expose_secret(), URL);
+        assert_eq!(loaded.config.common.database.url.expose_secret(), URL);
         assert_eq!(loaded.config.fred.api_key.unwrap().expose_secret(), "k3y");
         let shown = loaded.shown.to_string();
         assert!(
@@ -290,7 +290,7 @@ fn secrets_come_from_files() {
     ];
     let config = check(&[], &variables);
     let joined = "postgres://atlas:p%3Bw%40%2Fd@timescaledb/atlas";
-    assert_eq!(config.database.url.expose_secret(), joined);
+    assert_eq!(config.common.database.url.expose_secret(), joined);
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::{sync::OnceLock, time::Duration};
 use clap::Parser;
 use collector::{
     config::{Config, Flags, load},
-    service::{Listeners, ServeError, serve},
+    service::{Listeners, Service},
     telemetry,
 };
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::Value;
+use service::PartEnded;
 use test_support::TestDatabase;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +56,7 @@ pub(crate) struct Collector {
     pub(crate) rest: String,
     pub(crate) grpc: String,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) served: JoinHandle<Result<(), ServeError>>,
+    pub(crate) served: JoinHandle<Result<(), PartEnded>>,
     client: reqwest::Client,
 }
 
@@ -80,7 +81,8 @@ impl Collector {
         let rest = format!("http://{}", listeners.rest.local_addr().unwrap());
         let grpc = format!("http://{}", listeners.grpc.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(config, listeners, metrics(), shutdown.clone()));
+        let service = Service::start(config, listeners, metrics()).await.unwrap();
+        let served = tokio::spawn(service.run(shutdown.clone()));
         Self {
             rest,
             grpc,

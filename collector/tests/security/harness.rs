@@ -6,9 +6,10 @@ use access::{Entry, Identity, Scope, Secret};
 use clap::Parser;
 use collector::{
     config::{Config, ConfigError, Flags, load},
-    service::{Listeners, ServeError, Service},
+    service::{Listeners, Service},
     telemetry,
 };
+use service::PartEnded;
 use test_support::{Folder, Issued, TestDatabase};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -57,7 +58,7 @@ pub(crate) struct Collector {
     pub(crate) rest: String,
     pub(crate) grpc: String,
     shutdown: CancellationToken,
-    served: JoinHandle<Result<(), ServeError>>,
+    served: JoinHandle<Result<(), PartEnded>>,
 }
 
 impl Collector {
@@ -72,8 +73,8 @@ impl Collector {
         let settings: Vec<_> = fixed.iter().chain(settings).copied().collect();
         let config = configuration(&database.url(), &settings).unwrap();
         let scheme = |encrypted| if encrypted { "https" } else { "http" };
-        let rest = scheme(config.security.rest_tls.is_some());
-        let grpc = scheme(config.security.grpc_tls.is_some());
+        let rest = scheme(config.common.security.rest_tls.is_some());
+        let grpc = scheme(config.common.security.grpc_tls.is_some());
         let listeners = Listeners::bind(&config).await.unwrap();
         let port = |listener: &tokio::net::TcpListener| listener.local_addr().unwrap().port();
         let rest = format!("{rest}://localhost:{}", port(&listeners.rest));

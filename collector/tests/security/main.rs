@@ -6,16 +6,8 @@
     reason = "a test fails by panicking, also in what its functions have in common"
 )]
 
-mod answers;
-mod audit;
-mod bounds;
-mod certificates;
+mod bounded;
+mod callers;
 mod clients;
-mod descriptors;
-mod exposure;
+mod connections;
 mod harness;
-mod limits;
-mod mutual_tls;
-mod tenants;
-mod tls;
-mod tokens;

@@ -1,5 +1,6 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use consumer::ConsumerError;
 use event_log::LogError;
 use sqlx::migrate::MigrateError;
 
@@ -35,6 +36,12 @@ pub enum StartError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The listener of REST does not work.
+    #[error("the listener of REST does not work: {0}")]
+    Listener(io::Error),
+    /// A source cannot be consumed as it is configured.
+    #[error(transparent)]
+    Consumer(ConsumerError),
     /// The database cannot be used.
     #[error("{problem}; {advice}")]
     Database {
@@ -68,6 +75,15 @@ impl From<MigrateError> for StartError {
         match error {
             MigrateError::VersionMissing(migration) => Self::Newer { migration },
             error => Self::Migration(error),
+        }
+    }
+}
+
+impl From<ConsumerError> for StartError {
+    fn from(error: ConsumerError) -> Self {
+        match error {
+            ConsumerError::Migration(error) => error.into(),
+            error => Self::Consumer(error),
         }
     }
 }

@@ -51,7 +51,7 @@ pub fn announce(line: &str) -> io::Result<()> {
 }
 
 /// Says how the service is that runs with a configuration.
-pub fn print_health(program: &str, rest: SocketAddr, tls: Option<&TlsFiles>) -> ExitCode {
+pub(crate) fn print_health(program: &str, rest: SocketAddr, tls: Option<&TlsFiles>) -> ExitCode {
     match ask_readiness(rest, tls) {
         Ok(message) => say(&message),
         Err(problem) => {
@@ -65,7 +65,7 @@ pub fn print_health(program: &str, rest: SocketAddr, tls: Option<&TlsFiles>) -> 
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn renew_log_id(config: &DatabaseConfig) -> Result<ExitCode, StartError> {
+pub(crate) async fn renew_log_id(config: &DatabaseConfig) -> Result<ExitCode, StartError> {
     let Renewed { before, now } = renew_log(config).await?;
     Ok(say(&format!(
         "the log in the schema {} was {before} and is {now} from now on; its consumers stop with a \

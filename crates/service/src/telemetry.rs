@@ -116,11 +116,12 @@ pub fn keep_metrics() -> Result<Metrics, MetricsError> {
     Ok(metrics)
 }
 
-/// Describes the metrics that every service keeps: those of its process, its log and
+/// Describes the metrics that every service keeps: those of its process, its log, its gRPC and
 /// its REST. `prefix` is the first part of the names of its own.
 pub fn describe(prefix: &str, version: &'static str) {
     metrics_process::Collector::default().describe();
     event_log::describe_metrics();
+    event_stream::describe_metrics(prefix);
     crate::traces::describe();
     crate::security::describe(prefix);
     describe_gauge!(

@@ -52,6 +52,12 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A number of things in words: `1 file`, `2 files`. `noun` is one that takes an s.
+pub fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +86,11 @@ mod tests {
             assert!(cell(formula).starts_with('\''), "{formula:?}");
         }
         assert_eq!(cell("UNRATE is 4"), "UNRATE is 4");
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        let counts = [0, 1, 2].map(|number| counted(number, "file"));
+        assert_eq!(counts, ["0 files", "1 file", "2 files"]);
     }
 }

@@ -10,4 +10,5 @@ mod held_bytes;
 mod round_trip;
 mod samples;
 mod seed_contract;
+mod strategies;
 mod wire_bounds;

@@ -16,7 +16,7 @@ pub use play::{AsKnown, Options, run};
 pub use recessions::{RECESSIONS, Recession};
 pub use report::html;
 pub use result::{
-    BacktestResult, InputTrace, PatternResult, RegimeResult, ToldCrossing, ToldTransition,
+    BacktestResult, EmittedCrossing, EmittedTransition, InputTrace, PatternResult, RegimeResult,
     TracePoint,
 };
 pub use stored_log::{StoredPoints, Unreadable, read_log};

@@ -1,5 +1,7 @@
 use std::fmt::Write;
 
+use service::counted;
+
 use super::chart::{Background, regime_chart, states};
 use super::play::AsKnown;
 use super::result::{BacktestResult, InputTrace, PatternResult, RegimeResult};
@@ -30,10 +32,10 @@ fn write_page(page: &mut String, result: &BacktestResult) -> std::fmt::Result {
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta http-equiv=\"content-security-policy\" content=\"{POLICY}\"><title>{title}</title>\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><style>{STYLE}</style>\
-         <h1>{title}</h1><p class=\"quiet\">{} points, {} patterns, {} regimes.</p>",
-        result.points,
-        result.patterns.len(),
-        result.regimes.len()
+         <h1>{title}</h1><p class=\"quiet\">{}, {}, {}.</p>",
+        counted(result.points, "point"),
+        counted(result.patterns.len(), "pattern"),
+        counted(result.regimes.len(), "regime")
     )?;
     write_overview(page, result)?;
     for regime in &result.regimes {
@@ -122,9 +124,9 @@ fn write_regime(
     }
     write!(
         page,
-        "<details><summary>{} transitions emitted</summary><div class=\"table\"><table>\
+        "<details><summary>{} emitted</summary><div class=\"table\"><table>\
          <tr><th>Since<th>From<th>To<th>Patterns<th>",
-        regime.transitions.len()
+        counted(regime.transitions.len(), "transition")
     )?;
     for transition in &regime.transitions {
         let remark = match (transition.stands, transition.revised) {
@@ -166,16 +168,16 @@ fn write_pattern(
     }
     write!(
         page,
-        "<details><summary>{} crossings emitted</summary><div class=\"table\"><table>\
+        "<details><summary>{} emitted</summary><div class=\"table\"><table>\
          <tr><th>Date<th>Known from<th>What",
-        pattern.crossings.len()
+        counted(pattern.crossings.len(), "crossing")
     )?;
     for crossing in &pattern.crossings {
         write!(
             page,
             "<tr><td class=\"date\">{}<td class=\"date\">{}<td>{}",
             crossing.date,
-            crossing.told_at.date_naive(),
+            crossing.emitted_at.date_naive(),
             escape(&crossing.message)
         )?;
     }

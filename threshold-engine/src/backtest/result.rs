@@ -71,7 +71,7 @@ pub struct PatternResult {
     /// How many of them had no data.
     pub dates_without_data: usize,
     /// Everything that it emitted, in the order in which it was emitted.
-    pub crossings: Vec<ToldCrossing>,
+    pub crossings: Vec<EmittedCrossing>,
     /// When it was active, as it stands at the end.
     pub spells: Vec<Spell>,
     /// Value and threshold at each evaluated date, as known at the end.
@@ -109,13 +109,13 @@ pub struct InputTrace {
 
 /// A crossing as it was emitted.
 #[derive(Clone, Debug, Serialize)]
-pub struct ToldCrossing {
+pub struct EmittedCrossing {
     /// Id of the pattern.
     pub pattern: String,
     /// The date that it is for.
     pub date: NaiveDate,
     /// When it could have been emitted: when its cause became known; as stored, when that was published.
-    pub told_at: DateTime<Utc>,
+    pub emitted_at: DateTime<Utc>,
     /// "entered", "cleared", "revised".
     pub direction: Direction,
     /// What happened at the date, or did not after all.
@@ -149,20 +149,20 @@ pub struct RegimeResult {
     /// Its title.
     pub name: String,
     /// Every transition, in the order in which it was emitted.
-    pub transitions: Vec<ToldTransition>,
+    pub transitions: Vec<EmittedTransition>,
     /// Which state held from when on, as it stands at the end.
     pub spells: Vec<RegimeSpell>,
 }
 
 /// A transition as it was emitted.
 #[derive(Clone, Debug, Serialize)]
-pub struct ToldTransition {
+pub struct EmittedTransition {
     /// Id of the model.
     pub model: String,
     /// The date from which the new state holds.
     pub since: NaiveDate,
     /// When it could have been emitted.
-    pub told_at: DateTime<Utc>,
+    pub emitted_at: DateTime<Utc>,
     /// State before.
     pub from: String,
     /// State after.

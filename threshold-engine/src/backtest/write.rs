@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::report::html;
-use super::result::{BacktestResult, ToldCrossing, ToldTransition};
+use super::result::{BacktestResult, EmittedCrossing, EmittedTransition};
 use service::cell;
 
 /// Why results could not be written.
@@ -52,12 +52,12 @@ fn write_crossings(result: &BacktestResult, path: &Path) -> Result<(), WriteErro
     Ok(())
 }
 
-fn crossing_record(crossing: &ToldCrossing) -> [String; 9] {
+fn crossing_record(crossing: &EmittedCrossing) -> [String; 9] {
     let shown = |number: Option<rust_decimal::Decimal>| number.map(|n| n.to_string());
     [
         cell(&crossing.pattern).into_owned(),
         crossing.date.to_string(),
-        crossing.told_at.to_rfc3339(),
+        crossing.emitted_at.to_rfc3339(),
         crossing.direction.name().into(),
         crossing.turn.name().into(),
         crossing.stands.to_string(),
@@ -104,11 +104,11 @@ fn write_transitions(result: &BacktestResult, path: &Path) -> Result<(), WriteEr
     Ok(())
 }
 
-fn transition_record(transition: &ToldTransition) -> [String; 9] {
+fn transition_record(transition: &EmittedTransition) -> [String; 9] {
     [
         cell(&transition.model).into_owned(),
         transition.since.to_string(),
-        transition.told_at.to_rfc3339(),
+        transition.emitted_at.to_rfc3339(),
         cell(&transition.from).into_owned(),
         cell(&transition.to).into_owned(),
         transition.stands.to_string(),

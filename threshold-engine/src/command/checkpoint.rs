@@ -9,15 +9,16 @@ use std::{
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use consumer::{Checkpoint, ConsumerAdmin, Reset};
-use service::{EXIT_CONFIG, fail};
+use service::{EXIT_CONFIG, Program, fail};
 use uuid::Uuid;
 
 use crate::{
-    config::{self, Config, Flags},
+    config::{Config, Flags},
     handler::SERVICE,
+    service::Service,
 };
 
-const PROGRAM: &str = "threshold-engine";
+const PROGRAM: &str = Service::SETTINGS.program;
 
 /// Lists checkpoints, and resets them.
 #[derive(Debug, Args)]
@@ -91,16 +92,16 @@ impl ResetOptions {
     }
 }
 
-/// Does what is asked for.
+/// Does what is asked for. `before` are the flags before the command.
 ///
 /// # Errors
 /// The system gives no threads.
-pub(super) fn run(options: &CheckpointOptions) -> anyhow::Result<ExitCode> {
+pub(super) fn run(before: &Flags, options: &CheckpointOptions) -> anyhow::Result<ExitCode> {
     let flags = match &options.action {
         Action::List(flags) => flags,
         Action::Reset(options) => &options.flags,
     };
-    let config = match config::load(flags, &service::environment()) {
+    let config = match service::load::<Service>(&[before, flags]) {
         Ok(loaded) => loaded.config,
         Err(error) => return Ok(fail(PROGRAM, &error, EXIT_CONFIG)),
     };
@@ -112,7 +113,7 @@ pub(super) fn run(options: &CheckpointOptions) -> anyhow::Result<ExitCode> {
 }
 
 async fn act(action: &Action, config: &Config) -> anyhow::Result<()> {
-    let pool = service::connect(&config.database).await?;
+    let pool = service::connect(&config.common.database).await?;
     let admin = ConsumerAdmin::open(pool.clone(), SERVICE).await?;
     if let Action::Reset(options) = action {
         let to = options.target().ok_or_else(|| {

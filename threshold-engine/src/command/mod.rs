@@ -8,21 +8,19 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use service::{ServiceCommand, config::ServiceFlags, counted, visible};
 
 use self::{backtest::BacktestOptions, checkpoint::CheckpointOptions};
-use service::visible;
-
 use crate::check::check;
 use crate::config::Flags;
 use crate::definition::LoadError;
 use crate::library::Library;
-use crate::service::{ask_health, renew_log, run_program};
+use crate::service::Service;
 
-/// Evaluates patterns over series of observations.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
-pub struct Arguments {
+#[command(version)]
+struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -31,14 +29,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Consumes logs, evaluates patterns and serves the events that they emit; the default
-    /// command.
-    Serve(Flags),
-    /// Asks the engine that runs with this configuration whether it is ready.
-    Health(Flags),
-    /// Gives the engine's own log a new identity, after a restore from which events are missing that
-    /// readers may have seen; no engine may run meanwhile.
-    NewLogId(Flags),
+    #[command(flatten)]
+    Service(ServiceCommand<Flags>),
     /// Lists the checkpoints in the source logs, or resets them and lets a stopped engine continue.
     Checkpoint(CheckpointOptions),
     /// Reads the definitions of a folder and runs the tests that stand in them.
@@ -51,15 +43,29 @@ enum Command {
     Backtest(BacktestOptions),
 }
 
-/// Does what is asked for. Failure: definitions have mistakes, or their tests fail.
-pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+/// Does what the arguments of the process ask for. Failure: definitions have mistakes, or their tests
+/// fail.
+///
+/// # Errors
+/// Files cannot be read or written, or standard output is closed.
+pub fn run() -> anyhow::Result<ExitCode> {
+    let matches = service::described::<Service>(Arguments::command()).get_matches();
+    let Arguments { command, flags } =
+        Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let mut output = io::BufWriter::new(io::stdout());
-    let good = match arguments.command {
-        None => return run_program(&arguments.flags),
-        Some(Command::Serve(flags)) => return run_program(&flags),
-        Some(Command::Health(flags)) => return Ok(ask_health(&flags)),
-        Some(Command::NewLogId(flags)) => return renew_log(&flags),
-        Some(Command::Checkpoint(options)) => return checkpoint::run(&options),
+    let good = match command {
+        None => return Ok(service::run::<Service>(&flags, None)),
+        Some(Command::Service(command)) => {
+            return Ok(service::run::<Service>(&flags, Some(&command)));
+        }
+        Some(Command::Checkpoint(options)) => return checkpoint::run(&flags, &options),
+        Some(Command::Check { .. } | Command::Backtest(_)) if flags.any() => {
+            let problem =
+                "the flags before this command are those of the service, which it does not run";
+            Arguments::command()
+                .error(ErrorKind::ArgumentConflict, problem)
+                .exit()
+        }
         Some(Command::Check { folder }) => run_check(&folder, &mut output)?,
         Some(Command::Backtest(options)) => backtest::run(&options, &mut output)?,
     };
@@ -86,11 +92,11 @@ fn run_check(folder: &Path, output: &mut impl Write) -> anyhow::Result<bool> {
     }
     writeln!(
         output,
-        "{} patterns, {} regimes, {} tests, {failed} failed, {} files with mistakes",
-        library.patterns.len(),
-        library.regimes.len(),
-        results.len(),
-        mistakes.len()
+        "{}, {}, {}, {failed} failed, {} with mistakes",
+        counted(library.patterns.len(), "pattern"),
+        counted(library.regimes.len(), "regime"),
+        counted(results.len(), "test"),
+        counted(mistakes.len(), "file")
     )?;
     Ok(failed == 0 && mistakes.is_empty())
 }

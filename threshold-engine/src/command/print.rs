@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use service::visible;
+use service::{counted, visible};
 
 use crate::backtest::BacktestResult;
 
@@ -44,11 +44,11 @@ pub(super) fn print_result(result: &BacktestResult, output: &mut impl Write) -> 
     let silent = result.patterns.iter().filter(|p| p.crossings.is_empty());
     writeln!(
         output,
-        "{} points; {} patterns, {} of them silent; {} regimes",
-        result.points,
-        result.patterns.len(),
+        "{}; {}, {} of them silent; {}",
+        counted(result.points, "point"),
+        counted(result.patterns.len(), "pattern"),
         silent.count(),
-        result.regimes.len()
+        counted(result.regimes.len(), "regime")
     )
 }
 

@@ -1,31 +1,29 @@
-use std::path::PathBuf;
-
 use clap::Args;
+use service::config::{CommonFlags, ServiceFlags};
 
-/// Every setting has a place in the TOML file, a name in the environment (port in section grpc is
-/// GRPC__PORT) and can be given as --set grpc.port=5101; flags win over the environment, and that
-/// over the file. threshold-engine.example.toml lists them all.
+/// The flags of an engine.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
-    /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE", env = "THRESHOLD_ENGINE_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// Where to serve REST, such as 127.0.0.1:5100.
-    #[arg(long, value_name = "ADDRESS")]
-    pub rest: Option<String>,
-    /// Where to serve gRPC, such as 127.0.0.1:5101.
-    #[arg(long, value_name = "ADDRESS")]
-    pub grpc: Option<String>,
+    /// Those that every service has.
+    #[command(flatten)]
+    pub common: CommonFlags,
     /// Folder with patterns and regimes.
     #[arg(long, value_name = "FOLDER")]
     pub patterns: Option<String>,
     /// The log to consume, such as http://127.0.0.1:5001; or several, as NAME=URL,NAME=URL.
     #[arg(long, value_name = "URL")]
     pub source: Option<String>,
-    /// Any setting by its key.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Print the configuration, without secrets, and end.
-    #[arg(long)]
-    pub print_config: bool,
+}
+
+impl ServiceFlags for Flags {
+    fn common(&self) -> &CommonFlags {
+        &self.common
+    }
+
+    fn own(&self) -> Vec<(&'static str, Option<&str>)> {
+        vec![
+            ("--patterns", self.patterns.as_deref()),
+            ("--source", self.source.as_deref()),
+        ]
+    }
 }

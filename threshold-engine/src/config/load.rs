@@ -3,16 +3,23 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, Reader, RestConfig, SOURCES_KEY,
-    Settings, ShutdownConfig, Sources, TelemetryConfig, read_credentials, read_sources, small,
+    CommonConfig, CommonDefaults, ConfigError, Loaded, Reader, SOURCES_KEY, Settings,
+    read_credentials, read_sources, small,
 };
-use service::security::SecurityConfig;
 
 use super::{Config, ConsumptionConfig, Flags, PatternsConfig, SnapshotsConfig, Uncollected};
 
 const SOURCE_NAME: &str = "collector";
 const SOURCE_URL: &str = "http://127.0.0.1:5001";
 const MONTHS_MAX: u64 = 12 * 200;
+
+const DEFAULTS: CommonDefaults = CommonDefaults {
+    schema: "threshold_engine",
+    rest_port: 5100,
+    grpc_port: 5101,
+    // Crossings are few, and a replay may emit old ones.
+    retention_days: 0,
+};
 
 /// The engine's settings.
 pub const SETTINGS: Settings<Config> = Settings {
@@ -35,45 +42,27 @@ pub fn load(
     flags: &Flags,
     environment: &[(String, String)],
 ) -> Result<Loaded<Config>, ConfigError> {
-    SETTINGS.load(&Sources {
-        file: flags.config.as_deref(),
-        environment,
-        flags: vec![
-            ("--rest", flags.rest.as_deref()),
-            ("--grpc", flags.grpc.as_deref()),
-            ("--patterns", flags.patterns.as_deref()),
-            ("--source", flags.source.as_deref()),
-        ],
-        set: &flags.set,
-    })
+    SETTINGS.load_flags(&[flags], environment)
 }
 
 fn read(reader: &mut Reader) -> Config {
-    let database = DatabaseConfig::read(reader, "threshold_engine");
-    let rest = RestConfig::read(reader, 5100);
-    let grpc = GrpcConfig::read(reader, 5101);
-    let addresses = [rest.address, grpc.address];
-    Config {
-        database,
-        rest,
-        grpc,
-        // Crossings are few, and a replay may emit old ones.
-        events: EventsConfig::read(reader, 0),
-        consumer: consumer(reader),
-        patterns: patterns(reader),
-        snapshots: snapshots(reader),
-        shutdown: ShutdownConfig::read(reader),
-        telemetry: TelemetryConfig::read(reader),
-        security: SecurityConfig::read(reader, addresses),
-    }
+    let own = |reader: &mut Reader| {
+        let (consumer, patterns) = (consumer(reader), patterns(reader));
+        let snapshots = snapshots(reader);
+        move |common| Config {
+            common,
+            consumer,
+            patterns,
+            snapshots,
+        }
+    };
+    CommonConfig::read(reader, DEFAULTS, own)
 }
 
 fn consumer(reader: &mut Reader) -> ConsumptionConfig {
     reader.section::<ConsumptionConfig>("consumer");
     reader.also(SOURCES_KEY, &["FREDCOLLECTOR__GRPCURL"]);
-    let sources = read_sources(reader, (SOURCE_NAME, SOURCE_URL), |name, url| {
-        consumer::Source::grpc(name, url).map(drop)
-    });
+    let sources = read_sources(reader, (SOURCE_NAME, SOURCE_URL));
     let months_key = "consumer.backfill_months";
     reader.also(months_key, &["EVENTCONSUMER__BACKFILLMONTHS"]);
     let months = reader.number(months_key, 0, 0..=MONTHS_MAX);

@@ -9,10 +9,9 @@ use access::CredentialFiles;
 use consumer::{ConsumerError, Source};
 use documented::{Documented, DocumentedFields};
 pub use service::config::{
-    ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded, RestConfig, ShutdownConfig,
-    SourceConfig, TelemetryConfig,
+    CommonConfig, CommonFlags, ConfigError, DatabaseConfig, EventsConfig, GrpcConfig, Loaded,
+    RestConfig, ShutdownConfig, SourceConfig, TelemetryConfig,
 };
-use service::{Addresses, security::SecurityConfig};
 
 pub use flags::Flags;
 pub use load::{SETTINGS, load};
@@ -20,26 +19,14 @@ pub use load::{SETTINGS, load};
 /// How an engine works. `Debug` shows no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `[database]`: where everything is kept.
-    pub database: DatabaseConfig,
-    /// `[rest]`: REST, health and metrics.
-    pub rest: RestConfig,
-    /// `[grpc]`: streams of the events that the engine emits.
-    pub grpc: GrpcConfig,
-    /// `[events]`: the engine's own log.
-    pub events: EventsConfig,
+    /// What every service is configured by.
+    pub common: CommonConfig,
     /// `[consumer]`: the logs that are consumed.
     pub consumer: ConsumptionConfig,
     /// `[patterns]`: the definitions.
     pub patterns: PatternsConfig,
     /// `[snapshots]`: states of the memory that a start begins with.
     pub snapshots: SnapshotsConfig,
-    /// `[shutdown]`.
-    pub shutdown: ShutdownConfig,
-    /// `[telemetry]`: what the process reports about itself.
-    pub telemetry: TelemetryConfig,
-    /// `[tls]`, `[auth]` and `[security]`: who is let in, and over what.
-    pub security: SecurityConfig,
 }
 
 /// `[consumer]`: the logs that are consumed.
@@ -118,18 +105,12 @@ impl ConsumptionConfig {
     /// # Errors
     /// [`ConsumerError::Address`].
     pub fn sources(&self) -> Result<Vec<Source>, ConsumerError> {
-        let grpc = |source: &SourceConfig| {
-            Source::grpc_with(&source.name, &source.url, self.credentials.clone())
-        };
-        self.sources.iter().map(grpc).collect()
+        service::config::sources(&self.sources, &self.credentials)
     }
 }
 
-impl From<&Config> for Addresses {
-    fn from(config: &Config) -> Self {
-        Self {
-            rest: config.rest.address,
-            grpc: config.grpc.address,
-        }
+impl AsRef<CommonConfig> for Config {
+    fn as_ref(&self) -> &CommonConfig {
+        &self.common
     }
 }

@@ -84,7 +84,7 @@ impl RegimeRun {
         let mut before = None;
         for date in run.all_dates(world) {
             let step = run.step(before, date, world);
-            run.told_silently(&step);
+            run.emitted_silently(&step);
             before = Some(step.current);
             run.steps.push(step);
         }
@@ -118,7 +118,7 @@ impl RegimeRun {
         Some((last.date, last.current))
     }
 
-    fn told_silently(&mut self, step: &Step) {
+    fn emitted_silently(&mut self, step: &Step) {
         if let Some(key) = step.key() {
             self.emitted.assume(key);
         }

@@ -1,10 +1,9 @@
-//! The engine as a service: starting its parts, running them, ending them in order.
+//! The engine as a service.
 
 mod collected;
 mod definitions;
 mod error;
 mod memory;
-mod program;
 mod recovery;
 mod standby;
 mod start;
@@ -12,151 +11,43 @@ mod telemetry;
 mod timekeeping;
 mod watch;
 
-use std::{net::SocketAddr, time::Duration};
+use service::{Program, Server, config::Settings, telemetry::MetricsError};
 
-use axum::Router;
-use consumer::Consumer;
-pub use consumer::Source;
-use event_log::EventLog;
-use event_stream::StreamConfig;
-use service::{Addresses, Parts, Security};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-
-use crate::{config::Config, handler::EngineHandler};
+use crate::config::{Config, Flags, SETTINGS};
 
 pub use collected::Registry;
+pub use consumer::Source;
 pub use definitions::ReloadError;
 pub(crate) use definitions::{Definitions, Edits};
-pub use error::{ServeError, StartError};
+pub use error::StartError;
 pub(crate) use memory::{AgreeError, Memory, SharedMemory};
-pub use program::{ask_health, renew_log, run_program};
 pub(crate) use recovery::Progress;
 pub use service::{Listeners, telemetry::Metrics};
 pub use telemetry::{describe_metrics, keep_metrics};
 
-/// An engine that has started: its database is ready, its listeners are open, its memory is rebuilt
-/// from the database; nothing is consumed or answered yet.
-pub struct Service {
-    rest: (TcpListener, Router),
-    grpc: (TcpListener, StreamConfig),
-    addresses: Addresses,
-    security: Security,
-    log: EventLog,
-    pool: sqlx::PgPool,
-    consumer: Consumer,
-    handler: EngineHandler,
-    memory: SharedMemory,
-    recovery: recovery::Recovery,
-    definitions: Definitions,
-    timekeeper: timekeeping::Timekeeper,
-    reload_interval: Duration,
-    /// `None`: none are written.
-    snapshot_interval: Option<Duration>,
-    stopped_grace: Duration,
-    metrics: Metrics,
-    drain: Duration,
-    /// Cancelled when the service is to end.
-    stop: CancellationToken,
-}
+/// The engine, as its program runs it. Any number may run in one process.
+#[derive(Debug)]
+pub struct Service;
 
-impl std::fmt::Debug for Service {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service")
-            .field("addresses", &self.addresses)
-            .finish_non_exhaustive()
-    }
-}
+impl Program for Service {
+    type Flags = Flags;
+    type Config = Config;
+    type StartError = StartError;
 
-/// Runs an engine until `shutdown` is cancelled and what is under way has ended, or the time for
-/// that is over. Any number may run in one process.
-///
-/// # Errors
-/// [`ServeError`].
-pub async fn serve(
-    config: Config,
-    sources: Vec<Source>,
-    listeners: Listeners,
-    metrics: Metrics,
-    shutdown: CancellationToken,
-) -> Result<(), ServeError> {
-    let service = Service::start(config, sources, listeners, metrics).await?;
-    service.run(shutdown).await
-}
+    const TITLE: &'static str = "threshold engine";
+    const ABOUT: &'static str = "Evaluates patterns over series of observations";
+    const SETTINGS: Settings<Config> = SETTINGS;
 
-impl Service {
-    /// Where REST is served.
-    pub fn rest_address(&self) -> SocketAddr {
-        self.addresses.rest
+    fn keep_metrics() -> Result<Metrics, MetricsError> {
+        keep_metrics()
     }
 
-    /// Where gRPC is served.
-    pub fn grpc_address(&self) -> SocketAddr {
-        self.addresses.grpc
-    }
-
-    /// Who is let in, and over what.
-    pub fn security(&self) -> &Security {
-        &self.security
-    }
-
-    /// The engine's own log, for those who follow it in the same process.
-    pub fn log(&self) -> EventLog {
-        self.log.clone()
-    }
-
-    /// Consumes, evaluates and serves until `shutdown` is cancelled. Then streams end with
-    /// `UNAVAILABLE`, the transaction under way is ended and requests are answered; what takes
-    /// longer than the configured time is cut off.
-    ///
-    /// # Errors
-    /// [`ServeError::Ended`] if a part ended by itself, such as the consumer at a source that is
-    /// another log now; the others were then ended in order. After the consumer has ended they go on
-    /// for the configured time, not ready, so that they can be asked why.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let mut parts = Parts::new(self.stop.clone());
-        let (listener, router) = self.rest;
-        parts.serve_rest(self.security.accept_rest(listener), router);
-        let (listener, config) = self.grpc;
-        let operators = start::operators(&self.consumer);
-        let stop = self.stop.clone();
-        let incoming = self.security.accept_grpc(listener).into_stream();
-        let grpc = event_stream::serve_on(incoming, self.log.clone(), config, operators, stop);
-        self.security.watch(&mut parts);
-        parts.spawn("gRPC", async move { Ok(grpc.await?) });
-        parts.keep_up(self.metrics);
-        let consuming = self.consumer.run(self.handler, self.stop.clone());
-        let (grace, stop) = (self.stopped_grace, self.stop.clone());
-        parts.spawn("consumer", async move {
-            let consumed = consuming.await;
-            if consumed.is_err() {
-                stop.run_until_cancelled(tokio::time::sleep(grace)).await;
-            }
-            Ok(consumed?)
-        });
-        if let Some(interval) = self.snapshot_interval {
-            let (pool, memory) = (self.pool.clone(), self.memory.clone());
-            let keeping = recovery::keep_snapshots(pool, memory, interval, self.stop.clone());
-            parts.spawn("snapshots", async move {
-                keeping.await;
-                Ok(())
-            });
-        }
-        let (timekeeper, stop) = (self.timekeeper, self.stop.clone());
-        parts.spawn("time", async move {
-            timekeeper.keep(stop).await;
-            Ok(())
-        });
-        let following = standby::follow(self.recovery, self.memory, self.stop.clone());
-        parts.spawn("standby", async move {
-            following.await;
-            Ok(())
-        });
-        let watching = watch::watch(self.definitions, self.reload_interval, self.stop.clone());
-        parts.spawn("definitions", async move {
-            watching.await;
-            Ok(())
-        });
-        Ok(parts.run(shutdown, self.drain, self.log, self.pool).await?)
+    async fn start(
+        config: Config,
+        listeners: Listeners,
+        metrics: Metrics,
+    ) -> Result<Server, StartError> {
+        let sources = config.consumer.sources()?;
+        Self::start(config, sources, listeners, metrics).await
     }
 }

@@ -2,18 +2,11 @@
 
 use std::sync::Arc;
 
-use consumer::{
-    CheckpointsService, Consumer, ConsumerConfig, ConsumerError, ConsumerStatus,
-    ParkedEventsService, Source,
-};
-use event_stream::{MoreServices, StreamConfig};
-use service::telemetry::Metrics;
+use consumer::{ConsumerConfig, ConsumerStatus, Source};
 use service::{
-    Listeners, Security,
-    rest::{Obstacle, Operation},
+    Listeners, Server, ServerBuilder, rest::Obstacle, stopped_source, telemetry::Metrics,
 };
-use tokio::{net::TcpListener, sync::Mutex};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::{
@@ -21,9 +14,11 @@ use super::{
     collected::Collected,
     definitions::Definitions,
     memory::Memory,
-    recovery::{Progress, Recovery},
+    recovery::{self, Progress, Recovery},
+    standby,
     telemetry::{self, METRICS_PREFIX},
     timekeeping::Timekeeper,
+    watch,
 };
 use crate::{
     config::Config,
@@ -32,8 +27,8 @@ use crate::{
 };
 
 impl Service {
-    /// Connects to the database, brings it to this version, opens the log, reads the definitions
-    /// and makes the memory of the database.
+    /// Starts an engine: its database, its log, its definitions, and its memory, rebuilt from the
+    /// database.
     ///
     /// # Errors
     /// [`StartError`].
@@ -42,7 +37,7 @@ impl Service {
         sources: Vec<Source>,
         listeners: Listeners,
         metrics: Metrics,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Server, StartError> {
         Self::start_knowing(config, sources, None, listeners, metrics).await
     }
 
@@ -57,32 +52,28 @@ impl Service {
         registry: Option<Registry>,
         listeners: Listeners,
         metrics: Metrics,
-    ) -> Result<Self, StartError> {
-        // With one installed already there is nothing to do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    ) -> Result<Server, StartError> {
         let folder = &config.patterns.folder;
         if let Err(problem) = std::fs::read_dir(folder) {
             let folder = folder.clone();
             return Err(StartError::Folder { folder, problem });
         }
         telemetry::prepare();
-        let pool = service::connect(&config.database).await?;
-        store::migrate(&pool)
-            .await
-            .map_err(service::StartError::from)?;
-        let log = service::open_log(&pool, &config.events, None).await?;
-        let listens = (&config.rest, &config.grpc);
-        let security = Security::open(&config.security, listens, &pool, METRICS_PREFIX).await?;
+        let builder = ServerBuilder::open(
+            METRICS_PREFIX,
+            &config.common,
+            &store::MIGRATOR,
+            None,
+            (listeners, metrics),
+        )
+        .await?;
+        let (pool, log) = (builder.pool(), builder.log());
         let consumer_config = ConsumerConfig {
             batch_events_max: config.consumer.batch_events_max,
             backfill_months: config.consumer.backfill_months,
             ..ConsumerConfig::new(SERVICE)
         };
-        let consumer = Consumer::open(pool.clone(), consumer_config, sources).await;
-        let consumer = consumer.map_err(|error| match error {
-            ConsumerError::Migration(error) => service::StartError::from(error).into(),
-            error => StartError::from(error),
-        })?;
+        let consumer = builder.open_consumer(consumer_config, sources).await?;
         let memory = Arc::new(Mutex::new(Memory::new()));
         let collected = Collected::new(&config.patterns, registry);
         let progress = Arc::<Progress>::default();
@@ -97,8 +88,6 @@ impl Service {
             collected,
         );
 
-        let stop = CancellationToken::new();
-        let addresses = listeners.addresses()?;
         let app = rest::App {
             pool: pool.clone(),
             memory: Arc::clone(&memory),
@@ -108,33 +97,9 @@ impl Service {
             evaluations: rest::evaluations(),
             progress: Arc::clone(&progress),
         };
-        let operation = Operation {
-            log: log.clone(),
-            metrics: metrics.clone(),
-            metrics_prefix: METRICS_PREFIX,
-            security: security.clone(),
-            stopping: stop.clone(),
-            obstacle: obstacle(progress, consumer.status()),
-        };
-        let streams = StreamConfig {
-            metrics_prefix: METRICS_PREFIX.to_owned(),
-            subscriptions_max: config.grpc.subscriptions_max,
-            stream_age_max: config.grpc.stream_age_max,
-            reflection: config.grpc.reflection,
-            gate: security.gate.clone(),
-            audit: Some(security.audit_log()),
-            preface_timeout: config.security.handshake_timeout,
-            message_timeout: config.grpc.message_timeout,
-            request_bytes: security.request_bytes.clone(),
-            answers: security.answers.clone(),
-            connection_bytes_max: config.grpc.connection_bytes_max,
-            open_streams: config.grpc.open_streams(),
-            ..StreamConfig::default()
-        };
-        let router = rest::router(app, operation, config.rest.request_timeout);
+        let operation = builder.operation(obstacle(progress, consumer.status()));
+        let router = rest::router(app, operation, config.common.rest.request_timeout);
         // How far it is can be asked meanwhile.
-        let (answering, rest) = shared_listener(listeners.rest)?;
-        let incoming = security.accept_rest(answering);
         let making = async {
             let _holding = holding;
             match definitions.reload().await {
@@ -146,65 +111,37 @@ impl Service {
                 reloaded => reloaded.map(drop),
             }
         };
-        service::rest::serve_while(incoming, router.clone(), making).await?;
+        builder.serve_while(router.clone(), making).await??;
         let found = definitions.report();
         let (patterns, mistakes) = (found.patterns.len(), found.mistakes.len());
         info!(patterns, mistakes, folder = %folder.display(), "definitions were read");
+        let handler = || EngineHandler::new(Arc::clone(&memory), log.clone());
         let timekeeper = Timekeeper::new(
             pool.clone(),
             Arc::clone(&memory),
-            EngineHandler::new(Arc::clone(&memory), log.clone()),
+            handler(),
             consumer.status(),
         );
-        Ok(Self {
-            timekeeper,
-            rest: (rest, router),
-            grpc: (listeners.grpc, streams),
-            addresses,
-            security,
-            handler: EngineHandler::new(Arc::clone(&memory), log.clone()),
-            memory,
-            recovery,
-            log,
-            pool,
-            consumer,
-            definitions,
-            reload_interval: config.patterns.reload_interval,
-            snapshot_interval: config.snapshots.interval,
-            stopped_grace: config.consumer.stopped_grace,
-            metrics,
-            drain: config.shutdown.drain,
-            stop,
-        })
+        let mut server = builder.build(router);
+        let stop = server.stop();
+        if let Some(interval) = config.snapshots.interval {
+            let memory = Arc::clone(&memory);
+            let keeping = recovery::keep_snapshots(pool, memory, interval, stop.clone());
+            server.add_part("snapshots", keeping);
+        }
+        server.add_part("time", timekeeper.keep(stop.clone()));
+        server.consume(consumer, handler(), config.consumer.stopped_grace);
+        let following = standby::follow(recovery, Arc::clone(&memory), stop.clone());
+        server.add_part("standby", following);
+        let interval = config.patterns.reload_interval;
+        server.add_part("definitions", watch::watch(definitions, interval, stop));
+        Ok(server)
     }
 }
 
 /// Why an engine that is up is not ready: its memory is being made, or it consumes nothing more of a
 /// source.
 fn obstacle(progress: Arc<Progress>, status: ConsumerStatus) -> Obstacle {
-    Arc::new(move || {
-        let mut sources = status.sources().into_iter();
-        let stopped = || sources.find_map(|source| source.stopped);
-        progress.obstacle().or_else(stopped)
-    })
-}
-
-/// The same listener twice: what is not accepted on one is on the other.
-fn shared_listener(listener: TcpListener) -> Result<(TcpListener, TcpListener), StartError> {
-    let twice = || {
-        let first = listener.into_std()?;
-        let second = first.try_clone()?;
-        Ok((
-            TcpListener::from_std(first)?,
-            TcpListener::from_std(second)?,
-        ))
-    };
-    twice().map_err(StartError::Listener)
-}
-
-/// What operators use over gRPC.
-pub(super) fn operators(consumer: &Consumer) -> MoreServices {
-    MoreServices::default()
-        .with(ParkedEventsService::server(consumer.admin()))
-        .with(CheckpointsService::server(consumer.admin()))
+    let stopped = stopped_source(status);
+    Arc::new(move || progress.obstacle().or_else(|| stopped()))
 }

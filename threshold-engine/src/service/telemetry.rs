@@ -45,7 +45,6 @@ pub fn keep_metrics() -> Result<Metrics, MetricsError> {
 /// Describes the engine's metrics, in a process that keeps them already.
 pub fn describe_metrics() {
     service::telemetry::describe(METRICS_PREFIX, env!("CARGO_PKG_VERSION"));
-    event_stream::describe_metrics(METRICS_PREFIX);
     consumer::describe_metrics(METRICS_PREFIX);
     evaluation();
     definitions();

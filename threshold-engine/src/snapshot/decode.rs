@@ -70,11 +70,11 @@ impl Decoder {
         }
         for (index, entry) in manifest.patterns.into_iter().enumerate() {
             decoder.expect(Slot::Pattern(index), &entry.parts)?;
-            decoder.image.patterns.push(nothing_told(entry));
+            decoder.image.patterns.push(nothing_emitted(entry));
         }
         for (index, entry) in manifest.regimes.into_iter().enumerate() {
             decoder.expect(Slot::Regime(index), &entry.parts)?;
-            decoder.image.regimes.push(nothing_told(entry));
+            decoder.image.regimes.push(nothing_emitted(entry));
         }
         Ok(decoder)
     }
@@ -110,8 +110,8 @@ impl Decoder {
                 let future = &mut self.image.series[index].future;
                 future.extend(read_vintages(content)?);
             }
-            Slot::Pattern(index) => read_told(content, &mut self.image.patterns[index])?,
-            Slot::Regime(index) => read_told(content, &mut self.image.regimes[index])?,
+            Slot::Pattern(index) => read_emitted(content, &mut self.image.patterns[index])?,
+            Slot::Regime(index) => read_emitted(content, &mut self.image.regimes[index])?,
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Decoder {
     }
 }
 
-fn nothing_told<K>(entry: EmittedEntry) -> EmittedImage<K> {
+fn nothing_emitted<K>(entry: EmittedEntry) -> EmittedImage<K> {
     EmittedImage {
         id: entry.id,
         version: entry.version,
@@ -157,7 +157,10 @@ fn read_vintages(content: &[u8]) -> Result<Vec<(NaiveDate, Future)>, Malformed> 
     Ok(vintages)
 }
 
-fn read_told<K: EmittedKey>(content: &[u8], image: &mut EmittedImage<K>) -> Result<(), Malformed> {
+fn read_emitted<K: EmittedKey>(
+    content: &[u8],
+    image: &mut EmittedImage<K>,
+) -> Result<(), Malformed> {
     let mut bytes = Bytes(content);
     let mut day = 0;
     let emitted = Arc::make_mut(&mut image.emitted);

@@ -81,7 +81,7 @@ impl Parts<'_> {
         let mut parts = BTreeMap::<i32, (Vec<u8>, Days)>::new();
         for (key, (event, stands)) in &*image.emitted {
             let (bytes, days) = parts.entry(part_of(key.date())).or_default();
-            write_told(bytes, days, *key, (*event, *stands));
+            write_emitted(bytes, days, *key, (*event, *stands));
         }
         let parts = parts.into_values().map(|(bytes, _)| self.part(bytes));
         EmittedEntry {
@@ -92,7 +92,7 @@ impl Parts<'_> {
     }
 }
 
-fn write_told<K: EmittedKey>(bytes: &mut Vec<u8>, days: &mut Days, key: K, known: Known) {
+fn write_emitted<K: EmittedKey>(bytes: &mut Vec<u8>, days: &mut Days, key: K, known: Known) {
     let (event, stands) = known;
     days.write(bytes, key.date());
     for number in key.numbers() {

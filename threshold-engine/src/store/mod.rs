@@ -11,10 +11,7 @@ mod snapshots;
 mod suspensions;
 mod switches;
 
-use sqlx::{
-    PgPool,
-    migrate::{MigrateError, Migrator},
-};
+use sqlx::migrate::Migrator;
 
 pub(crate) use changes::{Change, Kind, Last, Put, insert_change, last_changes, last_put};
 pub(crate) use head::{Head, lock_head, move_head};
@@ -31,15 +28,8 @@ pub(crate) use snapshots::{
 pub(crate) use suspensions::{Suspension, delete_suspension, insert_suspension, suspensions};
 pub(crate) use switches::{Switch, insert_switch, last_switches, switches_of};
 
-static MIGRATOR: Migrator = Migrator {
+/// Brings the engine's own tables to this version, in the schema that a pool connects to.
+pub(crate) static MIGRATOR: Migrator = Migrator {
     table_name: std::borrow::Cow::Borrowed("threshold_engine_migrations"),
     ..sqlx::migrate!("../migrations/threshold-engine")
 };
-
-/// Brings the engine's own tables to this version, in the schema that `pool` connects to.
-///
-/// # Errors
-/// If a migration fails, or the database is of a newer version.
-pub(crate) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    event_log::run_migrations(pool, &MIGRATOR).await
-}

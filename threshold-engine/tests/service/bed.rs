@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use test_support::{TestDatabase, eventually};
 use threshold_engine::{
     SERVICE,
-    config::{Config, Flags, load},
+    config::{CommonFlags, Config, Flags, load},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ impl Bed {
     /// The configuration of an engine with its own schema, on free ports.
     pub(crate) fn config(&self, schema: &str) -> Config {
         let flags = Flags {
-            set: self.settings(schema),
+            common: CommonFlags::set(self.settings(schema)),
             ..Flags::default()
         };
         load(&flags, &[]).unwrap().config

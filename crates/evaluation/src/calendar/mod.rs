@@ -120,6 +120,7 @@ impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Span(span) => span.fmt(f),
+            Self::Count(1) => f.write_str("1 observation"),
             Self::Count(count) => write!(f, "{count} observations"),
         }
     }

@@ -7,6 +7,7 @@
 //! ([`Reference`]) and what `--print-config` shows ([`Shown`]). What a setting means is said once, by
 //! the comment on the field that holds it.
 
+mod flags;
 mod problem;
 mod reader;
 mod reference;
@@ -15,10 +16,14 @@ mod sections;
 mod setting;
 mod settings;
 
+pub use flags::{CommonFlags, ServiceFlags};
 pub use problem::{ConfigError, Problem};
 pub use reader::{Reader, Toml};
 pub use reference::Reference;
-pub use sections::consumption::{SOURCES_KEY, SourceConfig, read_credentials, read_sources};
+pub use sections::common::{CommonConfig, CommonDefaults};
+pub use sections::consumption::{
+    SOURCES_KEY, SourceConfig, read_credentials, read_sources, sources,
+};
 pub use sections::database::DatabaseConfig;
 pub use sections::traces::{TracesConfig, TracesSampler};
 pub use sections::{

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveTime, Utc};
 use rust_decimal::Decimal;
+use service::counted;
 
 use super::columns::{self, Columns, Values};
 use super::text::{self, Form};
@@ -149,8 +150,9 @@ fn check_shape(record: &csv::StringRecord, columns: &Columns) -> Result<(), Stri
     let (fields, count) = (record.len(), columns.count);
     if fields != count {
         return Err(format!(
-            "{fields} fields, the first line has {count}; quote fields that hold the separator, and \
-             remove lines that are no data"
+            "{}, the first line has {count}; quote fields that hold the separator, and \
+             remove lines that are no data",
+            counted(fields, "field")
         ));
     }
     for index in &columns.row_numbers {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::recessions;
 use super::result::{
-    BacktestResult, InputTrace, PatternResult, RegimeResult, ToldCrossing, ToldTransition,
+    BacktestResult, EmittedCrossing, EmittedTransition, InputTrace, PatternResult, RegimeResult,
     TracePoint,
 };
 use crate::emission::Emission;
@@ -71,7 +71,7 @@ pub fn run(
         }
         for emission in out.drain(..) {
             if emission.date() >= options.from {
-                emitted.push((told_at(last, options.as_known), emission));
+                emitted.push((emitted_at(last, options.as_known), emission));
             }
         }
         if played % PROGRESS_POINTS + step.len() >= PROGRESS_POINTS {
@@ -105,7 +105,7 @@ fn is_same_step(before: &Point, point: &Point, as_known: AsKnown) -> bool {
     }
 }
 
-fn told_at(point: &Point, as_known: AsKnown) -> DateTime<Utc> {
+fn emitted_at(point: &Point, as_known: AsKnown) -> DateTime<Utc> {
     match as_known {
         AsKnown::Then | AsKnown::Now => point.known_from,
         AsKnown::Stored => point.cause.occurred_at,
@@ -157,19 +157,19 @@ fn result(
             spells: run.spells(),
         })
         .collect();
-    for (told_at, emission) in emitted {
+    for (emitted_at, emission) in emitted {
         match emission {
             Emission::Crossing(crossing) => {
                 let id = &crossing.pattern.id;
                 if let Ok(place) = patterns.binary_search_by(|p| p.id.cmp(id)) {
-                    let crossing = told_crossing(crossing, *told_at);
+                    let crossing = emitted_crossing(crossing, *emitted_at);
                     patterns[place].crossings.push(crossing);
                 }
             }
             Emission::Transition(transition) => {
                 let id = &transition.model.id;
                 if let Ok(place) = regimes.binary_search_by(|r| r.id.cmp(id)) {
-                    let transition = told_transition(transition, *told_at);
+                    let transition = emitted_transition(transition, *emitted_at);
                     regimes[place].transitions.push(transition);
                 }
             }
@@ -244,11 +244,11 @@ fn input_traces(run: &PatternRun, engine: &Engine, from: NaiveDate) -> Vec<Input
     inputs.map(trace).collect()
 }
 
-fn told_crossing(crossing: &Crossing, told_at: DateTime<Utc>) -> ToldCrossing {
-    ToldCrossing {
+fn emitted_crossing(crossing: &Crossing, emitted_at: DateTime<Utc>) -> EmittedCrossing {
+    EmittedCrossing {
         pattern: crossing.pattern.id.clone(),
         date: crossing.date,
-        told_at,
+        emitted_at,
         direction: crossing.direction,
         turn: crossing.turn,
         stands: crossing.stands,
@@ -258,11 +258,11 @@ fn told_crossing(crossing: &Crossing, told_at: DateTime<Utc>) -> ToldCrossing {
     }
 }
 
-fn told_transition(transition: &Transition, told_at: DateTime<Utc>) -> ToldTransition {
-    ToldTransition {
+fn emitted_transition(transition: &Transition, emitted_at: DateTime<Utc>) -> EmittedTransition {
+    EmittedTransition {
         model: transition.model.id.clone(),
         since: transition.since,
-        told_at,
+        emitted_at,
         from: transition.from.clone(),
         to: transition.to.clone(),
         revised: transition.revised,

@@ -35,7 +35,7 @@ fn loaded(points: &[Point]) -> LoadedSeries {
 
 #[test]
 fn what_was_folded_before_is_as_if_it_had_been_folded_at_the_end() {
-    let mut told_of_it = 0;
+    let mut emissions_of_it = 0;
     for seed in 0..120 {
         let mut random = StdRng::seed_from_u64(seed);
         let (mut engine, mut twin) = (engine(), engine());
@@ -84,8 +84,8 @@ fn what_was_folded_before_is_as_if_it_had_been_folded_at_the_end() {
             let emissions = emitted(&mut engine, &points);
             assert_eq!(emissions, emitted(&mut twin, &points), "seed {seed}");
             let of_it = format!("id: \"{}\"", pattern.id);
-            told_of_it += emissions.iter().filter(|e| e.contains(&of_it)).count();
+            emissions_of_it += emissions.iter().filter(|e| e.contains(&of_it)).count();
         }
     }
-    assert!(told_of_it > 500, "{told_of_it}");
+    assert!(emissions_of_it > 500, "{emissions_of_it}");
 }

@@ -24,16 +24,16 @@ impl Engine {
             future: Vec::new(),
             within_step: false,
         });
-        self.keep_undo_of_told(true);
+        self.keep_undo_of_emitted(true);
     }
 
     /// What was applied since [`Self::keep_undo`] stays.
     pub fn drop_undo(&mut self) {
         self.undo = None;
-        self.keep_undo_of_told(false);
+        self.keep_undo_of_emitted(false);
     }
 
-    fn keep_undo_of_told(&mut self, keeps: bool) {
+    fn keep_undo_of_emitted(&mut self, keeps: bool) {
         for run in &mut self.patterns {
             run.emitted_mut().keep_undo(keeps);
         }

@@ -60,7 +60,9 @@ impl Bench {
         let pool = event_log::connect(&database.url(), "engine", 6)
             .await
             .unwrap();
-        store::migrate(&pool).await.unwrap();
+        event_log::run_migrations(&pool, &store::MIGRATOR)
+            .await
+            .unwrap();
         let log = EventLog::open(pool.clone(), LogConfig::default(), None).await;
         Self {
             pool,

@@ -59,7 +59,7 @@ async fn what_is_too_old_is_stated_in_sum_and_never_referred_to() {
     bed.folder.write("high.toml", HIGH);
     bed.folder.write("mood.toml", MODEL);
     let mut config = bed.config(ENGINE);
-    config.events.retention_days = Some(5);
+    config.common.events.retention_days = Some(5);
     let life = Life::start(config, bed.source(Form::InProcess)).await;
     let pool = bed.pool(ENGINE).await;
     let (mut ids, now) = (EventIds::new(3), Utc::now().trunc_subsecs(3));

@@ -1,6 +1,8 @@
 //! The settings, where they come from, and what is wrong with them.
 
-use threshold_engine::config::{Config, ConfigError, Flags, Loaded, SourceConfig, load};
+use threshold_engine::config::{
+    CommonFlags, Config, ConfigError, Flags, Loaded, SourceConfig, load,
+};
 
 const URL: &str = "postgres://atlas:s3cret@db/atlas";
 
@@ -34,7 +36,7 @@ fn variables_as_deployments_name_them() {
     let sources = [source("collector", "http://fred-collector:5001")];
     assert_eq!(config.consumer.sources, sources);
     assert_eq!(config.consumer.backfill_months, Some(3));
-    assert_eq!(config.grpc.address.port(), 5001);
+    assert_eq!(config.common.grpc.address.port(), 5001);
     let url = "\"postgres://timescaledb/atlas\"";
     assert_eq!(shown.value("database.url"), Some(url));
 }
@@ -75,7 +77,10 @@ fn everything_that_is_wrong_is_reported_at_once_and_without_secrets() {
 fn the_example_shows_the_defaults() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/threshold-engine.example.toml");
     let flags = Flags {
-        config: Some(path.into()),
+        common: CommonFlags {
+            config: Some(path.into()),
+            ..CommonFlags::default()
+        },
         ..Flags::default()
     };
     let example = load(&flags, &[]).unwrap().shown;

@@ -6,12 +6,13 @@ use std::{
 };
 
 use consumer::Source;
+use service::{PartEnded, Server};
 use tokio::{runtime::Runtime, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use threshold_engine::{
     config::Config,
-    service::{Listeners, Registry, ServeError, Service},
+    service::{Listeners, Registry, Service},
 };
 
 use crate::bed::{Bed, COLLECTED, DEADLINE, SOURCE, metrics, open_log};
@@ -21,7 +22,7 @@ pub(crate) struct Life {
     pub(crate) rest: String,
     pub(crate) grpc: String,
     shutdown: CancellationToken,
-    running: JoinHandle<Result<(), ServeError>>,
+    running: JoinHandle<Result<(), PartEnded>>,
 }
 
 impl Life {
@@ -39,7 +40,7 @@ impl Life {
         Self::of(service.unwrap())
     }
 
-    pub(crate) fn of(service: Service) -> Self {
+    pub(crate) fn of(service: Server) -> Self {
         let rest = format!("http://{}", service.rest_address());
         let grpc = format!("http://{}", service.grpc_address());
         let shutdown = CancellationToken::new();
@@ -74,7 +75,7 @@ impl Life {
     }
 
     /// Waits until it ends by itself.
-    pub(crate) async fn ended(self) -> Result<(), ServeError> {
+    pub(crate) async fn ended(self) -> Result<(), PartEnded> {
         timeout(DEADLINE, self.running).await.unwrap().unwrap()
     }
 }

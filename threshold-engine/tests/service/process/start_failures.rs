@@ -10,7 +10,7 @@ use crate::{
 
 const ENGINE: &str = "threshold_engine";
 
-async fn start(bed: &Bed) -> Result<Service, String> {
+async fn start(bed: &Bed) -> Result<service::Server, String> {
     let config = bed.config(ENGINE);
     let listeners = Listeners::bind(&config).await.unwrap();
     let sources = vec![bed.source(Form::InProcess)];
@@ -62,12 +62,12 @@ async fn a_port_in_use() {
         ("grpc.address", "GRPC__ADDRESS"),
     ] {
         let flags = threshold_engine::config::Flags {
-            set: vec![
+            common: service::config::CommonFlags::set(vec![
                 format!("database.url={}", database.url()),
                 "rest.address=127.0.0.1:0".to_owned(),
                 "grpc.address=127.0.0.1:0".to_owned(),
                 format!("{key}={address}"),
-            ],
+            ]),
             ..Default::default()
         };
         let config = threshold_engine::config::load(&flags, &[]).unwrap().config;

@@ -6,7 +6,7 @@ use access::{Entry, Identity, Scope, Secret};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use threshold_engine::config::{Flags, load};
+use threshold_engine::config::{CommonFlags, Flags, load};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -103,7 +103,7 @@ async fn a_caller_that_may_not_evaluate_is_refused_before_the_body_comes() {
     let mut set = bed.settings("threshold_engine");
     set.push(format!("auth.tokens_file={tokens}"));
     let flags = Flags {
-        set,
+        common: CommonFlags::set(set),
         ..Flags::default()
     };
     let config = load(&flags, &[]).unwrap().config;

@@ -1,8 +1,7 @@
 //! `[consumer]` of services that consume logs.
 
-use std::fmt;
-
 use access::{CredentialError, CredentialFiles};
+use consumer::{ConsumerError, Source};
 
 use crate::config::{Reader, Toml};
 
@@ -16,6 +15,19 @@ pub struct SourceConfig {
     pub name: String,
     /// Such as `http://127.0.0.1:5001`.
     pub url: String,
+}
+
+/// The sources, over gRPC.
+///
+/// # Errors
+/// [`ConsumerError::Address`].
+pub fn sources(
+    sources: &[SourceConfig],
+    credentials: &CredentialFiles,
+) -> Result<Vec<Source>, ConsumerError> {
+    let grpc =
+        |source: &SourceConfig| Source::grpc_with(&source.name, &source.url, credentials.clone());
+    sources.iter().map(grpc).collect()
 }
 
 /// Reads what the servers of the sources ask for.
@@ -61,11 +73,10 @@ pub fn read_credentials(reader: &mut Reader) -> CredentialFiles {
 }
 
 /// Reads `consumer.sources`: `http://…` for one source, or `name=http://…,name=http://…`. The default name is that of
-/// a source without one, and the default URL is consumed where none is set; `check` says whether a source can be consumed.
-pub fn read_sources<E: fmt::Display>(
+/// a source without one, and the default URL is consumed where none is set.
+pub fn read_sources(
     reader: &mut Reader,
     (default_name, default_url): (&str, &str),
-    check: impl Fn(&str, &str) -> Result<(), E>,
 ) -> Vec<SourceConfig> {
     let text = reader.texts(SOURCES_KEY);
     let mut sources: Vec<SourceConfig> = Vec::new();
@@ -74,7 +85,7 @@ pub fn read_sources<E: fmt::Display>(
             Some((name, url)) if !name.contains(':') => (name.trim(), url.trim()),
             _ => (default_name, entry.trim()),
         };
-        if let Err(error) = check(name, url) {
+        if let Err(error) = Source::grpc(name, url) {
             reader.refuse(SOURCES_KEY, error);
         }
         if sources.iter().any(|source| source.name == name) {

@@ -1,5 +1,6 @@
 //! The settings that all services have, with their bounds.
 
+pub(crate) mod common;
 mod connection_string;
 pub(crate) mod consumption;
 pub(crate) mod database;

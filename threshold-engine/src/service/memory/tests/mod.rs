@@ -28,7 +28,9 @@ impl Bench {
         let pool = event_log::connect(&database.url(), "engine", 5)
             .await
             .unwrap();
-        store::migrate(&pool).await.unwrap();
+        event_log::run_migrations(&pool, &store::MIGRATOR)
+            .await
+            .unwrap();
         Self {
             pool,
             random: StdRng::seed_from_u64(1),
@@ -328,7 +330,7 @@ async fn a_memory_tells_what_one_made_anew_tells_whatever_others_did() {
     const STEPS: usize = 150;
     let mut bench = Bench::create().await;
     let memories = [bench.memory(), bench.memory(), bench.memory()];
-    let mut told_count = 0;
+    let mut emitted_count = 0;
     for _ in 0..STEPS {
         let step = match bench.random.random_range(0..20) {
             0 => Step::Definition(None),
@@ -350,7 +352,7 @@ async fn a_memory_tells_what_one_made_anew_tells_whatever_others_did() {
                 emitted(&mut anew.memory.lock().await.engine, points)
             );
         }
-        told_count += emissions.len();
+        emitted_count += emissions.len();
     }
-    assert!(told_count > 50, "{told_count}");
+    assert!(emitted_count > 50, "{emitted_count}");
 }

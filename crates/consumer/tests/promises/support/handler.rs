@@ -13,7 +13,7 @@ use consumer::{BoxError, Handler, HandlerError, SourcedEvent};
 use sqlx::PgConnection;
 use tokio::{sync::Notify, time::timeout};
 
-use crate::common::DEADLINE;
+use crate::support::common::DEADLINE;
 
 /// How the processing of an event fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

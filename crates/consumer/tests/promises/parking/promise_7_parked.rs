@@ -6,10 +6,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 use consumer::{ConsumerError, ParkedEvent, ParkedFilter, ParkedState};
 use test_support::eventually;
 
-use crate::{
+use crate::exactly_once::promise_6_exactly_once::in_both_forms;
+use crate::support::{
     common::{Bench, DEADLINE, Form, all},
     handler::{Fault, Faults},
-    promise_6_exactly_once::in_both_forms,
 };
 
 in_both_forms!(

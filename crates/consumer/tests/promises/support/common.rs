@@ -13,7 +13,7 @@ use test_support::{TestDatabase, drafts, eventually, until_waiting};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::handler::{Faults, Recorder};
+use crate::support::handler::{Faults, Recorder};
 
 /// Longer than anything here takes; a test that waits this long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -12,10 +12,10 @@ use test_support::{custom_event, custom_event_at, draft, drafts, series_event, s
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{
+use crate::exactly_once::promise_6_exactly_once::in_both_forms;
+use crate::support::{
     common::{Bench, Form, Run, SERVICE, ServedLog, all, append},
     handler::Faults,
-    promise_6_exactly_once::in_both_forms,
     scripted::Scripted,
 };
 
@@ -142,7 +142,7 @@ async fn a_stop_is_seen_by_every_instance(form: Form) {
     }
     assert_eq!(bench.effects().await, all(10));
     // What every restart of a service does must not end it.
-    let mut config = crate::common::config();
+    let mut config = crate::support::common::config();
     config.backfill_months = Some(1);
     let sources = vec![bench.source()];
     let consumer = consumer::Consumer::open(bench.pool.clone(), config, sources).await;

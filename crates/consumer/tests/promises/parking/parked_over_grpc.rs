@@ -13,10 +13,10 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-use crate::{
+use crate::parking::promise_7_parked::without;
+use crate::support::{
     common::{Bench, Form, Run, all},
     handler::{Fault, Faults},
-    promise_7_parked::without,
 };
 
 /// A client of the parked events of a running consumer.

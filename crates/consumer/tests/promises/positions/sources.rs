@@ -8,10 +8,10 @@ use consumer::{ConsumerError, Reset, Source};
 use event_log::LogConfig;
 use test_support::{TestDatabase, custom_event, draft, eventually, series_event};
 
-use crate::{
+use crate::exactly_once::promise_6_exactly_once::in_both_forms;
+use crate::support::{
     common::{Bench, DEADLINE, Form, Run, ServedLog, all, append},
     handler::Faults,
-    promise_6_exactly_once::in_both_forms,
     proxy::Proxy,
     scripted::Scripted,
 };

@@ -16,10 +16,10 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-use crate::{
+use crate::exactly_once::promise_6_exactly_once::in_both_forms;
+use crate::support::{
     common::{Bench, DEADLINE, Form, Run, SERVICE, all, append, config},
     handler::Faults,
-    promise_6_exactly_once::in_both_forms,
 };
 
 in_both_forms!(

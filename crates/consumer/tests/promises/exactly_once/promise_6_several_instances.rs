@@ -10,10 +10,10 @@ use consumer::{Consumer, ConsumerConfig, ParkedFilter, Source};
 use test_support::eventually;
 use tokio::net::TcpListener;
 
-use crate::{
+use crate::exactly_once::promise_6_exactly_once::{effects_of, in_both_forms};
+use crate::support::{
     common::{Bench, DEADLINE, Form, Run, ServedLog, all, config},
     handler::{Fault, Faults, Gate},
-    promise_6_exactly_once::{effects_of, in_both_forms},
 };
 
 in_both_forms!(

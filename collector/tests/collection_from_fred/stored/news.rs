@@ -7,8 +7,8 @@ use crate::{
     expected::{assert_exact, from_csv},
 };
 
-const GDPC1: &str = include_str!("../../fred-stand-in/data/GDPC1.csv");
-const DCOILWTICO: &str = include_str!("../../fred-stand-in/data/DCOILWTICO.csv");
+const GDPC1: &str = include_str!("../../../fred-stand-in/data/GDPC1.csv");
+const DCOILWTICO: &str = include_str!("../../../fred-stand-in/data/DCOILWTICO.csv");
 
 #[tokio::test]
 async fn the_first_backfill_is_exactly_what_fred_has_with_every_vintage() {

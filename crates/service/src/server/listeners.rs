@@ -2,18 +2,18 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use crate::StartError;
+use crate::{StartError, config::CommonConfig};
 
-/// Where a service is to be served.
+/// Where a service is served.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
-    /// REST, health and metrics; port 0 takes a free one.
+    /// REST, health and metrics.
     pub rest: SocketAddr,
-    /// gRPC; port 0 takes a free one.
+    /// gRPC.
     pub grpc: SocketAddr,
 }
 
-/// Where a service is served.
+/// What a service is served on.
 #[derive(Debug)]
 pub struct Listeners {
     /// REST, health and metrics.
@@ -23,15 +23,15 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Listens at the addresses of a configuration.
+    /// Listens at the addresses of a configuration; port 0 takes a free one.
     ///
     /// # Errors
     /// [`StartError::Listen`].
-    pub async fn bind(addresses: impl Into<Addresses>) -> Result<Self, StartError> {
-        let Addresses { rest, grpc } = addresses.into();
+    pub async fn bind(config: &impl AsRef<CommonConfig>) -> Result<Self, StartError> {
+        let CommonConfig { rest, grpc, .. } = config.as_ref();
         Ok(Self {
-            rest: bind("REST", "REST__ADDRESS", rest).await?,
-            grpc: bind("gRPC", "GRPC__ADDRESS", grpc).await?,
+            rest: bind("REST", "REST__ADDRESS", rest.address).await?,
+            grpc: bind("gRPC", "GRPC__ADDRESS", grpc.address).await?,
         })
     }
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use consumer::Consumer;
 use test_support::Link;
 
-use crate::{
+use crate::support::{
     common::{Bench, Form, Run, all, config},
     handler::{Faults, Gate},
 };

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::Connection;
 use test_support::{drafts, eventually};
 
-use crate::{
+use crate::support::{
     common::{Bench, DEADLINE, Form, Run, ServedLog, all, append, config},
     handler::{Fault, Faults},
     proxy::Proxy,

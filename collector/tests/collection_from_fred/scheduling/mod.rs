@@ -1,0 +1,6 @@
+//! Which series are collected, when, and by which process.
+
+mod concurrency;
+mod pacing;
+mod registry;
+mod worker;

@@ -1,0 +1,5 @@
+//! Where a consumer is in its sources, and when it stops.
+
+mod history_changed;
+mod operators;
+mod sources;

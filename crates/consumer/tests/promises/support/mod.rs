@@ -1,0 +1,6 @@
+//! A consumer under test, and what stands between it and its source.
+
+pub(crate) mod common;
+pub(crate) mod handler;
+pub(crate) mod proxy;
+pub(crate) mod scripted;
