@@ -15,7 +15,9 @@ use service::{Addresses, Parts, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, context::Context, delivery::Workers, intake::Intake};
+use crate::{
+    config::Config, context::Context, delivery::Workers, intake::Intake, removal::Removal,
+};
 
 pub use crate::telemetry::{describe_metrics, keep_metrics};
 pub use error::{ServeError, StartError};
@@ -34,6 +36,7 @@ pub struct Service {
     consumer: Consumer,
     intake: Intake,
     workers: Workers,
+    removal: Removal,
     stopped_grace: Duration,
     metrics: Metrics,
     drain: Duration,
@@ -118,6 +121,11 @@ impl Service {
         let sending = self.workers.run(self.stop.clone());
         parts.spawn("deliveries", async move {
             sending.await;
+            Ok(())
+        });
+        let removing = self.removal.run(self.stop.clone());
+        parts.spawn("removal", async move {
+            removing.await;
             Ok(())
         });
         Ok(parts.run(shutdown, self.drain, self.log, self.pool).await?)

@@ -24,6 +24,7 @@ use crate::{
     context::Context,
     delivery::{Policy, Workers},
     intake::{Ages, Intake},
+    removal::Removal,
     rest, store,
     telemetry::{self, METRICS_PREFIX},
 };
@@ -78,6 +79,8 @@ impl Service {
             seal: seal.clone(),
             patience,
             wake: Arc::clone(&wake),
+            streams: rest::stream_places(),
+            stopping: stop.clone(),
         };
         let operation = Operation {
             log: log.clone(),
@@ -124,6 +127,11 @@ impl Service {
             event_max: delta(config.alerts.event_age_max),
             observation_max: TimeDelta::days(i64::from(config.alerts.observation_age_max_days)),
         };
+        let removal = Removal {
+            pool: pool.clone(),
+            context: context.clone(),
+            keep: TimeDelta::days(i64::from(config.alerts.retention_days)),
+        };
         Ok(Self {
             addresses: listeners.addresses()?,
             rest: (
@@ -134,6 +142,7 @@ impl Service {
             security,
             intake: Intake::new(log.clone(), context, ages, patience, wake),
             workers,
+            removal,
             log,
             pool,
             consumer,

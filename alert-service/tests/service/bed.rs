@@ -184,6 +184,10 @@ impl Bed {
 }
 
 impl Running {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
     /// Asks as whoever has a token.
     pub(crate) async fn ask_as(
         &self,

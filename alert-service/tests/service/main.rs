@@ -7,9 +7,12 @@
 
 mod bed;
 mod configuration;
+mod intake;
 mod kills;
 mod notified;
 mod receiver;
+mod removal;
 mod retries;
+mod stream;
 mod suppressed;
 mod tenants;
