@@ -86,6 +86,11 @@ pub fn describe_metrics() {
         "Deliveries that wait, are being sent, or are dead letters (failed, given_up), by state"
     );
     describe_gauge!(
+        "alertservice_delivery_overdue_seconds",
+        Unit::Seconds,
+        "How long the oldest delivery has waited that is due and whose destination works"
+    );
+    describe_gauge!(
         "alertservice_destinations_paused",
         "Destinations to which nothing is sent for a time"
     );
@@ -100,6 +105,7 @@ pub(crate) fn prepare() {
         gauge!("alertservice_deliveries", "state" => state).set(0.0);
     }
     gauge!("alertservice_destinations_paused").set(0.0);
+    gauge!("alertservice_delivery_overdue_seconds").set(0.0);
     counter!("alertservice_unmatched_total").increment(0);
     counter!("alertservice_alerts_removed_total").increment(0);
     for outcome in INTAKE_OUTCOMES {

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use crate::{
     client::connection::{HEADING, Server},
     commands::{
+        alerts::AlertsOptions,
         consumption::{CheckpointCommand, ParkedCommand},
         token::TokenCommand,
     },
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     /// List, retry and discard events that a service could not process
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// List, show, acknowledge and resolve alerts, and test channels, over REST of the alert service
+    Alerts(AlertsOptions),
     /// Make tokens, for servers that ask for one
     #[command(subcommand)]
     Token(TokenCommand),

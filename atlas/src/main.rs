@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command};
 use clap::FromArgMatches;
 use client::{diagnosis, failure::Failure};
-use commands::{consumption, inspect, manual, publish, tail, token, up};
+use commands::{alerts, consumption, inspect, manual, publish, tail, token, up};
 use print::output::{self, Output};
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,7 @@ async fn run(
             until(stop, consumption::checkpoint(server, command, output)).await
         }
         Command::Parked(command) => until(stop, consumption::parked(server, command, output)).await,
+        Command::Alerts(options) => until(stop, alerts::run(server, options, output)).await,
         Command::Token(command) => token::run(command, output),
         Command::Completions { shell } => manual::completions(*shell, output),
         Command::Man { folder } => manual::pages(folder, output),

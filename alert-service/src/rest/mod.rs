@@ -8,6 +8,7 @@ mod channels;
 mod deliveries;
 mod document;
 mod external;
+mod page;
 mod person;
 mod rule_view;
 mod rules;

@@ -32,7 +32,7 @@ pub(crate) use deliveries::{
     Delivery, DeliveryFilter, NewDelivery, deliveries, deliveries_of_alert, discard,
     insert_delivery, pending_by_state, retry, supersede, suppress_pending_of_channel,
 };
-pub(crate) use destinations::{note_failure, note_success, pause, paused_count};
+pub(crate) use destinations::{note_failure, note_success, overdue_since, pause, paused_count};
 pub(crate) use external::{
     Remembered, answer_request, external_rules, has_begun_since, open_alerts_of_tenant,
     remember_request,

@@ -10,6 +10,7 @@ mod configuration;
 mod intake;
 mod kills;
 mod notified;
+mod processes;
 mod receiver;
 mod removal;
 mod retries;

@@ -108,7 +108,11 @@ impl Server {
         }
     }
 
-    fn credentials(&self) -> Result<Credentials, Failure> {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for files that cannot be used.
+    pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
         let files = CredentialFiles {
             token: self.token_file.clone(),
             ca: self.ca.clone(),

@@ -5,3 +5,4 @@ pub(crate) mod connection;
 pub(crate) mod cursor;
 pub(crate) mod diagnosis;
 pub(crate) mod failure;
+pub(crate) mod rest;
