@@ -1,7 +1,7 @@
 //! The alert service: from a crossing to a channel.
 //!
 //! [`channel`] sends; `rule` says what makes an alert and `suppression` why it is not sent; `intake` makes alerts of
-//! consumed events, in the transaction that moves the checkpoint; `delivery` sends what is due; `store` has all SQL.
+//! consumed events, in the transaction that moves the checkpoint, and `external` of what others send; `delivery` sends what is due; `store` has all SQL.
 
 mod alert;
 pub mod channel;
@@ -9,8 +9,10 @@ pub mod config;
 mod context;
 mod delivery;
 mod emission;
+mod external;
 mod intake;
 mod message;
+mod removal;
 mod rest;
 mod rule;
 pub mod service;

@@ -81,6 +81,19 @@ pub(crate) enum Condition {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
     },
+    /// An alert that another program sends: `POST /v1/alerts` or `POST /v1/alertmanager`. It ends when that
+    /// program says so.
+    External {
+        /// Who sends it, such as `alertmanager`; any if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
+        /// Severity, as it is sent; any if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        severity: Option<String>,
+        /// Labels that it has to have, with these values.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        labels: BTreeMap<String, String>,
+    },
 }
 
 /// What a condition is compared with.
@@ -97,6 +110,11 @@ pub(crate) enum Subject {
         from: String,
         to: String,
     },
+    External {
+        source: String,
+        severity: String,
+        labels: BTreeMap<String, String>,
+    },
 }
 
 impl Condition {
@@ -105,6 +123,7 @@ impl Condition {
         match self {
             Self::Pattern { .. } => "pattern",
             Self::Regime { .. } => "regime",
+            Self::External { .. } => "external",
         }
     }
 
@@ -113,12 +132,17 @@ impl Condition {
         match self {
             Self::Pattern { pattern_id, .. } => pattern_id.as_deref(),
             Self::Regime { model_id, .. } => model_id.as_deref(),
+            Self::External { .. } => None,
         }
     }
 
     pub(crate) fn matches(&self, subject: &Subject) -> bool {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == value)
+        };
+        let holds = |wanted: &BTreeMap<String, String>, held: &BTreeMap<String, String>| {
+            let mut wanted = wanted.iter();
+            wanted.all(|(name, value)| held.get(name) == Some(value))
         };
         match (self, subject) {
             (
@@ -137,9 +161,7 @@ impl Condition {
             ) => {
                 is(pattern_id, id)
                     && is(severity, of)
-                    && labels
-                        .iter()
-                        .all(|(name, value)| held.get(name) == Some(value))
+                    && holds(labels, held)
                     && (*no_data || !*is_missing)
             }
             (
@@ -150,6 +172,18 @@ impl Condition {
                     to: after,
                 },
             ) => is(model_id, id) && is(from, before) && is(to, after),
+            (
+                Self::External {
+                    source,
+                    severity,
+                    labels,
+                },
+                Subject::External {
+                    source: sent_by,
+                    severity: of,
+                    labels: held,
+                },
+            ) => is(source, sent_by) && is(severity, of) && holds(labels, held),
             _ => false,
         }
     }
@@ -222,6 +256,20 @@ impl Rule {
                 name("model_id", model_id.as_ref());
                 name("from", from.as_ref());
                 name("to", to.as_ref());
+            }
+            Condition::External {
+                source,
+                severity,
+                labels,
+            } => {
+                name("source", source.as_ref());
+                name("severity", severity.as_ref());
+                if labels.len() > LABELS_MAX {
+                    refuse(
+                        "condition.labels",
+                        format!("has more than {LABELS_MAX} entries"),
+                    );
+                }
             }
         }
         problems
@@ -303,6 +351,23 @@ mod tests {
             (r#"{"kind":"regime","model_id":"n"}"#, false),
         ] {
             assert_eq!(condition(json).matches(&transition), matched, "{json}");
+        }
+        let external = Subject::External {
+            source: "api".to_owned(),
+            severity: "page".to_owned(),
+            labels: [("job".to_owned(), "backup".to_owned())].into(),
+        };
+        for (json, matched) in [
+            (r#"{"kind":"external"}"#, true),
+            (r#"{"kind":"external","source":"api"}"#, true),
+            (r#"{"kind":"external","source":"alertmanager"}"#, false),
+            (r#"{"kind":"external","severity":"page"}"#, true),
+            (r#"{"kind":"external","severity":"info"}"#, false),
+            (r#"{"kind":"external","labels":{"job":"backup"}}"#, true),
+            (r#"{"kind":"external","labels":{"job":"other"}}"#, false),
+            (r#"{"kind":"pattern"}"#, false),
+        ] {
+            assert_eq!(condition(json).matches(&external), matched, "{json}");
         }
         assert!(serde_json::from_str::<Condition>(r#"{"kind":"pattern","id":"a"}"#).is_err());
     }

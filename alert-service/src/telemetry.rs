@@ -14,6 +14,16 @@ const ALERT_STATES: [&str; 4] = ["firing", "acknowledged", "resolved", "withdraw
 /// Of those, the gauge has the ones that are not final for good.
 pub(crate) const OPEN_STATES: [&str; 4] = ["pending", "sending", "failed", "given_up"];
 
+/// What becomes of alerts that others send. Only Alertmanager has what is refused or truncated counted.
+const INTAKE_OUTCOMES: [&str; 6] = [
+    "begun",
+    "ended",
+    "repeated",
+    "unmatched",
+    "refused",
+    "truncated",
+];
+
 /// Keeps the metrics of the process, for `/metrics`. Once for each process.
 ///
 /// # Errors
@@ -35,6 +45,14 @@ pub fn describe_metrics() {
     describe_counter!(
         "alertservice_unmatched_total",
         "Crossings and transitions of which no rule wants to know"
+    );
+    describe_counter!(
+        "alertservice_intake_total",
+        "Alerts that others sent over REST, by intake (api, alertmanager) and what became of them"
+    );
+    describe_counter!(
+        "alertservice_alerts_removed_total",
+        "Alerts that were removed because they ended long ago"
     );
     describe_counter!(
         "alertservice_deliveries_total",
@@ -67,6 +85,11 @@ pub fn describe_metrics() {
         "Deliveries that wait, are being sent, or are dead letters (failed, given_up), by state"
     );
     describe_gauge!(
+        "alertservice_delivery_overdue_seconds",
+        Unit::Seconds,
+        "How long the oldest delivery has waited that is due and whose destination works"
+    );
+    describe_gauge!(
         "alertservice_destinations_paused",
         "Destinations to which nothing is sent for a time"
     );
@@ -81,7 +104,15 @@ pub(crate) fn prepare() {
         gauge!("alertservice_deliveries", "state" => state).set(0.0);
     }
     gauge!("alertservice_destinations_paused").set(0.0);
+    gauge!("alertservice_delivery_overdue_seconds").set(0.0);
     counter!("alertservice_unmatched_total").increment(0);
+    counter!("alertservice_alerts_removed_total").increment(0);
+    for outcome in INTAKE_OUTCOMES {
+        for intake in ["api", "alertmanager"] {
+            counter!("alertservice_intake_total", "intake" => intake, "outcome" => outcome)
+                .increment(0);
+        }
+    }
     counter!("alertservice_leases_expired_total").increment(0);
     let _ = histogram!("alertservice_crossing_to_sent_seconds");
 }

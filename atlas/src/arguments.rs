@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use crate::{
     client::connection::{HEADING, Server},
     commands::{
+        alerts::AlertsOptions,
         consumption::{CheckpointCommand, ParkedCommand},
         series::SeriesOptions,
         token::TokenCommand,
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Parked(ParkedCommand),
     /// List, collect, pause, resume and delete the series of a collector
     Series(SeriesOptions),
+    /// List, show, acknowledge and resolve alerts, and test channels, over REST of the alert service
+    Alerts(AlertsOptions),
     /// Make tokens, for servers that ask for one
     #[command(subcommand)]
     Token(TokenCommand),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command};
 use clap::FromArgMatches;
 use client::{diagnosis, failure::Failure};
-use commands::{consumption, inspect, manual, publish, series, tail, token, up};
+use commands::{alerts, consumption, inspect, manual, publish, series, tail, token, up};
 use print::output::{self, Output};
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +75,7 @@ async fn run(
         }
         Command::Parked(command) => until(stop, consumption::parked(server, command, output)).await,
         Command::Series(options) => until(stop, series::run(server, options, output)).await,
+        Command::Alerts(options) => until(stop, alerts::run(server, options, output)).await,
         Command::Token(command) => token::run(command, output),
         Command::Completions { shell } => manual::completions(*shell, output),
         Command::Man { folder } => manual::pages(folder, output),

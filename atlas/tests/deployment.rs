@@ -237,6 +237,39 @@ fn services_start_one_after_the_other_once_they_are_healthy() {
     }
 }
 
+#[test]
+fn alertmanager_presents_a_token_to_a_route_of_the_alert_service() {
+    let read = |file| std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
+    let config = read("prometheus/alertmanager.yml");
+    let value = |key: &str| {
+        let lines = config.lines().map(str::trim);
+        let mut values = lines.filter_map(|line| line.trim_start_matches("- ").strip_prefix(key));
+        values.next().unwrap().trim().to_owned()
+    };
+    let url = Url::parse(&value("url:")).unwrap();
+    let alertmanager = service("alertmanager");
+    let secret = value("credentials_file:");
+    let secret = secret.strip_prefix("/run/secrets/").unwrap();
+    let given = list(alertmanager, "secrets");
+    assert!(given.iter().any(|given| given["source"] == secret));
+    // The route is there, and takes a POST.
+    let routes = read("alert-service/src/rest/external.rs");
+    assert!(
+        routes.contains(&format!("post, path = \"{}\"", url.path())),
+        "{url}"
+    );
+    let mounted = list(alertmanager, "volumes").iter();
+    let mounted: Vec<_> = mounted
+        .filter_map(|mount| mount["source"].as_str())
+        .collect();
+    assert!(
+        mounted
+            .iter()
+            .any(|source| source.ends_with("prometheus/alertmanager.yml")),
+        "{mounted:?}"
+    );
+}
+
 /// `name:port` in a file or a setting, where the name is no number.
 fn addresses(text: &str) -> Vec<(String, u16)> {
     let of_address = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ':' | '.');
@@ -252,6 +285,7 @@ fn addresses(text: &str) -> Vec<(String, u16)> {
 fn everybody_is_found_under_the_name_that_others_use() {
     let files = [
         "prometheus/prometheus.yml",
+        "prometheus/alertmanager.yml",
         "grafana/provisioning/datasources/atlas.yaml",
         "otel/collector.yaml",
     ];
@@ -265,6 +299,7 @@ fn everybody_is_found_under_the_name_that_others_use() {
     // What the images of others listen at, as their configuration here or they themselves say.
     let others = [
         ("prometheus", 9090),
+        ("alertmanager", 9093),
         ("tempo", 3200),
         ("tempo", 4317),
         ("otel-collector", 4317),

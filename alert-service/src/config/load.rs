@@ -60,9 +60,12 @@ fn alerts(reader: &mut Reader) -> AlertsConfig {
     let key = "alerts.event_age_max_seconds";
     let event_age_max = reader.seconds(key, DAY_SECONDS, 60..=366 * DAY_SECONDS);
     let days = reader.number("alerts.observation_age_max_days", 200, 1..=36_600);
+    // Longer than the longest cooldown, which looks at past alerts.
+    let retention = reader.number("alerts.retention_days", 730, 32..=36_600);
     AlertsConfig {
         event_age_max,
         observation_age_max_days: small(days),
+        retention_days: small(retention),
     }
 }
 

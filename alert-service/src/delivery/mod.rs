@@ -130,6 +130,11 @@ impl Workers {
             let count = count.map_or(0, |(_, count)| *count);
             gauge!("alertservice_deliveries", "state" => state).set(count as f64);
         }
+        let now = self.context.now();
+        if let Ok(since) = store::overdue_since(&self.pool, now).await {
+            let overdue = since.map_or(0.0, |since| (now - since).as_seconds_f64().max(0.0));
+            gauge!("alertservice_delivery_overdue_seconds").set(overdue);
+        }
         if let Ok(count) = store::paused_count(&self.pool, self.context.now()).await {
             gauge!("alertservice_destinations_paused").set(count as f64);
         }

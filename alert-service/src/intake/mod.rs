@@ -176,6 +176,8 @@ async fn rules_for(
         match &beginning.subject {
             Subject::Crossing { pattern_id, .. } => patterns.insert(pattern_id.clone()),
             Subject::Transition { model_id, .. } => models.insert(model_id.clone()),
+            // Others send it over REST.
+            Subject::External { .. } => continue,
         };
     }
     let mut rules = Vec::new();

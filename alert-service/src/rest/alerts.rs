@@ -8,13 +8,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use service::rest::{
     Always, Body, One, Parameters, Problem, ProblemKind,
-    extract::{Caller, Id, Query, check_limit, parsed},
+    extract::{Caller, Id, Query, parsed},
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
     deliveries::DeliveryView,
+    page::Page,
     person::{NoteRequest, Person, absent, note},
 };
 use crate::{
@@ -23,8 +24,6 @@ use crate::{
     store::{self, Alert, AlertFilter, Change},
 };
 
-const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 1_000;
 /// So many of its newest changes are shown.
 const HISTORY_MAX: i64 = 100;
 
@@ -159,23 +158,15 @@ pub(super) async fn list(
     Query(query): Query<AlertsQuery>,
 ) -> Result<axum::Json<AlertPage>, Problem> {
     let person = Person::of(&access, Scope::AlertsRead)?;
-    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let page = Page::of(query.limit)?;
     let filter = AlertFilter {
         states: (!query.state.is_empty()).then_some(query.state),
         rule_id: query.rule,
         severity: query.severity,
         before: query.before,
     };
-    // One more than asked for tells whether there is a next page.
-    let probe = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let mut alerts = store::alerts(&app.pool, person.tenant(), &filter, probe).await?;
-    let has_more = alerts.len() > limit;
-    alerts.truncate(limit);
-    let next = alerts
-        .last()
-        .filter(|_| has_more)
-        .map(|last| last.id.clone());
-    let alerts = alerts.into_iter().map(Into::into).collect();
+    let alerts = store::alerts(&app.pool, person.tenant(), &filter, page.probe()).await?;
+    let (alerts, next) = page.cut(alerts, |one| &one.id);
     Ok(axum::Json(AlertPage { alerts, next }))
 }
 

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use service::rest::{
     Always, Body, FieldError, One, Parameters, Problem, ProblemKind,
-    extract::{Caller, Id, Json, Query, check_limit, parsed},
+    extract::{Caller, Id, Json, Query, parsed},
 };
 use sqlx::PgConnection;
 use ulid::Ulid;
@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 use super::{
     App,
     channel_view::{ChannelPage, ChannelRequest, ChannelView, TestView},
+    page::Page,
     person::{Person, absent, conflict},
 };
 use crate::{
@@ -28,8 +29,6 @@ use crate::{
     suppression::Reason,
 };
 
-const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 1_000;
 const NAME_CHARS_MAX: usize = 100;
 
 /// Which page.
@@ -56,18 +55,10 @@ pub(super) async fn list(
     Query(query): Query<ChannelsQuery>,
 ) -> Result<axum::Json<ChannelPage>, Problem> {
     let person = Person::of(&access, Scope::AlertsRead)?;
-    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-    // One more than asked for tells whether there is a next page.
-    let probe = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let page = Page::of(query.limit)?;
     let after = query.after.as_deref();
-    let mut channels = store::channels(&app.pool, person.tenant(), after, probe).await?;
-    let has_more = channels.len() > limit;
-    channels.truncate(limit);
-    let next = channels
-        .last()
-        .filter(|_| has_more)
-        .map(|last| last.id.clone());
-    let channels = channels.into_iter().map(Into::into).collect();
+    let channels = store::channels(&app.pool, person.tenant(), after, page.probe()).await?;
+    let (channels, next) = page.cut(channels, |one| &one.id);
     Ok(axum::Json(ChannelPage { channels, next }))
 }
 

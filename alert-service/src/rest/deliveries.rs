@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use service::rest::{
     Always, Body, One, Parameters, Problem,
-    extract::{Caller, Id, Query, check_limit, parsed},
+    extract::{Caller, Id, Query, parsed},
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
+    page::Page,
     person::{NoteRequest, Person, absent, note},
 };
 use crate::{
@@ -19,9 +20,6 @@ use crate::{
     emission::Emissions,
     store::{self, Delivery, DeliveryFilter},
 };
-
-const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 1_000;
 
 /// Which page; all conditions hold.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -123,23 +121,15 @@ pub(super) async fn list(
     Query(query): Query<DeliveriesQuery>,
 ) -> Result<axum::Json<DeliveryPage>, Problem> {
     let person = Person::of(&access, Scope::AlertsRead)?;
-    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let page = Page::of(query.limit)?;
     let filter = DeliveryFilter {
         states: (!query.state.is_empty()).then_some(query.state),
         channel_id: query.channel,
         alert_id: query.alert,
         before: query.before,
     };
-    // One more than asked for tells whether there is a next page.
-    let probe = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let mut deliveries = store::deliveries(&app.pool, person.tenant(), &filter, probe).await?;
-    let has_more = deliveries.len() > limit;
-    deliveries.truncate(limit);
-    let next = deliveries
-        .last()
-        .filter(|_| has_more)
-        .map(|last| last.id.clone());
-    let deliveries = deliveries.into_iter().map(Into::into).collect();
+    let deliveries = store::deliveries(&app.pool, person.tenant(), &filter, page.probe()).await?;
+    let (deliveries, next) = page.cut(deliveries, |one| &one.id);
     Ok(axum::Json(DeliveryPage { deliveries, next }))
 }
 

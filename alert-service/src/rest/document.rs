@@ -17,6 +17,7 @@ use utoipa::{OpenApi, openapi};
     tags(
         (name = "channels", description = "Where messages are sent"),
         (name = "rules", description = "What makes an alert"),
+        (name = "intake", description = "Alerts that other programs send"),
         (name = "alerts", description = "What fires, and what did"),
         (name = "deliveries", description = "What was sent, what waits, and why"),
         (name = "operation", description = "Health, metrics, this document")

@@ -7,9 +7,12 @@ mod channel_view;
 mod channels;
 mod deliveries;
 mod document;
+mod external;
+mod page;
 mod person;
 mod rule_view;
 mod rules;
+mod stream;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +21,8 @@ use chrono::TimeDelta;
 use event_log::EventLog;
 use service::rest::{Operation, Problem, ProblemKind, limit_time};
 use sqlx::{PgPool, PgTransaction};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tracing::error;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -42,6 +46,15 @@ pub(crate) struct App {
     pub(crate) patience: TimeDelta,
     /// Wakes whoever sends.
     pub(crate) wake: Arc<Notify>,
+    /// Places for streams of alerts.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Cancelled when the service is to end.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// Places for as many streams of alerts as there may be.
+pub(crate) fn stream_places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(stream::STREAMS_MAX))
 }
 
 impl App {
@@ -84,7 +97,9 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
         .routes(routes!(rules::pause))
         .routes(routes!(rules::resume))
         .routes(routes!(rules::snooze))
-        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::list, external::send))
+        .routes(routes!(external::alertmanager))
+        .routes(routes!(stream::follow))
         .routes(routes!(alerts::get))
         .routes(routes!(alerts::acknowledge))
         .routes(routes!(alerts::resolve))

@@ -37,6 +37,11 @@ impl Person {
         Ok(Self { name, sees_all })
     }
 
+    /// Whether everything is theirs to see.
+    pub(super) fn sees_all(&self) -> bool {
+        self.sees_all
+    }
+
     /// Whose rows the caller may see and change.
     pub(super) fn tenant(&self) -> Tenant<'_> {
         match self.sees_all {

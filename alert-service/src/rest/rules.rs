@@ -6,13 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use service::rest::{
     Always, Body, FieldError, One, Parameters, Problem, ProblemKind,
-    extract::{Caller, Id, Json, Query, check_limit, parsed},
+    extract::{Caller, Id, Json, Query, parsed},
 };
 use sqlx::PgTransaction;
 use utoipa::IntoParams;
 
 use super::{
     App,
+    page::Page,
     person::{NoteRequest, Person, absent, conflict, note},
     rule_view::{RulePage, RuleUpdate, RuleView, SnoozeRequest},
 };
@@ -21,8 +22,6 @@ use crate::{
     store::{self, NewChange, RuleChange, StoredRule},
 };
 
-const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 1_000;
 /// So many of its newest changes are shown.
 const HISTORY_MAX: i64 = 100;
 const SNOOZE_DAYS_MAX: i64 = 366;
@@ -55,19 +54,11 @@ pub(super) async fn list(
     Query(query): Query<RulesQuery>,
 ) -> Result<axum::Json<RulePage>, Problem> {
     let person = Person::of(&access, Scope::AlertsRead)?;
-    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-    // One more than asked for tells whether there is a next page.
-    let probe = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let page = Page::of(query.limit)?;
     let wanted = (query.kind.as_deref(), query.state.as_deref());
     let after = query.after.as_deref();
-    let mut rules = store::rules(&app.pool, person.tenant(), wanted, after, probe).await?;
-    let has_more = rules.len() > limit;
-    rules.truncate(limit);
-    let next = rules
-        .last()
-        .filter(|_| has_more)
-        .map(|last| last.id.clone());
-    let rules = rules.into_iter().map(Into::into).collect();
+    let rules = store::rules(&app.pool, person.tenant(), wanted, after, page.probe()).await?;
+    let (rules, next) = page.cut(rules, |one| &one.id);
     Ok(axum::Json(RulePage { rules, next }))
 }
 

@@ -15,6 +15,7 @@ use crate::{
     context::Context,
     delivery::{Policy, Workers},
     intake::{Ages, Intake},
+    removal::Removal,
     rest, store,
     telemetry::{self, METRICS_PREFIX},
 };
@@ -56,6 +57,7 @@ impl Service {
         let consumer = builder.open_consumer(consumer_config, sources).await?;
         let wake = Arc::new(Notify::new());
         let patience = delta(config.deliveries.deadline);
+        let operation = builder.operation(stopped_source(consumer.status()));
         let app = rest::App {
             pool: pool.clone(),
             log: log.clone(),
@@ -64,8 +66,9 @@ impl Service {
             seal: seal.clone(),
             patience,
             wake: Arc::clone(&wake),
+            streams: rest::stream_places(),
+            stopping: operation.stopping.clone(),
         };
-        let operation = builder.operation(stopped_source(consumer.status()));
         let router = rest::router(app, operation, config.common.rest.request_timeout);
         let workers = Workers {
             pool: pool.clone(),
@@ -89,10 +92,16 @@ impl Service {
             event_max: delta(config.alerts.event_age_max),
             observation_max: TimeDelta::days(i64::from(config.alerts.observation_age_max_days)),
         };
+        let removal = Removal {
+            pool: pool.clone(),
+            context: context.clone(),
+            keep: TimeDelta::days(i64::from(config.alerts.retention_days)),
+        };
         let intake = Intake::new(log, context, ages, patience, wake);
         let mut server = builder.build(router);
         server.consume(consumer, intake, config.consumer.stopped_grace);
         server.add_part("deliveries", workers.run(server.stop()));
+        server.add_part("removal", removal.run(server.stop()));
         Ok(server)
     }
 }

@@ -76,3 +76,21 @@ pub(crate) async fn paused_count(
     .fetch_one(database)
     .await
 }
+
+/// Since when the delivery is due that has waited longest; `None` if none waits. What waits for a destination that fails
+/// does not count.
+pub(crate) async fn overdue_since(
+    database: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select min(not_before) from deliveries
+         where state = 'pending' and not_before < $1 and not exists (
+             select from destinations
+             where destinations.destination = deliveries.destination and destinations.failures > 0
+         )",
+        now
+    )
+    .fetch_one(database)
+    .await
+}

@@ -8,7 +8,9 @@ mod channels;
 mod claims;
 mod deliveries;
 mod destinations;
+mod external;
 mod outcomes;
+mod removal;
 mod rules;
 
 use sqlx::migrate::Migrator;
@@ -27,8 +29,13 @@ pub(crate) use deliveries::{
     Delivery, DeliveryFilter, NewDelivery, deliveries, deliveries_of_alert, discard,
     insert_delivery, pending_by_state, retry, supersede, suppress_pending_of_channel,
 };
-pub(crate) use destinations::{note_failure, note_success, pause, paused_count};
+pub(crate) use destinations::{note_failure, note_success, overdue_since, pause, paused_count};
+pub(crate) use external::{
+    Remembered, answer_request, external_rules, has_begun_since, open_alerts_of_tenant,
+    remember_request,
+};
 pub(crate) use outcomes::{Again, Finished, disable_channel, finish, move_channel, try_again};
+pub(crate) use removal::{forget_requests, remove_ended_alerts};
 pub(crate) use rules::{
     RuleChange, StoredRule, change_rule, delete_rule, insert_rule, lock_rule, matching_rules, rule,
     rules, set_triggered,

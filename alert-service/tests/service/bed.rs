@@ -92,11 +92,8 @@ impl Bed {
         Context::new(clock, random)
     }
 
-    pub(crate) async fn start(&self) -> Running {
-        self.start_with(&[]).await
-    }
-
-    pub(crate) async fn start_with(&self, more: &[String]) -> Running {
+    /// Those of all services of the test.
+    pub(crate) fn settings(&self) -> Vec<String> {
         let mut set = vec![
             format!("database.url={}", self.database.url()),
             format!("database.schema={SCHEMA}"),
@@ -111,6 +108,15 @@ impl Bed {
             "shutdown.drain_seconds=5".to_owned(),
         ];
         set.extend(self.settings.iter().cloned());
+        set
+    }
+
+    pub(crate) async fn start(&self) -> Running {
+        self.start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(&self, more: &[String]) -> Running {
+        let mut set = self.settings();
         set.extend(more.iter().cloned());
         let flags = Flags {
             common: CommonFlags::set(set),
@@ -184,6 +190,10 @@ impl Bed {
 }
 
 impl Running {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
     /// Asks as whoever has a token.
     pub(crate) async fn ask_as(
         &self,

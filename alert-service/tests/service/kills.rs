@@ -16,6 +16,36 @@ use crate::{
 
 const KILLS: u64 = 25;
 
+/// Waits until nothing is to be sent any more. Each crossing has one delivery, which arrived at the path of its team.
+pub(crate) async fn every_delivery_arrived(bed: &Bed, receiver: &Receiver) {
+    let pool = bed.pool().await;
+    eventually(DEADLINE, async || {
+        let open = "select count(*) from deliveries where state in ('pending', 'sending')";
+        let open: i64 = sqlx::query_scalar(open).fetch_one(&pool).await.unwrap();
+        open == 0
+    })
+    .await;
+    let rows: Vec<(String, String, String)> = sqlx::query_as(
+        "select d.id, d.state, a.labels->>'team' from deliveries d join alerts a on a.id = d.alert_id",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let last = bed.log.head().await.unwrap().last_position;
+    assert_eq!(rows.len() as u64, last, "one delivery for each crossing");
+    let mut arrived: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for received in receiver.accepted() {
+        arrived.entry(received.id).or_default().push(received.path);
+    }
+    for (id, state, team) in &rows {
+        assert_eq!(state, "sent", "{id}");
+        let paths = arrived.remove(id).unwrap_or_default();
+        assert!(!paths.is_empty(), "{id} did not arrive");
+        assert!(paths.iter().all(|path| path == team), "{id}: {paths:?}");
+    }
+    assert!(arrived.is_empty(), "{arrived:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_delivery_arrives_on_its_own_channel_with_one_id() {
     let settings = [
@@ -57,33 +87,7 @@ async fn every_delivery_arrives_on_its_own_channel_with_one_id() {
     bed.move_clock(TimeDelta::seconds(30));
     let service = bed.start().await;
     bed.processed().await;
-    eventually(DEADLINE, async || {
-        let open = service
-            .get("/v1/deliveries?state=pending&state=sending")
-            .await;
-        open["deliveries"].as_array().unwrap().is_empty()
-    })
-    .await;
-    let pool = bed.pool().await;
-    let rows: Vec<(String, String, String)> = sqlx::query_as(
-        "select d.id, d.state, a.labels->>'team' from deliveries d join alerts a on a.id = d.alert_id",
-    )
-    .fetch_all(&pool)
-    .await
-    .unwrap();
-    let last = bed.log.head().await.unwrap().last_position;
-    assert_eq!(rows.len() as u64, last, "one delivery for each crossing");
-    let mut arrived: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for received in receiver.accepted() {
-        arrived.entry(received.id).or_default().push(received.path);
-    }
-    for (id, state, team) in &rows {
-        assert_eq!(state, "sent", "{id}");
-        let paths = arrived.remove(id).unwrap_or_default();
-        assert!(!paths.is_empty(), "{id} did not arrive");
-        assert!(paths.iter().all(|path| path == team), "{id}: {paths:?}");
-    }
-    assert!(arrived.is_empty(), "{arrived:?}");
+    every_delivery_arrived(&bed, &receiver).await;
     service.end().await;
 }
 

@@ -7,9 +7,13 @@
 
 mod bed;
 mod configuration;
+mod intake;
 mod kills;
 mod notified;
+mod processes;
 mod receiver;
+mod removal;
 mod retries;
+mod stream;
 mod suppressed;
 mod tenants;

@@ -16,6 +16,30 @@ async fn first_delivery(service: &Running) -> Value {
     all.last().cloned().unwrap_or_default()
 }
 
+async fn comes_to(service: &Running, state: &str) {
+    eventually(DEADLINE, async || {
+        first_delivery(service).await["state"] == state
+    })
+    .await;
+}
+
+/// Waits until the first attempt is recorded. The claim is stored before it: what is under way would be made again.
+async fn failed_once(service: &Running) {
+    eventually(DEADLINE, async || {
+        let delivery = first_delivery(service).await;
+        delivery["attempts"] == 1 && delivery["state"] == "pending"
+    })
+    .await;
+}
+
+/// A service with one channel, to a receiver, and a rule for every pattern; the channel's id.
+async fn with_one_channel(bed: &Bed, receiver: &Receiver) -> (Running, String) {
+    let service = bed.start().await;
+    let channel = service.webhook(&receiver.url("a")).await;
+    service.rule(&channel, json!({})).await;
+    (service, channel)
+}
+
 /// Pauses are an hour or so: nothing is attempted unless the clock is moved.
 const SLOW: [&str; 4] = [
     "deliveries.retry_base_milliseconds=3600000",
@@ -27,19 +51,10 @@ const SLOW: [&str; 4] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_second_attempt_comes_after_its_pause_also_after_a_restart_with_the_same_id() {
     let (bed, receiver) = (Bed::create(&SLOW).await, Receiver::start(|_| 503).await);
-    let service = bed.start().await;
-    let channel = service.webhook(&receiver.url("a")).await;
-    service.rule(&channel, json!({})).await;
+    let (service, _) = with_one_channel(&bed, &receiver).await;
     // Of the draws some are near zero; this one is looked at before the clock is moved.
     bed.publish(entered("p")).await;
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["attempts"] == 1
-    })
-    .await;
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["state"] == "pending"
-    })
-    .await;
+    failed_once(&service).await;
     let waiting = first_delivery(&service).await;
     assert!(
         waiting["wait_reason"].as_str().unwrap().contains("503"),
@@ -49,10 +64,7 @@ async fn the_second_attempt_comes_after_its_pause_also_after_a_restart_with_the_
     receiver.answer(|_| 200);
     bed.move_clock(TimeDelta::hours(1));
     let service = bed.start().await;
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["state"] == "sent"
-    })
-    .await;
+    comes_to(&service, "sent").await;
     let sent = first_delivery(&service).await;
     assert_eq!(sent["attempts"], 2, "{sent}");
     let received = receiver.all();
@@ -70,24 +82,11 @@ async fn the_second_attempt_comes_after_its_pause_also_after_a_restart_with_the_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_deadline_it_is_a_dead_letter_that_can_be_retried() {
     let (bed, receiver) = (Bed::create(&SLOW).await, Receiver::start(|_| 500).await);
-    let service = bed.start().await;
-    let channel = service.webhook(&receiver.url("a")).await;
-    service.rule(&channel, json!({})).await;
+    let (service, _) = with_one_channel(&bed, &receiver).await;
     bed.publish(entered("p")).await;
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["attempts"] == 1
-    })
-    .await;
-    // The claim is stored before the attempt: what is under way would be made again.
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["state"] == "pending"
-    })
-    .await;
+    failed_once(&service).await;
     bed.move_clock(TimeDelta::hours(11));
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["state"] == "given_up"
-    })
-    .await;
+    comes_to(&service, "given_up").await;
     assert_eq!(receiver.all().len(), 2);
     receiver.answer(|_| 200);
     let id = first_delivery(&service).await["id"]
@@ -97,10 +96,7 @@ async fn after_the_deadline_it_is_a_dead_letter_that_can_be_retried() {
     let retry = format!("/v1/deliveries/{id}/retry");
     let (status, _) = service.ask_as(None, Method::POST, &retry, None).await;
     assert_eq!(status, StatusCode::OK);
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["state"] == "sent"
-    })
-    .await;
+    comes_to(&service, "sent").await;
     let (status, _) = service.ask_as(None, Method::POST, &retry, None).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     service.end().await;
@@ -109,18 +105,9 @@ async fn after_the_deadline_it_is_a_dead_letter_that_can_be_retried() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_sent_yet_is_superseded_by_the_end() {
     let (bed, receiver) = (Bed::create(&SLOW).await, Receiver::start(|_| 503).await);
-    let service = bed.start().await;
-    let channel = service.webhook(&receiver.url("a")).await;
-    service.rule(&channel, json!({})).await;
+    let (service, _) = with_one_channel(&bed, &receiver).await;
     bed.publish(entered("p")).await;
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["attempts"] == 1
-    })
-    .await;
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["state"] == "pending"
-    })
-    .await;
+    failed_once(&service).await;
     receiver.answer(|_| 200);
     bed.publish(cleared("p")).await;
     eventually(DEADLINE, async || receiver.accepted().len() == 1).await;
@@ -134,14 +121,9 @@ async fn what_was_not_sent_yet_is_superseded_by_the_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destination_that_is_gone_disables_its_channel() {
     let (bed, receiver) = (Bed::create(&SLOW).await, Receiver::start(|_| 410).await);
-    let service = bed.start().await;
-    let channel = service.webhook(&receiver.url("a")).await;
-    service.rule(&channel, json!({})).await;
+    let (service, channel) = with_one_channel(&bed, &receiver).await;
     bed.publish(entered("p")).await;
-    eventually(DEADLINE, async || {
-        first_delivery(&service).await["state"] == "failed"
-    })
-    .await;
+    comes_to(&service, "failed").await;
     let disabled = service.get(&format!("/v1/channels/{channel}")).await;
     assert_eq!(disabled["enabled"], false, "{disabled}");
     bed.publish(entered("q")).await;

@@ -19,6 +19,13 @@ pub(crate) enum Failure {
     Untrusted { server: String, reason: String },
     #[error("{}", describe(.0))]
     Status(Box<Status>),
+    /// REST refused, or did not answer.
+    #[error("{detail}")]
+    Rest {
+        /// Of the answer; `None`: there was none.
+        status: Option<u16>,
+        detail: String,
+    },
     /// Events are missing.
     #[error("{0}")]
     Gap(String),
@@ -27,9 +34,6 @@ pub(crate) enum Failure {
         describe(status)
     )]
     OutcomeUnknown { attempts: u32, status: Box<Status> },
-    /// REST refused, or its answer cannot be read.
-    #[error("{problem}")]
-    Rest { status: u16, problem: String },
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -63,14 +67,13 @@ impl Failure {
             Self::Input(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } | Self::Untrusted { .. } => 3,
+            Self::Rest { status, .. } => match status {
+                None | Some(429 | 502..=504) => 3,
+                Some(404) => 4,
+                Some(_) => 1,
+            },
             Self::Gap(_) => 5,
             Self::OutcomeUnknown { .. } => 6,
-            Self::Rest { status: 404, .. } => 4,
-            // Not ready, and a source that cannot be reached.
-            Self::Rest {
-                status: 502..=504, ..
-            } => 3,
-            Self::Rest { .. } => 1,
             Self::Status(status) => match status.code() {
                 Code::NotFound => 4,
                 Code::OutOfRange | Code::FailedPrecondition | Code::DataLoss => 5,

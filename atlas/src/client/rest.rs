@@ -1,126 +1,129 @@
-//! How the command line asks REST, for what gRPC does not offer.
+//! Requests over REST, with the same credentials as over gRPC.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
-use access::Credentials;
-use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, Response, StatusCode, Url};
+pub(crate) use reqwest::Method;
+use reqwest::{Certificate, Client, Identity, Url};
 use serde_json::Value;
 
-use crate::client::{connection::Server, failure::Failure};
+use super::{connection::Server, failure::Failure};
 
-/// A server that takes longer to accept a connection is away. Answers take as long as the work that
-/// they report.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than a service takes to answer 504.
+const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// The REST of a server.
+/// The REST of a service.
 #[derive(Debug)]
 pub(crate) struct Rest {
     client: Client,
     base: Url,
-    token: Option<String>,
+    /// As it was given, for people.
+    address: String,
+    token: Option<access::Secret>,
 }
 
 impl Rest {
-    /// The REST at an address such as `http://127.0.0.1:5000`, with the credentials of `server`.
+    /// The service at an address; without a scheme it is `http://`.
     ///
     /// # Errors
     /// [`Failure::Usage`] for an address or files that cannot be used.
     pub(crate) fn new(address: &str, server: &Server) -> Result<Self, Failure> {
-        let no_address = |reason: &dyn std::fmt::Display| {
-            Failure::Usage(format!(
-                "\"{address}\" is not the address of REST: {reason}"
-            ))
+        let unusable = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+        let url = match address.contains("://") {
+            true => address.to_owned(),
+            false => format!("http://{address}"),
         };
-        let base = Url::parse(address).map_err(|error| no_address(&error))?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(no_address(&"it does not begin with http:// or https://"));
-        }
-        let credentials = server.credentials()?;
+        let base = Url::parse(&url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let base = base.ok_or_else(|| {
+            Failure::Usage(format!("\"{address}\" is not the address of a server"))
+        })?;
         // With one installed already there is nothing to do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = trusting(Client::builder(), &credentials)
-            .and_then(|builder| builder.connect_timeout(CONNECT_TIMEOUT).build())
-            .map_err(|error| Failure::Usage(format!("TLS cannot be used: {}", cause(&error))))?;
-        let token = credentials.token;
+        let credentials = server.credentials()?;
+        let mut builder = Client::builder().timeout(TIMEOUT);
+        if let Some(ca) = &credentials.ca {
+            let authorities = Certificate::from_pem_bundle(ca).map_err(|error| unusable(&error))?;
+            builder = builder.tls_certs_only(authorities);
+        }
+        if let Some((certificate, key)) = &credentials.identity {
+            let pem = [certificate.as_slice(), b"\n", key.expose().as_bytes()].concat();
+            builder = builder.identity(Identity::from_pem(&pem).map_err(|error| unusable(&error))?);
+        }
         Ok(Self {
-            client,
+            client: builder.build().map_err(|error| unusable(&error))?,
             base,
-            token: token.map(|token| token.expose().to_owned()),
+            address: address.to_owned(),
+            token: credentials.token,
         })
     }
 
-    /// The body of a successful answer; null if it has none. `path` are the segments of the path.
+    /// The answer to a request, in JSON; null if it has no body. `path` are the segments of the path.
     ///
     /// # Errors
-    /// [`Failure::Unreachable`], or [`Failure::Rest`] with what the server said.
-    pub(crate) async fn send(&self, method: Method, path: &[&str]) -> Result<Value, Failure> {
+    /// [`Failure::Rest`], with what the service says.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.clear().extend(path);
+            segments.pop_if_empty().extend(path);
         }
-        let mut request = self.client.request(method, url);
+        let mut request = self.client.request(method, url).query(query);
         if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+            request = request.bearer_auth(token.expose());
         }
-        let unreachable = |error| Failure::unreachable(self.base.as_str(), &error);
-        let answer = request.send().await.map_err(unreachable)?;
-        let status = answer.status();
-        if !status.is_success() {
-            return Err(refused(status, answer).await);
+        if let Some(body) = body {
+            request = request.json(body);
         }
-        let body = answer.bytes().await.map_err(unreachable)?;
-        if body.is_empty() {
-            return Ok(Value::Null);
+        let away = |error: reqwest::Error| {
+            let mut reason: &dyn std::error::Error = &error;
+            while let Some(source) = reason.source() {
+                reason = source;
+            }
+            let detail = format!("cannot reach {}: {reason}", self.address);
+            Failure::Rest {
+                status: None,
+                detail,
+            }
+        };
+        let response = request.send().await.map_err(away)?;
+        let status = response.status();
+        let text = response.text().await.map_err(away)?;
+        let answer: Option<Value> = match text.as_str() {
+            // Of a deletion.
+            "" => Some(Value::Null),
+            text => serde_json::from_str(text).ok(),
+        };
+        match (status.is_success(), answer) {
+            (true, Some(answer)) => Ok(answer),
+            (true, None) => Err(Failure::Rest {
+                status: None,
+                detail: format!("{} does not answer as an ATLAS service does", self.address),
+            }),
+            (false, problem) => Err(Failure::Rest {
+                status: Some(status.as_u16()),
+                detail: described(status.as_u16(), &problem.unwrap_or_default()),
+            }),
         }
-        serde_json::from_slice(&body).map_err(|_| not_ours(status))
     }
 }
 
-fn trusting(
-    builder: ClientBuilder,
-    credentials: &Credentials,
-) -> Result<ClientBuilder, reqwest::Error> {
-    let mut builder = builder;
-    if let Some(ca) = &credentials.ca {
-        builder = builder.tls_certs_only(Certificate::from_pem_bundle(ca)?);
-    }
-    if let Some((certificate, key)) = &credentials.identity {
-        let pem = [certificate.as_slice(), b"\n", key.expose().as_bytes()].concat();
-        builder = builder.identity(Identity::from_pem(&pem)?);
-    }
-    Ok(builder)
-}
-
-/// What a server says of a request that it refuses (RFC 9457).
-async fn refused(status: StatusCode, answer: Response) -> Failure {
-    let problem: Option<Value> = answer.json().await.ok();
-    let text = |member: &str| {
-        let text = problem.as_ref()?.get(member)?.as_str()?;
-        Some(text.to_owned())
+/// A problem (RFC 9457) in words.
+fn described(status: u16, problem: &Value) -> String {
+    let clean = |value: &Value| service::visible(value.as_str().unwrap_or_default()).into_owned();
+    let said = match clean(&problem["detail"]) {
+        empty if empty.is_empty() => clean(&problem["title"]),
+        detail => detail,
     };
-    match (text("title"), text("detail")) {
-        (Some(title), Some(detail)) => Failure::Rest {
-            status: status.as_u16(),
-            problem: format!("{title}: {detail}"),
-        },
-        _ => not_ours(status),
+    let mut text = format!("{status}: {said}");
+    for error in problem["errors"].as_array().into_iter().flatten() {
+        let (field, problem) = (clean(&error["field"]), clean(&error["problem"]));
+        text.push_str(&format!("\n  field {field}: {problem}"));
     }
-}
-
-fn not_ours(status: StatusCode) -> Failure {
-    Failure::Rest {
-        status: status.as_u16(),
-        problem: format!(
-            "the answer ({status}) is not that of a collector; give the address of its REST, such as \
-             --rest http://127.0.0.1:5000"
-        ),
-    }
-}
-
-fn cause(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
+    text
 }

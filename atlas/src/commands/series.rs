@@ -2,13 +2,16 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
-use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     arguments::Format,
-    client::{connection::Server, failure::Failure, rest::Rest},
+    client::{
+        connection::Server,
+        failure::Failure,
+        rest::{Method, Rest},
+    },
     print::{output::Output, text::clean},
 };
 
@@ -93,7 +96,7 @@ pub(crate) async fn run(
     };
     for id in ids {
         let path = ["v1", "series", id, action];
-        let answer = rest.send(Method::POST, &path).await?;
+        let answer = rest.ask(Method::POST, &path, &[], None).await?;
         let line = match action {
             "collect" => collected_line(&read(&answer)?),
             _ => series_line(&read(&answer)?),
@@ -104,7 +107,7 @@ pub(crate) async fn run(
 }
 
 async fn list(rest: &Rest, format: Format, output: &mut Output) -> Result<(), Failure> {
-    let answer = rest.send(Method::GET, &["v1", "series"]).await?;
+    let answer = rest.ask(Method::GET, &["v1", "series"], &[], None).await?;
     for series in answer["series"].as_array().into_iter().flatten() {
         print(series, series_line(&read(series)?), format, output)?;
     }
@@ -113,7 +116,7 @@ async fn list(rest: &Rest, format: Format, output: &mut Output) -> Result<(), Fa
 
 async fn delete(rest: &Rest, ids: &[String], output: &mut Output) -> Result<(), Failure> {
     for id in ids {
-        rest.send(Method::DELETE, &["v1", "series", id]).await?;
+        rest.ask(Method::DELETE, &["v1", "series", id], &[], None).await?;
         output.line(format_args!("{}: not collected any more", clean(id)))?;
     }
     Ok(())
@@ -129,8 +132,8 @@ fn print(answer: &Value, line: String, format: Format, output: &mut Output) -> R
 
 fn read<'a, T: Deserialize<'a>>(answer: &'a Value) -> Result<T, Failure> {
     T::deserialize(answer).map_err(|error| Failure::Rest {
-        status: 200,
-        problem: format!("the answer is not that of a collector of this version: {error}"),
+        status: None,
+        detail: format!("the answer is not that of a collector of this version: {error}"),
     })
 }
 

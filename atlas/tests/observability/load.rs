@@ -1,4 +1,4 @@
-//! A collector with a stand-in for FRED, an engine that follows it, and some of everything that
+//! A collector with a stand-in for FRED, an engine that follows it, an alert service, and some of everything that
 //! they may meet: publishers, subscribers, refusals, an event that cannot be processed.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::Mutex};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
 
-use crate::{DEADLINE, guarded::Guarded, process::Service, repository};
+use crate::{DEADLINE, alerting::Alerting, guarded::Guarded, process::Service, repository};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const READER_PASSWORD: &str = "for-tests-only";
@@ -26,6 +26,7 @@ pub(crate) struct Load {
     /// A second one on the same log, which asks who its clients are.
     guarded: Guarded,
     engine: Service,
+    alerts: Alerting,
     reader: Mutex<PgConnection>,
     publisher: EventPublisherClient<Channel>,
     _followers: Vec<AbortOnDropHandle<()>>,
@@ -45,6 +46,7 @@ impl Load {
         let collector = start_collector(&database, fred.base_url());
         let guarded = Guarded::start(&database.url());
         let engine = start_engine(&database, &collector.grpc);
+        let alerts = Alerting::start(&database.url(), &engine.grpc).await;
         make_reader(&database).await;
         let followers = vec![
             follow(&collector.grpc, "Shop").await,
@@ -58,6 +60,7 @@ impl Load {
             collector,
             guarded,
             engine,
+            alerts,
             _followers: followers,
             _fred: fred,
             _database: database,
@@ -67,12 +70,13 @@ impl Load {
         load
     }
 
-    /// Collectors, and the engine.
-    pub(crate) fn targets(&self) -> [Vec<String>; 2] {
+    /// Collectors, the engine, and the alert service.
+    pub(crate) fn targets(&self) -> [Vec<String>; 3] {
         let collectors = [&self.collector.rest, self.guarded.rest()];
         [
             collectors.map(Clone::clone).to_vec(),
             vec![self.engine.rest.clone()],
+            vec![self.alerts.rest().to_owned()],
         ]
     }
 
@@ -162,6 +166,7 @@ impl Load {
         let collect = format!("http://{}/v1/series/UNRATE/collect", self.collector.rest);
         client.post(collect).send().await.unwrap();
         self.guarded.turn_away(&client).await;
+        self.alerts.once(&client, n).await;
     }
 
     /// How many rows the reader of the dashboards is given.

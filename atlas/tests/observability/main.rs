@@ -5,6 +5,7 @@
     reason = "a test that cannot go on is to fail loudly, where it stands"
 )]
 
+mod alerting;
 mod dashboards;
 mod grafana_sql;
 mod guarded;
@@ -65,7 +66,7 @@ async fn every_panel_shows_something_and_every_metric_is_described() {
     assert!(queries.len() > 80, "{}", queries.len());
     ask_all(&load, &prometheus, &queries).await;
     prometheus.evaluated_every_rule().await;
-    prometheus.knows_the_alertmanager().await;
+    prometheus.knows_the_alertmanagers().await;
 
     let mut metrics = scrape::Metrics::default();
     for target in load.targets().concat() {

@@ -13,9 +13,10 @@ const FILE: &str = "docs/metrics.md";
 const BEGIN: &str = "<!-- metrics: written by the test of them -->\n";
 
 /// Sections of the page, each with the prefix of its metrics.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 6] = [
     ("Collector", "fredcollector_"),
     ("Threshold engine", "thresholdengine_"),
+    ("Alert service", "alertservice_"),
     ("Logs", "event_log_"),
     ("Processes", "process_"),
     ("Traces and what else all services have", ""),

@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use alert_service::service as alerting;
 use collector::service as collecting;
 use service::{Listeners, config::CommonFlags};
 use threshold_engine::service as evaluating;
@@ -73,6 +74,7 @@ pub(crate) fn serve_if_asked() {
     runtime.block_on(async {
         match which.as_str() {
             "collector" => collect(set).await,
+            "alerts" => alert(set).await,
             _ => evaluate(set).await,
         }
     });
@@ -103,6 +105,23 @@ async fn evaluate(set: Vec<String>) {
     let listeners = Listeners::bind(&config).await.unwrap();
     let sources = config.consumer.sources().unwrap();
     let service = evaluating::Service::start(config, sources, listeners, metrics)
+        .await
+        .unwrap();
+    say_ready(service.rest_address(), service.grpc_address());
+    service.run(CancellationToken::new()).await.unwrap();
+}
+
+async fn alert(set: Vec<String>) {
+    let flags = alert_service::config::Flags {
+        set,
+        ..Default::default()
+    };
+    let config = alert_service::config::load(&flags, &[]).unwrap().config;
+    let metrics = alerting::keep_metrics().unwrap();
+    let listeners = Listeners::bind(&config).await.unwrap();
+    let sources = config.consumer.sources().unwrap();
+    let context = alert_service::Context::system();
+    let service = alerting::Service::start(config, sources, listeners, metrics, context)
         .await
         .unwrap();
     say_ready(service.rest_address(), service.grpc_address());

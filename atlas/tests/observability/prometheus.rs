@@ -17,6 +17,8 @@ const RATE_INTERVAL: &str = "60s";
 
 /// Nobody listens there.
 const ALERTMANAGER: &str = "127.0.0.1:9";
+/// Nor there: in place of the one that the configuration names.
+const OF_COMPOSE: &str = "127.0.0.1:8";
 
 pub(crate) struct Prometheus {
     child: Child,
@@ -34,8 +36,8 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    /// `targets` are those of collectors, and of engines.
-    pub(crate) async fn start(targets: &[Vec<String>; 2]) -> Self {
+    /// `targets` are those of collectors, of engines, and of alert services.
+    pub(crate) async fn start(targets: &[Vec<String>; 3]) -> Self {
         let name = format!("atlas-prometheus-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -43,7 +45,9 @@ impl Prometheus {
         let config = config
             .replace("15s", "1s")
             .replace("fred-collector:5000", &targets[0].join("\", \""))
-            .replace("threshold-engine:5100", &targets[1].join("\", \""));
+            .replace("threshold-engine:5100", &targets[1].join("\", \""))
+            .replace("alert-service:8082", &targets[2].join("\", \""))
+            .replace("alertmanager:9093", OF_COMPOSE);
         fs::write(folder.join("prometheus.yaml"), config).unwrap();
         let rules = repository("prometheus/alerts.yaml");
         fs::copy(rules, folder.join("alerts.yaml")).unwrap();
@@ -102,14 +106,18 @@ impl Prometheus {
         found.iter().any(|series| series["value"][1] != "NaN")
     }
 
-    /// Waits until it sends alerts to the Alertmanager that a file in the folder names.
-    pub(crate) async fn knows_the_alertmanager(&self) {
+    /// Waits until it sends alerts to the Alertmanager of compose and to the one that a file in the folder names.
+    pub(crate) async fn knows_the_alertmanagers(&self) {
         let url = format!("{}/api/v1/alertmanagers", self.url);
         eventually(DEADLINE, async || {
             let answer = self.client.get(&url).send().await.unwrap();
             let answer: Value = answer.json().await.unwrap();
-            let url = answer["data"]["activeAlertmanagers"][0]["url"].as_str();
-            url.is_some_and(|url| url.contains(ALERTMANAGER))
+            let active = answer["data"]["activeAlertmanagers"].as_array().unwrap();
+            [ALERTMANAGER, OF_COMPOSE].iter().all(|address| {
+                let address = format!("//{address}/");
+                let mut urls = active.iter().filter_map(|known| known["url"].as_str());
+                urls.any(|url| url.contains(&address))
+            })
         })
         .await;
     }

@@ -27,13 +27,15 @@ const UNITS: [(&str, &str); 21] = [
     ("_series", "series"),
 ];
 /// The same, of what only some services or the process itself have.
-const MORE_UNITS: [(&str, &str); 8] = [
+const MORE_UNITS: [(&str, &str); 10] = [
     ("_patterns", "patterns"),
     ("_pattern_states", "patterns"),
     ("_mistakes", "mistakes"),
     ("_conflicts", "conflicts"),
     ("_definitions", "definitions"),
     ("_tokens", "tokens"),
+    ("_deliveries", "deliveries"),
+    ("_destinations_paused", "destinations"),
     ("_fds", "files"),
     ("_threads", "threads"),
 ];
@@ -144,6 +146,7 @@ impl Metrics {
     pub(crate) fn has_all(&self, names: &BTreeSet<String>) {
         for name in names {
             let shared = name.replace("thresholdengine_", "fredcollector_");
+            let shared = shared.replace("alertservice_", "fredcollector_");
             let exported = self.0.contains_key(name) || self.0.contains_key(&shared);
             assert!(exported, "{name} is not exported");
         }
@@ -152,9 +155,10 @@ impl Metrics {
 
 /// The names of metrics in a query.
 pub(crate) fn names_in(query: &str) -> Vec<String> {
-    const PREFIXES: [&str; 4] = [
+    const PREFIXES: [&str; 5] = [
         "fredcollector_",
         "thresholdengine_",
+        "alertservice_",
         "event_log_",
         "process_",
     ];

@@ -1,0 +1,77 @@
+//! Alerts that ended long ago are removed, and nothing else.
+
+use chrono::TimeDelta;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use test_support::eventually;
+
+use crate::{
+    bed::{Bed, DEADLINE, cleared, entered},
+    receiver::Receiver,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ended_alerts_are_removed_after_their_time_and_open_ones_stay() {
+    let bed = Bed::create(&["alerts.retention_days=32"]).await;
+    let receiver = Receiver::start(|_| 200).await;
+    let service = bed.start().await;
+    let channel = service.webhook(&receiver.url("a")).await;
+    service.rule(&channel, json!({})).await;
+    for pattern in ["ended", "open", "waits"] {
+        bed.publish(entered(pattern)).await;
+    }
+    bed.publish(cleared("ended")).await;
+    bed.publish(cleared("waits")).await;
+    eventually(DEADLINE, async || receiver.accepted().len() == 5).await;
+    bed.processed().await;
+    eventually(DEADLINE, async || {
+        let sent = service.get("/v1/deliveries?state=sent").await;
+        sent["deliveries"].as_array().unwrap().len() == 5
+    })
+    .await;
+    service.end().await;
+    // A message that waits still is about an alert that is kept for it.
+    let pool = bed.pool().await;
+    sqlx::query(
+        "update deliveries set state = 'pending', finished_at = null, not_before = now() + interval '90 days',
+             deadline = now() + interval '90 days'
+         where kind = 'resolved' and alert_id in (select id from alerts where fingerprint = 'pattern:waits')",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let count = async |table: &str| {
+        let sql = format!("select count(*) from {table}");
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        count
+    };
+    let left = async || {
+        let sql = "select fingerprint from alerts order by fingerprint";
+        let left: Vec<String> = sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap();
+        left
+    };
+    let before = count("changes").await;
+    bed.move_clock(TimeDelta::days(31));
+    let service = bed.start().await;
+    // Whoever answers has begun to remove.
+    service.get("/v1/alerts").await;
+    service.end().await;
+    assert_eq!(left().await.len(), 3);
+    bed.move_clock(TimeDelta::days(2));
+    let service = bed.start().await;
+    eventually(DEADLINE, async || {
+        left().await == ["pattern:open", "pattern:waits"]
+    })
+    .await;
+    assert_eq!(count("deliveries").await, 3);
+    assert_eq!(count("changes").await, before - 2);
+    let answer = service
+        .ask_as(None, Method::GET, "/v1/alerts?state=resolved", None)
+        .await;
+    assert_eq!(answer.0, StatusCode::OK);
+    assert_eq!(answer.1["alerts"].as_array().unwrap().len(), 1);
+    service.end().await;
+}
