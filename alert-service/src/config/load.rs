@@ -5,10 +5,12 @@ use service::config::{
     Settings, ShutdownConfig, Sources, TelemetryConfig, small,
 };
 use service::security::SecurityConfig;
+use url::Url;
 
 use super::{AlertsConfig, Config, DeliveriesConfig, Flags, channels, consumption};
 
 const DAY_SECONDS: u64 = 86_400;
+const PUBLIC_URL: &str = "rest.public_url";
 
 /// The settings of the alert service.
 pub const SETTINGS: Settings<Config> = Settings {
@@ -45,21 +47,46 @@ pub fn load(
 fn read(reader: &mut Reader) -> Config {
     let database = DatabaseConfig::read(reader, "alert_service");
     let rest = RestConfig::read(reader, 8082);
+    let public_url = public_url(reader);
     let grpc = GrpcConfig::read(reader, 8083);
     let addresses = [rest.address, grpc.address];
+    let channels = channels::read(reader);
+    if public_url.is_some() && channels.key_files.is_empty() {
+        let problem = "needs a key that links are signed with; give channels.key_files";
+        reader.refuse(PUBLIC_URL, problem);
+    }
     Config {
         database,
         rest,
+        public_url,
         grpc,
         events: EventsConfig::read(reader, 730),
         consumer: consumption::read(reader),
         alerts: alerts(reader),
         deliveries: deliveries(reader),
-        channels: channels::read(reader),
+        channels,
         mail: channels::read_mail(reader),
         shutdown: ShutdownConfig::read(reader),
         telemetry: TelemetryConfig::read(reader),
         security: SecurityConfig::read(reader, addresses),
+    }
+}
+
+fn public_url(reader: &mut Reader) -> Option<Url> {
+    reader.describe(
+        PUBLIC_URL,
+        "Where people reach REST from outside, as https://alerts.example.org. If it is set, messages have links that \
+         acknowledge, snooze or resolve an alert without a login; they are signed with a key that is derived from \
+         channels.key_files.",
+    );
+    let text = reader.text(PUBLIC_URL)?;
+    match text.parse::<Url>() {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => Some(url),
+        _ => {
+            let problem = format!("\"{text}\" is no address such as https://alerts.example.org");
+            reader.refuse(PUBLIC_URL, problem);
+            None
+        }
     }
 }
 

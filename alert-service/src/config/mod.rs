@@ -30,6 +30,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// `[rest]`: REST, health and metrics.
     pub rest: RestConfig,
+    /// `rest.public_url`: where people reach REST, for the links in messages; `None`: there are no links.
+    pub public_url: Option<Url>,
     /// `[grpc]`: event streams of alerts and deliveries.
     pub grpc: GrpcConfig,
     /// `[events]`: the service's own log.

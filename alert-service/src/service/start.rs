@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Service, StartError};
 use crate::{
     SERVICE,
+    calm::{LinkKeys, Links},
     channel::{AddressRules, Seal, Sender, SenderConfig},
     config::Config,
     context::Context,
@@ -50,6 +51,8 @@ impl Service {
             [] => None,
             files => Some(Arc::new(Seal::from_files(files)?)),
         };
+        let links = config.public_url.as_ref().zip(seal.as_deref());
+        let links = links.map(|(url, seal)| Arc::new(Links::new(url, LinkKeys::of(seal))));
         let sender = Sender::new(sender_config(&config, &context))?;
         let pool = service::connect(&config.database).await?;
         store::migrate(&pool)
@@ -76,6 +79,7 @@ impl Service {
             context: context.clone(),
             sender: sender.clone(),
             seal: seal.clone(),
+            links: links.clone(),
             patience,
             wake: Arc::clone(&wake),
         };
@@ -107,6 +111,7 @@ impl Service {
             log: log.clone(),
             sender,
             seal,
+            links,
             context: context.clone(),
             policy: Policy {
                 retry_base: config.deliveries.retry_base,
