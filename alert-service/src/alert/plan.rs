@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Writer, traits};
 use crate::{
-    calm::{Choice, Limits, Preferences, group_key},
+    calm::{Choice, Grouping, Limits, Preferences, group_key},
     channel::Severity,
     message::Stored,
     rule::severity_of,
@@ -16,6 +16,9 @@ use crate::{
 
 const QUIET_HOURS: &str = "quiet hours";
 const GROUP: &str = "others of its group may come";
+const DIGEST: &str = "it is sent with the next digest";
+/// What all that a digest has is in.
+const DIGEST_KEY: &str = "digest";
 const ESCALATION: &str = "it is sent unless somebody acknowledges the alert";
 
 /// A message that is to be stored.
@@ -42,6 +45,14 @@ pub(super) struct Plan {
     pub(super) not_before: Option<DateTime<Utc>>,
     pub(super) wait_reason: Option<&'static str>,
     pub(super) group_key: Option<String>,
+}
+
+/// Why one message stands for several.
+#[derive(Debug, Clone, Copy)]
+enum Collected<'a> {
+    /// The channel gets digests, the next one then.
+    Digest(DateTime<Utc>),
+    Group(&'a Grouping),
 }
 
 /// How many messages about beginnings were sent in the last hour and day.
@@ -191,21 +202,36 @@ impl Writer<'_> {
         kind: &str,
         preferences: &Preferences,
     ) -> Result<Plan, sqlx::Error> {
-        let grouping = preferences.grouping.as_ref();
-        let grouping = grouping.filter(|_| kind != "correction" && !is_critical(alert));
-        let Some(grouping) = grouping else {
+        if kind == "correction" || is_critical(alert) {
             return Ok(Plan::default().after_quiet_hours(alert, preferences, self.now));
+        }
+        let digest = preferences.digests.get(channel_id);
+        let next = digest.and_then(|digest| digest.next_after(self.now));
+        let collected = match (next, &preferences.grouping) {
+            (Some(next), _) => Collected::Digest(next),
+            (None, Some(grouping)) => Collected::Group(grouping),
+            (None, None) => {
+                return Ok(Plan::default().after_quiet_hours(alert, preferences, self.now));
+            }
         };
-        let key = group_key(grouping, &traits(alert));
+        let key = match collected {
+            Collected::Digest(_) => DIGEST_KEY.to_owned(),
+            Collected::Group(grouping) => group_key(grouping, &traits(alert)),
+        };
         let group = (channel_id, &*key, kind);
         if let Some(carrier) = store::lock_carrier(self.connection, group).await? {
             return Ok(Plan::suppressed(Reason::Grouped, Some(carrier)));
         }
-        let last = store::last_of_group(self.connection, group).await?;
-        let due = grouping.due(last, self.now);
+        let (due, wait_reason) = match collected {
+            Collected::Digest(next) => (next, DIGEST),
+            Collected::Group(grouping) => {
+                let last = store::last_of_group(self.connection, group).await?;
+                (grouping.due(last, self.now), GROUP)
+            }
+        };
         let plan = Plan {
             not_before: Some(due),
-            wait_reason: Some(GROUP),
+            wait_reason: Some(wait_reason),
             group_key: Some(key),
             ..Plan::default()
         };

@@ -3,6 +3,8 @@
 //! Everything here is pure: what a tenant prefers ([`Preferences`]), which alerts that is about ([`Matchers`]), and
 //! when quiet hours end. [`Writer`](crate::alert::Writer) asks, in the transaction that stores the deliveries.
 
+mod clock;
+mod digest;
 mod group;
 mod link;
 mod matcher;
@@ -10,7 +12,7 @@ mod preferences;
 mod problems;
 mod quiet;
 
-pub(crate) use group::{group_key, joined};
+pub(crate) use group::{Grouping, group_key, joined};
 pub(crate) use link::{Action, Bound, Link, LinkKeys, Links, SNOOZE};
 pub(crate) use matcher::{Matchers, Traits};
 pub(crate) use preferences::{Limits, Preferences};

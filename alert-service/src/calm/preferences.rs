@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    digest::Digest,
     group::Grouping,
     matcher::{Matchers, Traits},
     problems::Problems,
@@ -30,6 +31,9 @@ pub(crate) struct Preferences {
     /// Of one channel each, by id.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) channel_limits: BTreeMap<String, Limits>,
+    /// Channels that get one message each hour or day, by id. It takes the place of grouping.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) digests: BTreeMap<String, Digest>,
     /// Which alerts keep others back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) inhibitions: Vec<Inhibition>,
@@ -178,6 +182,8 @@ impl Preferences {
     pub(crate) fn channels(&self) -> Vec<(String, &str)> {
         let limits = self.channel_limits.keys();
         let limits = limits.map(|id| ("channel_limits".to_owned(), id.as_str()));
+        let digests = self.digests.keys();
+        let digests = digests.map(|id| ("digests".to_owned(), id.as_str()));
         let routes = self
             .routes
             .iter()
@@ -194,7 +200,7 @@ impl Preferences {
             let named = channels.iter().enumerate();
             named.map(move |(index, id)| (format!("{at}.channels[{index}]"), id.as_str()))
         });
-        limits.chain(listed).collect()
+        limits.chain(digests).chain(listed).collect()
     }
 
     /// Everything that is wrong with them, whatever channels there are.
@@ -207,7 +213,11 @@ impl Preferences {
         for (id, limits) in &self.channel_limits {
             limits.check(&format!("channel_limits.{id}"), &mut problems);
         }
+        for (id, digest) in &self.digests {
+            digest.check(&format!("digests.{id}"), &mut problems);
+        }
         for (field, entries) in [
+            ("digests", self.digests.len()),
             ("inhibitions", self.inhibitions.len()),
             ("routes", self.routes.len()),
             ("escalations", self.escalations.len()),
@@ -343,6 +353,7 @@ mod tests {
             "limits": {"hourly_max": 0},
             "channel_limits": {"c": {"daily_max": 20000}},
             "inhibitions": [{"source": [], "target": ["a=b"]}],
+            "digests": {"d": {"every": "hour", "zone": "UTC", "at": "08:00"}, "e": {"every": "day", "zone": "X"}},
             "routes": [{"channels": []}],
             "grouping": {"by": [], "wait_seconds": 100000},
             "escalations": [{"after_minutes": 0, "channels": ["c"]}]}"#;
@@ -352,15 +363,23 @@ mod tests {
         let expected = [
             "limits.hourly_max",
             "channel_limits.c.daily_max",
+            "digests.d.at",
+            "digests.e.zone",
             "inhibitions[0].source",
             "routes[0].channels",
             "escalations[0].after_minutes",
             "grouping.wait_seconds",
         ];
         assert_eq!(fields, expected);
-        let named: Vec<_> = preferences.channels();
-        let at = "escalations[0].channels[0]".to_owned();
-        assert_eq!(named, [("channel_limits".to_owned(), "c"), (at, "c")]);
+        let named = preferences.channels();
+        let named: Vec<_> = named.iter().map(|(at, id)| (&**at, *id)).collect();
+        let expected = [
+            ("channel_limits", "c"),
+            ("digests", "d"),
+            ("digests", "e"),
+            ("escalations[0].channels[0]", "c"),
+        ];
+        assert_eq!(named, expected);
         assert!(Preferences::default().problems().is_empty());
         assert!(serde_json::from_str::<Preferences>(r#"{"quiet":1}"#).is_err());
     }

@@ -1,17 +1,17 @@
 use chrono::{
-    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta,
-    TimeZone, Utc, Weekday,
+    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday,
 };
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::problems::Problems;
+use super::{
+    clock::{moments, time},
+    problems::Problems,
+};
 
 const PERIODS_MAX: usize = 20;
 const WEEK_MINUTES: usize = 7 * 24 * 60;
-/// Samoa once skipped a day.
-const GAP_MINUTES_MAX: i64 = 25 * 60;
 /// Of periods that follow each other within a week.
 const STEPS_MAX: usize = 2 * 7 * PERIODS_MAX;
 
@@ -81,10 +81,6 @@ impl From<Day> for Weekday {
     }
 }
 
-fn time(text: &str) -> Option<NaiveTime> {
-    NaiveTime::parse_from_str(text, "%H:%M").ok()
-}
-
 impl Period {
     fn begins_on(&self, weekday: Weekday) -> bool {
         self.days.is_empty() || self.days.iter().any(|day| Weekday::from(*day) == weekday)
@@ -131,7 +127,7 @@ impl QuietHours {
             begin.filter_map(move |period| period.on(day))
         });
         periods
-            .filter_map(|(from, to)| Some((first(zone, from)?, last(zone, to)?)))
+            .filter_map(|(from, to)| Some((moments(zone, from)?.0, moments(zone, to)?.1)))
             .filter(|(from, to)| *from <= at && at < *to)
             .map(|(_, to)| to)
             .max()
@@ -183,26 +179,6 @@ fn mark(period: &Period, is_quiet: &mut [bool]) {
             is_quiet[place] = true;
         }
     }
-}
-
-fn first(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
-    resolve(zone, local).map(|(first, _)| first)
-}
-
-fn last(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
-    resolve(zone, local).map(|(_, last)| last)
-}
-
-/// The first and the last time at which the clock of the place shows this.
-fn resolve(zone: Tz, local: NaiveDateTime) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-    (0..=GAP_MINUTES_MAX).find_map(|minutes| {
-        let local = local.checked_add_signed(TimeDelta::minutes(minutes))?;
-        match zone.from_local_datetime(&local) {
-            LocalResult::Single(at) => Some((at.to_utc(), at.to_utc())),
-            LocalResult::Ambiguous(first, last) => Some((first.to_utc(), last.to_utc())),
-            LocalResult::None => None,
-        }
-    })
 }
 
 #[cfg(test)]

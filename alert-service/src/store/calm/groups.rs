@@ -50,7 +50,8 @@ pub(crate) async fn promote(
         Delivery,
         "update deliveries d
          set state = 'pending', suppressed_by = null, suppressor = null, finished_at = null, group_key = c.group_key,
-             not_before = c.not_before, wait_reason = 'others of its group may come', deadline = c.deadline
+             not_before = c.not_before,
+             wait_reason = 'the message whose place it takes was due then', deadline = c.deadline
          from deliveries c
          where c.id = $1 and d.id = (
              select m.id from deliveries m join alerts a on a.id = m.alert_id
