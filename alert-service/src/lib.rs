@@ -5,6 +5,7 @@
 //! consumed events, in the transaction that moves the checkpoint; `delivery` sends what is due; `store` has all SQL.
 
 mod alert;
+mod bot;
 mod calm;
 pub mod channel;
 pub mod command;

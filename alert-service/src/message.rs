@@ -157,6 +157,7 @@ impl Stored {
             labels: self.labels,
             url: None,
             actions: Vec::new(),
+            chat_actions: Vec::new(),
             data: self.data,
         }
     }

@@ -45,3 +45,11 @@ create index deliveries_groups on deliveries (channel_id, group_key, kind, creat
 create index deliveries_begun on deliveries (tenant, created_at) where kind = 'firing' and step = 0;
 -- What may inhibit others.
 create index alerts_open_tenant on alerts (tenant, id) where state in ('firing', 'acknowledged');
+
+-- Who asks Telegram what a bot was sent, and from which update on. A bot is the digest of its token.
+create table telegram_bots (
+    bot text collate "C" primary key,
+    holder text collate "C" not null,
+    lease_until timestamptz not null,
+    next_update bigint not null default 0
+);

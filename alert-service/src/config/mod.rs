@@ -114,6 +114,10 @@ pub struct ChannelsConfig {
     pub http_allowed: bool,
     /// Base address of the Bot API of Telegram.
     pub telegram_url: Url,
+    /// Whether the service asks Telegram what people press and write in the chats of its channels (`getUpdates`):
+    /// messages have buttons that acknowledge and snooze, and `/alerts`, `/ack` and `/snooze` work. A bot that is
+    /// asked by another program, or has a webhook, cannot be asked.
+    pub telegram_polling: bool,
 }
 
 impl ConsumptionConfig {

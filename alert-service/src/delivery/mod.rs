@@ -32,8 +32,9 @@ use self::{
 };
 pub(crate) use self::{policy::Policy, record::outcome_name};
 use crate::{
+    bot::{acknowledge_data, snooze_data},
     calm::{Bound, Links, joined},
-    channel::{Action, Channel, Message, MessageKind, Outcome, Seal, Secret, Sender},
+    channel::{Action, Channel, ChatAction, Message, MessageKind, Outcome, Seal, Secret, Sender},
     context::Context,
     store::{self, Claimed, Free},
     suppression::Reason,
@@ -53,6 +54,8 @@ pub(crate) struct Workers {
     pub(crate) seal: Option<Arc<Seal>>,
     /// Makes the links of messages; `None`: they have none.
     pub(crate) links: Option<Arc<Links>>,
+    /// Whether this service learns what is pressed in chats of Telegram.
+    pub(crate) asks_telegram: bool,
     pub(crate) context: Context,
     pub(crate) policy: Policy,
     /// Attempts at a time, in all and for one destination.
@@ -253,6 +256,16 @@ impl Workers {
                 url,
             });
             message.actions = actions.collect();
+        }
+        if self.asks_telegram && channel_kind == "telegram" && message.kind == MessageKind::Firing {
+            let action = |label: &str, data| ChatAction {
+                label: label.to_owned(),
+                data,
+            };
+            message.chat_actions = vec![
+                action("Acknowledge here", acknowledge_data(ids.0)),
+                action("Snooze 4 h here", snooze_data(ids.0)),
+            ];
         }
         Ok(message)
     }

@@ -50,7 +50,7 @@ pub(crate) struct App {
 
 impl App {
     /// What alerts are changed with.
-    fn writer<'a>(
+    pub(crate) fn writer<'a>(
         &'a self,
         connection: &'a mut PgConnection,
         emissions: &'a mut Emissions,
@@ -68,7 +68,7 @@ impl App {
     }
 
     /// Commits what was changed, together with what is emitted of it.
-    async fn commit(
+    pub(crate) async fn commit(
         &self,
         mut transaction: PgTransaction<'_>,
         emissions: Emissions,

@@ -15,7 +15,7 @@ use service::{Addresses, Parts, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, context::Context, delivery::Workers, intake::Intake};
+use crate::{bot::Bots, config::Config, context::Context, delivery::Workers, intake::Intake};
 
 pub use crate::telemetry::{describe_metrics, keep_metrics};
 pub use error::{ServeError, StartError};
@@ -34,6 +34,8 @@ pub struct Service {
     consumer: Consumer,
     intake: Intake,
     workers: Workers,
+    /// What is pressed and written in chats, if that is wanted.
+    bots: Option<Bots>,
     stopped_grace: Duration,
     metrics: Metrics,
     drain: Duration,
@@ -120,6 +122,13 @@ impl Service {
             sending.await;
             Ok(())
         });
+        if let Some(bots) = self.bots {
+            let following = bots.run(self.stop.clone());
+            parts.spawn("bots", async move {
+                following.await;
+                Ok(())
+            });
+        }
         Ok(parts.run(shutdown, self.drain, self.log, self.pool).await?)
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Service, StartError};
 use crate::{
     SERVICE,
+    bot::Bots,
     calm::{LinkKeys, Links},
     channel::{AddressRules, Seal, Sender, SenderConfig},
     config::Config,
@@ -83,6 +84,10 @@ impl Service {
             patience,
             wake: Arc::clone(&wake),
         };
+        let bots = config
+            .channels
+            .telegram_polling
+            .then(|| Bots::new(app.clone()));
         let operation = Operation {
             log: log.clone(),
             metrics: metrics.clone(),
@@ -112,6 +117,7 @@ impl Service {
             sender,
             seal,
             links,
+            asks_telegram: config.channels.telegram_polling,
             context: context.clone(),
             policy: Policy {
                 retry_base: config.deliveries.retry_base,
@@ -139,6 +145,7 @@ impl Service {
             security,
             intake: Intake::new(log.clone(), context, ages, patience, wake),
             workers,
+            bots,
             log,
             pool,
             consumer,

@@ -1,10 +1,12 @@
 //! What keeps messages back: silences, preferences, groups, limits.
 
+mod bots;
 mod groups;
 mod limits;
 mod preferences;
 mod silences;
 
+pub(crate) use bots::{chat_channels, lease_bot, open_alerts_of_channel, take_update};
 pub(crate) use groups::{
     carried, last_of_group, linked, linked_alerts, lock_carrier, members, promote, release_grouped,
 };

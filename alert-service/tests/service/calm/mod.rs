@@ -7,6 +7,7 @@ mod limits;
 mod links;
 mod quiet_hours;
 mod silences;
+mod telegram;
 
 use std::collections::BTreeMap;
 
