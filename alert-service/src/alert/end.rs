@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// What is known of the messages of an alert when it ends.
-struct Told {
+struct Notified {
     /// Those that were to be sent, or to be sent as part of another, and are not any more.
     superseded: Vec<String>,
     /// Whether the message was or is being sent that stands for a grouped one, by the id of that.
     carried: HashMap<String, bool>,
 }
 
-impl Told {
+impl Notified {
     fn is_superseded(&self, delivery: &Delivery) -> bool {
         self.superseded.contains(&delivery.id)
     }
@@ -77,13 +77,13 @@ impl Writer<'_> {
         self.emissions.alert(&alert, &before, ending.cause);
         self.done.alerts.push(state);
         self.record(&alert, state, ending.cause).await?;
-        let told = self.supersede(&alert).await?;
+        let notified = self.supersede(&alert).await?;
         let rule = store::rule(&mut *self.connection, store::Tenant::All, &alert.rule_id).await?;
         let rule_name = rule.map(|rule| rule.definition.0.name).unwrap_or_default();
         let preferences = store::lock_preferences(self.connection, &alert.tenant).await?;
         let deliveries = store::deliveries_of_alert(&mut *self.connection, &alert.id).await?;
-        for head in told.heads(deliveries) {
-            self.deliver_end(&alert, (&rule_name, &preferences), &head, &told, ending)
+        for head in notified.heads(deliveries) {
+            self.deliver_end(&alert, (&rule_name, &preferences), &head, &notified, ending)
                 .await?;
         }
         Ok(alert)
@@ -91,7 +91,7 @@ impl Writer<'_> {
 
     /// What waits of an alert that has ended is not sent. If it was to stand for messages of other alerts, one of
     /// these takes its place.
-    async fn supersede(&mut self, alert: &Alert) -> Result<Told, sqlx::Error> {
+    async fn supersede(&mut self, alert: &Alert) -> Result<Notified, sqlx::Error> {
         let mut superseded = store::supersede(self.connection, &alert.id, self.now).await?;
         for delivery in &superseded {
             if let Some(next) = store::promote(self.connection, &delivery.id).await? {
@@ -106,7 +106,7 @@ impl Writer<'_> {
             self.emissions.delivery(delivery);
         }
         let carried = store::carried(self.connection, &alert.id).await?;
-        Ok(Told {
+        Ok(Notified {
             superseded: superseded.into_iter().map(|one| one.id).collect(),
             carried: carried.into_iter().collect(),
         })
@@ -118,10 +118,10 @@ impl Writer<'_> {
         alert: &Alert,
         (rule_name, preferences): (&str, &Preferences),
         firing: &Delivery,
-        told: &Told,
+        notified: &Notified,
         ending: &Ending<'_>,
     ) -> Result<(), sqlx::Error> {
-        let was_superseded = told.is_superseded(firing);
+        let was_superseded = notified.is_superseded(firing);
         let note = &ending.cause.note;
         let about = about(alert, rule_name);
         let (kind, message) = match ending.is_withdrawn {
@@ -136,7 +136,7 @@ impl Writer<'_> {
             }
         };
         let reason = match (
-            told.may_be_known(firing),
+            notified.may_be_known(firing),
             was_superseded,
             ending.is_withdrawn,
         ) {

@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::{
     Bot, BotError, Bots,
-    update::{Update, Which, Wish},
+    update::{Request, Update, Which},
 };
 use crate::{
     alert::Done,
@@ -40,14 +40,14 @@ impl Bots {
             return Ok(false);
         }
         let (mut emissions, mut done) = (Emissions::default(), Done::default());
-        let known = update.wish.as_ref().and_then(|(chat, wish)| {
+        let known = update.request.as_ref().and_then(|(chat, request)| {
             let channel = bot.chats.iter().find(|(of, _)| of == chat);
-            channel.map(|(_, channel)| (*chat, channel, wish))
+            channel.map(|(_, channel)| (*chat, channel, request))
         });
         let answer = match known {
-            Some((_, channel, wish)) => {
+            Some((_, channel, request)) => {
                 let work = (&mut transaction, &mut emissions, &mut done);
-                Some(self.fulfil(work, channel, wish).await?)
+                Some(self.carry_out(work, channel, request).await?)
             }
             None => None,
         };
@@ -80,20 +80,20 @@ impl Bots {
     }
 
     /// Does what is wanted of the alerts that a channel was notified of, and says what.
-    async fn fulfil(
+    async fn carry_out(
         &self,
         (transaction, emissions, done): (&mut PgTransaction<'_>, &mut Emissions, &mut Done),
         channel: &str,
-        wish: &Wish,
+        request: &Request,
     ) -> Result<String, sqlx::Error> {
-        let (which, hours) = match wish {
-            Wish::Help => return Ok(HELP.to_owned()),
-            Wish::List => {
+        let (which, hours) = match request {
+            Request::Help => return Ok(HELP.to_owned()),
+            Request::List => {
                 let open = store::open_alerts_of_channel(transaction, channel, OPEN_MAX).await?;
                 return Ok(listed(&open));
             }
-            Wish::Acknowledge(which) => (which, None),
-            Wish::Snooze(which, hours) => (which, Some(*hours)),
+            Request::Acknowledge(which) => (which, None),
+            Request::Snooze(which, hours) => (which, Some(*hours)),
         };
         let now = self.app.context.now();
         let (alerts, first_id) = match which {

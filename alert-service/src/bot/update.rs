@@ -14,14 +14,14 @@ pub(super) struct Update {
     /// Grows; what is asked for next is greater.
     pub(super) id: i64,
     /// `None`: nothing that a bot of this service is for.
-    pub(super) wish: Option<(i64, Wish)>,
+    pub(super) request: Option<(i64, Request)>,
     /// Of a press, so that the button stops to spin.
     pub(super) callback_id: Option<String>,
 }
 
 /// What somebody in a chat wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Request {
     /// The open alerts of the chat.
     List,
     Acknowledge(Which),
@@ -79,7 +79,7 @@ fn read_one(value: &Value) -> Option<Update> {
         let id = value["update_id"].as_i64()?;
         return Some(Update {
             id,
-            wish: None,
+            request: None,
             callback_id: None,
         });
     };
@@ -95,7 +95,7 @@ fn read_one(value: &Value) -> Option<Update> {
     };
     Some(Update {
         id: raw.update_id,
-        wish: written.or(pressed),
+        request: written.or(pressed),
         callback_id,
     })
 }
@@ -110,18 +110,18 @@ pub(crate) fn snooze_data(delivery_id: Ulid) -> String {
     format!("snooze:{delivery_id}")
 }
 
-fn button(data: &str) -> Option<Wish> {
+fn button(data: &str) -> Option<Request> {
     let (what, id) = data.split_once(':')?;
     let which = Which::Delivery(Ulid::from_string(id).ok()?);
     match what {
-        "ack" => Some(Wish::Acknowledge(which)),
-        "snooze" => Some(Wish::Snooze(which, HOURS_DEFAULT)),
+        "ack" => Some(Request::Acknowledge(which)),
+        "snooze" => Some(Request::Snooze(which, HOURS_DEFAULT)),
         _ => None,
     }
 }
 
 /// `/alerts`, `/ack CODE`, `/snooze CODE [HOURS]`, also with the name of the bot as groups have it: `/ack@bot CODE`.
-fn command(text: &str) -> Option<Wish> {
+fn command(text: &str) -> Option<Request> {
     let mut words = text.split_whitespace();
     let first = words.next()?.strip_prefix('/')?;
     let name = first.split('@').next().unwrap_or(first);
@@ -137,10 +137,10 @@ fn command(text: &str) -> Option<Wish> {
             .filter(|hours| (1..=HOURS_MAX).contains(hours)),
     };
     match (name, code, hours) {
-        ("alerts", _, _) => Some(Wish::List),
-        ("ack", Some(code), _) => Some(Wish::Acknowledge(code)),
-        ("snooze", Some(code), Some(hours)) => Some(Wish::Snooze(code, hours)),
-        ("ack" | "snooze" | "start" | "help", _, _) => Some(Wish::Help),
+        ("alerts", _, _) => Some(Request::List),
+        ("ack", Some(code), _) => Some(Request::Acknowledge(code)),
+        ("snooze", Some(code), Some(hours)) => Some(Request::Snooze(code, hours)),
+        ("ack" | "snooze" | "start" | "help", _, _) => Some(Request::Help),
         _ => None,
     }
 }
@@ -155,26 +155,29 @@ mod tests {
     fn commands_and_presses_are_read_and_the_rest_is_passed_over() {
         let id = Ulid::from(7_u128);
         let code = |text: &str| Which::Code(text.to_owned());
-        for (text, wish) in [
-            ("/alerts", Some(Wish::List)),
-            ("/alerts@atlas_bot", Some(Wish::List)),
-            ("/ack 3f9c0c", Some(Wish::Acknowledge(code("3F9C0C")))),
-            ("/snooze@b 3F9C0C", Some(Wish::Snooze(code("3F9C0C"), 4))),
-            ("/snooze 3F9C0C 12", Some(Wish::Snooze(code("3F9C0C"), 12))),
-            ("/snooze 3F9C0C 0", Some(Wish::Help)),
-            ("/snooze 3F9C0C x", Some(Wish::Help)),
-            ("/ack", Some(Wish::Help)),
-            ("/ack %25%25", Some(Wish::Help)),
-            ("/start", Some(Wish::Help)),
+        for (text, request) in [
+            ("/alerts", Some(Request::List)),
+            ("/alerts@atlas_bot", Some(Request::List)),
+            ("/ack 3f9c0c", Some(Request::Acknowledge(code("3F9C0C")))),
+            ("/snooze@b 3F9C0C", Some(Request::Snooze(code("3F9C0C"), 4))),
+            (
+                "/snooze 3F9C0C 12",
+                Some(Request::Snooze(code("3F9C0C"), 12)),
+            ),
+            ("/snooze 3F9C0C 0", Some(Request::Help)),
+            ("/snooze 3F9C0C x", Some(Request::Help)),
+            ("/ack", Some(Request::Help)),
+            ("/ack %25%25", Some(Request::Help)),
+            ("/start", Some(Request::Help)),
             ("ack 3F9C0C", None),
             ("/other", None),
             ("", None),
         ] {
-            assert_eq!(command(text), wish, "{text}");
+            assert_eq!(command(text), request, "{text}");
         }
-        let ack = Wish::Acknowledge(Which::Delivery(id));
+        let ack = Request::Acknowledge(Which::Delivery(id));
         assert_eq!(button(&acknowledge_data(id)), Some(ack));
-        let snooze = Wish::Snooze(Which::Delivery(id), 4);
+        let snooze = Request::Snooze(Which::Delivery(id), 4);
         assert_eq!(button(&snooze_data(id)), Some(snooze));
         assert!(snooze_data(id).len() <= 64);
         for data in [
@@ -196,8 +199,8 @@ mod tests {
         let read = read(&updates);
         let ids: Vec<_> = read.iter().map(|update| update.id).collect();
         assert_eq!(ids, [7, 8, 9, 10]);
-        assert_eq!(read[2].wish, Some((-5, Wish::List)));
+        assert_eq!(read[2].request, Some((-5, Request::List)));
         let callback = read[1].callback_id.as_deref();
-        assert_eq!((callback, &read[1].wish), (Some("c"), &None));
+        assert_eq!((callback, &read[1].request), (Some("c"), &None));
     }
 }

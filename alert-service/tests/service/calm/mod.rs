@@ -62,7 +62,8 @@ async fn outcomes(service: &Running) -> BTreeMap<(String, String, i64), String> 
                 Some(reason) => reason.to_owned(),
                 None => text("state"),
             };
-            outcomes.insert(key, outcome);
+            // The newest alert comes first.
+            outcomes.entry(key).or_insert(outcome);
         }
     }
     outcomes

@@ -35,14 +35,14 @@ async fn each_delivery_is_sent_or_has_the_one_reason_that_a_model_has() {
         let service = bed.start().await;
         let channel = service.webhook(&receiver.url("a")).await;
         let mut model = Model::new(seed);
-        let rule = service.rule(&channel, model.wishes.rule()).await;
+        let rule = service.rule(&channel, model.settings.rule()).await;
         let begun_at = Utc::now().duration_trunc(TimeDelta::minutes(1)).unwrap();
         let at = |minute| {
             (begun_at + TimeDelta::minutes(minute))
                 .format("%H:%M")
                 .to_string()
         };
-        prefer(&service, model.wishes.preferences(&channel, at)).await;
+        prefer(&service, model.settings.preferences(&channel, at)).await;
         let mut random = StdRng::seed_from_u64(seed);
         for _ in 0..STEPS {
             step(&bed, &service, &rule, &mut model, &mut random).await;
@@ -104,7 +104,7 @@ async fn step(bed: &Bed, service: &Running, rule: &str, model: &mut Model, rando
             model.end(pattern);
         }
         70..86 => pass(bed, service, model).await,
-        86..90 if !model.wishes.once => {
+        86..90 if !model.settings.once => {
             let (what, paused) = if model.is_paused {
                 ("resume", false)
             } else {
@@ -180,7 +180,7 @@ async fn compare(service: &Running, receiver: &Receiver, model: &Model, begun_at
             } else {
                 "sent"
             };
-            let shown = format!("{key:?} {:?} {delivery}", model.wishes);
+            let shown = format!("{key:?} {:?} {delivery}", model.settings);
             assert_eq!(delivery["state"], state, "{shown}");
             assert_eq!(delivery["suppressed_by"], Value::from(reason), "{shown}");
             if reason.is_none() {

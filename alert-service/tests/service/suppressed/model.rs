@@ -22,7 +22,7 @@ enum Quiet {
 
 /// What somebody wants.
 #[derive(Debug)]
-pub(super) struct Wishes {
+pub(super) struct Settings {
     pub(super) once: bool,
     cooldown_minutes: i64,
     daily_max: usize,
@@ -55,7 +55,7 @@ pub(super) struct Expected {
 
 #[derive(Debug)]
 pub(super) struct Model {
-    pub(super) wishes: Wishes,
+    pub(super) settings: Settings,
     pub(super) minute: i64,
     pub(super) is_paused: bool,
     pub(super) snoozed_until: i64,
@@ -69,7 +69,7 @@ pub(super) struct Model {
     episodes: BTreeMap<&'static str, i64>,
 }
 
-impl Wishes {
+impl Settings {
     /// Those of a sequence; of the first few each has one thing in it for sure.
     fn of(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
@@ -127,7 +127,7 @@ impl Wishes {
 impl Model {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            wishes: Wishes::of(seed),
+            settings: Settings::of(seed),
             minute: 0,
             is_paused: false,
             snoozed_until: 0,
@@ -140,7 +140,7 @@ impl Model {
     }
 
     pub(super) fn is_quiet(&self, minute: i64) -> bool {
-        self.wishes.quiet != Quiet::Never && QUIET.contains(&minute.rem_euclid(DAY))
+        self.settings.quiet != Quiet::Never && QUIET.contains(&minute.rem_euclid(DAY))
     }
 
     pub(super) fn begin(&mut self, pattern: &'static str, is_critical: bool) {
@@ -179,7 +179,7 @@ impl Model {
 
     /// The first reason that holds, in the order of the documentation.
     fn reason(&self, pattern: &'static str, is_critical: bool) -> Option<&'static str> {
-        let (now, wishes) = (self.minute, &self.wishes);
+        let (now, settings) = (self.minute, &self.settings);
         let since = |minutes: i64| {
             let recent = self.notified.iter();
             recent.filter(|(at, _)| *at > now - minutes).count()
@@ -187,7 +187,7 @@ impl Model {
         let same = self.notified.iter().filter(|(_, of)| *of == pattern);
         let is_cooling = same
             .clone()
-            .any(|(at, _)| now < at + wishes.cooldown_minutes);
+            .any(|(at, _)| now < at + settings.cooldown_minutes);
         let silenced = self.silences.iter().any(|silence| {
             now < silence.until
                 && match silence.matched {
@@ -199,7 +199,7 @@ impl Model {
         if self.is_paused {
             return Some("paused");
         }
-        if wishes.once && !self.notified.is_empty() {
+        if settings.once && !self.notified.is_empty() {
             return Some("once");
         }
         if now < self.snoozed_until {
@@ -208,7 +208,7 @@ impl Model {
         if is_cooling {
             return Some("cooldown");
         }
-        if since(DAY) >= wishes.daily_max && !is_critical {
+        if since(DAY) >= settings.daily_max && !is_critical {
             return Some("daily_limit");
         }
         if silenced {
@@ -217,16 +217,16 @@ impl Model {
         if is_critical {
             return None;
         }
-        if wishes.inhibits && explained {
+        if settings.inhibits && explained {
             return Some("inhibited");
         }
-        if wishes.quiet == Quiet::Drop && self.is_quiet(now) {
+        if settings.quiet == Quiet::Drop && self.is_quiet(now) {
             return Some("quiet_hours");
         }
-        if since(DAY) >= wishes.daily_max_of_user {
+        if since(DAY) >= settings.daily_max_of_user {
             return Some("user_limit");
         }
-        if since(HOUR) >= wishes.hourly_max_of_channel {
+        if since(HOUR) >= settings.hourly_max_of_channel {
             return Some("channel_limit");
         }
         None
