@@ -1,9 +1,12 @@
 //! The alert service: from a crossing to a channel.
 //!
-//! [`channel`] sends; `rule` says what makes an alert and `suppression` why it is not sent; `intake` makes alerts of
-//! consumed events, in the transaction that moves the checkpoint, and `external` of what others send; `delivery` sends what is due; `store` has all SQL.
+//! [`channel`] sends; `rule` says what makes an alert, `suppression` why it is not sent, and `calm` what its owner wants
+//! of that; `intake` makes alerts of consumed events, in the transaction that moves the checkpoint, and `external` of
+//! what others send; `delivery` sends what is due; `store` has all SQL.
 
 mod alert;
+mod bot;
+mod calm;
 pub mod channel;
 pub mod config;
 mod context;

@@ -78,6 +78,12 @@ impl About<'_> {
         self.stored(MessageKind::Firing, title, self.message, self.started_at)
     }
 
+    /// It began so many minutes ago, and nobody has acknowledged it.
+    pub(crate) fn escalated(&self, minutes: u32) -> Stored {
+        let title = format!("Not acknowledged for {minutes} min: {}", self.title);
+        self.stored(MessageKind::Firing, title, self.message, self.started_at)
+    }
+
     /// It ended. `is_news`: the message of its beginning was not sent.
     pub(crate) fn resolved(&self, ended_at: DateTime<Utc>, note: &str, is_news: bool) -> Stored {
         let (from, to) = (shown(self.started_at), shown(ended_at));
@@ -151,6 +157,7 @@ impl Stored {
             labels: self.labels,
             url: None,
             actions: Vec::new(),
+            chat_actions: Vec::new(),
             data: self.data,
         }
     }

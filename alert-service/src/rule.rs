@@ -30,7 +30,8 @@ pub(crate) struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub(crate) severity: Option<Severity>,
-    /// Ids of channels, 1 to 20.
+    /// Ids of channels, at most 20. Without any, the routes of the owner's preferences say where alerts go.
+    #[serde(default)]
     pub(crate) channels: Vec<String>,
     /// After an alert was notified the next ones of the same pattern or model are not, for so long; at
     /// most 31 days.
@@ -209,10 +210,10 @@ impl Rule {
                 format!("is to have at most {NOTE_CHARS_MAX} characters"),
             );
         }
-        if self.channels.is_empty() || self.channels.len() > CHANNELS_MAX {
+        if self.channels.len() > CHANNELS_MAX {
             refuse(
                 "channels",
-                format!("is to name 1 to {CHANNELS_MAX} channels"),
+                format!("is to name at most {CHANNELS_MAX} channels"),
             );
         }
         for (index, id) in self.channels.iter().enumerate() {

@@ -21,10 +21,24 @@ pub(crate) enum Reason {
     Cooldown,
     /// The rule has notified often enough today.
     DailyLimit,
+    /// A silence of its owner matches it.
+    Silenced,
+    /// Another open alert keeps it back.
+    Inhibited,
     /// The channel is disabled.
     ChannelDisabled,
     /// The channel was deleted.
     ChannelDeleted,
+    /// It came in quiet hours, in which messages are dropped.
+    QuietHours,
+    /// Another message stands for it.
+    Grouped,
+    /// Its owner gets no more messages for the time.
+    UserLimit,
+    /// The channel gets no more messages for the time.
+    ChannelLimit,
+    /// Somebody acknowledged the alert before it was to be escalated.
+    Acknowledged,
     /// The alert ended, or was withdrawn, before it was sent.
     Superseded,
     /// Nothing was sent of the alert that ended.
@@ -33,7 +47,7 @@ pub(crate) enum Reason {
 
 impl Reason {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::TooOld,
         Self::Expired,
         Self::Paused,
@@ -41,8 +55,15 @@ impl Reason {
         Self::Snoozed,
         Self::Cooldown,
         Self::DailyLimit,
+        Self::Silenced,
+        Self::Inhibited,
         Self::ChannelDisabled,
         Self::ChannelDeleted,
+        Self::QuietHours,
+        Self::Grouped,
+        Self::UserLimit,
+        Self::ChannelLimit,
+        Self::Acknowledged,
         Self::Superseded,
         Self::NotNotified,
     ];
@@ -57,8 +78,15 @@ impl Reason {
             Self::Snoozed => "snoozed",
             Self::Cooldown => "cooldown",
             Self::DailyLimit => "daily_limit",
+            Self::Silenced => "silenced",
+            Self::Inhibited => "inhibited",
             Self::ChannelDisabled => "channel_disabled",
             Self::ChannelDeleted => "channel_deleted",
+            Self::QuietHours => "quiet_hours",
+            Self::Grouped => "grouped",
+            Self::UserLimit => "user_limit",
+            Self::ChannelLimit => "channel_limit",
+            Self::Acknowledged => "acknowledged",
             Self::Superseded => "superseded",
             Self::NotNotified => "not_notified",
         }
@@ -168,6 +196,15 @@ mod tests {
         };
         check(&rule(|r| r.once = true), triggered, Some(Reason::Once));
         check(&plain, triggered, None);
+    }
+
+    #[test]
+    fn each_reason_is_documented() {
+        let page = include_str!("../../docs/alerts.md");
+        for reason in Reason::ALL {
+            let name = format!("`{}`", reason.name());
+            assert!(page.contains(&name), "{name}");
+        }
     }
 
     #[test]

@@ -56,8 +56,19 @@ pub struct Message {
     pub url: Option<Url>,
     /// What the receiver can do.
     pub actions: Vec<Action>,
+    /// What the receiver can do within a chat, where the kind of channel has that.
+    pub chat_actions: Vec<ChatAction>,
     /// For machines: the alert as REST shows it.
     pub data: serde_json::Value,
+}
+
+/// Something that a receiver can do with one press, within a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatAction {
+    /// On the button.
+    pub label: String,
+    /// What comes back when it is pressed; at most 64 bytes.
+    pub data: String,
 }
 
 /// Something that a receiver can do with one press.

@@ -17,7 +17,7 @@ mod web;
 
 pub use destination::{Destination, Problem};
 pub use kind::{Channel, ChatId};
-pub use message::{Action, Message, MessageKind, Severity};
+pub use message::{Action, ChatAction, Message, MessageKind, Severity};
 pub use outcome::Outcome;
 pub use protocol::mail::{SmtpConfig, SmtpCredentials, SmtpTls};
 pub use seal::{Seal, SealError};

@@ -5,7 +5,7 @@ use std::{
 
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    digest,
+    digest, hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use secrecy::{ExposeSecret, SecretSlice};
@@ -62,6 +62,8 @@ pub struct Seal {
 struct Key {
     id: [u8; KEY_ID_BYTES],
     key: LessSafeKey,
+    /// What keys for other purposes are derived with.
+    root: hmac::Key,
 }
 
 impl Seal {
@@ -140,6 +142,15 @@ impl Seal {
         Ok(body.into())
     }
 
+    /// Keys for another purpose, one of each key file in their order. They say nothing about those that seal.
+    #[must_use]
+    pub fn derived(&self, purpose: &[u8]) -> Vec<hmac::Key> {
+        let derived = self.keys.iter().map(|key| hmac::sign(&key.root, purpose));
+        derived
+            .map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+            .collect()
+    }
+
     /// Whether it was sealed with the key that seals now.
     #[must_use]
     pub fn is_newest(&self, sealed: &[u8]) -> bool {
@@ -165,6 +176,7 @@ impl Key {
         Some(Self {
             id: *id,
             key: LessSafeKey::new(key),
+            root: hmac::Key::new(hmac::HMAC_SHA256, bytes),
         })
     }
 }

@@ -158,6 +158,19 @@ impl Sender {
         self.dispatch(channel, secret, message).await
     }
 
+    /// Calls a method of Telegram for the bot of a secret; its result, or why there is none.
+    pub(crate) async fn telegram(
+        &self,
+        secret: &Secret,
+        method: &str,
+        payload: serde_json::Value,
+    ) -> Result<serde_json::Value, String> {
+        let inner = &*self.0;
+        let web = inner.web.attempt(Instant::now() + inner.total_timeout);
+        let api = telegram::Api::new(&web, &inner.telegram_url, secret);
+        api.call(method, payload).await
+    }
+
     async fn dispatch(&self, channel: &Channel, secret: &Secret, message: &Message) -> Outcome {
         let (inner, now) = (&*self.0, self.0.clock.now());
         // Each part of an attempt ends at it, since what that means depends on how far it had come.

@@ -51,6 +51,7 @@ pub(super) fn read(reader: &mut Reader) -> ChannelsConfig {
         allowed_prefixes,
         http_allowed: reader.switch("channels.http_allowed", false),
         telegram_url: telegram_url(reader),
+        telegram_polling: reader.switch("channels.telegram_polling", false),
     }
 }
 

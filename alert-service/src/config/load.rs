@@ -3,10 +3,12 @@
 use service::config::{
     CommonConfig, CommonDefaults, ConfigError, Loaded, Reader, SOURCES_KEY, Settings, small,
 };
+use url::Url;
 
 use super::{AlertsConfig, Config, DeliveriesConfig, Flags, channels, consumption};
 
 const DAY_SECONDS: u64 = 86_400;
+const PUBLIC_URL: &str = "rest.public_url";
 
 const DEFAULTS: CommonDefaults = CommonDefaults {
     schema: "alert_service",
@@ -40,11 +42,17 @@ pub fn load(
 
 fn read(reader: &mut Reader) -> Config {
     let own = |reader: &mut Reader| {
+        let public_url = public_url(reader);
         let (consumer, alerts) = (consumption::read(reader), alerts(reader));
         let (deliveries, channels) = (deliveries(reader), channels::read(reader));
+        if public_url.is_some() && channels.key_files.is_empty() {
+            let problem = "needs a key that links are signed with; give channels.key_files";
+            reader.refuse(PUBLIC_URL, problem);
+        }
         let mail = channels::read_mail(reader);
         move |common| Config {
             common,
+            public_url,
             consumer,
             alerts,
             deliveries,
@@ -53,6 +61,24 @@ fn read(reader: &mut Reader) -> Config {
         }
     };
     CommonConfig::read(reader, DEFAULTS, own)
+}
+
+fn public_url(reader: &mut Reader) -> Option<Url> {
+    reader.describe(
+        PUBLIC_URL,
+        "Where people reach REST from outside, as https://alerts.example.org. If it is set, messages have links that \
+         acknowledge, snooze or resolve an alert without a login; they are signed with a key that is derived from \
+         channels.key_files.",
+    );
+    let text = reader.text(PUBLIC_URL)?;
+    match text.parse::<Url>() {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => Some(url),
+        _ => {
+            let problem = format!("\"{text}\" is no address such as https://alerts.example.org");
+            reader.refuse(PUBLIC_URL, problem);
+            None
+        }
+    }
 }
 
 fn alerts(reader: &mut Reader) -> AlertsConfig {

@@ -27,6 +27,8 @@ pub use load::{SETTINGS, load};
 pub struct Config {
     /// What every service is configured by.
     pub common: CommonConfig,
+    /// `rest.public_url`: where people reach REST, for the links in messages; `None`: there are no links.
+    pub public_url: Option<Url>,
     /// `[consumer]`: the logs that are consumed.
     pub consumer: ConsumptionConfig,
     /// `[alerts]`: what is notified.
@@ -101,6 +103,10 @@ pub struct ChannelsConfig {
     pub http_allowed: bool,
     /// Base address of the Bot API of Telegram.
     pub telegram_url: Url,
+    /// Whether the service asks Telegram what people press and write in the chats of its channels (`getUpdates`):
+    /// messages have buttons that acknowledge and snooze, and `/alerts`, `/ack` and `/snooze` work. A bot that is
+    /// asked by another program, or has a webhook, cannot be asked.
+    pub telegram_polling: bool,
 }
 
 impl ConsumptionConfig {

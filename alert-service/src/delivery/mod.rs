@@ -32,7 +32,9 @@ use self::{
 };
 pub(crate) use self::{policy::Policy, record::outcome_name};
 use crate::{
-    channel::{Channel, Outcome, Seal, Secret, Sender},
+    bot::{acknowledge_data, snooze_data},
+    calm::{Bound, Links, joined},
+    channel::{Action, Channel, ChatAction, Message, MessageKind, Outcome, Seal, Secret, Sender},
     context::Context,
     store::{self, Claimed, Free},
     suppression::Reason,
@@ -50,6 +52,10 @@ pub(crate) struct Workers {
     pub(crate) log: EventLog,
     pub(crate) sender: Sender,
     pub(crate) seal: Option<Arc<Seal>>,
+    /// Makes the links of messages; `None`: they have none.
+    pub(crate) links: Option<Arc<Links>>,
+    /// Whether this service learns what is pressed in chats of Telegram.
+    pub(crate) asks_telegram: bool,
     pub(crate) context: Context,
     pub(crate) policy: Policy,
     /// Attempts at a time, in all and for one destination.
@@ -213,13 +219,60 @@ impl Workers {
         let outcome = match self.secret(delivery) {
             Err(reason) => Outcome::Failed { reason },
             Ok((secret, ids)) => {
-                let sequence = delivery.sequence.unsigned_abs();
-                let stored = delivery.message.0.clone();
-                let message = stored.message(ids, sequence, self.context.now());
+                let message = match self.message(delivery, kind, ids).await {
+                    Ok(message) => message,
+                    Err(error) => {
+                        let reason = format!("the messages of the group cannot be read: {error}");
+                        return (
+                            self.decided(delivery, Some(&channel), Outcome::Failed { reason }),
+                            kind,
+                        );
+                    }
+                };
                 self.sender.send(&channel, &secret, &message).await
             }
         };
         (self.decided(delivery, Some(&channel), outcome), kind)
+    }
+
+    /// The message as it is sent now: with those that it stands for, which do not change after its first attempt, and
+    /// with links.
+    async fn message(
+        &self,
+        delivery: &Claimed,
+        channel_kind: &str,
+        ids: (Ulid, Ulid),
+    ) -> Result<Message, sqlx::Error> {
+        let others = match &delivery.group_key {
+            Some(_) => store::members(&self.pool, &delivery.id).await?,
+            None => Vec::new(),
+        };
+        let stored = joined(delivery.message.0.clone(), &others);
+        let sequence = delivery.sequence.unsigned_abs();
+        let mut message = stored.message(ids, sequence, self.context.now());
+        if let (Some(links), MessageKind::Firing) = (&self.links, message.kind) {
+            let bound = Bound {
+                tenant: &delivery.tenant,
+                alert_id: &delivery.alert_id,
+            };
+            let made = links.of_message((channel_kind, ids.0, delivery.deadline), bound);
+            let actions = made.into_iter().map(|(action, url)| Action {
+                label: action.label().to_owned(),
+                url,
+            });
+            message.actions = actions.collect();
+        }
+        if self.asks_telegram && channel_kind == "telegram" && message.kind == MessageKind::Firing {
+            let action = |label: &str, data| ChatAction {
+                label: label.to_owned(),
+                data,
+            };
+            message.chat_actions = vec![
+                action("Acknowledge here", acknowledge_data(ids.0)),
+                action("Snooze 4 h here", snooze_data(ids.0)),
+            ];
+        }
+        Ok(message)
     }
 
     fn secret(&self, delivery: &Claimed) -> Result<(Secret, (Ulid, Ulid)), String> {

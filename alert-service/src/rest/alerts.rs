@@ -19,7 +19,7 @@ use super::{
     person::{NoteRequest, Person, absent, note},
 };
 use crate::{
-    alert::{Done, Ending, Writer},
+    alert::{Done, Ending},
     emission::{Cause, Emissions},
     store::{self, Alert, AlertFilter, Change},
 };
@@ -245,7 +245,7 @@ async fn act(
     let now = app.context.now();
     let mut transaction = app.pool.begin().await?;
     let alert = store::lock_alert(&mut transaction, person.tenant(), id).await?;
-    let mut alert = alert.ok_or_else(|| absent("alert", id))?;
+    let alert = alert.ok_or_else(|| absent("alert", id))?;
     match (&*alert.state, resolves) {
         ("firing", _) | ("acknowledged", true) => {}
         (state, _) => {
@@ -259,14 +259,7 @@ async fn act(
         ..Cause::default()
     };
     let (mut emissions, mut done) = (Emissions::default(), Done::default());
-    let mut writer = Writer {
-        connection: &mut transaction,
-        context: &app.context,
-        now,
-        patience: app.patience,
-        emissions: &mut emissions,
-        done: &mut done,
-    };
+    let mut writer = app.writer(&mut transaction, &mut emissions, &mut done, now);
     if resolves {
         let ending = Ending {
             is_withdrawn: false,
@@ -276,17 +269,17 @@ async fn act(
         };
         writer.end(alert, &ending).await?;
     } else {
-        store::set_alert_state(writer.connection, id, "acknowledged", None).await?;
-        let before = std::mem::replace(&mut alert.state, "acknowledged".to_owned());
-        writer.record(&alert, "acknowledged", &cause).await?;
-        writer.emissions.alert(&alert, &before, &cause);
-        writer.done.alerts.push("acknowledged");
+        writer.acknowledge(alert, &cause).await?;
     }
     app.commit(transaction, emissions, &done).await?;
     shown(app, person, id).await
 }
 
-async fn shown(app: &App, person: &Person, id: &str) -> Result<axum::Json<AlertDetail>, Problem> {
+pub(super) async fn shown(
+    app: &App,
+    person: &Person,
+    id: &str,
+) -> Result<axum::Json<AlertDetail>, Problem> {
     let alert = store::alert(&app.pool, person.tenant(), id).await?;
     let alert = alert.ok_or_else(|| absent("alert", id))?;
     let history = store::changes_of(&app.pool, "alert", id, HISTORY_MAX).await?;

@@ -176,7 +176,7 @@ pub(super) async fn update(
 
 /// Delete a channel
 ///
-/// Not while a rule names it. What waits to be sent by it is not sent any more.
+/// Not while a rule or the preferences of its owner name it. What waits to be sent by it is not sent any more.
 #[utoipa::path(
     delete, path = "/v1/channels/{id}", operation_id = "deleteChannel", tag = "channels",
     security(("token" = ["alerts:write", "unlimited"])),
@@ -196,6 +196,10 @@ pub(super) async fn delete(
     let rules = store::rules_with_channel(&mut transaction, &stored.tenant, &id).await?;
     if !rules.is_empty() {
         let detail = format!("rules send to it: {}", rules.join(", "));
+        return Err(Problem::new(ProblemKind::Conflict, detail));
+    }
+    if store::name_channel(&mut transaction, &stored.tenant, &id).await? {
+        let detail = "the owner's preferences name it";
         return Err(Problem::new(ProblemKind::Conflict, detail));
     }
     let (mut emissions, mut done) = (Emissions::default(), Done::default());

@@ -58,8 +58,12 @@ pub(super) struct DeliveryView {
     sequence: i32,
     /// `pending`, `sending`, `sent`, `failed`, `suppressed` or `given_up`.
     state: String,
+    /// 0, or the number of the escalation that it is of.
+    step: i32,
     /// The reason, of a suppressed one.
     suppressed_by: Option<String>,
+    /// Of a silenced one the silence, of an inhibited one the alert, of a grouped one the delivery that stands for it.
+    suppressor: Option<String>,
     attempts: i32,
     /// Of a pending one: it is not attempted before.
     not_before: DateTime<Utc>,
@@ -96,7 +100,9 @@ impl From<Delivery> for DeliveryView {
             kind: delivery.kind,
             sequence: delivery.sequence,
             state: delivery.state,
+            step: delivery.step,
             suppressed_by: delivery.suppressed_by,
+            suppressor: delivery.suppressor,
             attempts: delivery.attempts,
             not_before: delivery.not_before,
             wait_reason: delivery.wait_reason,

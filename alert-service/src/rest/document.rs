@@ -19,6 +19,9 @@ use utoipa::{OpenApi, openapi};
         (name = "rules", description = "What makes an alert"),
         (name = "intake", description = "Alerts that other programs send"),
         (name = "alerts", description = "What fires, and what did"),
+        (name = "silences", description = "Alerts that are not to be notified for a time"),
+        (name = "preferences", description = "Quiet hours, limits, routes and more, of the caller"),
+        (name = "links", description = "What links in messages lead to, without a token"),
         (name = "deliveries", description = "What was sent, what waits, and why"),
         (name = "operation", description = "Health, metrics, this document")
     ),

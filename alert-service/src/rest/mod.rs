@@ -3,6 +3,7 @@
 //! A route is in the file of its subject; what all services have in common is in `service::rest`.
 
 mod alerts;
+mod calm;
 mod channel_view;
 mod channels;
 mod deliveries;
@@ -17,17 +18,18 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use event_log::EventLog;
 use service::rest::{Operation, Problem, ProblemKind, limit_time};
-use sqlx::{PgPool, PgTransaction};
+use sqlx::{PgConnection, PgPool, PgTransaction};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    alert::Done,
+    alert::{Done, Writer},
+    calm::Links,
     channel::{Seal, Sender},
     context::Context,
     emission::Emissions,
@@ -42,6 +44,8 @@ pub(crate) struct App {
     pub(crate) context: Context,
     pub(crate) sender: Sender,
     pub(crate) seal: Option<Arc<Seal>>,
+    /// Reads the links of messages; `None`: there are none.
+    pub(crate) links: Option<Arc<Links>>,
     /// How long a delivery is tried.
     pub(crate) patience: TimeDelta,
     /// Wakes whoever sends.
@@ -58,8 +62,26 @@ pub(crate) fn stream_places() -> Arc<Semaphore> {
 }
 
 impl App {
+    /// What alerts are changed with.
+    pub(crate) fn writer<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        emissions: &'a mut Emissions,
+        done: &'a mut Done,
+        now: DateTime<Utc>,
+    ) -> Writer<'a> {
+        Writer {
+            connection,
+            context: &self.context,
+            now,
+            patience: self.patience,
+            emissions,
+            done,
+        }
+    }
+
     /// Commits what was changed, together with what is emitted of it.
-    async fn commit(
+    pub(crate) async fn commit(
         &self,
         mut transaction: PgTransaction<'_>,
         emissions: Emissions,
@@ -103,6 +125,12 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
         .routes(routes!(alerts::get))
         .routes(routes!(alerts::acknowledge))
         .routes(routes!(alerts::resolve))
+        .routes(routes!(calm::snooze::snooze))
+        .routes(routes!(calm::silences::list, calm::silences::create))
+        .routes(routes!(calm::silences::get))
+        .routes(routes!(calm::silences::end))
+        .routes(routes!(calm::preferences::get, calm::preferences::update))
+        .routes(routes!(calm::links::show, calm::links::follow))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
         .routes(routes!(deliveries::discard))

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use super::{Service, StartError};
 use crate::{
     SERVICE,
+    bot::Bots,
+    calm::{LinkKeys, Links},
     channel::{AddressRules, Seal, Sender, SenderConfig},
     config::Config,
     context::Context,
@@ -40,6 +42,8 @@ impl Service {
             [] => None,
             files => Some(Arc::new(Seal::from_files(files)?)),
         };
+        let links = config.public_url.as_ref().zip(seal.as_deref());
+        let links = links.map(|(url, seal)| Arc::new(Links::new(url, LinkKeys::of(seal))));
         let sender = Sender::new(sender_config(&config, &context))?;
         let builder = ServerBuilder::open(
             METRICS_PREFIX,
@@ -64,17 +68,24 @@ impl Service {
             context: context.clone(),
             sender: sender.clone(),
             seal: seal.clone(),
+            links: links.clone(),
             patience,
             wake: Arc::clone(&wake),
             streams: rest::stream_places(),
             stopping: operation.stopping.clone(),
         };
+        let bots = config
+            .channels
+            .telegram_polling
+            .then(|| Bots::new(app.clone()));
         let router = rest::router(app, operation, config.common.rest.request_timeout);
         let workers = Workers {
             pool: pool.clone(),
             log: log.clone(),
             sender,
             seal,
+            links,
+            asks_telegram: config.channels.telegram_polling,
             context: context.clone(),
             policy: Policy {
                 retry_base: config.deliveries.retry_base,
@@ -102,6 +113,9 @@ impl Service {
         server.consume(consumer, intake, config.consumer.stopped_grace);
         server.add_part("deliveries", workers.run(server.stop()));
         server.add_part("removal", removal.run(server.stop()));
+        if let Some(bots) = bots {
+            server.add_part("bots", bots.run(server.stop()));
+        }
         Ok(server)
     }
 }

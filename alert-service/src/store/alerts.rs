@@ -26,6 +26,13 @@ pub(crate) struct Alert {
     pub(crate) cause_position: i64,
 }
 
+impl Alert {
+    /// Whether it has not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        self.ended_at.is_none()
+    }
+}
+
 /// An alert that begins.
 #[derive(Debug)]
 pub(crate) struct NewAlert<'a> {

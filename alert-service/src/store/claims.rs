@@ -8,11 +8,14 @@ use crate::message::Stored;
 #[derive(Debug)]
 pub(crate) struct Claimed {
     pub(crate) id: String,
+    pub(crate) tenant: String,
     pub(crate) alert_id: String,
     pub(crate) channel_id: String,
     pub(crate) destination: String,
     pub(crate) sequence: i32,
     pub(crate) message: Json<Stored>,
+    /// Set if it may stand for others.
+    pub(crate) group_key: Option<String>,
     /// With this one.
     pub(crate) attempts: i32,
     pub(crate) unknown_attempts: i32,
@@ -90,9 +93,10 @@ pub(crate) async fn claim(
                from due where d.id = due.id
                returning d.*
            )
-           select claimed.id as "id!", claimed.alert_id as "alert_id!", claimed.channel_id as "channel_id!",
+           select claimed.id as "id!", claimed.tenant as "tenant!", claimed.alert_id as "alert_id!", claimed.channel_id as "channel_id!",
                claimed.destination as "destination!", claimed.sequence as "sequence!",
-               claimed.message as "message!: Json<Stored>", claimed.attempts as "attempts!",
+               claimed.message as "message!: Json<Stored>", claimed.group_key as "group_key?",
+               claimed.attempts as "attempts!",
                claimed.unknown_attempts as "unknown_attempts!", claimed.deadline as "deadline!",
                claimed.claim as "claim!", channels.configuration as "configuration?", channels.sealed_secret as "sealed_secret?",
                channels.enabled as "enabled?"

@@ -14,9 +14,13 @@ pub(crate) struct Delivery {
     pub(crate) channel_kind: String,
     pub(crate) destination: String,
     pub(crate) kind: String,
+    /// 0, or the number of the escalation.
+    pub(crate) step: i32,
     pub(crate) sequence: i32,
     pub(crate) state: String,
     pub(crate) suppressed_by: Option<String>,
+    /// The silence, alert or delivery that is the reason, where there is one.
+    pub(crate) suppressor: Option<String>,
     pub(crate) attempts: i32,
     pub(crate) not_before: DateTime<Utc>,
     pub(crate) wait_reason: Option<String>,
@@ -38,8 +42,13 @@ pub(crate) struct NewDelivery<'a> {
     pub(crate) channel_kind: &'a str,
     pub(crate) destination: &'a str,
     pub(crate) kind: &'a str,
+    pub(crate) step: i32,
     pub(crate) suppressed_by: Option<Reason>,
+    pub(crate) suppressor: Option<&'a str>,
+    pub(crate) group_key: Option<&'a str>,
     pub(crate) message: &'a Stored,
+    pub(crate) not_before: DateTime<Utc>,
+    pub(crate) wait_reason: Option<&'a str>,
     pub(crate) deadline: DateTime<Utc>,
     pub(crate) caused_at: Option<DateTime<Utc>>,
     pub(crate) now: DateTime<Utc>,
@@ -54,14 +63,16 @@ pub(crate) async fn insert_delivery(
     sqlx::query_as!(
         Delivery,
         "insert into deliveries (id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state,
-             suppressed_by, message, not_before, deadline, created_at, finished_at, caused_at)
+             suppressed_by, message, not_before, deadline, created_at, finished_at, caused_at, step, suppressor, group_key,
+             wait_reason)
          values ($1, $2, $3, $4, $5, $6, $7,
              coalesce((select max(sequence) from deliveries where alert_id = $3 and channel_id = $4), 0) + 1,
              case when $8::text is null then 'pending' else 'suppressed' end,
-             $8, $9, $10::timestamptz, $11, $10::timestamptz, case when $8::text is null then null else $10::timestamptz end, $12)
+             $8, $9, $13, $11, $10::timestamptz, case when $8::text is null then null else $10::timestamptz end, $12,
+             $14, $15, $16, $17)
          on conflict (alert_id, channel_id, kind, step) do nothing
-         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
+         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
         new.id,
         new.tenant,
         new.alert_id,
@@ -74,6 +85,11 @@ pub(crate) async fn insert_delivery(
         new.now,
         new.deadline,
         new.caused_at,
+        new.not_before,
+        new.step,
+        new.suppressor,
+        new.group_key,
+        new.wait_reason,
     )
     .fetch_optional(connection)
     .await
@@ -90,8 +106,8 @@ pub(crate) async fn supersede(
         "update deliveries
          set state = 'suppressed', suppressed_by = 'superseded', finished_at = $2, wait_reason = null
          where alert_id = $1 and state = 'pending' and kind <> 'correction'
-         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
+         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
         alert_id,
         now,
     )
@@ -111,8 +127,8 @@ pub(crate) async fn suppress_pending_of_channel(
         "update deliveries
          set state = 'suppressed', suppressed_by = $2, finished_at = $3, wait_reason = null
          where channel_id = $1 and state = 'pending'
-         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
+         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
         channel_id,
         reason.name(),
         now,
@@ -128,8 +144,8 @@ pub(crate) async fn deliveries_of_alert(
 ) -> Result<Vec<Delivery>, sqlx::Error> {
     sqlx::query_as!(
         Delivery,
-        "select id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at
+        "select id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at
          from deliveries where alert_id = $1 order by channel_id, sequence",
         alert_id,
     )
@@ -156,8 +172,8 @@ pub(crate) async fn deliveries(
 ) -> Result<Vec<Delivery>, sqlx::Error> {
     sqlx::query_as!(
         Delivery,
-        "select id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at
+        "select id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at
          from deliveries
          where ($1::text is null or tenant = $1) and ($2::text[] is null or state = any ($2))
              and ($3::text is null or channel_id = $3) and ($4::text is null or alert_id = $4)
@@ -186,8 +202,8 @@ pub(crate) async fn retry(
         "update deliveries
          set state = 'pending', not_before = $3, deadline = $4, finished_at = null, unknown_attempts = 0
          where id = $1 and ($2::text is null or tenant = $2) and state in ('failed', 'given_up')
-         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
+         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
         id,
         tenant.name(),
         now,
@@ -209,8 +225,8 @@ pub(crate) async fn discard(
         "update deliveries
          set state = 'given_up', finished_at = $3, last_error = $4, wait_reason = null
          where id = $1 and ($2::text is null or tenant = $2) and state in ('pending', 'failed')
-         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
+         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
         id,
         tenant.name(),
         now,

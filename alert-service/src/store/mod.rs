@@ -3,6 +3,7 @@
 //! Statements on behalf of a caller take the [`Tenant`]s whose rows it may touch.
 
 mod alerts;
+mod calm;
 mod changes;
 mod channels;
 mod claims;
@@ -18,6 +19,13 @@ use sqlx::migrate::Migrator;
 pub(crate) use alerts::{
     Alert, AlertFilter, NewAlert, alert, alerts, alerts_by_cause, insert_alert, last_notified,
     lock_alert, open_alerts, open_fingerprints, set_alert_state, set_notified,
+};
+pub(crate) use calm::{
+    NewSilence, Silence, SilenceFilter, begun_since, carried, change_silence, chat_channels,
+    end_escalations, insert_silence, last_of_group, lease_bot, linked, linked_alerts, lock_carrier,
+    lock_preferences, lock_silence, members, name_channel, open_alerts_of_channel,
+    open_alerts_with, preferences, promote, put_preferences, release_grouped, silence, silences,
+    silences_at, take_update,
 };
 pub(crate) use changes::{Change, NewChange, changes_of, insert_change, log_ids};
 pub(crate) use channels::{

@@ -29,8 +29,8 @@ pub(crate) async fn finish(
              lease_until = null, wait_reason = null,
              attempts = case when $3 = 'suppressed' then attempts - 1 else attempts end
          where id = $1 and claim = $2 and state = 'sending'
-         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
+         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
         id,
         claim,
         finished.state,
@@ -67,8 +67,8 @@ pub(crate) async fn try_again(
              attempts = attempts - case when $5 then 0 else 1 end,
              unknown_attempts = unknown_attempts + case when $6 then 1 else 0 end
          where id = $1 and claim = $2 and state = 'sending'
-         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, sequence, state, suppressed_by, attempts,
-             not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
+         returning id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
+             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at",
         id,
         claim,
         again.not_before,

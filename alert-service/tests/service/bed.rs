@@ -19,7 +19,7 @@ use atlas_events::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, LogConfig};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use test_support::{Folder, TestDatabase, draft, eventually};
@@ -45,6 +45,8 @@ pub(crate) struct Bed {
 
 /// A service that runs. Dropping it kills it.
 pub(crate) struct Running {
+    /// Making one reads all certificates of the machine.
+    client: Client,
     url: String,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
@@ -134,6 +136,7 @@ impl Bed {
         let ending = shutdown.clone();
         let running = tokio::spawn(async move { service.run(ending).await.unwrap() });
         Running {
+            client: Client::new(),
             url,
             shutdown,
             running,
@@ -194,6 +197,11 @@ impl Running {
         format!("{}{path}", self.url)
     }
 
+    /// A request to a path, as it is.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
     /// Asks as whoever has a token.
     pub(crate) async fn ask_as(
         &self,
@@ -202,7 +210,7 @@ impl Running {
         path: &str,
         body: Option<Value>,
     ) -> (StatusCode, Value) {
-        let mut request = Client::new().request(method, format!("{}{path}", self.url));
+        let mut request = self.request(method, path);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

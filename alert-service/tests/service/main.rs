@@ -6,6 +6,7 @@
 )]
 
 mod bed;
+mod calm;
 mod configuration;
 mod intake;
 mod kills;

@@ -1,6 +1,7 @@
 //! What a token may see and change: its own, and with the scope admin everything.
 
 use access::{Entry, Identity, Scope, Secret, render};
+use chrono::{TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use test_support::eventually;
@@ -89,9 +90,14 @@ async fn a_tenant_sees_and_changes_its_own_and_an_admin_everything() {
         .ask_as(Some(&ann), Method::GET, "/v1/deliveries", None)
         .await;
     let delivery = answer.1["deliveries"][0]["id"].as_str().unwrap().to_owned();
+    let silence = json!({
+        "matchers": ["pattern=x"], "reason": "r", "ends_at": Utc::now() + TimeDelta::hours(1),
+    });
+    let silence = created(&service, &ann, "/v1/silences", silence).await;
+    let until = json!({"until": Utc::now() + TimeDelta::hours(1)});
     // Everything of ann's that names an id, asked for by bob, is not there.
     let channel = json!({"name": "x", "configuration": {"kind": "log"}, "version": 1});
-    let rule = json!({"name": "r", "condition": {"kind": "pattern"}, "channels": [channel_a]});
+    let rule = json!({"name": "r", "condition": {"kind": "pattern"}, "channels": [&channel_a]});
     for (method, path, body) in [
         (Method::GET, format!("/v1/channels/{channel_a}"), None),
         (
@@ -124,6 +130,13 @@ async fn a_tenant_sees_and_changes_its_own_and_an_admin_everything() {
         (Method::POST, format!("/v1/alerts/{alert}/resolve"), None),
         (
             Method::POST,
+            format!("/v1/alerts/{alert}/snooze"),
+            Some(until),
+        ),
+        (Method::GET, format!("/v1/silences/{silence}"), None),
+        (Method::POST, format!("/v1/silences/{silence}/end"), None),
+        (
+            Method::POST,
             format!("/v1/deliveries/{delivery}/retry"),
             None,
         ),
@@ -152,6 +165,26 @@ async fn a_tenant_sees_and_changes_its_own_and_an_admin_everything() {
             );
         }
     }
+    assert_eq!(list(&ann, "/v1/silences", "silences").await, ["ann"]);
+    assert!(list(&bob, "/v1/silences", "silences").await.is_empty());
+    // Preferences are of whoever asks, and name own channels only.
+    let put = async |token: &str, preferences: Value| {
+        let body = json!({"version": 0, "preferences": preferences});
+        let path = "/v1/preferences";
+        service
+            .ask_as(Some(token), Method::PUT, path, Some(body))
+            .await
+    };
+    let routes = json!({"routes": [{"channels": [channel_a]}]});
+    let refused = put(&bob, routes.clone()).await;
+    assert_eq!(refused.0, StatusCode::BAD_REQUEST, "{refused:?}");
+    assert_eq!(refused.1["errors"][0]["field"], "routes[0].channels[0]");
+    assert_eq!(put(&looks, json!({})).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(put(&ann, routes).await.0, StatusCode::OK);
+    let shown = service
+        .ask_as(Some(&bob), Method::GET, "/v1/preferences", None)
+        .await;
+    assert_eq!(shown.1["version"], 0, "{shown:?}");
     // A rule sends by channels of its owner only.
     let answer = service
         .ask_as(Some(&bob), Method::POST, "/v1/rules", Some(rule))
@@ -159,6 +192,17 @@ async fn a_tenant_sees_and_changes_its_own_and_an_admin_everything() {
     assert_eq!(answer.0, StatusCode::BAD_REQUEST, "{answer:?}");
     assert_eq!(answer.1["errors"][0]["field"], "channels[0]");
     assert_eq!(list(&bob, "/v1/rules", "rules").await, ["bob"]);
+    // What one silences the other is notified of.
+    bed.publish(entered("x")).await;
+    bed.processed().await;
+    for (token, reason) in [(&ann, Value::from("silenced")), (&bob, Value::Null)] {
+        let path = "/v1/deliveries?limit=1";
+        let answer = service.ask_as(Some(token), Method::GET, path, None).await;
+        assert_eq!(
+            answer.1["deliveries"][0]["suppressed_by"], reason,
+            "{answer:?}"
+        );
+    }
     let pause = format!("/v1/rules/{rule_b}/pause");
     let answer = service
         .ask_as(Some(&admin), Method::POST, &pause, None)

@@ -67,6 +67,15 @@ pub(in crate::channel) struct Api<'a> {
 }
 
 #[derive(Deserialize)]
+struct Called {
+    ok: bool,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    result: Value,
+}
+
+#[derive(Deserialize)]
 struct Reply {
     ok: bool,
     #[serde(default)]
@@ -95,6 +104,31 @@ impl<'a> Api<'a> {
             Url::parse(&format!("{base}/bot{token}/sendMessage")).ok()
         });
         Self { web, url }
+    }
+
+    /// Calls another method; its result, or why there is none, for people and without the token.
+    pub(in crate::channel) async fn call(
+        &self,
+        method: &str,
+        payload: Value,
+    ) -> Result<Value, String> {
+        let url = self.url.as_ref().and_then(|url| url.join(method).ok());
+        let url = url.ok_or_else(|| TOKEN_PROBLEM.to_owned())?;
+        let body = payload.to_string().into_bytes();
+        let asked = self
+            .web
+            .post(Target::Operator(&url), HeaderMap::new(), body);
+        let answer = asked.await.map_err(|failure| match failure {
+            Failure::Denied(reason) | Failure::NotSent(reason) | Failure::Lost(reason) => reason,
+        })?;
+        match answer.json::<Called>() {
+            Some(called) if called.ok => Ok(called.result),
+            Some(called) => {
+                let reason = format!("answered {}: {}", answer.status, called.description);
+                Err(clean(&reason, KEPT_BYTES_MAX))
+            }
+            None => Err(answer.reason()),
+        }
     }
 
     /// Sends a message; once more as text alone where Telegram does not take its markup.
@@ -184,7 +218,11 @@ fn rich(chat: (&ChatId, Option<i64>), message: &Message, now: DateTime<Utc>) -> 
         let label = cut(&label, 60, Unit::Utf16).into_owned();
         json!([{"text": label, "url": url}])
     });
-    let buttons: Vec<Value> = buttons.collect();
+    let pressed = message.chat_actions.iter().map(|action| {
+        let label = cut(&action.label, 60, Unit::Utf16).into_owned();
+        json!([{"text": label, "callback_data": action.data}])
+    });
+    let buttons: Vec<Value> = pressed.chain(buttons).collect();
     if !buttons.is_empty() {
         payload["reply_markup"] = json!({"inline_keyboard": buttons});
     }

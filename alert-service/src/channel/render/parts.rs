@@ -107,6 +107,7 @@ mod tests {
             labels: BTreeMap::from([("a".to_owned(), "b\nc".to_owned())]),
             url: None,
             actions: Vec::new(),
+            chat_actions: Vec::new(),
             data: serde_json::Value::Null,
         }
     }

@@ -30,6 +30,7 @@ pub(crate) fn message() -> Message {
                 .parse()
                 .unwrap(),
         ),
+        chat_actions: Vec::new(),
         actions: vec![Action {
             label: "Acknowledge".to_owned(),
             url: "https://atlas.example.org/a/token".parse().unwrap(),

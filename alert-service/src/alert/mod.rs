@@ -1,14 +1,20 @@
 //! How alerts begin and end, with their deliveries and what is emitted of both, in the caller's transaction.
 
+mod act;
+mod end;
+mod plan;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
+use self::plan::{Counts, Outgoing, Plan};
 use crate::{
+    calm::{Preferences, Traits},
     context::Context,
     emission::{Cause, Emissions},
-    message::{About, Stored},
+    message::About,
     rule::{severity_name, severity_of},
-    store::{self, Alert, Delivery, NewAlert, NewChange, NewDelivery, StoredRule},
+    store::{self, Alert, NewAlert, NewChange, NewDelivery, StoredRule},
     suppression::{Reason, RuleState, of_rule},
 };
 
@@ -75,6 +81,15 @@ fn about<'a>(alert: &'a Alert, rule_name: &'a str) -> About<'a> {
     }
 }
 
+fn traits(alert: &Alert) -> Traits<'_> {
+    Traits {
+        rule_id: &alert.rule_id,
+        fingerprint: &alert.fingerprint,
+        severity: &alert.severity,
+        labels: &alert.labels.0,
+    }
+}
+
 impl Writer<'_> {
     /// Begins an alert of a rule, unless one of the same is open.
     pub(crate) async fn begin(
@@ -109,18 +124,44 @@ impl Writer<'_> {
         self.done.alerts.push("firing");
         self.record(&alert, "firing", begun.cause).await?;
         let state = self.rule_state(rule, begun.fingerprint).await?;
-        let of_rule = of_rule(&definition, &state, severity, begun.is_too_old, self.now);
+        let preferences = store::lock_preferences(self.connection, &rule.tenant).await?;
+        let traits = traits(&alert);
+        let held = match of_rule(&definition, &state, severity, begun.is_too_old, self.now) {
+            Some(reason) => Some(Plan::suppressed(reason, None)),
+            None => self.held_back(&alert, &preferences).await?,
+        };
+        let named = match definition.channels.is_empty() {
+            true => preferences.routed(&traits),
+            false => definition.channels.clone(),
+        };
+        let channels = store::channels_of(self.connection, &rule.tenant, &named).await?;
         let message = about(&alert, &definition.name).firing();
-        let channels =
-            store::channels_of(self.connection, &rule.tenant, &definition.channels).await?;
+        let mut counts = Counts::default();
         let mut is_notified = false;
         for channel in &channels {
-            let disabled = (!channel.enabled).then_some(Reason::ChannelDisabled);
-            let to = (&*channel.id, &*channel.kind, &*channel.destination);
-            let reason = of_rule.or(disabled);
-            self.deliver(&alert, to, "firing", reason, &message, begun.caused_at)
+            let plan = match &held {
+                Some(plan) => plan.clone(),
+                None => {
+                    self.plan(&alert, channel, &preferences, &mut counts)
+                        .await?
+                }
+            };
+            is_notified |= plan.will_be_known();
+            let outgoing = Outgoing {
+                channel_id: &channel.id,
+                channel_kind: &channel.kind,
+                destination: &channel.destination,
+                kind: "firing",
+                step: 0,
+                plan,
+                message: &message,
+                caused_at: begun.caused_at,
+            };
+            self.deliver(&alert, outgoing).await?;
+        }
+        if held.is_none() {
+            self.escalate(&alert, &definition.name, &preferences, begun.caused_at)
                 .await?;
-            is_notified |= reason.is_none();
         }
         if is_notified {
             store::set_notified(self.connection, &alert.id, self.now).await?;
@@ -149,118 +190,66 @@ impl Writer<'_> {
         })
     }
 
-    /// Ends an alert that is locked. Who was notified of its beginning is notified of its end.
-    pub(crate) async fn end(
-        &mut self,
-        mut alert: Alert,
-        ending: &Ending<'_>,
-    ) -> Result<Alert, sqlx::Error> {
-        let state = match ending.is_withdrawn {
-            true => "withdrawn",
-            false => "resolved",
-        };
-        let before = std::mem::replace(&mut alert.state, state.to_owned());
-        let ended_at = alert.ended_at.unwrap_or(ending.at);
-        alert.ended_at = Some(ended_at);
-        store::set_alert_state(self.connection, &alert.id, state, alert.ended_at).await?;
-        self.emissions.alert(&alert, &before, ending.cause);
-        self.done.alerts.push(state);
-        self.record(&alert, state, ending.cause).await?;
-        let superseded = store::supersede(self.connection, &alert.id, self.now).await?;
-        for delivery in &superseded {
-            self.done.suppressed.push(Reason::Superseded);
-            self.emissions.delivery(delivery);
-        }
-        let rule = store::rule(&mut *self.connection, store::Tenant::All, &alert.rule_id).await?;
-        let rule_name = rule.map(|rule| rule.definition.0.name).unwrap_or_default();
-        let deliveries = store::deliveries_of_alert(&mut *self.connection, &alert.id).await?;
-        let firing = deliveries
-            .iter()
-            .filter(|delivery| delivery.kind == "firing");
-        for delivery in firing {
-            let was_superseded = superseded
-                .iter()
-                .any(|superseded| superseded.id == delivery.id);
-            self.deliver_end(&alert, &rule_name, delivery, was_superseded, ending)
-                .await?;
-        }
-        Ok(alert)
-    }
-
-    /// Creates the delivery about the end of an alert, for the channel of one about its beginning.
-    async fn deliver_end(
+    /// Creates the messages that are sent if nobody acknowledges the alert in time. They are stored at once, so that
+    /// no timer has to survive.
+    async fn escalate(
         &mut self,
         alert: &Alert,
         rule_name: &str,
-        firing: &Delivery,
-        was_superseded: bool,
-        ending: &Ending<'_>,
-    ) -> Result<(), sqlx::Error> {
-        let may_be_known = matches!(&*firing.state, "sent" | "sending");
-        let note = &ending.cause.note;
-        let about = about(alert, rule_name);
-        let (kind, message) = match ending.is_withdrawn {
-            true => ("correction", about.correction(ending.at, note)),
-            false => {
-                let note = match ending.cause.by.as_str() {
-                    "" => note.clone(),
-                    by if note.is_empty() => format!("resolved by {by}"),
-                    by => format!("resolved by {by}, {note}"),
-                };
-                ("resolved", about.resolved(ending.at, &note, was_superseded))
-            }
-        };
-        let reason = match (may_be_known, was_superseded, ending.is_withdrawn) {
-            (true, _, _) | (false, true, false) => None,
-            // An attempt may have reached the channel although no answer came back.
-            (false, true, true) if firing.attempts > 0 => None,
-            _ => Some(Reason::NotNotified),
-        };
-        let channel = std::slice::from_ref(&firing.channel_id);
-        let channels = store::channels_of(self.connection, &alert.tenant, channel).await?;
-        let (reason, destination) = match channels.first() {
-            None => (
-                reason.or(Some(Reason::ChannelDeleted)),
-                firing.destination.clone(),
-            ),
-            Some(channel) if !channel.enabled => (
-                reason.or(Some(Reason::ChannelDisabled)),
-                channel.destination.clone(),
-            ),
-            Some(channel) => (reason, channel.destination.clone()),
-        };
-        let to = (&*firing.channel_id, &*firing.channel_kind, &*destination);
-        self.deliver(alert, to, kind, reason, &message, ending.caused_at)
-            .await
-    }
-
-    async fn deliver(
-        &mut self,
-        alert: &Alert,
-        (channel_id, channel_kind, destination): (&str, &str, &str),
-        kind: &str,
-        suppressed_by: Option<Reason>,
-        message: &Stored,
+        preferences: &Preferences,
         caused_at: Option<DateTime<Utc>>,
     ) -> Result<(), sqlx::Error> {
+        for (step, escalation) in (1..).zip(&preferences.escalations) {
+            if !escalation.matchers.matches(&traits(alert)) {
+                continue;
+            }
+            let minutes = escalation.after_minutes;
+            let at = self.now + TimeDelta::minutes(minutes.into());
+            let message = about(alert, rule_name).escalated(minutes);
+            let ids = &escalation.channels;
+            for channel in store::channels_of(self.connection, &alert.tenant, ids).await? {
+                let outgoing = Outgoing {
+                    channel_id: &channel.id,
+                    channel_kind: &channel.kind,
+                    destination: &channel.destination,
+                    kind: "firing",
+                    step,
+                    plan: Plan::escalation(alert, preferences, at),
+                    message: &message,
+                    caused_at,
+                };
+                self.deliver(alert, outgoing).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn deliver(&mut self, alert: &Alert, outgoing: Outgoing<'_>) -> Result<(), sqlx::Error> {
         let id = self.context.id(self.now).to_string();
+        let plan = &outgoing.plan;
+        let not_before = plan.not_before.unwrap_or(self.now);
         let new = NewDelivery {
             id: &id,
             tenant: &alert.tenant,
             alert_id: &alert.id,
-            channel_id,
-            channel_kind,
-            destination,
-            kind,
-            suppressed_by,
-            message,
-            deadline: self.now + self.patience,
-            caused_at,
+            channel_id: outgoing.channel_id,
+            channel_kind: outgoing.channel_kind,
+            destination: outgoing.destination,
+            kind: outgoing.kind,
+            step: outgoing.step,
+            suppressed_by: plan.suppressed_by,
+            suppressor: plan.suppressor.as_deref(),
+            group_key: plan.group_key.as_deref(),
+            message: outgoing.message,
+            not_before,
+            wait_reason: plan.wait_reason,
+            deadline: not_before + self.patience,
+            caused_at: outgoing.caused_at,
             now: self.now,
         };
         if let Some(delivery) = store::insert_delivery(self.connection, &new).await? {
             self.emissions.delivery(&delivery);
-            match suppressed_by {
+            match plan.suppressed_by {
                 Some(reason) => self.done.suppressed.push(reason),
                 None => self.done.pending += 1,
             }
