@@ -1,7 +1,7 @@
 //! The alert service: from a crossing to a channel.
 //!
 //! [`channel`] sends; `rule` says what makes an alert and `suppression` why it is not sent; `intake` makes alerts of
-//! consumed events, in the transaction that moves the checkpoint; `delivery` sends what is due; `store` has all SQL.
+//! consumed events, in the transaction that moves the checkpoint; `series` evaluates rules over series and the clock; `delivery` sends what is due; `store` has all SQL.
 
 mod alert;
 pub mod channel;
@@ -14,6 +14,7 @@ mod intake;
 mod message;
 mod rest;
 mod rule;
+mod series;
 pub mod service;
 mod store;
 mod suppression;

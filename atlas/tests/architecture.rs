@@ -61,6 +61,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         &[
             "service",
             "consumer",
+            "evaluation",
             "event-stream",
             "event-log",
             "trace-context",

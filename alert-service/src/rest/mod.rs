@@ -8,6 +8,7 @@ mod channels;
 mod deliveries;
 mod document;
 mod person;
+mod rule_test;
 mod rule_view;
 mod rules;
 
@@ -18,7 +19,7 @@ use chrono::TimeDelta;
 use event_log::EventLog;
 use service::rest::{Operation, Problem, ProblemKind, limit_time};
 use sqlx::{PgPool, PgTransaction};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tracing::error;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -29,6 +30,8 @@ use crate::{
     emission::Emissions,
     telemetry,
 };
+
+pub(crate) use rule_test::EVALUATIONS_MAX;
 
 /// What the handlers work on.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct App {
     pub(crate) patience: TimeDelta,
     /// Wakes whoever sends.
     pub(crate) wake: Arc<Notify>,
+    /// Rules that are tried out at a time.
+    pub(crate) evaluations: Arc<Semaphore>,
 }
 
 impl App {
@@ -84,6 +89,7 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
         .routes(routes!(rules::pause))
         .routes(routes!(rules::resume))
         .routes(routes!(rules::snooze))
+        .routes(routes!(rule_test::test))
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::get))
         .routes(routes!(alerts::acknowledge))

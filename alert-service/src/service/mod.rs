@@ -15,7 +15,7 @@ use service::{Addresses, Parts, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, context::Context, delivery::Workers, intake::Intake};
+use crate::{config::Config, context::Context, delivery::Workers, intake::Intake, series::Watch};
 
 pub use crate::telemetry::{describe_metrics, keep_metrics};
 pub use error::{ServeError, StartError};
@@ -33,6 +33,7 @@ pub struct Service {
     pool: sqlx::PgPool,
     consumer: Consumer,
     intake: Intake,
+    watch: Watch,
     workers: Workers,
     stopped_grace: Duration,
     metrics: Metrics,
@@ -114,6 +115,11 @@ impl Service {
                 stop.run_until_cancelled(tokio::time::sleep(grace)).await;
             }
             Ok(consumed?)
+        });
+        let watching = self.watch.run(self.stop.clone());
+        parts.spawn("watch", async move {
+            watching.await;
+            Ok(())
         });
         let sending = self.workers.run(self.stop.clone());
         parts.spawn("deliveries", async move {

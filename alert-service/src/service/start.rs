@@ -13,7 +13,7 @@ use service::{
     rest::{Obstacle, Operation},
     telemetry::Metrics,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{Service, StartError};
@@ -24,7 +24,9 @@ use crate::{
     context::Context,
     delivery::{Policy, Workers},
     intake::{Ages, Intake},
-    rest, store,
+    rest,
+    series::{SharedMemory, Watch},
+    store,
     telemetry::{self, METRICS_PREFIX},
 };
 
@@ -78,6 +80,7 @@ impl Service {
             seal: seal.clone(),
             patience,
             wake: Arc::clone(&wake),
+            evaluations: Arc::new(Semaphore::new(rest::EVALUATIONS_MAX)),
         };
         let operation = Operation {
             log: log.clone(),
@@ -124,6 +127,18 @@ impl Service {
             event_max: delta(config.alerts.event_age_max),
             observation_max: TimeDelta::days(i64::from(config.alerts.observation_age_max_days)),
         };
+        let memory = SharedMemory::default();
+        let watch = Watch {
+            pool: pool.clone(),
+            log: log.clone(),
+            context: context.clone(),
+            memory: Arc::clone(&memory),
+            patience,
+            observation_max: ages.observation_max,
+            wake: Arc::clone(&wake),
+            poll_interval: config.deliveries.poll_interval,
+            status: consumer.status(),
+        };
         Ok(Self {
             addresses: listeners.addresses()?,
             rest: (
@@ -132,7 +147,8 @@ impl Service {
             ),
             grpc: (listeners.grpc, streams),
             security,
-            intake: Intake::new(log.clone(), context, ages, patience, wake),
+            intake: Intake::new(log.clone(), context, ages, patience, memory, wake),
+            watch,
             workers,
             log,
             pool,

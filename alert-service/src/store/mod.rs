@@ -10,6 +10,7 @@ mod deliveries;
 mod destinations;
 mod outcomes;
 mod rules;
+mod series;
 
 use sqlx::{
     PgPool,
@@ -17,8 +18,9 @@ use sqlx::{
 };
 
 pub(crate) use alerts::{
-    Alert, AlertFilter, NewAlert, alert, alerts, alerts_by_cause, insert_alert, last_notified,
-    lock_alert, open_alerts, open_fingerprints, set_alert_state, set_notified,
+    Alert, AlertFilter, NewAlert, alert, alerts, alerts_by_cause, alerts_of_date, insert_alert,
+    last_notified, lock_alert, open_alerts, open_alerts_of_rules, open_fingerprints,
+    set_alert_state, set_notified,
 };
 pub(crate) use changes::{Change, NewChange, changes_of, insert_change, log_ids};
 pub(crate) use channels::{
@@ -34,7 +36,13 @@ pub(crate) use destinations::{note_failure, note_success, pause, paused_count};
 pub(crate) use outcomes::{Again, Finished, disable_channel, finish, move_channel, try_again};
 pub(crate) use rules::{
     RuleChange, StoredRule, change_rule, delete_rule, insert_rule, lock_rule, matching_rules, rule,
-    rules, set_triggered,
+    rules, rules_of_ids, set_triggered,
+};
+pub(crate) use series::{
+    SeriesHead, StoredPoint, StoredSeries, WatchedRule, edit_series_rule, edited_rules,
+    last_points, lock_series_head, move_series_head, points_after, series_after, series_head,
+    series_ids, series_of_ids, store_points, store_series, unknown_series, was_committed,
+    watched_rules,
 };
 
 /// Whose rows a statement may touch.

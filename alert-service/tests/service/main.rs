@@ -11,5 +11,6 @@ mod kills;
 mod notified;
 mod receiver;
 mod retries;
+mod series;
 mod suppressed;
 mod tenants;
