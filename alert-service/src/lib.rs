@@ -21,6 +21,7 @@ mod suppression;
 mod telemetry;
 
 pub use context::Context;
+pub use series::Evaluation;
 
 /// Name of the service, in its checkpoints and its events.
 pub const SERVICE: &str = "AlertService";

@@ -1,12 +1,16 @@
 //! Rules over series and what they read, in memory; and which part of what is stored that is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use evaluation::series::Future;
 use sqlx::PgConnection;
 use tokio::sync::Mutex;
-use tracing::error;
+use tracing::{error, info};
 
 use super::{
     alerts::{Occasion, end_open, turn},
@@ -23,6 +27,8 @@ use crate::{
 /// The memory, shared by who consumes and who watches the clock. Whoever locks it locks the head of series in the
 /// database afterwards, never before.
 pub(crate) type SharedMemory = Arc<Mutex<Memory>>;
+
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// What is evaluated, and of which state of the database it is.
 #[derive(Debug, Default)]
@@ -145,6 +151,7 @@ impl Memory {
         head: SeriesHead,
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
+        let began = Instant::now();
         *self = Self::default();
         for series in store::series_after(connection, -1).await? {
             self.clockwork.hear(&series.id, series.seen_at);
@@ -154,6 +161,11 @@ impl Memory {
         let silences = self.clockwork.silences();
         self.note_open(connection, &silences).await?;
         self.position = Some(head);
+        info!(
+            rules = rules.len(),
+            seconds = began.elapsed().as_secs_f64(),
+            "rules over series are loaded"
+        );
         Ok(())
     }
 
@@ -194,7 +206,13 @@ impl Memory {
         ends.retain(|series| whole.binary_search(series).is_err());
         self.load(connection, &ends, Some(0)).await?;
         self.load(connection, &whole, None).await?;
+        let mut said_at = Instant::now();
         for (rule, watched) in compiled {
+            // The session ends if nothing is said for some seconds.
+            if said_at.elapsed() > KEEP_ALIVE {
+                store::series_head(&mut *connection).await?;
+                said_at = Instant::now();
+            }
             self.clockwork.put(&rule.id, &watched, rule.updated_at, now);
             if let Err(problem) = self.book.put(&rule.id, &watched) {
                 error!(id = rule.id, %problem, "a stored rule cannot be compiled");

@@ -9,6 +9,7 @@ mod book;
 mod clockwork;
 mod collected;
 mod condition;
+mod evaluation;
 mod memory;
 mod watch;
 
@@ -19,5 +20,6 @@ pub(crate) use condition::{
     Composite, Indicator, Price, Silence, Times, nearest, problem_of_message, problems,
     series_read, series_to_be_known,
 };
+pub use evaluation::Evaluation;
 pub(crate) use memory::{SharedMemory, heard, stored_points};
 pub(crate) use watch::Watch;

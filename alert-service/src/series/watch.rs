@@ -75,7 +75,8 @@ impl Watch {
     /// Whether all that is stored by the sources is processed: before that a series may seem silent that is not.
     fn has_caught_up(&self) -> bool {
         let mut sources = self.status.sources().into_iter();
-        sources.all(|source| source.lag_events == Some(0))
+        // Of a log without events nothing is processed either.
+        sources.all(|source| source.lag_events.or(source.head_position) == Some(0))
     }
 
     /// Does what is to be done now. Gives whether there may be more.

@@ -254,3 +254,45 @@ impl Levels {
         after
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn newest(value: i64) -> Newest {
+        let observation = Observation {
+            date: NaiveDate::MIN,
+            value: value.into(),
+            known_from: DateTime::UNIX_EPOCH,
+        };
+        Newest {
+            last: Some(observation),
+            before: None,
+        }
+    }
+
+    /// Counted, as times differ from machine to machine.
+    #[test]
+    fn only_rules_with_a_bound_between_two_values_are_looked_at() {
+        let mut levels = Levels::default();
+        for bound in 0..10_000_i64 {
+            let (low, high) = (Decimal::from(bound), Decimal::from(bound + 20_000));
+            levels.add(
+                &format!("gt-{bound}").as_str().into(),
+                Level::Above(low, false),
+            );
+            levels.add(
+                &format!("in-{bound}").as_str().into(),
+                Level::Between(low, high),
+            );
+        }
+        let looked_at = |from, to| levels.between(newest(from), newest(to)).count();
+        assert_eq!(looked_at(-5, -3), 0);
+        assert_eq!(looked_at(15_000, 15_900), 0);
+        assert_eq!(looked_at(100, 101), 4);
+        // Both bounds are passed, and the rule is looked at once.
+        assert_eq!(looked_at(-1, 40_000), 20_000);
+    }
+}

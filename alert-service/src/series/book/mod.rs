@@ -30,8 +30,8 @@ pub(crate) use turn::{Turn, TurnKind};
 
 /// So many observations are kept of a series that only comparisons read, and twice as many before older ones go.
 pub(crate) const TAIL: usize = 16;
-/// From so many changes in one step on, an expression is evaluated anew rather than change by change.
-const REFILL_CHANGES: usize = 64;
+/// From so much work for the changes of one event on, an expression is evaluated anew rather than change by change.
+const REFILL_STEPS: u64 = 2_000_000;
 
 /// Rules over series, and the observations that they read.
 #[derive(Debug, Default)]
@@ -293,7 +293,11 @@ impl Book {
                 *kept = *vintage;
             }
         }
-        let is_much = due.len() > REFILL_CHANGES;
+        let runs = self.read[place.0].runs.iter().copied();
+        let (refilled, updated): (Vec<usize>, Vec<usize>) = runs.partition(|run| {
+            let run = self.runs[*run].as_ref();
+            run.is_some_and(|run| run.run.graph().steps_of(due.len()) > REFILL_STEPS)
+        });
         let mut changes = StepChanges::default();
         for (date, vintage) in due {
             let observations = self.store.get_mut(place);
@@ -301,18 +305,16 @@ impl Book {
                 continue;
             };
             changes.add(place, change);
-            if !is_much {
-                for run in &self.read[place.0].runs {
-                    if let Some(run) = &mut self.runs[*run] {
-                        run.run.update(&self.store, place, change);
-                    }
+            for run in &updated {
+                if let Some(run) = &mut self.runs[*run] {
+                    run.run.update(&self.store, place, change);
                 }
             }
         }
         changes.complete(&self.store);
-        if let Some(first) = changes.first_date().filter(|_| is_much) {
-            for run in &self.read[place.0].runs {
-                if let Some(run) = &mut self.runs[*run] {
+        if let Some(first) = changes.first_date() {
+            for run in refilled {
+                if let Some(run) = &mut self.runs[run] {
                     run.run.refill(&self.store, first);
                 }
             }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use evaluation::{
     expression::{Input, SERIES_ID_CHARS_MAX},
-    machine::{Condition as Machine, ConditionError, ConditionText, Rule as Turning},
+    machine::{Condition as Machine, ConditionError, ConditionRun, ConditionText, Rule as Turning},
+    series::SeriesStore,
 };
 
 use super::{
@@ -21,6 +22,8 @@ use crate::series::book::Level;
 /// What is wrong: fields and problems.
 pub(crate) type Problems = Vec<(String, String)>;
 
+/// At most so many steps of work of an expression for one observation: some hundredths of a second.
+const STEPS_MAX: u64 = 2_000_000;
 const SILENCE_SECONDS: std::ops::RangeInclusive<u32> = 60..=366 * 86_400;
 const GRACE_SECONDS_MAX: u32 = 31 * 86_400;
 
@@ -144,13 +147,26 @@ pub(crate) fn watched(condition: &Condition) -> Result<Watched, Problems> {
 /// What is wrong with a condition over series, whatever series there are.
 pub(crate) fn problems(condition: &Condition) -> Problems {
     let compiled = watched(condition).and_then(|watched| match &watched {
-        Watched::Expression(expression) => expression
-            .compile()
-            .map(drop)
-            .map_err(|error| vec![of_error(condition, expression, error)]),
+        Watched::Expression(expression) => match expression.compile() {
+            Ok(compiled) => check_cost(compiled),
+            Err(error) => Err(vec![of_error(condition, expression, error)]),
+        },
         _ => Ok(()),
     });
     compiled.err().unwrap_or_default()
+}
+
+/// Many rules share the time of one transaction.
+fn check_cost(compiled: Machine) -> Result<(), Problems> {
+    let run = ConditionRun::new(compiled, &mut SeriesStore::default());
+    let steps = run.graph().steps_of(1);
+    if steps <= STEPS_MAX {
+        return Ok(());
+    }
+    let problem = format!(
+        "takes up to {steps} steps of work for one observation, more than {STEPS_MAX}: use shorter windows"
+    );
+    Err(vec![("condition".to_owned(), problem)])
 }
 
 /// Ids of the series that a condition reads.
