@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::channel::Severity;
+use crate::{
+    channel::Severity,
+    series::{Composite, Indicator, Price, Silence, Times},
+};
 
 const NAME_CHARS_MAX: usize = 100;
 const NOTE_CHARS_MAX: usize = 2_000;
@@ -49,6 +52,10 @@ pub(crate) struct Rule {
     /// For people; at most 2,000 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) note: String,
+    /// What alerts of a rule over series say, with `{rule}`, `{series}`, `{value}`, `{threshold}` and `{date}` in it; at most
+    /// 2,000 characters. Absent: all of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
 }
 
 /// What makes an alert.
@@ -95,6 +102,17 @@ pub(crate) enum Condition {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: BTreeMap<String, String>,
     },
+    /// The latest value of a series compares so. The alert ends when it does not any more.
+    Price(Price),
+    /// An expression over series holds. The alert ends when it does not any more.
+    Indicator(Indicator),
+    /// Conditions over series, combined.
+    Composite(Composite),
+    /// A time of the clock has come. The alert has no end.
+    Time(Times),
+    /// Nothing was received of a series. The alert ends with its next observation.
+    #[serde(rename = "no_data")]
+    Silence(Silence),
 }
 
 /// What a condition is compared with.
@@ -125,15 +143,35 @@ impl Condition {
             Self::Pattern { .. } => "pattern",
             Self::Regime { .. } => "regime",
             Self::External { .. } => "external",
+            Self::Price(_) => "price",
+            Self::Indicator(_) => "indicator",
+            Self::Composite(_) => "composite",
+            Self::Time(_) => "time",
+            Self::Silence(_) => "no_data",
         }
     }
 
-    /// The one pattern or model that it is about, if it names one.
+    /// Whether it is about series or the clock, and not about what the engine or other programs emit.
+    pub(crate) fn is_over_series(&self) -> bool {
+        match self {
+            Self::Pattern { .. } | Self::Regime { .. } | Self::External { .. } => false,
+            Self::Price(_)
+            | Self::Indicator(_)
+            | Self::Composite(_)
+            | Self::Time(_)
+            | Self::Silence(_) => true,
+        }
+    }
+
+    /// The one pattern, model or series that it is about, if it names one.
     pub(crate) fn subject(&self) -> Option<&str> {
         match self {
             Self::Pattern { pattern_id, .. } => pattern_id.as_deref(),
             Self::Regime { model_id, .. } => model_id.as_deref(),
             Self::External { .. } => None,
+            Self::Price(price) => Some(&price.series),
+            Self::Silence(silence) => Some(&silence.series),
+            Self::Indicator(_) | Self::Composite(_) | Self::Time(_) => None,
         }
     }
 
@@ -272,6 +310,10 @@ impl Rule {
                     );
                 }
             }
+            over_series => problems.extend(crate::series::problems(over_series)),
+        }
+        if let Some(message) = &self.message {
+            problems.extend(crate::series::problem_of_message(&self.condition, message));
         }
         problems
     }

@@ -66,6 +66,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         &[
             "service",
             "consumer",
+            "evaluation",
             "event-log",
             "trace-context",
             "access",

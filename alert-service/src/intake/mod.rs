@@ -1,5 +1,6 @@
-//! The handler of consumed events: rules make alerts of crossings and transitions.
+//! The handler of consumed events: rules make alerts of crossings, transitions and observations.
 
+mod observations;
 mod statement;
 
 use std::{
@@ -22,6 +23,7 @@ use crate::{
     emission::{Cause, Emissions},
     message::{TEXT_CHARS_MAX, TITLE_CHARS_MAX},
     rule::Subject,
+    series::{self, SharedMemory},
     store::{self, StoredRule},
     telemetry,
 };
@@ -42,6 +44,8 @@ pub(crate) struct Intake {
     context: Context,
     ages: Ages,
     patience: TimeDelta,
+    /// Rules over series.
+    memory: SharedMemory,
     /// Wakes whoever sends.
     wake: Arc<Notify>,
     done: Done,
@@ -54,6 +58,7 @@ impl Intake {
         context: Context,
         ages: Ages,
         patience: TimeDelta,
+        memory: SharedMemory,
         wake: Arc<Notify>,
     ) -> Self {
         Self {
@@ -61,6 +66,7 @@ impl Intake {
             context,
             ages,
             patience,
+            memory,
             wake,
             done: Done::default(),
             appended: None,
@@ -81,7 +87,8 @@ impl Intake {
         let now = self.context.now();
         let mut rules = rules_for(connection, &said).await?;
         let mut open = open_of(connection, &said).await?;
-        let logs = logs_of(connection, &said).await?;
+        let events: Vec<_> = said.iter().map(|(event, _)| *event).collect();
+        let logs = logs_of(connection, &events).await?;
         for (event, statements) in said {
             let cause = |note: &str| Cause {
                 log_id: logs.get(&*event.source).copied(),
@@ -208,11 +215,11 @@ async fn open_of(
 /// Identities of the logs of the sources: the checkpoint of this transaction has them.
 async fn logs_of(
     connection: &mut PgConnection,
-    said: &[(&SourcedEvent, Vec<Statement>)],
+    events: &[&SourcedEvent],
 ) -> Result<HashMap<String, Uuid>, sqlx::Error> {
-    let sources: BTreeSet<_> = said
+    let sources: BTreeSet<_> = events
         .iter()
-        .map(|(event, _)| event.source.to_string())
+        .map(|event| event.source.to_string())
         .collect();
     let sources: Vec<_> = sources.into_iter().collect();
     store::log_ids(connection, SERVICE, &sources).await
@@ -233,11 +240,21 @@ impl Handler for Intake {
                 (!statements.is_empty()).then_some((event, statements))
             })
             .collect();
-        if said.is_empty() {
-            return Ok(());
+        let mut collected = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            let read = series::read(event);
+            let read = read.map_err(|reason| HandlerError::permanent(index, reason))?;
+            collected.extend(read.map(|read| (event, read)));
         }
         let mut emissions = Emissions::default();
-        self.take_in(connection, said, &mut emissions).await?;
+        if !said.is_empty() {
+            self.take_in(connection, said, &mut emissions).await?;
+        }
+        if !collected.is_empty() {
+            // What is stored was checked when it was read: no event is to blame.
+            let observed = self.observe(connection, &collected, &mut emissions).await;
+            observed.map_err(HandlerError::transient)?;
+        }
         if emissions.is_empty() {
             return Ok(());
         }
@@ -250,8 +267,19 @@ impl Handler for Intake {
         Ok(())
     }
 
-    async fn reset(&mut self, _connection: &mut PgConnection) -> Result<(), BoxError> {
+    fn unprocessable(&self, events: &[SourcedEvent]) -> Vec<(usize, String)> {
+        let refused = events.iter().enumerate();
+        let refused =
+            refused.filter_map(|(index, event)| Some((index, series::read(event).err()?)));
+        refused.collect()
+    }
+
+    async fn reset(&mut self, connection: &mut PgConnection) -> Result<(), BoxError> {
         self.appended = None;
+        let shared = Arc::clone(&self.memory);
+        let mut memory = shared.lock().await;
+        let head = store::lock_series_head(connection).await?;
+        memory.agree(connection, head, self.context.now()).await?;
         Ok(())
     }
 

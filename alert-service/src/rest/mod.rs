@@ -11,6 +11,7 @@ mod document;
 mod external;
 mod page;
 mod person;
+mod rule_test;
 mod rule_view;
 mod rules;
 mod stream;
@@ -36,6 +37,8 @@ use crate::{
     telemetry,
 };
 
+pub(crate) use rule_test::EVALUATIONS_MAX;
+
 /// What the handlers work on.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
@@ -50,6 +53,8 @@ pub(crate) struct App {
     pub(crate) patience: TimeDelta,
     /// Wakes whoever sends.
     pub(crate) wake: Arc<Notify>,
+    /// Rules that are tried out at a time.
+    pub(crate) evaluations: Arc<Semaphore>,
     /// Places for streams of alerts.
     pub(crate) streams: Arc<Semaphore>,
     /// Cancelled when the service is to end.
@@ -119,6 +124,7 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
         .routes(routes!(rules::pause))
         .routes(routes!(rules::resume))
         .routes(routes!(rules::snooze))
+        .routes(routes!(rule_test::test))
         .routes(routes!(alerts::list, external::send))
         .routes(routes!(external::alertmanager))
         .routes(routes!(stream::follow))

@@ -19,19 +19,22 @@ use super::{
 };
 use crate::{
     rule::Rule,
+    series,
     store::{self, NewChange, RuleChange, StoredRule},
 };
 
 /// So many of its newest changes are shown.
 const HISTORY_MAX: i64 = 100;
 const SNOOZE_DAYS_MAX: i64 = 366;
+/// Among so many series the nearest to an unknown one is looked for.
+const NEAREST_AMONG_MAX: i64 = 50_000;
 
 /// Which page; all conditions hold.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RulesQuery {
-    /// Only `pattern` or `regime` rules.
+    /// Only rules of this kind: `pattern`, `regime`, `price`, `indicator`, `composite`, `time` or `no_data`.
     kind: Option<String>,
     /// Only `active`, `paused` or `triggered` ones.
     state: Option<String>,
@@ -93,6 +96,9 @@ pub(super) async fn create(
     let now = app.context.now();
     let id = app.context.id(now).to_string();
     let mut transaction = app.pool.begin().await?;
+    if rule.condition.is_over_series() {
+        store::edit_series_rule(&mut transaction, &id).await?;
+    }
     check(&mut transaction, &person.name, &rule).await?;
     store::insert_rule(&mut transaction, (&id, &person.name), &rule, now).await?;
     record(
@@ -123,9 +129,16 @@ pub(super) async fn update(
     Json(update): Json<RuleUpdate>,
 ) -> Result<axum::Json<RuleView>, Problem> {
     let person = Person::of(&access, Scope::AlertsWrite)?;
-    let (mut transaction, stored) = locked(&app, &person, &id).await?;
+    let (mut transaction, stored) = editing(&app, &person, &id).await?;
     if stored.version != update.version {
         return Err(conflict(update.version, stored.version));
+    }
+    let conditions = [&stored.definition.0.condition, &update.rule.condition];
+    if conditions
+        .iter()
+        .any(|condition| condition.is_over_series())
+    {
+        store::edit_series_rule(&mut transaction, &id).await?;
     }
     check(&mut transaction, &stored.tenant, &update.rule).await?;
     let change = RuleChange {
@@ -146,7 +159,7 @@ pub(super) async fn update(
 
 /// Delete a rule
 ///
-/// Its alerts stay, and open ones end when their causes do.
+/// Its alerts stay. Open ones end when their causes do, those of a rule over series now.
 #[utoipa::path(
     delete, path = "/v1/rules/{id}", operation_id = "deleteRule", tag = "rules",
     security(("token" = ["alerts:write", "unlimited"])),
@@ -159,7 +172,10 @@ pub(super) async fn delete(
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
     let person = Person::of(&access, Scope::AlertsWrite)?;
-    let (mut transaction, stored) = locked(&app, &person, &id).await?;
+    let (mut transaction, stored) = editing(&app, &person, &id).await?;
+    if stored.definition.0.condition.is_over_series() {
+        store::edit_series_rule(&mut transaction, &id).await?;
+    }
     store::delete_rule(&mut transaction, &id).await?;
     let what = ("deleted", &*stored.definition.0.name);
     let now = app.context.now();
@@ -284,6 +300,20 @@ async fn locked<'a>(
     Ok((transaction, stored))
 }
 
+/// As [`locked`], for edits of what is evaluated: those wait for each other and for batches of observations, which lock
+/// the head of series before rules.
+async fn editing<'a>(
+    app: &App,
+    person: &Person,
+    id: &str,
+) -> Result<(PgTransaction<'a>, StoredRule), Problem> {
+    let mut transaction = app.pool.begin().await?;
+    store::lock_series_head(&mut transaction).await?;
+    let stored = store::lock_rule(&mut transaction, person.tenant(), id).await?;
+    let stored = stored.ok_or_else(|| absent("rule", id))?;
+    Ok((transaction, stored))
+}
+
 async fn changed(
     app: &App,
     person: &Person,
@@ -317,7 +347,7 @@ async fn shown(app: &App, person: &Person, id: &str) -> Result<axum::Json<RuleVi
 }
 
 /// What is wrong with a rule, its channels included: they have to be of its owner.
-async fn check(
+pub(super) async fn check(
     transaction: &mut PgTransaction<'_>,
     tenant: &str,
     rule: &Rule,
@@ -326,6 +356,7 @@ async fn check(
     let mut errors: Vec<_> = problems
         .map(|(field, problem)| FieldError { field, problem })
         .collect();
+    errors.extend(unknown_series(transaction, rule).await?);
     let channels = store::channels_of(transaction, tenant, &rule.channels).await?;
     for (index, id) in rule.channels.iter().enumerate() {
         if !channels.iter().any(|channel| channel.id == *id) {
@@ -339,6 +370,35 @@ async fn check(
         true => Ok(()),
         false => Err(Problem::fields(ProblemKind::InvalidRequest, errors)),
     }
+}
+
+/// Series that a rule reads and of which nothing was seen yet, each with the nearest that is known.
+async fn unknown_series(
+    transaction: &mut PgTransaction<'_>,
+    rule: &Rule,
+) -> Result<Vec<FieldError>, Problem> {
+    let wanted: Vec<_> = series::series_to_be_known(&rule.condition)
+        .into_iter()
+        .collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unknown = store::unknown_series(transaction, &wanted).await?;
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = store::series_ids(transaction, NEAREST_AMONG_MAX).await?;
+    let errors = unknown.iter().map(|id| {
+        let meant = series::nearest(id, known.iter().map(String::as_str));
+        FieldError {
+            field: "condition.series".to_owned(),
+            problem: format!(
+                "nothing was seen of {} yet{meant}; set series_may_be_unknown to accept it",
+                atlas_events::clip(id, 100)
+            ),
+        }
+    });
+    Ok(errors.collect())
 }
 
 async fn record(

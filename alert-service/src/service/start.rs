@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use consumer::{ConsumerConfig, Source};
 use service::{Listeners, Server, ServerBuilder, stopped_source, telemetry::Metrics};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{Service, StartError};
 use crate::{
@@ -18,7 +18,9 @@ use crate::{
     delivery::{Policy, Workers},
     intake::{Ages, Intake},
     removal::Removal,
-    rest, store,
+    rest,
+    series::{SharedMemory, Watch},
+    store,
     telemetry::{self, METRICS_PREFIX},
 };
 
@@ -73,6 +75,7 @@ impl Service {
             wake: Arc::clone(&wake),
             streams: rest::stream_places(),
             stopping: operation.stopping.clone(),
+            evaluations: Arc::new(Semaphore::new(rest::EVALUATIONS_MAX)),
         };
         let bots = config
             .channels
@@ -108,10 +111,23 @@ impl Service {
             context: context.clone(),
             keep: TimeDelta::days(i64::from(config.alerts.retention_days)),
         };
-        let intake = Intake::new(log, context, ages, patience, wake);
+        let memory = SharedMemory::default();
+        let watch = Watch {
+            pool,
+            log: log.clone(),
+            context: context.clone(),
+            memory: Arc::clone(&memory),
+            patience,
+            observation_max: ages.observation_max,
+            wake: Arc::clone(&wake),
+            poll_interval: config.deliveries.poll_interval,
+            status: consumer.status(),
+        };
+        let intake = Intake::new(log, context, ages, patience, memory, wake);
         let mut server = builder.build(router);
         server.consume(consumer, intake, config.consumer.stopped_grace);
         server.add_part("deliveries", workers.run(server.stop()));
+        server.add_part("watch", watch.run(server.stop()));
         server.add_part("removal", removal.run(server.stop()));
         if let Some(bots) = bots {
             server.add_part("bots", bots.run(server.stop()));

@@ -261,3 +261,43 @@ pub(crate) async fn last_notified(
     .await?;
     Ok((row.last, row.count))
 }
+
+/// The open alerts of rules, locked.
+pub(crate) async fn open_alerts_of_rules(
+    connection: &mut PgConnection,
+    rule_ids: &[String],
+) -> Result<Vec<Alert>, sqlx::Error> {
+    sqlx::query_as!(
+        Alert,
+        r#"select id, tenant, rule_id, fingerprint, episode, state, severity, title, message,
+               labels as "labels: Json<BTreeMap<String, String>>", started_at, ended_at, cause_log_id,
+               cause_event_id, cause_position
+           from alerts where rule_id = any ($1) and state in ('firing', 'acknowledged') order by id
+           for no key update"#,
+        rule_ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The alerts of a rule that began for a date and are not withdrawn, locked.
+pub(crate) async fn alerts_of_date(
+    connection: &mut PgConnection,
+    (rule_id, fingerprint): (&str, &str),
+    date: &str,
+) -> Result<Vec<Alert>, sqlx::Error> {
+    sqlx::query_as!(
+        Alert,
+        r#"select id, tenant, rule_id, fingerprint, episode, state, severity, title, message,
+               labels as "labels: Json<BTreeMap<String, String>>", started_at, ended_at, cause_log_id,
+               cause_event_id, cause_position
+           from alerts
+           where rule_id = $1 and fingerprint = $2 and labels->>'date' = $3 and state <> 'withdrawn'
+           order by id for no key update"#,
+        rule_id,
+        fingerprint,
+        date
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -13,12 +13,14 @@ mod external;
 mod outcomes;
 mod removal;
 mod rules;
+mod series;
 
 use sqlx::migrate::Migrator;
 
 pub(crate) use alerts::{
-    Alert, AlertFilter, NewAlert, alert, alerts, alerts_by_cause, insert_alert, last_notified,
-    lock_alert, open_alerts, open_fingerprints, set_alert_state, set_notified,
+    Alert, AlertFilter, NewAlert, alert, alerts, alerts_by_cause, alerts_of_date, insert_alert,
+    last_notified, lock_alert, open_alerts, open_alerts_of_rules, open_fingerprints,
+    set_alert_state, set_notified,
 };
 pub(crate) use calm::{
     NewSilence, Silence, SilenceFilter, begun_since, carried, change_silence, chat_channels,
@@ -46,7 +48,13 @@ pub(crate) use outcomes::{Again, Finished, disable_channel, finish, move_channel
 pub(crate) use removal::{forget_requests, remove_ended_alerts};
 pub(crate) use rules::{
     RuleChange, StoredRule, change_rule, delete_rule, insert_rule, lock_rule, matching_rules, rule,
-    rules, set_triggered,
+    rules, rules_of_ids, set_triggered,
+};
+pub(crate) use series::{
+    SeriesHead, StoredPoint, StoredSeries, WatchedRule, edit_series_rule, edited_rules,
+    last_points, lock_series_head, move_series_head, points_after, series_after, series_head,
+    series_ids, series_of_ids, store_points, store_series, unknown_series, was_committed,
+    watched_rules,
 };
 
 /// Whose rows a statement may touch.

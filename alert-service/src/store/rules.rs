@@ -68,6 +68,22 @@ pub(crate) async fn matching_rules(
     .await
 }
 
+/// The rules of these ids, locked against edits.
+pub(crate) async fn rules_of_ids(
+    connection: &mut PgConnection,
+    ids: &[String],
+) -> Result<Vec<StoredRule>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredRule,
+        r#"select id, tenant, definition as "definition: Json<Rule>", state, snoozed_until, version, created_at,
+               updated_at
+           from rules where id = any ($1) order by id for no key update"#,
+        ids,
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// A rule.
 pub(crate) async fn rule(
     database: impl PgExecutor<'_>,

@@ -14,8 +14,8 @@ use alert_service::{
     service::{Listeners, Metrics, Service, Source, keep_metrics},
 };
 use atlas_events::{
-    Clock, CrossingDirection, Event, RegimeTransitionEvent, ThresholdCrossedEvent, Timestamp,
-    event::Payload,
+    Clock, CrossingDirection, DataPoint, Event, RegimeTransitionEvent, SeriesCollectedEvent,
+    ThresholdCrossedEvent, Timestamp, event::Payload,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, LogConfig};
@@ -30,12 +30,16 @@ use ulid::Ulid;
 /// Longer than anything here takes; a test that waits this long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const SCHEMA: &str = "alerts";
+const ENGINE: &str = "threshold-engine";
+const COLLECTOR: &str = "collector";
 const CONNECTIONS_MAX: u32 = 6;
 
 pub(crate) struct Bed {
     pub(crate) database: TestDatabase,
     /// The log of the engine.
     pub(crate) log: EventLog,
+    /// The log of the collector.
+    pub(crate) collected: EventLog,
     folder: Folder,
     /// Added to the clock of the machine.
     offset: Arc<Mutex<TimeDelta>>,
@@ -55,19 +59,14 @@ pub(crate) struct Running {
 impl Bed {
     pub(crate) async fn create(settings: &[&str]) -> Self {
         let database = TestDatabase::create().await;
-        let pool = event_log::connect(&database.url(), "engine", CONNECTIONS_MAX)
-            .await
-            .unwrap();
-        let config = LogConfig {
-            poll_interval: Duration::from_millis(100),
-            ..LogConfig::default()
-        };
-        let log = EventLog::open(pool, config, None).await.unwrap();
+        let log = open_log(&database, "engine").await;
+        let collected = open_log(&database, "collector").await;
         let folder = Folder::create();
         std::fs::write(folder.file("key"), [7; 32]).unwrap();
         Self {
             database,
             log,
+            collected,
             folder,
             offset: Arc::default(),
             drawn: Arc::default(),
@@ -126,8 +125,10 @@ impl Bed {
         };
         let config = load(&flags, &[]).unwrap().config;
         let listeners = Listeners::bind(&config).await.unwrap();
-        let source = Source::in_process("threshold-engine", self.log.clone());
-        let sources = vec![source];
+        let sources = vec![
+            Source::in_process(ENGINE, self.log.clone()),
+            Source::in_process(COLLECTOR, self.collected.clone()),
+        ];
         let service = Service::start(config, sources, listeners, metrics(), self.context())
             .await
             .unwrap();
@@ -176,20 +177,64 @@ impl Bed {
         id
     }
 
+    /// Publishes observations of a series, as dates and values, and gives the id of the event.
+    pub(crate) async fn observe(&self, series: &str, points: &[(&str, Option<&str>)]) -> String {
+        let data_points = points.iter().map(|(date, value)| DataPoint {
+            date: (*date).to_owned(),
+            value: value.map(str::to_owned),
+            known_from: None,
+        });
+        let event = Event {
+            event_id: Ulid::generate().to_string(),
+            occurred_at: Some(Timestamp::from(Utc::now())),
+            source_service: "Collector".to_owned(),
+            payload: Some(Payload::SeriesCollected(SeriesCollectedEvent {
+                series_id: series.to_owned(),
+                data_points: data_points.collect(),
+                ..SeriesCollectedEvent::default()
+            })),
+            ..Event::default()
+        };
+        let id = event.event_id.clone();
+        self.collected.append(vec![draft(event)]).await.unwrap();
+        id
+    }
+
     /// Waits until all that is published is processed.
     pub(crate) async fn processed(&self) {
-        let last = self.log.head().await.unwrap().last_position.cast_signed();
+        self.processed_of(ENGINE, &self.log).await;
+        self.processed_of(COLLECTOR, &self.collected).await;
+    }
+
+    async fn processed_of(&self, source: &str, log: &EventLog) {
+        let last = log.head().await.unwrap().last_position.cast_signed();
+        if last == 0 {
+            return;
+        }
         let pool = self.pool().await;
         eventually(DEADLINE, async || {
-            let position: Result<Option<Option<i64>>, _> =
-                sqlx::query_scalar("select position from checkpoint where service = $1")
-                    .bind(SERVICE)
-                    .fetch_optional(&pool)
-                    .await;
+            let position: Result<Option<Option<i64>>, _> = sqlx::query_scalar(
+                "select position from checkpoint where service = $1 and source = $2",
+            )
+            .bind(SERVICE)
+            .bind(source)
+            .fetch_optional(&pool)
+            .await;
             position.ok().flatten().flatten() == Some(last)
         })
         .await;
     }
+}
+
+async fn open_log(database: &TestDatabase, schema: &str) -> EventLog {
+    let pool = event_log::connect(&database.url(), schema, CONNECTIONS_MAX)
+        .await
+        .unwrap();
+    let config = LogConfig {
+        poll_interval: Duration::from_millis(100),
+        ..LogConfig::default()
+    };
+    EventLog::open(pool, config, None).await.unwrap()
 }
 
 impl Running {

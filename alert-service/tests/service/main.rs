@@ -15,6 +15,7 @@ mod processes;
 mod receiver;
 mod removal;
 mod retries;
+mod series;
 mod stream;
 mod suppressed;
 mod tenants;
