@@ -123,10 +123,10 @@ impl Watched {
 pub(crate) fn watched(condition: &Condition) -> Result<Watched, Problems> {
     let mut problems = Problems::new();
     let watched = match condition {
-        Condition::Pattern { .. } | Condition::Regime { .. } => {
+        Condition::Pattern { .. } | Condition::Regime { .. } | Condition::External { .. } => {
             problems.push((
                 "condition.kind".to_owned(),
-                "is about what the engine emits, and not about series".to_owned(),
+                "is about what the engine or another program emits, and not about series".to_owned(),
             ));
             None
         }
