@@ -47,7 +47,7 @@ pub fn describe_metrics() {
         "Crossings and transitions of which no rule wants to know"
     );
     describe_counter!(
-        "alertservice_intake_total",
+        "alertservice_alerts_received_total",
         "Alerts that others sent over REST, by intake (api, alertmanager) and what became of them"
     );
     describe_counter!(
@@ -109,7 +109,7 @@ pub(crate) fn prepare() {
     counter!("alertservice_alerts_removed_total").increment(0);
     for outcome in INTAKE_OUTCOMES {
         for intake in ["api", "alertmanager"] {
-            counter!("alertservice_intake_total", "intake" => intake, "outcome" => outcome)
+            counter!("alertservice_alerts_received_total", "intake" => intake, "outcome" => outcome)
                 .increment(0);
         }
     }

@@ -331,6 +331,6 @@ fn refuse(problems: Vec<(String, String)>) -> Result<(), Problem> {
 
 /// Counts alerts that were sent.
 fn count(intake: &'static str, outcome: &str, number: u64) {
-    counter!("alertservice_intake_total", "intake" => intake, "outcome" => outcome.to_owned())
+    counter!("alertservice_alerts_received_total", "intake" => intake, "outcome" => outcome.to_owned())
         .increment(number);
 }
