@@ -68,10 +68,10 @@ impl Rest {
         if !status.is_success() {
             return Err(refused(status, answer).await);
         }
-        let body = answer.bytes().await.map_err(unreachable)?;
-        if body.is_empty() {
+        if status == StatusCode::NO_CONTENT {
             return Ok(Value::Null);
         }
+        let body = answer.bytes().await.map_err(unreachable)?;
         serde_json::from_slice(&body).map_err(|_| not_ours(status))
     }
 }
