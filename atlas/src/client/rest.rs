@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub(crate) use reqwest::Method;
-use reqwest::{Certificate, Client, Identity, Url};
+use reqwest::{Certificate, Client, Identity, StatusCode, Url};
 use serde_json::Value;
 
 use super::{connection::Server, failure::Failure};
@@ -93,12 +93,11 @@ impl Rest {
         };
         let response = request.send().await.map_err(away)?;
         let status = response.status();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
         let text = response.text().await.map_err(away)?;
-        let answer: Option<Value> = match text.as_str() {
-            // Of a deletion.
-            "" => Some(Value::Null),
-            text => serde_json::from_str(text).ok(),
-        };
+        let answer: Option<Value> = serde_json::from_str(&text).ok();
         match (status.is_success(), answer) {
             (true, Some(answer)) => Ok(answer),
             (true, None) => Err(Failure::Rest {
