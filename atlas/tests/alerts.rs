@@ -13,6 +13,7 @@ use alert_service::{
     service::{Listeners, Service, keep_metrics},
 };
 use serde_json::{Value, json};
+use service::config::CommonFlags;
 use test_support::{Folder, TestDatabase};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -100,7 +101,7 @@ async fn alerts_are_listed_shown_acknowledged_and_resolved_and_channels_tested()
         format!("auth.tokens_file={tokens}"),
     ];
     let flags = Flags {
-        set,
+        common: CommonFlags::set(set),
         ..Flags::default()
     };
     let config = load(&flags, &[]).unwrap().config;

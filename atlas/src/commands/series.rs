@@ -116,7 +116,8 @@ async fn list(rest: &Rest, format: Format, output: &mut Output) -> Result<(), Fa
 
 async fn delete(rest: &Rest, ids: &[String], output: &mut Output) -> Result<(), Failure> {
     for id in ids {
-        rest.ask(Method::DELETE, &["v1", "series", id], &[], None).await?;
+        rest.ask(Method::DELETE, &["v1", "series", id], &[], None)
+            .await?;
         output.line(format_args!("{}: not collected any more", clean(id)))?;
     }
     Ok(())

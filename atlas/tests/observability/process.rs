@@ -113,7 +113,7 @@ async fn evaluate(set: Vec<String>) {
 
 async fn alert(set: Vec<String>) {
     let flags = alert_service::config::Flags {
-        set,
+        common: CommonFlags::set(set),
         ..Default::default()
     };
     let config = alert_service::config::load(&flags, &[]).unwrap().config;

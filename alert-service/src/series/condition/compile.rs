@@ -126,7 +126,8 @@ pub(crate) fn watched(condition: &Condition) -> Result<Watched, Problems> {
         Condition::Pattern { .. } | Condition::Regime { .. } | Condition::External { .. } => {
             problems.push((
                 "condition.kind".to_owned(),
-                "is about what the engine or another program emits, and not about series".to_owned(),
+                "is about what the engine or another program emits, and not about series"
+                    .to_owned(),
             ));
             None
         }
