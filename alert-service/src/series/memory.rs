@@ -78,7 +78,10 @@ impl Memory {
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
         let position = match self.position.take() {
-            Some(position) if position.changed_by == head.changed_by => Some(position),
+            // The same transaction, of which a part may have been undone.
+            Some(position) if position.changed_by == head.changed_by => {
+                Some(position).filter(|position| position.sequence == head.sequence)
+            }
             // Others have moved on, or what it was changed by was undone.
             Some(position) => store::was_committed(connection, position.changed_by)
                 .await?
@@ -91,9 +94,11 @@ impl Memory {
                     self.take_points_after(connection, position.sequence)
                         .await?;
                 }
-                // Those that others have settled; the rest is settled by the caller.
-                self.take_edits_after(connection, position.edit, now)
-                    .await?;
+                // Those that are not settled yet are settled by the caller.
+                if position.edit != head.edit {
+                    self.take_edits_after(connection, position.edit, now)
+                        .await?;
+                }
                 if position.changed_by != head.changed_by {
                     let silences = self.clockwork.silences();
                     self.note_open(connection, &silences).await?;

@@ -162,7 +162,7 @@ async fn indicators_and_composites_hold_over_several_series() {
     observe(&bed, "B", 9, "1").await;
     let indicator = json!({"condition": {"kind": "indicator",
         "inputs": {"A": {"frequency": "daily", "max_age": "30d"}, "B": {"frequency": "daily", "max_age": "30d"}},
-        "when": "A - B > 5", "clear_when": "A - B < 2", "for": 2}});
+        "when": "A - B > 5", "clear_when": "A - B < 2", "for": "1d"}});
     let indicator = service.rule(&channel, indicator).await;
     let composite = json!({"condition": {"kind": "composite", "operator": "n_of_m", "n": 2, "conditions": [
         {"kind": "price", "series": "A", "comparison": "gte", "value": 8},
