@@ -18,8 +18,8 @@ use crate::{
     receiver::Receiver,
 };
 
-const SEQUENCES: u64 = 9;
-const STEPS: usize = 60;
+const SEQUENCES: u64 = 6;
+const STEPS: usize = 70;
 const STEP_MINUTES: i64 = 25;
 const SNOOZE_MINUTES: i64 = 101;
 
@@ -104,7 +104,8 @@ async fn step(bed: &Bed, service: &Running, rule: &str, model: &mut Model, rando
             model.end(pattern);
         }
         70..86 => pass(bed, service, model).await,
-        86..90 if !model.settings.once => {
+        // More often back than there.
+        86..90 if !model.settings.once && (model.is_paused || random.random_bool(0.3)) => {
             let (what, paused) = if model.is_paused {
                 ("resume", false)
             } else {
@@ -117,14 +118,14 @@ async fn step(bed: &Bed, service: &Running, rule: &str, model: &mut Model, rando
                 model.snoozed_until = model.minute;
             }
         }
-        90..93 => {
+        92..93 => {
             model.snoozed_until = model.minute + SNOOZE_MINUTES;
             let until = json!({"until": later(model.snoozed_until)});
             service
                 .post(&format!("/v1/rules/{rule}/snooze"), until)
                 .await;
         }
-        93..97 => {
+        93..96 => {
             let (matched, matcher) = match random.random_bool(0.3) {
                 true => (Matched::Warnings, "severity!=critical".to_owned()),
                 false => (

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 pub(super) const PATTERNS: [&str; 3] = ["p", "q", "r"];
@@ -70,21 +69,48 @@ pub(super) struct Model {
 }
 
 impl Settings {
-    /// Those of a sequence; of the first few each has one thing in it for sure.
+    /// Those of a sequence. Each of the first six shows something that the others do not.
     fn of(seed: u64) -> Self {
-        let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
-        let mut one_in_two = |wanted: usize| match random.random_bool(0.5) {
-            true => wanted,
-            false => usize::MAX,
+        let plain = Self {
+            once: false,
+            cooldown_minutes: 0,
+            daily_max: usize::MAX,
+            quiet: Quiet::Never,
+            hourly_max_of_channel: usize::MAX,
+            daily_max_of_user: usize::MAX,
+            inhibits: false,
         };
-        Self {
-            once: seed == 1,
-            cooldown_minutes: if seed % 3 == 0 { HOUR } else { 0 },
-            daily_max: one_in_two(6),
-            quiet: [Quiet::Never, Quiet::Wait, Quiet::Drop][usize::try_from(seed % 3).unwrap()],
-            hourly_max_of_channel: one_in_two(2),
-            daily_max_of_user: one_in_two(5),
-            inhibits: seed.is_multiple_of(2),
+        match seed % 6 {
+            0 => Self {
+                cooldown_minutes: HOUR,
+                hourly_max_of_channel: 2,
+                inhibits: true,
+                ..plain
+            },
+            1 => Self {
+                once: true,
+                ..plain
+            },
+            2 => Self {
+                quiet: Quiet::Drop,
+                ..plain
+            },
+            3 => Self {
+                daily_max: 3,
+                cooldown_minutes: HOUR,
+                ..plain
+            },
+            4 => Self {
+                quiet: Quiet::Wait,
+                daily_max_of_user: 4,
+                ..plain
+            },
+            _ => Self {
+                quiet: Quiet::Wait,
+                hourly_max_of_channel: 3,
+                inhibits: true,
+                ..plain
+            },
         }
     }
 
@@ -96,7 +122,7 @@ impl Settings {
         rule
     }
 
-    /// Where `at` tells the time of the day of a minute.
+    /// Where `at` gives the time of the day of a minute.
     pub(super) fn preferences(&self, channel: &str, at: impl Fn(i64) -> String) -> Value {
         let mut preferences = json!({});
         if self.quiet != Quiet::Never {
