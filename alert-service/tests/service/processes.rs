@@ -60,10 +60,8 @@ impl Process {
             // What it says later is of no interest, but it must be able to say it.
             lines.for_each(drop);
         });
-        timeout(DEADLINE, is_ready)
-            .await
-            .unwrap()
-            .expect("it does not start");
+        // An error: it ended before it was ready.
+        timeout(DEADLINE, is_ready).await.unwrap().unwrap();
     }
 }
 
