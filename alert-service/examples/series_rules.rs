@@ -1,4 +1,4 @@
-//! What rules over series cost: `cargo run --release --example series_rules`.
+//! What rules over series cost: `cargo run --release -p alert-service --example series_rules`.
 //!
 //! For 1,000 and for 100,000 comparisons over 1,000 series, and with an expression for each series: the time of an observation that concerns no rule, observations a
 //! second where one in a hundred passes bounds, and the memory of the process.

@@ -4,6 +4,9 @@ use rust_decimal::Decimal;
 /// more digits; at most 28 significant digits. Trailing zeros are kept.
 ///
 /// `None` for anything else: exponents, infinities, NaN, separators, spaces.
+///
+/// Expressions read their literals by the same rule, without a sign (crate `evaluation`); a test of the engine compares
+/// the two.
 pub fn parse_decimal(text: &str) -> Option<Decimal> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let plain = unsigned.bytes().all(|b| b.is_ascii_digit() || b == b'.');

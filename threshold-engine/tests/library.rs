@@ -373,3 +373,31 @@ fn what_is_no_file_of_text_is_reported_and_left_alone() {
     assert_eq!(emitted("link to a folder"), 3, "{mistakes:?}");
     assert_eq!(emitted("pipe, socket or device"), 2, "{mistakes:?}");
 }
+
+/// Literals of expressions and values of observations are read in two crates, by one rule.
+#[test]
+fn a_literal_is_a_decimal_of_the_contract() {
+    // Without a point a literal has at most 64 bits.
+    let longest = "123456789012345678901234567.8";
+    let numbers = [
+        "0",
+        "0.5",
+        "12.50",
+        "0.0000000000000000000000000001",
+        longest,
+    ];
+    let (longer, finer) = (format!("{longest}9"), format!("1{longest}"));
+    let others = [".5", "5.", "1e5", "1_000", "0x1", &longer, &finer];
+    for (texts, are_numbers) in [(&numbers[..], true), (&others[..], false)] {
+        for text in texts {
+            let definition = format!(
+                "id = \"p\"\nname = \"P\"\ndescription = \"P.\"\nseverity = \"info\"\nwhen = 'A > {text}'\n\
+                 [inputs.A]\nunit = \"percent\"\nfrequency = \"daily\"\n"
+            );
+            let pattern = Pattern::read(Path::new("p.toml"), &definition);
+            assert_eq!(pattern.is_ok(), are_numbers, "{text}: {pattern:?}");
+            let value = atlas_events::parse_decimal(text);
+            assert_eq!(value.is_some(), are_numbers, "{text}");
+        }
+    }
+}

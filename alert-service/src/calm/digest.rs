@@ -40,7 +40,7 @@ impl Digest {
     pub(crate) fn next_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let zone: Tz = self.zone.parse().ok()?;
         let local = at.with_timezone(&zone).naive_local();
-        let next = match self.every {
+        match self.every {
             Every::Hour => {
                 let hour = local.date().and_hms_opt(local.hour(), 0, 0)?;
                 let hours = (0..=2).map(|more| hour + TimeDelta::hours(more));
@@ -58,8 +58,7 @@ impl Digest {
                     .map(|(first, _)| first)
                     .find(|next| *next > at)
             }
-        };
-        next
+        }
     }
 
     pub(super) fn check(&self, field: &str, problems: &mut Problems) {

@@ -21,7 +21,7 @@ pub struct Catalogue {
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
     /// The file.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: cannot be read", path = .path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum CatalogueError {
         source: std::io::Error,
     },
     /// Its text.
-    #[error("{path}: is no list of series with id and title: {source}", path = .path.display())]
+    #[error("{path}: is no list of series with id and title", path = .path.display())]
     Json {
         /// Which.
         path: PathBuf,

@@ -120,6 +120,10 @@ impl Value {
 }
 
 /// Reads digits with or without a point: exact, and 28 of them at the most.
+///
+/// The contract reads values of observations by the same rule, with a sign (`atlas_events::parse_decimal`). Both
+/// crates depend on nothing of ours, and eight lines are no crate; a test of the engine, which knows both, compares
+/// them.
 pub(crate) fn parse_decimal(digits: &str) -> Option<Decimal> {
     let is_plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if !is_plain || !digits.starts_with(|c: char| c.is_ascii_digit()) || digits.ends_with('.') {

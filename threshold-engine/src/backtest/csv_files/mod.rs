@@ -30,7 +30,7 @@ const PARQUET: [&str; 2] = ["parquet", "pq"];
 #[derive(Debug, thiserror::Error)]
 pub enum CsvError {
     /// The folder or a file in it.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: cannot be read", path = .path.display())]
     Io {
         /// Which.
         path: PathBuf,
