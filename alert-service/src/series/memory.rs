@@ -122,7 +122,8 @@ impl Memory {
             points.reached = Some(stored.reached);
             if self.book.is_cut(&stored.id) {
                 // Of such a series the end is read again, whatever was withdrawn.
-                self.load(connection, &[stored.id.clone()], Some(0)).await?;
+                let id = std::slice::from_ref(&stored.id);
+                self.load(connection, id, Some(0)).await?;
             } else {
                 self.book.observe(&stored.id, &points, NaiveDate::MAX);
             }

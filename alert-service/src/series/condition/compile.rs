@@ -46,7 +46,7 @@ pub(crate) enum SilenceDue {
     /// So long after the series was last heard of.
     After(TimeDelta),
     /// So long after the first time of the schedule behind that.
-    Expected(Schedule, TimeDelta),
+    Expected(Box<Schedule>, TimeDelta),
 }
 
 /// A condition that the evaluation evaluates, before it is compiled. Equal ones share one evaluation.
@@ -278,7 +278,7 @@ fn of_silence(silence: &Silence, problems: &mut Problems) -> Option<Watched> {
                 problems.push(("condition.grace_seconds".to_owned(), problem));
             }
             let schedule = Schedule::of(times, "condition.expected.", problems)?;
-            SilenceDue::Expected(schedule, seconds(grace))
+            SilenceDue::Expected(Box::new(schedule), seconds(grace))
         }
         _ => {
             let problem = "exactly one of after_seconds and expected is to be given".to_owned();
