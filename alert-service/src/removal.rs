@@ -1,4 +1,4 @@
-//! Removes what is kept long enough: alerts that ended, and requests that are remembered.
+//! Removes what is kept long enough: alerts and silences that ended, and requests that are remembered.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const REQUESTS_KEPT: TimeDelta = TimeDelta::days(1);
 pub(crate) struct Removal {
     pub(crate) pool: PgPool,
     pub(crate) context: Context,
-    /// How long alerts are kept after their end.
+    /// How long alerts and silences are kept after their end.
     pub(crate) keep: TimeDelta,
 }
 
@@ -56,6 +56,9 @@ impl Removal {
         }
         if total > 0 {
             info!(total, "alerts that ended long ago were removed");
+        }
+        while store::remove_ended_silences(&self.pool, now - self.keep, BATCH).await? > 0 {
+            sleep(PAUSE).await;
         }
         while store::forget_requests(&self.pool, now - REQUESTS_KEPT, BATCH).await? > 0 {
             sleep(PAUSE).await;

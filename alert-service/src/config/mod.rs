@@ -64,7 +64,7 @@ pub struct AlertsConfig {
     pub event_age_max: Duration,
     /// The same for what was observed more than this many days ago, as in the history of a new series.
     pub observation_age_max_days: u32,
-    /// An alert that ended longer ago than this many days is removed, with its deliveries and its history.
+    /// An alert or a silence that ended longer ago than this many days is removed, with its deliveries and its history.
     pub retention_days: u32,
 }
 

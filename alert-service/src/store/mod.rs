@@ -45,7 +45,7 @@ pub(crate) use external::{
     remember_request,
 };
 pub(crate) use outcomes::{Again, Finished, disable_channel, finish, move_channel, try_again};
-pub(crate) use removal::{forget_requests, remove_ended_alerts};
+pub(crate) use removal::{forget_requests, remove_ended_alerts, remove_ended_silences};
 pub(crate) use rules::{
     RuleChange, StoredRule, change_rule, delete_rule, insert_rule, lock_rule, matching_rules, rule,
     rules, rules_of_ids, set_triggered,
