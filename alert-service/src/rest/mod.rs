@@ -4,15 +4,12 @@
 
 mod alerts;
 mod calm;
-mod channel_view;
 mod channels;
 mod deliveries;
 mod document;
 mod external;
 mod page;
 mod person;
-mod rule_test;
-mod rule_view;
 mod rules;
 mod stream;
 
@@ -37,7 +34,7 @@ use crate::{
     telemetry,
 };
 
-pub(crate) use rule_test::EVALUATIONS_MAX;
+pub(crate) use rules::test::EVALUATIONS_MAX;
 
 /// What the handlers work on.
 #[derive(Clone, Debug)]
@@ -124,7 +121,7 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
         .routes(routes!(rules::pause))
         .routes(routes!(rules::resume))
         .routes(routes!(rules::snooze))
-        .routes(routes!(rule_test::test))
+        .routes(routes!(rules::test::test))
         .routes(routes!(alerts::list, external::send))
         .routes(routes!(external::alertmanager))
         .routes(routes!(stream::follow))

@@ -5,17 +5,18 @@
     reason = "a test fails by panicking, also in what its functions have in common"
 )]
 
-mod bed;
 mod calm;
 mod configuration;
 mod intake;
 mod kills;
 mod notified;
 mod processes;
-mod receiver;
 mod removal;
 mod retries;
 mod series;
 mod stream;
+mod support;
 mod suppressed;
 mod tenants;
+
+use support::{bed, receiver};

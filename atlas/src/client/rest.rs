@@ -101,8 +101,11 @@ impl Rest {
         match (status.is_success(), answer) {
             (true, Some(answer)) => Ok(answer),
             (true, None) => Err(Failure::Rest {
-                status: None,
-                detail: format!("{} does not answer as an ATLAS service does", self.address),
+                status: Some(status.as_u16()),
+                detail: format!(
+                    "{} does not answer as an ATLAS service does; give the address of its REST",
+                    self.address
+                ),
             }),
             (false, problem) => Err(Failure::Rest {
                 status: Some(status.as_u16()),

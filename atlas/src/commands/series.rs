@@ -133,7 +133,7 @@ fn print(answer: &Value, line: String, format: Format, output: &mut Output) -> R
 
 fn read<'a, T: Deserialize<'a>>(answer: &'a Value) -> Result<T, Failure> {
     T::deserialize(answer).map_err(|error| Failure::Rest {
-        status: None,
+        status: Some(200),
         detail: format!("the answer is not that of a collector of this version: {error}"),
     })
 }

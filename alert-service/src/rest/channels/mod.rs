@@ -1,5 +1,7 @@
 //! Channels: where messages are sent.
 
+mod view;
+
 use access::Scope;
 use axum::{extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
@@ -13,9 +15,9 @@ use sqlx::PgConnection;
 use ulid::Ulid;
 use utoipa::IntoParams;
 
+use self::view::{ChannelPage, ChannelRequest, ChannelView, TestView};
 use super::{
     App,
-    channel_view::{ChannelPage, ChannelRequest, ChannelView, TestView},
     page::Page,
     person::{Person, absent, conflict},
 };

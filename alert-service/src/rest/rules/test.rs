@@ -15,8 +15,8 @@ use service::rest::{
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::{App, person::Person, rules};
 use crate::{
+    rest::{App, person::Person, rules},
     rule::Rule,
     series::{DryRun, DryRunError, dry_run, series_read},
     store,
@@ -36,7 +36,7 @@ const TURN_PATIENCE: Duration = Duration::from_secs(2);
 /// A rule to try out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RuleTest {
+pub(in crate::rest) struct RuleTest {
     rule: Rule,
     /// The first date; absent: the first that is stored, of times today.
     #[serde(default)]
@@ -48,7 +48,7 @@ pub(super) struct RuleTest {
 
 /// When a rule would have fired.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RuleTestView {
+pub(in crate::rest) struct RuleTestView {
     /// The oldest first, at most 1,000. One that began before `from` and ended after it is among them.
     firings: Vec<FiringView>,
     /// There were more.
@@ -59,7 +59,7 @@ pub(super) struct RuleTestView {
 
 /// An alert that would have been.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct FiringView {
+pub(in crate::rest) struct FiringView {
     /// Date of the observation; of times, the time.
     began: String,
     /// Absent: it lasts, or has no duration.
@@ -84,7 +84,7 @@ pub(super) struct FiringView {
     security(("token" = ["alerts:write", "unlimited"])), request_body = RuleTest,
     responses((status = 200, description = "When it would have fired", body = RuleTestView), Always, Body)
 )]
-pub(super) async fn test(
+pub(in crate::rest) async fn test(
     State(app): State<App>,
     Caller(access): Caller,
     Json(test): Json<RuleTest>,

@@ -4,57 +4,56 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::alerts::ChangeView;
-use crate::{rule::Rule, store::StoredRule};
+use crate::{rest::alerts::ChangeView, rule::Rule, store::StoredRule};
 
 /// A rule.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RuleView {
-    pub(super) id: String,
+pub(in crate::rest) struct RuleView {
+    pub(in crate::rest) id: String,
     /// Name of the token that made it.
-    pub(super) owner: String,
-    pub(super) rule: Rule,
+    pub(in crate::rest) owner: String,
+    pub(in crate::rest) rule: Rule,
     /// `active`, `paused`, or `triggered`: it was to notify once, and has.
-    pub(super) state: String,
+    pub(in crate::rest) state: String,
     /// Nothing is notified until then.
-    pub(super) snoozed_until: Option<DateTime<Utc>>,
+    pub(in crate::rest) snoozed_until: Option<DateTime<Utc>>,
     /// What an update is to name.
-    pub(super) version: i64,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) updated_at: DateTime<Utc>,
+    pub(in crate::rest) version: i64,
+    pub(in crate::rest) created_at: DateTime<Utc>,
+    pub(in crate::rest) updated_at: DateTime<Utc>,
     /// Its newest changes, the oldest of them first; of one rule only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) history: Vec<ChangeView>,
+    pub(in crate::rest) history: Vec<ChangeView>,
 }
 
 /// A page of rules.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RulePage {
+pub(in crate::rest) struct RulePage {
     /// By id.
-    pub(super) rules: Vec<RuleView>,
+    pub(in crate::rest) rules: Vec<RuleView>,
     /// What to give as `after` for the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next: Option<String>,
+    pub(in crate::rest) next: Option<String>,
 }
 
 /// A rule as it is to be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RuleUpdate {
+pub(in crate::rest) struct RuleUpdate {
     /// The version that it is made from.
-    pub(super) version: i64,
-    pub(super) rule: Rule,
+    pub(in crate::rest) version: i64,
+    pub(in crate::rest) rule: Rule,
 }
 
 /// Until when a rule is quiet.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SnoozeRequest {
+pub(in crate::rest) struct SnoozeRequest {
     /// At most 366 days ahead; a time in the past ends a snooze.
-    pub(super) until: DateTime<Utc>,
+    pub(in crate::rest) until: DateTime<Utc>,
     /// For those who come after.
     #[serde(default)]
-    pub(super) note: String,
+    pub(in crate::rest) note: String,
 }
 
 impl From<StoredRule> for RuleView {

@@ -13,24 +13,24 @@ use crate::{
 /// A channel that somebody wants.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ChannelRequest {
+pub(in crate::rest) struct ChannelRequest {
     /// For people; 1 to 100 characters.
     #[schema(example = "Phone")]
-    pub(super) name: String,
+    pub(in crate::rest) name: String,
     /// `{"kind":"webhook","url":…}`, `{"kind":"slack"}`, `{"kind":"ntfy","server":…,"topic":…}`,
     /// `{"kind":"telegram","chat_id":…}`, `{"kind":"mail","to":…}` or `{"kind":"log"}`.
     #[schema(value_type = Object)]
-    pub(super) configuration: Channel,
+    pub(in crate::rest) configuration: Channel,
     /// What is stored encrypted and never shown: `key` of a webhook (made if absent, and shown once), `url` of
     /// slack, `token` or `user` and `password` of ntfy, `token` of telegram. An update without it keeps what is
     /// stored.
     #[schema(value_type = Option<Object>)]
-    pub(super) secret: Option<Secret>,
+    pub(in crate::rest) secret: Option<Secret>,
     /// Whether anything is sent; yes if absent.
     #[serde(default = "yes")]
-    pub(super) enabled: bool,
+    pub(in crate::rest) enabled: bool,
     /// For an update: the version that it is made from.
-    pub(super) version: Option<i64>,
+    pub(in crate::rest) version: Option<i64>,
 }
 
 fn yes() -> bool {
@@ -39,7 +39,7 @@ fn yes() -> bool {
 
 /// A channel.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ChannelView {
+pub(in crate::rest) struct ChannelView {
     id: String,
     /// Name of the token that made it.
     owner: String,
@@ -60,26 +60,26 @@ pub(super) struct ChannelView {
     updated_at: DateTime<Utc>,
     /// The key with which the messages of a webhook are signed, if it was just made. It is never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) generated_key: Option<String>,
+    pub(in crate::rest) generated_key: Option<String>,
 }
 
 /// A page of channels.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ChannelPage {
+pub(in crate::rest) struct ChannelPage {
     /// By id.
-    pub(super) channels: Vec<ChannelView>,
+    pub(in crate::rest) channels: Vec<ChannelView>,
     /// What to give as `after` for the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next: Option<String>,
+    pub(in crate::rest) next: Option<String>,
 }
 
 /// What a channel answered to a test.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct TestView {
+pub(in crate::rest) struct TestView {
     /// `accepted`, `slower`, `failed`, `unknown`, `refused` or `moved`.
-    pub(super) outcome: &'static str,
+    pub(in crate::rest) outcome: &'static str,
     /// What the channel answered, or why it failed.
-    pub(super) detail: String,
+    pub(in crate::rest) detail: String,
 }
 
 impl From<store::Channel> for ChannelView {

@@ -1,5 +1,8 @@
 //! Rules: what makes an alert.
 
+pub(super) mod test;
+mod view;
+
 use access::Scope;
 use axum::{body::Bytes, extract::State, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,11 +14,11 @@ use service::rest::{
 use sqlx::PgTransaction;
 use utoipa::IntoParams;
 
+use self::view::{RulePage, RuleUpdate, RuleView, SnoozeRequest};
 use super::{
     App,
     page::Page,
     person::{NoteRequest, Person, absent, conflict, note},
-    rule_view::{RulePage, RuleUpdate, RuleView, SnoozeRequest},
 };
 use crate::{
     rule::Rule,
