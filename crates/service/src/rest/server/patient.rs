@@ -14,14 +14,14 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 /// So much of an answer is to be taken each time.
 const PART_BYTES: usize = 1024 * 1024;
 
-/// A connection that fails once a client has not taken an answer in time, or a MiB of a larger one: a byte
-/// now and then does not count as taking it.
+/// A connection that fails once its client was waited for too long, with an answer or a MiB of a larger one: a byte now
+/// and then does not count as taking it. Time in which there is nothing to take does not count, as in a stream of events.
 pub(crate) struct Patient<C> {
     inner: C,
     patience: Duration,
@@ -30,8 +30,10 @@ pub(crate) struct Patient<C> {
     answer: u64,
     /// How much of a part was taken.
     taken: usize,
-    /// Runs from the first moment that the client does not take what there is.
-    late: Option<Pin<Box<Sleep>>>,
+    /// How long the client was waited for with this part, up to the last time that it took something.
+    waited: Duration,
+    /// Since when it is waited for, and what ends that.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 /// What a connection has come to. Clones are the same.
@@ -79,7 +81,8 @@ impl<C> Patient<C> {
             progress,
             answer: 0,
             taken: 0,
-            late: None,
+            waited: Duration::ZERO,
+            waiting: None,
         }
     }
 
@@ -92,12 +95,14 @@ impl<C> Patient<C> {
     ) -> Poll<io::Result<T>> {
         let answer = self.progress.0.answers_begun.load(Ordering::Relaxed);
         if answer != self.answer {
-            (self.answer, self.taken, self.late) = (answer, 0, None);
+            (self.answer, self.taken) = (answer, 0);
+            (self.waited, self.waiting) = (Duration::ZERO, None);
         }
         match polled {
             Poll::Pending => {
-                let late = || Box::pin(sleep(self.patience));
-                let late = self.late.get_or_insert_with(late);
+                let left = self.patience.saturating_sub(self.waited);
+                let begin = || (Instant::now(), Box::pin(sleep(left)));
+                let (_, late) = self.waiting.get_or_insert_with(begin);
                 match late.as_mut().poll(context) {
                     Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                     Poll::Pending => Poll::Pending,
@@ -108,8 +113,11 @@ impl<C> Patient<C> {
                 let written_bytes = &self.progress.0.written_bytes;
                 written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
                 self.taken += bytes;
+                if let Some((since, _)) = self.waiting.take() {
+                    self.waited += since.elapsed();
+                }
                 if self.taken >= PART_BYTES {
-                    (self.taken, self.late) = (0, None);
+                    (self.taken, self.waited) = (0, Duration::ZERO);
                 }
                 Poll::Ready(Ok(written))
             }
@@ -166,7 +174,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Patient<C> {
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-        time::{Instant, interval},
+        time::interval,
     };
 
     use super::*;
@@ -210,6 +218,26 @@ mod tests {
         let began = Instant::now();
         server.write_all(&vec![0; 4 * PART_BYTES]).await.unwrap();
         assert!(began.elapsed() > PATIENCE);
+    }
+
+    /// As a stream of events that comes to more than the client takes at once, now and then.
+    #[tokio::test]
+    async fn time_in_which_there_is_nothing_to_take_does_not_count() {
+        let (mut server, mut client, answers) = connection();
+        tokio::spawn(async move {
+            let mut taken = [0; 1_500];
+            loop {
+                sleep(PATIENCE * 2 / 5).await;
+                if client.read_exact(&mut taken).await.is_err() {
+                    return;
+                }
+            }
+        });
+        answers.begin();
+        server.write_all(&[0; 1_500]).await.unwrap();
+        sleep(PATIENCE).await;
+        server.write_all(&[0; 1_500]).await.unwrap();
+        server.flush().await.unwrap();
     }
 
     #[tokio::test]
