@@ -355,14 +355,14 @@ fn what_is_no_file_of_text_is_reported_and_left_alone() {
     fs::rename(&pipe, folder.join("pipe.csv")).expect("it has a name");
     let wanted = std::collections::BTreeSet::new();
     let refused = threshold_engine::backtest::read_folder(&folder, &wanted);
-    let refused = refused
-        .expect_err("a pipe holds no observations")
-        .to_string();
+    let refused = refused.expect_err("a pipe holds no observations");
     fs::rename(folder.join("pipe.csv"), &pipe).expect("it has a name");
 
     let (library, mistakes) = Library::load(&folder);
     fs::remove_dir_all(&folder).expect("the folder can be removed");
-    assert!(refused.ends_with("pipe.csv: is no file"), "{refused}");
+    let cause = std::error::Error::source(&refused).map(ToString::to_string);
+    assert!(refused.to_string().ends_with("pipe.csv: cannot be read"));
+    assert_eq!(cause.as_deref(), Some("is no file"));
     assert_eq!(library.patterns.len(), 1, "that behind a link to a file");
     let emitted = |reason: &str| {
         mistakes
