@@ -42,7 +42,7 @@ pub(crate) struct NotifiedAlert {
     /// Year 1: open.
     #[serde(default)]
     pub(crate) ends_at: Option<DateTime<Utc>>,
-    /// Made of the labels if absent.
+    /// A hash of the labels if absent.
     #[serde(default)]
     pub(crate) fingerprint: Option<String>,
 }

@@ -16,7 +16,8 @@ use super::{
     App,
     deliveries::DeliveryView,
     page::Page,
-    person::{NoteRequest, Person, absent, note},
+    person::{NoteRequest, Person, note},
+    refusal::absent,
 };
 use crate::{
     alert::{Done, Ending},
@@ -166,7 +167,7 @@ pub(super) async fn list(
         before: query.before,
     };
     let alerts = store::alerts(&app.pool, person.tenant(), &filter, page.probe()).await?;
-    let (alerts, next) = page.cut(alerts, |one| &one.id);
+    let (alerts, next) = page.cut(alerts, |one| &one.id, Into::into);
     Ok(axum::Json(AlertPage { alerts, next }))
 }
 

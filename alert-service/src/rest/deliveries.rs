@@ -13,7 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     App,
     page::Page,
-    person::{NoteRequest, Person, absent, note},
+    person::{NoteRequest, Person, note},
+    refusal::absent,
 };
 use crate::{
     alert::Done,
@@ -135,7 +136,7 @@ pub(super) async fn list(
         before: query.before,
     };
     let deliveries = store::deliveries(&app.pool, person.tenant(), &filter, page.probe()).await?;
-    let (deliveries, next) = page.cut(deliveries, |one| &one.id);
+    let (deliveries, next) = page.cut(deliveries, |one| &one.id, Into::into);
     Ok(axum::Json(DeliveryPage { deliveries, next }))
 }
 

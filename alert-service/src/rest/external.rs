@@ -13,13 +13,13 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service::rest::{
-    Always, Body, FieldError, Problem, ProblemKind,
+    Always, Body, Problem, ProblemKind,
     extract::{Caller, JsonText},
 };
 use tracing::warn;
 use utoipa::ToSchema;
 
-use super::{App, person::Person};
+use super::{App, person::Person, refusal::refuse_if_any};
 use crate::{
     alert::{Done, Writer},
     channel::Severity,
@@ -46,7 +46,7 @@ pub(super) struct AlertRequest {
     #[serde(default = "api")]
     #[schema(example = "backup")]
     source: String,
-    /// Which alert it is, within the source; 1 to 100 characters. Made of the labels if absent.
+    /// Which alert it is, within the source; 1 to 100 characters. A hash of the labels if absent.
     fingerprint: Option<String>,
     /// `info` if absent.
     #[serde(default)]
@@ -140,7 +140,7 @@ pub(super) async fn send(
     let key = idempotency_key(&headers)?;
     let external = text.read::<AlertRequest>()?.external()?;
     let now = app.context.now();
-    refuse(external.problems(now))?;
+    refuse_if_any(external.problems(now))?;
     let mut transaction = app.pool.begin().await?;
     if let Some(key) = key {
         let digest = digest(&SHA256, &text.0);
@@ -314,19 +314,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 fn invalid(field: &str, problem: String) -> Problem {
     Problem::field(ProblemKind::InvalidRequest, field, problem)
-}
-
-fn refuse(problems: Vec<(String, String)>) -> Result<(), Problem> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let errors = problems
-        .into_iter()
-        .map(|(field, problem)| FieldError { field, problem });
-    Err(Problem::fields(
-        ProblemKind::InvalidRequest,
-        errors.collect(),
-    ))
 }
 
 /// Counts alerts that were sent.

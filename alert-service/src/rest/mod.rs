@@ -10,6 +10,7 @@ mod document;
 mod external;
 mod page;
 mod person;
+mod refusal;
 mod rules;
 mod stream;
 

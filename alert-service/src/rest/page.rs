@@ -21,10 +21,11 @@ impl Page {
     }
 
     /// What is shown of the rows that were read, and the id after which the next page begins.
-    pub(super) fn cut<R, V: From<R>>(
+    pub(super) fn cut<R, V>(
         self,
         mut rows: Vec<R>,
         id: impl Fn(&R) -> &String,
+        show: impl FnMut(R) -> V,
     ) -> (Vec<V>, Option<String>) {
         let has_more = rows.len() > self.0;
         rows.truncate(self.0);
@@ -32,7 +33,7 @@ impl Page {
             .last()
             .filter(|_| has_more)
             .map(|last| id(last).clone());
-        (rows.into_iter().map(Into::into).collect(), next)
+        (rows.into_iter().map(show).collect(), next)
     }
 }
 
@@ -45,7 +46,7 @@ mod tests {
         let rows = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
         let page = Page::of(Some(2)).unwrap();
         assert_eq!(page.probe(), 3);
-        let cut = |count| page.cut::<String, String>(rows(count), |row| row);
+        let cut = |count| page.cut(rows(count), |row| row, |row| row);
         assert_eq!(cut(2), (rows(2), None));
         assert_eq!(cut(3), (rows(2), Some("1".to_owned())));
         assert_eq!(cut(0), (vec![], None));

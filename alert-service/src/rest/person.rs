@@ -2,11 +2,13 @@
 
 use access::{Access, Scope};
 use axum::body::Bytes;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use service::rest::{Problem, ProblemKind, extract::JsonText};
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use crate::store::Tenant;
+use crate::store::{self, NewChange, Tenant};
 
 /// Where nobody is asked who they are.
 const ANONYMOUS: &str = "anonymous";
@@ -49,6 +51,26 @@ impl Person {
             false => Tenant::One(&self.name),
         }
     }
+
+    /// Records what the caller changes of an object of a tenant, in the transaction that changes it.
+    pub(super) async fn record(
+        &self,
+        connection: &mut PgConnection,
+        (tenant, object, object_id): (&str, &str, &str),
+        (change, note): (&str, &str),
+        at: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        let change = NewChange {
+            tenant,
+            object,
+            object_id,
+            change,
+            by: Some(&self.name),
+            note,
+            at,
+        };
+        store::insert_change(connection, &change).await
+    }
 }
 
 /// Why somebody changes something. The body may be left out.
@@ -66,25 +88,15 @@ pub(super) fn note(body: Bytes) -> Result<String, Problem> {
         return Ok(String::new());
     }
     let request: NoteRequest = JsonText(body).read()?;
-    let note = request.note.trim();
+    checked_note(&request.note)
+}
+
+/// A note without the space around it.
+pub(super) fn checked_note(note: &str) -> Result<String, Problem> {
+    let note = note.trim();
     if note.chars().count() > NOTE_CHARS_MAX || note.contains('\0') {
         let problem = format!("is to have at most {NOTE_CHARS_MAX} characters");
         return Err(Problem::field(ProblemKind::InvalidRequest, "note", problem));
     }
     Ok(note.to_owned())
-}
-
-/// What is not there, or not theirs, in the same words.
-pub(super) fn absent(what: &str, id: &str) -> Problem {
-    Problem::field(
-        ProblemKind::NotFound,
-        "id",
-        format!("there is no {what} {id}"),
-    )
-}
-
-/// Somebody has changed it meanwhile.
-pub(super) fn conflict(given: i64, version: i64) -> Problem {
-    let detail = format!("version {given} was changed meanwhile; it is at version {version} now");
-    Problem::new(ProblemKind::Conflict, detail).with("version", version)
 }

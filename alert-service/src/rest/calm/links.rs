@@ -58,18 +58,13 @@ pub(in crate::rest) async fn show(
     State(app): State<App>,
     Id(token): Id,
 ) -> Result<Response, Problem> {
-    let opened = match open(&app, &token).await? {
-        Ok(opened) => opened,
-        Err(refusal) => return Ok(refusal.page()),
+    let (opened, _, alerts) = match to_do(&app, &token).await? {
+        Ok(to_do) => to_do,
+        Err(page) => return Ok(page),
     };
-    let mut transaction = app.pool.begin().await?;
-    let alerts = linked(&mut transaction, &opened.link).await?;
-    let Some(reason) = nothing_to_do(opened.link.action, &alerts) else {
-        let label = opened.link.action.label();
-        let form = format!("<form method=\"post\"><button>{label}</button></form>");
-        return Ok(page(StatusCode::OK, label, &alerts, &form));
-    };
-    Ok(page(StatusCode::OK, reason, &alerts, ""))
+    let label = opened.link.action.label();
+    let form = format!("<form method=\"post\"><button>{label}</button></form>");
+    Ok(page(StatusCode::OK, label, &alerts, &form))
 }
 
 /// Do what a link is for
@@ -89,15 +84,10 @@ pub(in crate::rest) async fn follow(
     State(app): State<App>,
     Id(token): Id,
 ) -> Result<Response, Problem> {
-    let opened = match open(&app, &token).await? {
-        Ok(opened) => opened,
-        Err(refusal) => return Ok(refusal.page()),
+    let (opened, transaction, alerts) = match to_do(&app, &token).await? {
+        Ok(to_do) => to_do,
+        Err(page) => return Ok(page),
     };
-    let mut transaction = app.pool.begin().await?;
-    let alerts = linked(&mut transaction, &opened.link).await?;
-    if let Some(reason) = nothing_to_do(opened.link.action, &alerts) {
-        return Ok(page(StatusCode::OK, reason, &alerts, ""));
-    }
     let now = app.context.now();
     let is_done = act(&app, transaction, &opened, alerts.clone(), now).await?;
     let done = match (opened.link.action, is_done) {
@@ -107,6 +97,23 @@ pub(in crate::rest) async fn follow(
         (Action::Resolve, true) => "Resolved",
     };
     Ok(page(StatusCode::OK, done, &alerts, ""))
+}
+
+/// What a link does, with its alerts locked; or the page that says why it does nothing.
+async fn to_do<'a>(
+    app: &App,
+    token: &str,
+) -> Result<Result<(Opened, PgTransaction<'a>, Vec<Alert>), Response>, Problem> {
+    let opened = match open(app, token).await? {
+        Ok(opened) => opened,
+        Err(refusal) => return Ok(Err(refusal.page())),
+    };
+    let mut transaction = app.pool.begin().await?;
+    let alerts = linked(&mut transaction, &opened.link).await?;
+    Ok(match nothing_to_do(opened.link.action, &alerts) {
+        Some(reason) => Err(page(StatusCode::OK, reason, &alerts, "")),
+        None => Ok((opened, transaction, alerts)),
+    })
 }
 
 async fn open(app: &App, token: &str) -> Result<Result<Opened, Refusal>, Problem> {

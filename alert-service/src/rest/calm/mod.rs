@@ -6,22 +6,10 @@ pub(super) mod silences;
 pub(super) mod snooze;
 
 use chrono::{DateTime, Utc};
-use service::rest::{FieldError, Problem, ProblemKind};
 
 /// A year and a day.
 const DAYS_AHEAD_MAX: i64 = 366;
 const REASON_CHARS_MAX: usize = 2_000;
-
-fn refused(problems: Vec<(String, String)>) -> Result<(), Problem> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let errors = problems
-        .into_iter()
-        .map(|(field, problem)| FieldError { field, problem })
-        .collect();
-    Err(Problem::fields(ProblemKind::InvalidRequest, errors))
-}
 
 /// What is wrong with the end of something that begins at `start`.
 fn end_problem(start: DateTime<Utc>, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<String> {

@@ -10,15 +10,15 @@ use service::rest::{
 };
 use utoipa::ToSchema;
 
-use super::refused;
 use crate::{
     calm::Preferences,
     rest::{
         App,
         alerts::ChangeView,
-        person::{Person, conflict},
+        person::Person,
+        refusal::{conflict, refuse_if_any},
     },
-    store::{self, NewChange},
+    store,
 };
 
 /// So many of the newest changes are shown.
@@ -88,7 +88,7 @@ pub(in crate::rest) async fn update(
             problems.push((field, problem));
         }
     }
-    refused(problems)?;
+    refuse_if_any(problems)?;
     let versioned = (update.version, now);
     let put = store::put_preferences(&mut transaction, owner, preferences, versioned).await?;
     if put.is_none() {
@@ -96,16 +96,10 @@ pub(in crate::rest) async fn update(
         let version = stored.map_or(0, |stored| stored.version);
         return Err(conflict(update.version, version));
     }
-    let change = NewChange {
-        tenant: owner,
-        object: "preferences",
-        object_id: owner,
-        change: "updated",
-        by: Some(owner),
-        note: "",
-        at: now,
-    };
-    store::insert_change(&mut transaction, &change).await?;
+    let object = (owner, "preferences", owner);
+    person
+        .record(&mut transaction, object, ("updated", ""), now)
+        .await?;
     transaction.commit().await?;
     shown(&app, &person).await
 }

@@ -6,24 +6,23 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use service::rest::{
     Always, Body, One, Parameters, Problem, ProblemKind,
-    extract::{Caller, Id, Json, Query, check_limit, parsed},
+    extract::{Caller, Id, Json, Query, parsed},
 };
-use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{end_problem, refused, text_problem};
+use super::{end_problem, text_problem};
 use crate::{
     calm::Matchers,
     rest::{
         App,
         alerts::ChangeView,
-        person::{NoteRequest, Person, absent, note},
+        page::Page,
+        person::{NoteRequest, Person, note},
+        refusal::{absent, refuse_if_any},
     },
-    store::{self, NewChange, NewSilence, Silence, SilenceFilter},
+    store::{self, NewSilence, Silence, SilenceFilter},
 };
 
-const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 1_000;
 /// So many of its newest changes are shown.
 const HISTORY_MAX: i64 = 100;
 
@@ -126,22 +125,14 @@ pub(in crate::rest) async fn list(
     Query(query): Query<SilencesQuery>,
 ) -> Result<axum::Json<SilencePage>, Problem> {
     let person = Person::of(&access, Scope::AlertsRead)?;
-    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let page = Page::of(query.limit)?;
     let now = app.context.now();
     let filter = SilenceFilter {
         ends_after: (query.open == Some(true)).then_some(now),
         before: query.before,
     };
-    // One more than asked for tells whether there is a next page.
-    let probe = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let mut silences = store::silences(&app.pool, person.tenant(), &filter, probe).await?;
-    let has_more = silences.len() > limit;
-    silences.truncate(limit);
-    let next = silences
-        .last()
-        .filter(|_| has_more)
-        .map(|last| last.id.clone());
-    let silences = silences.into_iter().map(|one| view(one, now)).collect();
+    let silences = store::silences(&app.pool, person.tenant(), &filter, page.probe()).await?;
+    let (silences, next) = page.cut(silences, |one| &one.id, |one| view(one, now));
     Ok(axum::Json(SilencePage { silences, next }))
 }
 
@@ -189,7 +180,7 @@ pub(in crate::rest) async fn create(
     refuse("matchers", none.or_else(|| matchers.problem()));
     refuse("reason", text_problem(reason, 1));
     refuse("ends_at", end_problem(starts_at, request.ends_at, now));
-    refused(problems)?;
+    refuse_if_any(problems)?;
     let id = app.context.id(now).to_string();
     let new = NewSilence {
         id: &id,
@@ -203,8 +194,10 @@ pub(in crate::rest) async fn create(
     };
     let mut transaction = app.pool.begin().await?;
     store::insert_silence(&mut transaction, &new).await?;
-    let created = ("created", reason);
-    record(&mut transaction, (&person.name, &person), &id, created, now).await?;
+    let object = (&*person.name, "silence", &*id);
+    person
+        .record(&mut transaction, object, ("created", reason), now)
+        .await?;
     transaction.commit().await?;
     Ok((StatusCode::CREATED, shown(&app, &person, &id).await?))
 }
@@ -235,15 +228,10 @@ pub(in crate::rest) async fn end(
         return Err(Problem::new(ProblemKind::Conflict, detail));
     }
     store::change_silence(&mut transaction, &id, now, now).await?;
-    let ended = ("ended", &*note);
-    record(
-        &mut transaction,
-        (&silence.tenant, &person),
-        &id,
-        ended,
-        now,
-    )
-    .await?;
+    let object = (&*silence.tenant, "silence", &*id);
+    person
+        .record(&mut transaction, object, ("ended", &note), now)
+        .await?;
     transaction.commit().await?;
     shown(&app, &person, &id).await
 }
@@ -256,23 +244,4 @@ async fn shown(app: &App, person: &Person, id: &str) -> Result<axum::Json<Silenc
         history: history.into_iter().map(Into::into).collect(),
         ..view(silence, app.context.now())
     }))
-}
-
-async fn record(
-    connection: &mut PgConnection,
-    (tenant, person): (&str, &Person),
-    id: &str,
-    (change, note): (&str, &str),
-    at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let change = NewChange {
-        tenant,
-        object: "silence",
-        object_id: id,
-        change,
-        by: Some(&person.name),
-        note,
-        at,
-    };
-    store::insert_change(connection, &change).await
 }

@@ -10,14 +10,15 @@ use service::rest::{
 };
 use utoipa::ToSchema;
 
-use super::{end_problem, refused, text_problem};
+use super::{end_problem, text_problem};
 use crate::{
     alert::Done,
     emission::{Cause, Emissions},
     rest::{
         App,
         alerts::{AlertDetail, shown},
-        person::{Person, absent},
+        person::Person,
+        refusal::{absent, refuse_if_any},
     },
     store,
 };
@@ -58,7 +59,7 @@ pub(in crate::rest) async fn snooze(
     ];
     let problems = found.into_iter();
     let problems = problems.filter_map(|(field, problem)| Some((field.to_owned(), problem?)));
-    refused(problems.collect())?;
+    refuse_if_any(problems.collect())?;
     let mut transaction = app.pool.begin().await?;
     let alert = store::lock_alert(&mut transaction, person.tenant(), &id).await?;
     let alert = alert.ok_or_else(|| absent("alert", &id))?;

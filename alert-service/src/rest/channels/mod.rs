@@ -11,7 +11,6 @@ use service::rest::{
     Always, Body, FieldError, One, Parameters, Problem, ProblemKind,
     extract::{Caller, Id, Json, Query, parsed},
 };
-use sqlx::PgConnection;
 use ulid::Ulid;
 use utoipa::IntoParams;
 
@@ -19,7 +18,8 @@ use self::view::{ChannelPage, ChannelRequest, ChannelView, TestView};
 use super::{
     App,
     page::Page,
-    person::{Person, absent, conflict},
+    person::Person,
+    refusal::{absent, conflict},
 };
 use crate::{
     alert::Done,
@@ -27,7 +27,7 @@ use crate::{
     delivery::{open_secret, outcome_name},
     emission::Emissions,
     message,
-    store::{self, ChannelDraft, NewChange},
+    store::{self, ChannelDraft},
     suppression::Reason,
 };
 
@@ -60,7 +60,7 @@ pub(super) async fn list(
     let page = Page::of(query.limit)?;
     let after = query.after.as_deref();
     let channels = store::channels(&app.pool, person.tenant(), after, page.probe()).await?;
-    let (channels, next) = page.cut(channels, |one| &one.id);
+    let (channels, next) = page.cut(channels, |one| &one.id, Into::into);
     Ok(axum::Json(ChannelPage { channels, next }))
 }
 
@@ -107,7 +107,10 @@ pub(super) async fn create(
     let mut transaction = app.pool.begin().await?;
     let draft = prepared.draft(&request, &person.name, now);
     store::insert_channel(&mut transaction, &draft).await?;
-    record(&mut transaction, (&person.name, &person), &draft, "created").await?;
+    let object = (&*person.name, "channel", draft.id);
+    person
+        .record(&mut transaction, object, ("created", ""), now)
+        .await?;
     transaction.commit().await?;
     let stored = store::channel(&app.pool, person.tenant(), draft.id).await?;
     let stored = stored.ok_or_else(|| absent("channel", draft.id))?;
@@ -162,13 +165,10 @@ pub(super) async fn update(
     let prepared = prepare(&app, &request, &kept, channel_id)?;
     let draft = prepared.draft(&request, &stored.tenant, now);
     store::update_channel(&mut transaction, &draft).await?;
-    record(
-        &mut transaction,
-        (&stored.tenant, &person),
-        &draft,
-        "updated",
-    )
-    .await?;
+    let object = (&*stored.tenant, "channel", draft.id);
+    person
+        .record(&mut transaction, object, ("updated", ""), now)
+        .await?;
     transaction.commit().await?;
     app.wake.notify_one();
     let stored = store::channel(&app.pool, person.tenant(), &id).await?;
@@ -211,16 +211,10 @@ pub(super) async fn delete(
         done.suppressed.push(reason);
     }
     store::delete_channel(&mut transaction, &id).await?;
-    let change = NewChange {
-        tenant: &stored.tenant,
-        object: "channel",
-        object_id: &id,
-        change: "deleted",
-        by: Some(&person.name),
-        note: &stored.name,
-        at: now,
-    };
-    store::insert_change(&mut transaction, &change).await?;
+    let object = (&*stored.tenant, "channel", &*id);
+    person
+        .record(&mut transaction, object, ("deleted", &stored.name), now)
+        .await?;
     app.commit(transaction, emissions, &done).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -341,24 +335,6 @@ fn prepare(
         sealed,
         destination: channel.destination(secret).to_string(),
     })
-}
-
-async fn record(
-    connection: &mut PgConnection,
-    (tenant, person): (&str, &Person),
-    draft: &ChannelDraft<'_>,
-    change: &str,
-) -> Result<(), sqlx::Error> {
-    let change = NewChange {
-        tenant,
-        object: "channel",
-        object_id: draft.id,
-        change,
-        by: Some(&person.name),
-        note: "",
-        at: draft.now,
-    };
-    store::insert_change(connection, &change).await
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Problem {

@@ -5,10 +5,10 @@ mod view;
 
 use access::Scope;
 use axum::{body::Bytes, extract::State, http::StatusCode};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde::Deserialize;
 use service::rest::{
-    Always, Body, FieldError, One, Parameters, Problem, ProblemKind,
+    Always, Body, One, Parameters, Problem, ProblemKind,
     extract::{Caller, Id, Json, Query, parsed},
 };
 use sqlx::PgTransaction;
@@ -18,12 +18,13 @@ use self::view::{RulePage, RuleUpdate, RuleView, SnoozeRequest};
 use super::{
     App,
     page::Page,
-    person::{NoteRequest, Person, absent, conflict, note},
+    person::{NoteRequest, Person, checked_note, note},
+    refusal::{absent, conflict, refuse_if_any},
 };
 use crate::{
     rule::Rule,
     series,
-    store::{self, NewChange, RuleChange, StoredRule},
+    store::{self, RuleChange, StoredRule},
 };
 
 /// So many of its newest changes are shown.
@@ -37,7 +38,8 @@ const NEAREST_AMONG_MAX: i64 = 50_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RulesQuery {
-    /// Only rules of this kind: `pattern`, `regime`, `price`, `indicator`, `composite`, `time` or `no_data`.
+    /// Only rules of this kind: `pattern`, `regime`, `price`, `indicator`, `composite`, `time`, `no_data`
+    /// or `external`.
     kind: Option<String>,
     /// Only `active`, `paused` or `triggered` ones.
     state: Option<String>,
@@ -64,7 +66,7 @@ pub(super) async fn list(
     let wanted = (query.kind.as_deref(), query.state.as_deref());
     let after = query.after.as_deref();
     let rules = store::rules(&app.pool, person.tenant(), wanted, after, page.probe()).await?;
-    let (rules, next) = page.cut(rules, |one| &one.id);
+    let (rules, next) = page.cut(rules, |one| &one.id, Into::into);
     Ok(axum::Json(RulePage { rules, next }))
 }
 
@@ -104,14 +106,10 @@ pub(super) async fn create(
     }
     check(&mut transaction, &person.name, &rule).await?;
     store::insert_rule(&mut transaction, (&id, &person.name), &rule, now).await?;
-    record(
-        &mut transaction,
-        (&person.name, &person),
-        &id,
-        ("created", ""),
-        now,
-    )
-    .await?;
+    let object = (&*person.name, "rule", &*id);
+    person
+        .record(&mut transaction, object, ("created", ""), now)
+        .await?;
     transaction.commit().await?;
     Ok((StatusCode::CREATED, shown(&app, &person, &id).await?))
 }
@@ -182,7 +180,8 @@ pub(super) async fn delete(
     store::delete_rule(&mut transaction, &id).await?;
     let what = ("deleted", &*stored.definition.0.name);
     let now = app.context.now();
-    record(&mut transaction, (&stored.tenant, &person), &id, what, now).await?;
+    let object = (&*stored.tenant, "rule", &*id);
+    person.record(&mut transaction, object, what, now).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -262,7 +261,7 @@ pub(super) async fn snooze(
         snoozed_until: Some(Some(request.until)),
         ..RuleChange::default()
     };
-    let note = atlas_events::clip(&request.note, 2_000);
+    let note = checked_note(&request.note)?;
     changed(
         &app,
         &person,
@@ -297,10 +296,7 @@ async fn locked<'a>(
     person: &Person,
     id: &str,
 ) -> Result<(PgTransaction<'a>, StoredRule), Problem> {
-    let mut transaction = app.pool.begin().await?;
-    let stored = store::lock_rule(&mut transaction, person.tenant(), id).await?;
-    let stored = stored.ok_or_else(|| absent("rule", id))?;
-    Ok((transaction, stored))
+    lock(app.pool.begin().await?, person, id).await
 }
 
 /// As [`locked`], for edits of what is evaluated: those wait for each other and for batches of observations, which lock
@@ -312,6 +308,14 @@ async fn editing<'a>(
 ) -> Result<(PgTransaction<'a>, StoredRule), Problem> {
     let mut transaction = app.pool.begin().await?;
     store::lock_series_head(&mut transaction).await?;
+    lock(transaction, person, id).await
+}
+
+async fn lock<'a>(
+    mut transaction: PgTransaction<'a>,
+    person: &Person,
+    id: &str,
+) -> Result<(PgTransaction<'a>, StoredRule), Problem> {
     let stored = store::lock_rule(&mut transaction, person.tenant(), id).await?;
     let stored = stored.ok_or_else(|| absent("rule", id))?;
     Ok((transaction, stored))
@@ -327,14 +331,8 @@ async fn changed(
 ) -> Result<axum::Json<RuleView>, Problem> {
     let now = app.context.now();
     store::change_rule(&mut transaction, &stored.id, change, now).await?;
-    record(
-        &mut transaction,
-        (&stored.tenant, person),
-        &stored.id,
-        what,
-        now,
-    )
-    .await?;
+    let object = (&*stored.tenant, "rule", &*stored.id);
+    person.record(&mut transaction, object, what, now).await?;
     transaction.commit().await?;
     shown(app, person, &stored.id).await
 }
@@ -355,31 +353,23 @@ pub(super) async fn check(
     tenant: &str,
     rule: &Rule,
 ) -> Result<(), Problem> {
-    let problems = rule.problems().into_iter();
-    let mut errors: Vec<_> = problems
-        .map(|(field, problem)| FieldError { field, problem })
-        .collect();
-    errors.extend(unknown_series(transaction, rule).await?);
+    let mut problems = rule.problems();
+    problems.extend(unknown_series(transaction, rule).await?);
     let channels = store::channels_of(transaction, tenant, &rule.channels).await?;
     for (index, id) in rule.channels.iter().enumerate() {
         if !channels.iter().any(|channel| channel.id == *id) {
-            errors.push(FieldError {
-                field: format!("channels[{index}]"),
-                problem: format!("there is no channel {}", atlas_events::clip(id, 100)),
-            });
+            let problem = format!("there is no channel {}", atlas_events::clip(id, 100));
+            problems.push((format!("channels[{index}]"), problem));
         }
     }
-    match errors.is_empty() {
-        true => Ok(()),
-        false => Err(Problem::fields(ProblemKind::InvalidRequest, errors)),
-    }
+    refuse_if_any(problems)
 }
 
 /// Series that a rule reads and of which nothing was seen yet, each with the nearest that is known.
 async fn unknown_series(
     transaction: &mut PgTransaction<'_>,
     rule: &Rule,
-) -> Result<Vec<FieldError>, Problem> {
+) -> Result<Vec<(String, String)>, Problem> {
     let wanted: Vec<_> = series::series_to_be_known(&rule.condition)
         .into_iter()
         .collect();
@@ -391,34 +381,13 @@ async fn unknown_series(
         return Ok(Vec::new());
     }
     let known = store::series_ids(transaction, NEAREST_AMONG_MAX).await?;
-    let errors = unknown.iter().map(|id| {
+    let problems = unknown.iter().map(|id| {
         let meant = series::nearest(id, known.iter().map(String::as_str));
-        FieldError {
-            field: "condition.series".to_owned(),
-            problem: format!(
-                "nothing was seen of {} yet{meant}; set series_may_be_unknown to accept it",
-                atlas_events::clip(id, 100)
-            ),
-        }
+        let problem = format!(
+            "nothing was seen of {} yet{meant}; set series_may_be_unknown to accept it",
+            atlas_events::clip(id, 100)
+        );
+        ("condition.series".to_owned(), problem)
     });
-    Ok(errors.collect())
-}
-
-async fn record(
-    transaction: &mut PgTransaction<'_>,
-    (tenant, person): (&str, &Person),
-    id: &str,
-    (change, note): (&str, &str),
-    at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let change = NewChange {
-        tenant,
-        object: "rule",
-        object_id: id,
-        change,
-        by: Some(&person.name),
-        note,
-        at,
-    };
-    store::insert_change(transaction, &change).await
+    Ok(problems.collect())
 }

@@ -51,7 +51,7 @@ pub(in crate::rest) struct RuleUpdate {
 pub(in crate::rest) struct SnoozeRequest {
     /// At most 366 days ahead; a time in the past ends a snooze.
     pub(in crate::rest) until: DateTime<Utc>,
-    /// For those who come after.
+    /// For those who come after; at most 2,000 characters.
     #[serde(default)]
     pub(in crate::rest) note: String,
 }

@@ -14,7 +14,11 @@ use axum::{
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use test_support::eventually;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use super::{alert, becomes, happens};
 use crate::bed::{Bed, DEADLINE, Running, cleared, entered};
@@ -28,6 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 struct Telegram {
     address: SocketAddr,
     state: Arc<Mutex<Chats>>,
+    /// There is an update more.
+    reported: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -45,6 +51,7 @@ impl Telegram {
         let telegram = Self {
             address: listener.local_addr().unwrap(),
             state: Arc::default(),
+            reported: Arc::default(),
         };
         let router = Router::new()
             .route("/{bot}/{method}", post(answer))
@@ -70,6 +77,7 @@ impl Telegram {
         let mut state = self.state.lock().unwrap();
         update["update_id"] = (100 + state.updates.len()).into();
         state.updates.push(update);
+        self.reported.notify_waiters();
     }
 
     fn write(&self, chat: i64, text: &str) {
@@ -117,13 +125,14 @@ async fn answer(
         state.asking += 1;
         state.asking_max = state.asking_max.max(state.asking);
     }
-    let began = std::time::Instant::now();
+    let until = Instant::now() + PATIENCE;
     let updates = loop {
+        // Made before the look, so that no report falls between the two.
+        let reported = telegram.reported.notified();
         let updates = found(&telegram.state.lock().unwrap());
-        if !updates.is_empty() || began.elapsed() > PATIENCE {
+        if !updates.is_empty() || timeout_at(until, reported).await.is_err() {
             break updates;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     telegram.state.lock().unwrap().asking -= 1;
     Json(json!({"ok": true, "result": updates}))
