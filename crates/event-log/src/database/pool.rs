@@ -25,7 +25,9 @@ const IS_IDLE: &str = "select now() = statement_timestamp()";
 /// none is made before it is wanted.
 ///
 /// A connection that does not answer within two seconds is closed, be it one that is to be lent or
-/// one that comes back: its place in the pool is free then.
+/// one that comes back: its place in the pool is free then. That holds but for a moment: after our own test of one that
+/// comes back the library makes another, without a bound, and a connection that falls silent between the two keeps its
+/// place until the link is closed.
 pub fn pool(options: PgConnectOptions, connections_max: u32) -> PgPool {
     let settings = Arc::new(options.clone());
     PgPoolOptions::new()

@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 
 use crate::{
     LogError, OnHistoryChange,
-    database::{connections, within},
+    database::{connections, outcome::is_no_answer, within},
     head::{self, Head, segments::SegmentIndex},
     history::{History, Mark, Server},
     live::{batch::Batch, ring::Ring},
@@ -276,7 +276,15 @@ impl Feeder {
             Ok(()) => {}
             // Reported once, by whoever noticed.
             Err(LogError::Unverified(_)) => {}
-            Err(error) => warn!(%error, "cannot read the newest events; trying again shortly"),
+            Err(error) => {
+                warn!(%error, "cannot read the newest events; trying again shortly");
+                if is_no_answer(&error) {
+                    // The library tests a connection that is given back, without a bound: one that falls silent just
+                    // then keeps the only place of its pool for as long as it is.
+                    let options = self.pool.connect_options().as_ref().clone();
+                    self.pool = connections::of_feeder(options);
+                }
+            }
         }
     }
 

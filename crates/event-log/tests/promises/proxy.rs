@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Commit,
     /// A statement that appends and may be a transaction itself.
     Statement,
+    /// The test that the driver makes of a connection that comes back to its pool, after that of the log.
+    Release,
 }
 
 /// Which of the two is the first that is swallowed. The connection stays open, and nothing passes any
@@ -71,6 +73,8 @@ struct Links {
 struct Link {
     silent: Arc<AtomicBool>,
     listens: Arc<AtomicBool>,
+    /// Whether its last request was the log's test of a connection that comes back.
+    is_back: Arc<AtomicBool>,
 }
 
 /// What becomes of each of the next commits; all goes well with those after.
@@ -191,7 +195,7 @@ async fn relay(
                     continue;
                 }
                 links.note(&link, sent);
-                match links.swallowed(sent) {
+                match links.swallowed(&link, sent) {
                     Some(Swallow::Request) => link.silent.store(true, Ordering::SeqCst),
                     Some(Swallow::Answer) => {
                         to_server.write_all(sent).await?;
@@ -248,7 +252,9 @@ impl Links {
         }
     }
 
-    fn swallowed(&self, sent: &[u8]) -> Option<Swallow> {
+    fn swallowed(&self, link: &Link, sent: &[u8]) -> Option<Swallow> {
+        let is_test = holds(sent, b"now() = statement_timestamp()");
+        let was_back = link.is_back.swap(is_test, Ordering::SeqCst);
         let query = sent.first() == Some(&b'Q');
         let mut swallow = self.swallow.lock().unwrap();
         let (step, first) = (*swallow)?;
@@ -257,6 +263,8 @@ impl Links {
             Step::Rows => sent.first() == Some(&b'd'),
             Step::Commit => query && sent.ends_with(b"commit\0"),
             Step::Statement => is_statement(sent),
+            // A message to synchronize, alone.
+            Step::Release => was_back && sent == b"S\0\0\0\x04",
         };
         here.then(|| *swallow = None).map(|()| first)
     }

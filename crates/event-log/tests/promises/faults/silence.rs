@@ -274,6 +274,21 @@ async fn a_listener_that_hears_nothing_delays_and_ends_with_the_log() {
     timeout(Duration::from_secs(5), log.close()).await.unwrap();
 }
 
+/// The driver waits without a bound there, with the one connection by which the log looks for what others append.
+#[tokio::test]
+async fn a_feeder_whose_connection_falls_silent_as_it_is_given_back_reads_by_another() {
+    let test = TestLog::create().await;
+    let (proxy, log) = behind_a_link(&test).await;
+    let mut follower = log.follow_after(0, everything()).await.unwrap();
+    // The first may be connections that opened the log. After that nobody else asks the database.
+    for _ in 0..3 {
+        proxy.swallow(Step::Release, Swallow::Request);
+        eventually(DEADLINE, async || proxy.has_swallowed()).await;
+    }
+    test.open().await.append(drafts(0..10)).await.unwrap();
+    assert_eq!(next_events(&mut follower).await.unwrap().len(), 10);
+}
+
 /// Readers ask, and the link carries nothing any more: they go away, and their places are free again.
 #[tokio::test]
 async fn readers_behind_a_silent_link_leave_their_places() {
