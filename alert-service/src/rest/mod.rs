@@ -32,6 +32,7 @@ use crate::{
     channel::{Seal, Sender},
     context::Context,
     emission::Emissions,
+    series::History,
     telemetry,
 };
 
@@ -53,6 +54,8 @@ pub(crate) struct App {
     pub(crate) wake: Arc<Notify>,
     /// Rules that are tried out at a time.
     pub(crate) evaluations: Arc<Semaphore>,
+    /// How far back expressions look.
+    pub(crate) history: History,
     /// Places for streams of alerts.
     pub(crate) streams: Arc<Semaphore>,
     /// Cancelled when the service is to end.

@@ -1,5 +1,6 @@
 //! Rules: what makes an alert.
 
+mod combined;
 pub(super) mod test;
 mod view;
 
@@ -22,9 +23,9 @@ use super::{
     refusal::{absent, conflict, refuse_if_any},
 };
 use crate::{
-    rule::Rule,
+    rule::{Condition, Rule},
     series,
-    store::{self, RuleChange, StoredRule},
+    store::{self, RuleChange, RuleFilter, StoredRule},
 };
 
 /// So many of its newest changes are shown.
@@ -38,11 +39,13 @@ const NEAREST_AMONG_MAX: i64 = 50_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RulesQuery {
-    /// Only rules of this kind: `pattern`, `regime`, `price`, `indicator`, `composite`, `time`, `no_data`
-    /// or `external`.
+    /// Only rules of this kind: `pattern`, `regime`, `price`, `indicator`, `composite`, `time`, `no_data`,
+    /// `external` or `rules`.
     kind: Option<String>,
-    /// Only `active`, `paused` or `triggered` ones.
+    /// Only `active`, `paused`, `triggered`, `acknowledged`, `snoozed`, `resolved` or `expired` ones.
     state: Option<String>,
+    /// Only those with this tag, as `name` or `name=value`.
+    tag: Option<String>,
     /// Those after this id.
     after: Option<String>,
     /// At most this many, 1 to 1,000; 100 if absent.
@@ -63,9 +66,19 @@ pub(super) async fn list(
 ) -> Result<axum::Json<RulePage>, Problem> {
     let person = Person::of(&access, Scope::AlertsRead)?;
     let page = Page::of(query.limit)?;
-    let wanted = (query.kind.as_deref(), query.state.as_deref());
-    let after = query.after.as_deref();
-    let rules = store::rules(&app.pool, person.tenant(), wanted, after, page.probe()).await?;
+    let tag = query.tag.as_deref();
+    let filter = RuleFilter {
+        id: None,
+        kind: query.kind.as_deref(),
+        state: query.state.as_deref(),
+        tag: tag.map(|tag| match tag.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (tag, None),
+        }),
+        after: query.after.as_deref(),
+    };
+    let until = (app.context.now(), page.probe());
+    let rules = store::shown_rules(&app.pool, person.tenant(), &filter, until).await?;
     let (rules, next) = page.cut(rules, |one| &one.id, Into::into);
     Ok(axum::Json(RulePage { rules, next }))
 }
@@ -102,10 +115,11 @@ pub(super) async fn create(
     let id = app.context.id(now).to_string();
     let mut transaction = app.pool.begin().await?;
     if rule.condition.is_over_series() {
-        store::edit_series_rule(&mut transaction, &id).await?;
+        store::edit_series_rule(&mut transaction, &id, app.context.now()).await?;
     }
-    check(&mut transaction, &person.name, &rule).await?;
+    check(&app, &mut transaction, (&person.name, None), &rule).await?;
     store::insert_rule(&mut transaction, (&id, &person.name), &rule, now).await?;
+    combine(&mut transaction, &id, [&rule.condition]).await?;
     let object = (&*person.name, "rule", &*id);
     person
         .record(&mut transaction, object, ("created", ""), now)
@@ -139,9 +153,20 @@ pub(super) async fn update(
         .iter()
         .any(|condition| condition.is_over_series())
     {
-        store::edit_series_rule(&mut transaction, &id).await?;
+        store::edit_series_rule(&mut transaction, &id, app.context.now()).await?;
     }
-    check(&mut transaction, &stored.tenant, &update.rule).await?;
+    let owner = (&*stored.tenant, Some(&*id));
+    check(&app, &mut transaction, owner, &update.rule).await?;
+    if !update.rule.condition.has_duration() {
+        let why = "a rule whose alerts have no duration never holds";
+        combined::refuse_if_used(&mut transaction, &id, why).await?;
+    }
+    combine(
+        &mut transaction,
+        &id,
+        [&update.rule.condition, conditions[0]],
+    )
+    .await?;
     let change = RuleChange {
         definition: Some(&update.rule),
         state: (stored.state == "triggered").then_some("active"),
@@ -160,7 +185,8 @@ pub(super) async fn update(
 
 /// Delete a rule
 ///
-/// Its alerts stay. Open ones end when their causes do, those of a rule over series now.
+/// Its alerts stay. Open ones end when their causes do, those of a rule over series or over other rules now. A rule that
+/// others combine cannot be deleted (409, with their ids in `rules`).
 #[utoipa::path(
     delete, path = "/v1/rules/{id}", operation_id = "deleteRule", tag = "rules",
     security(("token" = ["alerts:write", "unlimited"])),
@@ -175,9 +201,13 @@ pub(super) async fn delete(
     let person = Person::of(&access, Scope::AlertsWrite)?;
     let (mut transaction, stored) = editing(&app, &person, &id).await?;
     if stored.definition.0.condition.is_over_series() {
-        store::edit_series_rule(&mut transaction, &id).await?;
+        store::edit_series_rule(&mut transaction, &id, app.context.now()).await?;
     }
+    combined::refuse_if_used(&mut transaction, &id, "the rule cannot be deleted").await?;
     store::delete_rule(&mut transaction, &id).await?;
+    if !stored.definition.0.condition.rules_used().is_empty() {
+        store::turn_rule(&mut transaction, &id).await?;
+    }
     let what = ("deleted", &*stored.definition.0.name);
     let now = app.context.now();
     let object = (&*stored.tenant, "rule", &*id);
@@ -338,7 +368,13 @@ async fn changed(
 }
 
 async fn shown(app: &App, person: &Person, id: &str) -> Result<axum::Json<RuleView>, Problem> {
-    let stored = store::rule(&app.pool, person.tenant(), id).await?;
+    let filter = RuleFilter {
+        id: Some(id),
+        ..RuleFilter::default()
+    };
+    let until = (app.context.now(), 1);
+    let stored = store::shown_rules(&app.pool, person.tenant(), &filter, until).await?;
+    let stored = stored.into_iter().next();
     let stored = stored.ok_or_else(|| absent("rule", id))?;
     let history = store::changes_of(&app.pool, "rule", id, HISTORY_MAX).await?;
     Ok(axum::Json(RuleView {
@@ -347,14 +383,38 @@ async fn shown(app: &App, person: &Person, id: &str) -> Result<axum::Json<RuleVi
     }))
 }
 
-/// What is wrong with a rule, its channels included: they have to be of its owner.
-pub(super) async fn check(
+/// Records which rules a rule combines, if that may be otherwise: the first of these conditions is the new one.
+async fn combine<const N: usize>(
     transaction: &mut PgTransaction<'_>,
-    tenant: &str,
+    id: &str,
+    conditions: [&Condition; N],
+) -> Result<(), sqlx::Error> {
+    let is_combined = conditions.iter().any(|one| !one.rules_used().is_empty());
+    match is_combined {
+        true => store::set_uses(transaction, id, conditions[0].rules_used()).await,
+        false => Ok(()),
+    }
+}
+
+/// What is wrong with a rule, with the channels and rules that it names: they have to be of its owner. With the id of a
+/// rule that is there already.
+pub(super) async fn check(
+    app: &App,
+    transaction: &mut PgTransaction<'_>,
+    (tenant, id): (&str, Option<&str>),
     rule: &Rule,
 ) -> Result<(), Problem> {
     let mut problems = rule.problems();
+    let (reach, days) = (series::reach_days(&rule.condition), app.history.days());
+    if reach > days {
+        let problem = format!(
+            "its windows look back {reach} days, more than the {days} that alerts.history_years keeps"
+        );
+        problems.push(("condition".to_owned(), problem));
+    }
     problems.extend(unknown_series(transaction, rule).await?);
+    let condition = &rule.condition;
+    problems.extend(combined::problems(transaction, tenant, id, condition).await?);
     let channels = store::channels_of(transaction, tenant, &rule.channels).await?;
     for (index, id) in rule.channels.iter().enumerate() {
         if !channels.iter().any(|channel| channel.id == *id) {

@@ -94,7 +94,7 @@ pub(in crate::rest) async fn test(
     let turn = timeout(TURN_PATIENCE, app.evaluations.acquire()).await;
     let _turn = turn.map_err(|_| overloaded())?.map_err(|_| overloaded())?;
     let mut transaction = app.pool.begin().await?;
-    rules::check(&mut transaction, &person.name, &test.rule).await?;
+    rules::check(&app, &mut transaction, (&person.name, None), &test.rule).await?;
     let condition = test.rule.condition;
     let series = series_read(&condition);
     let points = store::last_points(&mut transaction, &series, POINTS_MAX).await?;

@@ -13,7 +13,8 @@ pub(in crate::rest) struct RuleView {
     /// Name of the token that made it.
     pub(in crate::rest) owner: String,
     pub(in crate::rest) rule: Rule,
-    /// `active`, `paused`, or `triggered`: it was to notify once, and has.
+    /// `paused`, `expired` or `snoozed`: nothing is notified. Else `triggered` or `acknowledged` while an alert is open,
+    /// `resolved` once the one alert ended that it was to notify of, or `active`.
     pub(in crate::rest) state: String,
     /// Nothing is notified until then.
     pub(in crate::rest) snoozed_until: Option<DateTime<Utc>>,

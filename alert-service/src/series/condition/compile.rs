@@ -123,10 +123,13 @@ impl Watched {
 pub(crate) fn watched(condition: &Condition) -> Result<Watched, Problems> {
     let mut problems = Problems::new();
     let watched = match condition {
-        Condition::Pattern { .. } | Condition::Regime { .. } | Condition::External { .. } => {
+        Condition::Pattern { .. }
+        | Condition::Regime { .. }
+        | Condition::External { .. }
+        | Condition::Rules(_) => {
             problems.push((
                 "condition.kind".to_owned(),
-                "is about what the engine or another program emits, and not about series"
+                "is about what the engine or another program emits, or about other rules, and not about series"
                     .to_owned(),
             ));
             None
@@ -168,6 +171,18 @@ fn check_cost(compiled: Machine) -> Result<(), Problems> {
         "takes up to {steps} steps of work for one observation, more than {STEPS_MAX}: use shorter windows"
     );
     Err(vec![("condition".to_owned(), problem)])
+}
+
+/// How many days its windows look back together.
+pub(crate) fn reach_days(condition: &Condition) -> u32 {
+    let Ok(Watched::Expression(expression)) = watched(condition) else {
+        return 0;
+    };
+    let compiled = expression.compile().ok();
+    let history = compiled.map_or(0, |compiled| compiled.program.history_days());
+    // How long an observation counts is no window.
+    let ages = expression.inputs.iter().map(|input| input.max_age_days);
+    history.saturating_sub(ages.max().unwrap_or(0))
 }
 
 /// Ids of the series that a condition reads.

@@ -41,6 +41,16 @@ pub(crate) struct Price {
     pub(crate) series_may_be_unknown: bool,
 }
 
+impl Price {
+    /// Whether it is about two observations, and has no duration.
+    pub(crate) fn is_crossing(&self) -> bool {
+        matches!(
+            self.comparison,
+            Comparison::CrossesAbove | Comparison::CrossesBelow
+        )
+    }
+}
+
 /// How a value is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

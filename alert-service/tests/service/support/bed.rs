@@ -117,6 +117,19 @@ impl Bed {
     }
 
     pub(crate) async fn start_with(&self, more: &[String]) -> Running {
+        let sources = vec![
+            Source::in_process(ENGINE, self.log.clone()),
+            Source::in_process(COLLECTOR, self.collected.clone()),
+        ];
+        self.start_following(more, Some(sources)).await
+    }
+
+    /// Without sources those of the settings are followed.
+    pub(crate) async fn start_following(
+        &self,
+        more: &[String],
+        sources: Option<Vec<Source>>,
+    ) -> Running {
         let mut set = self.settings();
         set.extend(more.iter().cloned());
         let flags = Flags {
@@ -125,10 +138,7 @@ impl Bed {
         };
         let config = load(&flags, &[]).unwrap().config;
         let listeners = Listeners::bind(&config).await.unwrap();
-        let sources = vec![
-            Source::in_process(ENGINE, self.log.clone()),
-            Source::in_process(COLLECTOR, self.collected.clone()),
-        ];
+        let sources = sources.unwrap_or_else(|| config.consumer.sources().unwrap());
         let service = Service::start(config, sources, listeners, metrics(), self.context())
             .await
             .unwrap();
