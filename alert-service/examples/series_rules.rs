@@ -204,7 +204,7 @@ async fn fill(pool: &PgPool) -> Result<()> {
         "insert into watched_series (id, reached, seen_at, sequence)
          select 'S' || n, current_date - 150, now(), 1 from generate_series(0, $1 - 1) n where $2 > 0",
         "insert into watched_points (series_id, date, known_from, value, sequence)
-         select 'S' || n, current_date - 150 - day, now(), 10 + day % 7, 1
+         select 'S' || n, current_date - 150 - day::int, now(), 10 + day % 7, 1
          from generate_series(0, $1 - 1) n, generate_series(0, $2 - 1) day",
         "insert into rules (id, tenant, kind, subject, definition, created_at, updated_at)
          select 'rule-' || n, 'anonymous', case when n / $1 = 99 then 'indicator' else 'price' end, 'S' || n % $1,
