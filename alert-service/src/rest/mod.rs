@@ -11,7 +11,7 @@ mod external;
 mod page;
 mod person;
 mod refusal;
-mod rules;
+pub(crate) mod rules;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -56,6 +56,8 @@ pub(crate) struct App {
     pub(crate) evaluations: Arc<Semaphore>,
     /// How far back expressions look.
     pub(crate) history: History,
+    /// How many rules of one owner may have expressions.
+    pub(crate) expressions_max: u32,
     /// Places for streams of alerts.
     pub(crate) streams: Arc<Semaphore>,
     /// Cancelled when the service is to end.

@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     context::Context,
     delivery::{Policy, Workers},
+    grpc::AlertRulesService,
     intake::{Ages, Intake},
     removal::Removal,
     rest,
@@ -90,11 +91,13 @@ impl Service {
             stopping: operation.stopping.clone(),
             evaluations: Arc::new(Semaphore::new(rest::EVALUATIONS_MAX)),
             history,
+            expressions_max: config.alerts.expressions_per_owner_max,
         };
         let bots = config
             .channels
             .telegram_polling
             .then(|| Bots::new(app.clone()));
+        let rules = AlertRulesService::server(app.clone());
         let router = rest::router(app, operation, config.common.rest.request_timeout);
         let workers = Workers {
             pool: pool.clone(),
@@ -139,6 +142,7 @@ impl Service {
         };
         let intake = Intake::new(log, context, ages, patience, memory, wake);
         let mut server = builder.build(router);
+        server.add_grpc(|services| services.with(rules));
         server.consume(consumer, intake, config.consumer.stopped_grace);
         server.add_part("deliveries", workers.run(server.stop()));
         server.add_part("watch", watch.run(server.stop()));

@@ -52,8 +52,8 @@ pub(crate) use external::{
 pub(crate) use outcomes::{Again, Finished, disable_channel, finish, move_channel, try_again};
 pub(crate) use removal::{forget_requests, remove_ended_alerts, remove_ended_silences};
 pub(crate) use rules::{
-    RuleChange, RuleFilter, StoredRule, change_rule, delete_rule, insert_rule, lock_rule,
-    matching_rules, rule, rules_of_ids, set_triggered, shown_rules,
+    RuleChange, RuleFilter, StoredRule, change_rule, count_expressions, delete_rule, insert_rule,
+    lock_rule, matching_rules, rule, rules_of_ids, set_triggered, shown_rules,
 };
 pub(crate) use series::{
     SeriesHead, StoredPoint, StoredSeries, WatchedRule, edit_series_rule, edited_rules,

@@ -164,6 +164,25 @@ pub(crate) async fn shown_rules(
     .await
 }
 
+/// How many rules of a tenant other than this one evaluate expressions.
+pub(crate) async fn count_expressions(
+    connection: &mut PgConnection,
+    tenant: &str,
+    other_than: Option<&str>,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rules
+           where tenant = $1 and ($2::text is null or id <> $2) and (
+               kind in ('indicator', 'composite')
+               or kind = 'price' and definition->'condition'->>'comparison' = 'changes_by'
+           )"#,
+        tenant,
+        other_than,
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Changes a rule that is locked.
 pub(crate) async fn change_rule(
     connection: &mut PgConnection,

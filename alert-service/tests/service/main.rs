@@ -7,6 +7,7 @@
 
 mod calm;
 mod configuration;
+mod grpc;
 mod intake;
 mod kills;
 mod notified;

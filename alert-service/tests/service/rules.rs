@@ -396,3 +396,50 @@ async fn thousands_of_rules_that_turn_at_once_have_an_alert_each_also_after_a_ki
     assert_eq!(emitted.count(), usize::try_from(MANY).unwrap());
     service.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_indicator_may_need_some_of_the_last_observations_and_be_kept() {
+    let bed = Bed::create(&["alerts.expressions_per_owner_max=1"]).await;
+    let service = bed.start().await;
+    for (days, value) in [(9, "1"), (8, "6"), (7, "1"), (6, "6"), (5, "1"), (4, "1")] {
+        bed.observe("X", &[(&ago(days), Some(value))]).await;
+    }
+    bed.processed().await;
+    let indicator = |more: Value| {
+        let mut condition =
+            json!({"kind": "indicator", "inputs": {"X": {"frequency": "daily"}}, "when": "X > 5"});
+        let fields = condition.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        condition
+    };
+    let spells = async |more: Value| {
+        let rule = json!({"name": "n", "condition": indicator(more)});
+        let answer = service.post("/v1/rules/test", json!({"rule": rule})).await;
+        let firings = answer["firings"].as_array().unwrap().iter();
+        let spells = firings.map(|firing| (firing["began"].clone(), firing["ended"].clone()));
+        spells.collect::<Vec<_>>()
+    };
+    let days = |began: u64, ended: u64| (Value::from(ago(began)), Value::from(ago(ended)));
+    assert_eq!(spells(json!({})).await, [days(8, 7), days(6, 5)]);
+    assert_eq!(spells(json!({"n_of_m": [2, 3]})).await, [days(6, 5)]);
+    assert_eq!(spells(json!({"keep_for": 2})).await, [days(8, 4)]);
+    assert_eq!(spells(json!({"cooldown": "3d"})).await, [days(8, 7)]);
+    for (more, field) in [
+        (json!({"n_of_m": [3, 2]}), "condition.n_of_m"),
+        (json!({"n_of_m": [1, 2], "for": 2}), "condition.n_of_m"),
+        (json!({"keep_for": "soon"}), "condition.keep_for"),
+        (json!({"cooldown": "2"}), "condition.cooldown"),
+    ] {
+        let problem = refused(&service, indicator(more)).await;
+        assert!(problem.contains(field), "{problem}");
+    }
+    // The first is allowed, and no other.
+    made(&service, "first", indicator(json!({}))).await;
+    let problem = refused(&service, indicator(json!({}))).await;
+    assert!(
+        problem.contains("1 rules with expressions already"),
+        "{problem}"
+    );
+    made(&service, "price", above("X", 5)).await;
+    service.end().await;
+}

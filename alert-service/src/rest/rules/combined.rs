@@ -18,7 +18,13 @@ pub(super) async fn problems(
     if used.is_empty() {
         return Ok(Vec::new());
     }
-    let found = store::rules_to_use(connection, tenant, used).await?;
+    // The database takes no NUL.
+    let possible: Vec<_> = used
+        .iter()
+        .filter(|id| !id.contains('\0'))
+        .cloned()
+        .collect();
+    let found = store::rules_to_use(connection, tenant, &possible).await?;
     let mut problems = Vec::new();
     for (index, wanted) in used.iter().enumerate() {
         let shown = atlas_events::clip(wanted, 100);

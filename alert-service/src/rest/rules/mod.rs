@@ -1,38 +1,27 @@
 //! Rules: what makes an alert.
 
 mod combined;
-pub(super) mod test;
-mod view;
+pub(crate) mod test;
+pub(crate) mod view;
+pub(crate) mod work;
 
-use access::Scope;
 use axum::{body::Bytes, extract::State, http::StatusCode};
-use chrono::TimeDelta;
 use serde::Deserialize;
 use service::rest::{
-    Always, Body, One, Parameters, Problem, ProblemKind,
+    Always, Body, One, Parameters, Problem,
     extract::{Caller, Id, Json, Query, parsed},
 };
-use sqlx::PgTransaction;
 use utoipa::IntoParams;
 
-use self::view::{RulePage, RuleUpdate, RuleView, SnoozeRequest};
+use self::{
+    view::{RulePage, RuleUpdate, RuleView, SnoozeRequest},
+    work::{Switch, Wanted},
+};
 use super::{
     App,
-    page::Page,
-    person::{NoteRequest, Person, checked_note, note},
-    refusal::{absent, conflict, refuse_if_any},
+    person::{NoteRequest, note},
 };
-use crate::{
-    rule::{Condition, Rule},
-    series,
-    store::{self, RuleChange, RuleFilter, StoredRule},
-};
-
-/// So many of its newest changes are shown.
-const HISTORY_MAX: i64 = 100;
-const SNOOZE_DAYS_MAX: i64 = 366;
-/// Among so many series the nearest to an unknown one is looked for.
-const NEAREST_AMONG_MAX: i64 = 50_000;
+use crate::rule::Rule;
 
 /// Which page; all conditions hold.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -64,23 +53,14 @@ pub(super) async fn list(
     Caller(access): Caller,
     Query(query): Query<RulesQuery>,
 ) -> Result<axum::Json<RulePage>, Problem> {
-    let person = Person::of(&access, Scope::AlertsRead)?;
-    let page = Page::of(query.limit)?;
-    let tag = query.tag.as_deref();
-    let filter = RuleFilter {
-        id: None,
-        kind: query.kind.as_deref(),
-        state: query.state.as_deref(),
-        tag: tag.map(|tag| match tag.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (tag, None),
-        }),
-        after: query.after.as_deref(),
+    let wanted = Wanted {
+        kind: query.kind,
+        state: query.state,
+        tag: query.tag,
+        after: query.after,
+        limit: query.limit,
     };
-    let until = (app.context.now(), page.probe());
-    let rules = store::shown_rules(&app.pool, person.tenant(), &filter, until).await?;
-    let (rules, next) = page.cut(rules, |one| &one.id, Into::into);
-    Ok(axum::Json(RulePage { rules, next }))
+    work::list(&app, &access, &wanted).await.map(axum::Json)
 }
 
 /// One rule, with its history
@@ -95,8 +75,7 @@ pub(super) async fn get(
     Caller(access): Caller,
     Id(id): Id,
 ) -> Result<axum::Json<RuleView>, Problem> {
-    let person = Person::of(&access, Scope::AlertsRead)?;
-    shown(&app, &person, &id).await
+    work::get(&app, &access, &id).await.map(axum::Json)
 }
 
 /// Create a rule
@@ -110,22 +89,8 @@ pub(super) async fn create(
     Caller(access): Caller,
     Json(rule): Json<Rule>,
 ) -> Result<(StatusCode, axum::Json<RuleView>), Problem> {
-    let person = Person::of(&access, Scope::AlertsWrite)?;
-    let now = app.context.now();
-    let id = app.context.id(now).to_string();
-    let mut transaction = app.pool.begin().await?;
-    if rule.condition.is_over_series() {
-        store::edit_series_rule(&mut transaction, &id, app.context.now()).await?;
-    }
-    check(&app, &mut transaction, (&person.name, None), &rule).await?;
-    store::insert_rule(&mut transaction, (&id, &person.name), &rule, now).await?;
-    combine(&mut transaction, &id, [&rule.condition]).await?;
-    let object = (&*person.name, "rule", &*id);
-    person
-        .record(&mut transaction, object, ("created", ""), now)
-        .await?;
-    transaction.commit().await?;
-    Ok((StatusCode::CREATED, shown(&app, &person, &id).await?))
+    let created = work::create(&app, &access, &rule).await?;
+    Ok((StatusCode::CREATED, axum::Json(created)))
 }
 
 /// Change a rule
@@ -143,44 +108,8 @@ pub(super) async fn update(
     Id(id): Id,
     Json(update): Json<RuleUpdate>,
 ) -> Result<axum::Json<RuleView>, Problem> {
-    let person = Person::of(&access, Scope::AlertsWrite)?;
-    let (mut transaction, stored) = editing(&app, &person, &id).await?;
-    if stored.version != update.version {
-        return Err(conflict(update.version, stored.version));
-    }
-    let conditions = [&stored.definition.0.condition, &update.rule.condition];
-    if conditions
-        .iter()
-        .any(|condition| condition.is_over_series())
-    {
-        store::edit_series_rule(&mut transaction, &id, app.context.now()).await?;
-    }
-    let owner = (&*stored.tenant, Some(&*id));
-    check(&app, &mut transaction, owner, &update.rule).await?;
-    if !update.rule.condition.has_duration() {
-        let why = "a rule whose alerts have no duration never holds";
-        combined::refuse_if_used(&mut transaction, &id, why).await?;
-    }
-    combine(
-        &mut transaction,
-        &id,
-        [&update.rule.condition, conditions[0]],
-    )
-    .await?;
-    let change = RuleChange {
-        definition: Some(&update.rule),
-        state: (stored.state == "triggered").then_some("active"),
-        ..RuleChange::default()
-    };
-    changed(
-        &app,
-        &person,
-        transaction,
-        &stored,
-        &change,
-        ("updated", ""),
-    )
-    .await
+    let updated = work::update(&app, &access, &id, &update).await;
+    updated.map(axum::Json)
 }
 
 /// Delete a rule
@@ -198,21 +127,7 @@ pub(super) async fn delete(
     Caller(access): Caller,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    let person = Person::of(&access, Scope::AlertsWrite)?;
-    let (mut transaction, stored) = editing(&app, &person, &id).await?;
-    if stored.definition.0.condition.is_over_series() {
-        store::edit_series_rule(&mut transaction, &id, app.context.now()).await?;
-    }
-    combined::refuse_if_used(&mut transaction, &id, "the rule cannot be deleted").await?;
-    store::delete_rule(&mut transaction, &id).await?;
-    if !stored.definition.0.condition.rules_used().is_empty() {
-        store::turn_rule(&mut transaction, &id).await?;
-    }
-    let what = ("deleted", &*stored.definition.0.name);
-    let now = app.context.now();
-    let object = (&*stored.tenant, "rule", &*id);
-    person.record(&mut transaction, object, what, now).await?;
-    transaction.commit().await?;
+    work::delete(&app, &access, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -231,14 +146,9 @@ pub(super) async fn pause(
     Id(id): Id,
     body: Bytes,
 ) -> Result<axum::Json<RuleView>, Problem> {
-    switch(
-        &app,
-        &Person::of(&access, Scope::AlertsWrite)?,
-        &id,
-        ("paused", "paused"),
-        body,
-    )
-    .await
+    let switch = (Switch::Pause, &*note(body)?);
+    let switched = work::switch(&app, &access, &id, switch).await;
+    switched.map(axum::Json)
 }
 
 /// Notify again
@@ -254,14 +164,9 @@ pub(super) async fn resume(
     Id(id): Id,
     body: Bytes,
 ) -> Result<axum::Json<RuleView>, Problem> {
-    switch(
-        &app,
-        &Person::of(&access, Scope::AlertsWrite)?,
-        &id,
-        ("active", "resumed"),
-        body,
-    )
-    .await
+    let switch = (Switch::Resume, &*note(body)?);
+    let switched = work::switch(&app, &access, &id, switch).await;
+    switched.map(axum::Json)
 }
 
 /// Notify nothing until a time
@@ -277,177 +182,6 @@ pub(super) async fn snooze(
     Id(id): Id,
     Json(request): Json<SnoozeRequest>,
 ) -> Result<axum::Json<RuleView>, Problem> {
-    let person = Person::of(&access, Scope::AlertsWrite)?;
-    if request.until > app.context.now() + TimeDelta::days(SNOOZE_DAYS_MAX) {
-        let problem = format!("is more than {SNOOZE_DAYS_MAX} days ahead");
-        return Err(Problem::field(
-            ProblemKind::InvalidRequest,
-            "until",
-            problem,
-        ));
-    }
-    let (transaction, stored) = locked(&app, &person, &id).await?;
-    let change = RuleChange {
-        snoozed_until: Some(Some(request.until)),
-        ..RuleChange::default()
-    };
-    let note = checked_note(&request.note)?;
-    changed(
-        &app,
-        &person,
-        transaction,
-        &stored,
-        &change,
-        ("snoozed", &note),
-    )
-    .await
-}
-
-async fn switch(
-    app: &App,
-    person: &Person,
-    id: &str,
-    (state, what): (&str, &str),
-    body: Bytes,
-) -> Result<axum::Json<RuleView>, Problem> {
-    let note = note(body)?;
-    let (transaction, stored) = locked(app, person, id).await?;
-    let change = RuleChange {
-        state: Some(state),
-        // Whoever resumes means now.
-        snoozed_until: (state == "active").then_some(None),
-        ..RuleChange::default()
-    };
-    changed(app, person, transaction, &stored, &change, (what, &note)).await
-}
-
-async fn locked<'a>(
-    app: &App,
-    person: &Person,
-    id: &str,
-) -> Result<(PgTransaction<'a>, StoredRule), Problem> {
-    lock(app.pool.begin().await?, person, id).await
-}
-
-/// As [`locked`], for edits of what is evaluated: those wait for each other and for batches of observations, which lock
-/// the head of series before rules.
-async fn editing<'a>(
-    app: &App,
-    person: &Person,
-    id: &str,
-) -> Result<(PgTransaction<'a>, StoredRule), Problem> {
-    let mut transaction = app.pool.begin().await?;
-    store::lock_series_head(&mut transaction).await?;
-    lock(transaction, person, id).await
-}
-
-async fn lock<'a>(
-    mut transaction: PgTransaction<'a>,
-    person: &Person,
-    id: &str,
-) -> Result<(PgTransaction<'a>, StoredRule), Problem> {
-    let stored = store::lock_rule(&mut transaction, person.tenant(), id).await?;
-    let stored = stored.ok_or_else(|| absent("rule", id))?;
-    Ok((transaction, stored))
-}
-
-async fn changed(
-    app: &App,
-    person: &Person,
-    mut transaction: PgTransaction<'_>,
-    stored: &StoredRule,
-    change: &RuleChange<'_>,
-    what: (&str, &str),
-) -> Result<axum::Json<RuleView>, Problem> {
-    let now = app.context.now();
-    store::change_rule(&mut transaction, &stored.id, change, now).await?;
-    let object = (&*stored.tenant, "rule", &*stored.id);
-    person.record(&mut transaction, object, what, now).await?;
-    transaction.commit().await?;
-    shown(app, person, &stored.id).await
-}
-
-async fn shown(app: &App, person: &Person, id: &str) -> Result<axum::Json<RuleView>, Problem> {
-    let filter = RuleFilter {
-        id: Some(id),
-        ..RuleFilter::default()
-    };
-    let until = (app.context.now(), 1);
-    let stored = store::shown_rules(&app.pool, person.tenant(), &filter, until).await?;
-    let stored = stored.into_iter().next();
-    let stored = stored.ok_or_else(|| absent("rule", id))?;
-    let history = store::changes_of(&app.pool, "rule", id, HISTORY_MAX).await?;
-    Ok(axum::Json(RuleView {
-        history: history.into_iter().map(Into::into).collect(),
-        ..stored.into()
-    }))
-}
-
-/// Records which rules a rule combines, if that may be otherwise: the first of these conditions is the new one.
-async fn combine<const N: usize>(
-    transaction: &mut PgTransaction<'_>,
-    id: &str,
-    conditions: [&Condition; N],
-) -> Result<(), sqlx::Error> {
-    let is_combined = conditions.iter().any(|one| !one.rules_used().is_empty());
-    match is_combined {
-        true => store::set_uses(transaction, id, conditions[0].rules_used()).await,
-        false => Ok(()),
-    }
-}
-
-/// What is wrong with a rule, with the channels and rules that it names: they have to be of its owner. With the id of a
-/// rule that is there already.
-pub(super) async fn check(
-    app: &App,
-    transaction: &mut PgTransaction<'_>,
-    (tenant, id): (&str, Option<&str>),
-    rule: &Rule,
-) -> Result<(), Problem> {
-    let mut problems = rule.problems();
-    let (reach, days) = (series::reach_days(&rule.condition), app.history.days());
-    if reach > days {
-        let problem = format!(
-            "its windows look back {reach} days, more than the {days} that alerts.history_years keeps"
-        );
-        problems.push(("condition".to_owned(), problem));
-    }
-    problems.extend(unknown_series(transaction, rule).await?);
-    let condition = &rule.condition;
-    problems.extend(combined::problems(transaction, tenant, id, condition).await?);
-    let channels = store::channels_of(transaction, tenant, &rule.channels).await?;
-    for (index, id) in rule.channels.iter().enumerate() {
-        if !channels.iter().any(|channel| channel.id == *id) {
-            let problem = format!("there is no channel {}", atlas_events::clip(id, 100));
-            problems.push((format!("channels[{index}]"), problem));
-        }
-    }
-    refuse_if_any(problems)
-}
-
-/// Series that a rule reads and of which nothing was seen yet, each with the nearest that is known.
-async fn unknown_series(
-    transaction: &mut PgTransaction<'_>,
-    rule: &Rule,
-) -> Result<Vec<(String, String)>, Problem> {
-    let wanted: Vec<_> = series::series_to_be_known(&rule.condition)
-        .into_iter()
-        .collect();
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    let unknown = store::unknown_series(transaction, &wanted).await?;
-    if unknown.is_empty() {
-        return Ok(Vec::new());
-    }
-    let known = store::series_ids(transaction, NEAREST_AMONG_MAX).await?;
-    let problems = unknown.iter().map(|id| {
-        let meant = series::nearest(id, known.iter().map(String::as_str));
-        let problem = format!(
-            "nothing was seen of {} yet{meant}; set series_may_be_unknown to accept it",
-            atlas_events::clip(id, 100)
-        );
-        ("condition.series".to_owned(), problem)
-    });
-    Ok(problems.collect())
+    let snoozed = work::snooze(&app, &access, &id, &request).await;
+    snoozed.map(axum::Json)
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use evaluation::{
     expression::{Input, SERIES_ID_CHARS_MAX},
-    machine::{Condition as Machine, ConditionError, ConditionRun, ConditionText, Rule as Turning},
+    machine::{
+        Condition as Machine, ConditionError, ConditionRun, ConditionText, Rule as Turning,
+        RuleError,
+    },
     series::SeriesStore,
 };
 
@@ -72,7 +75,7 @@ impl Expression {
             inputs.join(","),
             self.when,
             self.clear_when,
-            self.turning.hold
+            self.turning
         )
     }
 
@@ -173,6 +176,11 @@ fn check_cost(compiled: Machine) -> Result<(), Problems> {
     Err(vec![("condition".to_owned(), problem)])
 }
 
+/// Whether an expression is evaluated for it, which takes more than a comparison.
+pub(crate) fn is_expression(condition: &Condition) -> bool {
+    matches!(watched(condition), Ok(Watched::Expression(_)))
+}
+
 /// How many days its windows look back together.
 pub(crate) fn reach_days(condition: &Condition) -> u32 {
     let Ok(Watched::Expression(expression)) = watched(condition) else {
@@ -255,7 +263,14 @@ fn of_error(
             placed("condition.clear_when", text, error)
         }
         ConditionError::When(error) => placed("condition.conditions", &expression.when, error),
-        ConditionError::Rule(_) => ("condition.for".to_owned(), error.to_string()),
+        ConditionError::Rule(problem) => {
+            let field = match problem {
+                RuleError::NoHold => "for",
+                RuleError::NoKeepFor => "keep_for",
+                RuleError::NOfM(..) => "n_of_m",
+            };
+            (format!("condition.{field}"), error.to_string())
+        }
         ConditionError::Unused(_)
         | ConditionError::ReadsNothing
         | ConditionError::TooManyInputs => ("condition.inputs".to_owned(), error.to_string()),

@@ -52,6 +52,7 @@ pub(crate) struct Running {
     /// Making one reads all certificates of the machine.
     client: Client,
     url: String,
+    grpc_url: String,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -143,12 +144,14 @@ impl Bed {
             .await
             .unwrap();
         let url = format!("http://{}", service.rest_address());
+        let grpc_url = format!("http://{}", service.grpc_address());
         let shutdown = CancellationToken::new();
         let ending = shutdown.clone();
         let running = tokio::spawn(async move { service.run(ending).await.unwrap() });
         Running {
             client: Client::new(),
             url,
+            grpc_url,
             shutdown,
             running,
         }
@@ -250,6 +253,11 @@ async fn open_log(database: &TestDatabase, schema: &str) -> EventLog {
 impl Running {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// Where gRPC is served.
+    pub(crate) fn grpc_url(&self) -> &str {
+        &self.grpc_url
     }
 
     /// A request to a path, as it is.
