@@ -4,7 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const CONTRACT: [&str; 2] = ["atlas/events/events.proto", "atlas/events/consumer.proto"];
+const CONTRACT: [&str; 3] = [
+    "atlas/events/events.proto",
+    "atlas/events/consumer.proto",
+    "atlas/events/alerts.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in CONTRACT {

@@ -2,7 +2,7 @@
 //!
 //! [`channel`] sends; `rule` says what makes an alert, `suppression` why it is not sent, and `calm` what its owner wants
 //! of that; `intake` makes alerts of consumed events, in the transaction that moves the checkpoint, `series` of rules
-//! over series and the clock, and `external` of what others send; `delivery` sends what is due; `store` has all SQL.
+//! over series and the clock, and `external` of what others send; `grpc` serves rules as `rest` does; `delivery` sends what is due; `store` has all SQL.
 
 mod alert;
 mod bot;
@@ -13,6 +13,7 @@ mod context;
 mod delivery;
 mod emission;
 mod external;
+mod grpc;
 mod intake;
 mod message;
 mod removal;

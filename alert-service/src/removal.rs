@@ -1,4 +1,4 @@
-//! Removes what is kept long enough: alerts and silences that ended, and requests that are remembered.
+//! Removes what is kept long enough: alerts and silences that ended, requests that are remembered, and edits of rules.
 
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) struct Removal {
     pub(crate) context: Context,
     /// How long alerts and silences are kept after their end.
     pub(crate) keep: TimeDelta,
+    /// How long edits of rules are kept, for instances that have not seen them.
+    pub(crate) keep_edits: TimeDelta,
 }
 
 impl Removal {
@@ -61,6 +63,9 @@ impl Removal {
             sleep(PAUSE).await;
         }
         while store::forget_requests(&self.pool, now - REQUESTS_KEPT, BATCH).await? > 0 {
+            sleep(PAUSE).await;
+        }
+        while store::forget_edits(&self.pool, now - self.keep_edits, BATCH).await? > 0 {
             sleep(PAUSE).await;
         }
         Ok(())

@@ -17,6 +17,8 @@ pub(crate) enum Reason {
     Once,
     /// The rule is snoozed.
     Snoozed,
+    /// The rule notifies at other hours.
+    InactiveHours,
     /// The rule has notified of the same just before.
     Cooldown,
     /// The rule has notified often enough today.
@@ -47,12 +49,13 @@ pub(crate) enum Reason {
 
 impl Reason {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::TooOld,
         Self::Expired,
         Self::Paused,
         Self::Once,
         Self::Snoozed,
+        Self::InactiveHours,
         Self::Cooldown,
         Self::DailyLimit,
         Self::Silenced,
@@ -76,6 +79,7 @@ impl Reason {
             Self::Paused => "paused",
             Self::Once => "once",
             Self::Snoozed => "snoozed",
+            Self::InactiveHours => "inactive_hours",
             Self::Cooldown => "cooldown",
             Self::DailyLimit => "daily_limit",
             Self::Silenced => "silenced",
@@ -116,6 +120,10 @@ pub(crate) fn of_rule(
 ) -> Option<Reason> {
     let cooldown = TimeDelta::seconds(i64::try_from(rule.cooldown_seconds).unwrap_or(i64::MAX));
     let is_cooling = state.notified_at.is_some_and(|at| now < at + cooldown);
+    let is_inactive = rule
+        .active_hours
+        .as_ref()
+        .is_some_and(|hours| !hours.hold(now));
     let is_spent = rule
         .daily_max
         .is_some_and(|most| state.notified_in_a_day >= most);
@@ -128,6 +136,7 @@ pub(crate) fn of_rule(
             state.snoozed_until.is_some_and(|at| now < at),
             Reason::Snoozed,
         ),
+        (is_inactive, Reason::InactiveHours),
         (is_cooling, Reason::Cooldown),
         (
             is_spent && severity != Severity::Critical,
@@ -177,6 +186,16 @@ mod tests {
             Some(Reason::Snoozed),
         );
         check(&plain, snoozed(now()), None);
+        // 2026-01-02 is a Friday.
+        let hours = |day: &str| {
+            let json = format!(
+                r#"{{"zone":"UTC","periods":[{{"days":["{day}"],"from":"00:00","to":"08:00"}}]}}"#
+            );
+            rule(|r| r.active_hours = serde_json::from_str(&json).unwrap())
+        };
+        check(&hours("fri"), RuleState::default(), None);
+        let inactive = Some(Reason::InactiveHours);
+        check(&hours("thu"), RuleState::default(), inactive);
         let notified = |seconds| RuleState {
             notified_at: Some(now() - TimeDelta::seconds(seconds)),
             notified_in_a_day: 2,

@@ -77,6 +77,7 @@ impl Writer<'_> {
         self.emissions.alert(&alert, &before, ending.cause);
         self.done.alerts.push(state);
         self.record(&alert, state, ending.cause).await?;
+        store::turn_users(self.connection, &alert.rule_id).await?;
         let notified = self.supersede(&alert).await?;
         let rule = store::rule(&mut *self.connection, store::Tenant::All, &alert.rule_id).await?;
         let rule_name = rule.map(|rule| rule.definition.0.name).unwrap_or_default();

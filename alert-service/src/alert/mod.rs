@@ -102,6 +102,9 @@ impl Writer<'_> {
             .severity
             .unwrap_or_else(|| severity_of(begun.severity));
         let id = self.context.id(self.now).to_string();
+        // What an alert says of itself counts for more than a tag.
+        let mut labels = definition.tags.clone();
+        labels.extend(begun.labels.clone());
         let new = NewAlert {
             id: &id,
             tenant: &rule.tenant,
@@ -110,7 +113,7 @@ impl Writer<'_> {
             severity: severity_name(severity),
             title: begun.title,
             message: begun.message,
-            labels: begun.labels,
+            labels: &labels,
             started_at: begun.started_at,
             cause_log_id: begun.cause.log_id,
             cause_event_id: &begun.cause.event_id,
@@ -123,6 +126,7 @@ impl Writer<'_> {
         self.emissions.alert(&alert, "", begun.cause);
         self.done.alerts.push("firing");
         self.record(&alert, "firing", begun.cause).await?;
+        store::turn_users(self.connection, &rule.id).await?;
         let state = self.rule_state(rule, begun.fingerprint).await?;
         let preferences = store::lock_preferences(self.connection, &rule.tenant).await?;
         let traits = traits(&alert);

@@ -6,6 +6,7 @@
 mod clock;
 mod digest;
 mod group;
+mod hours;
 mod link;
 mod matcher;
 mod preferences;
@@ -13,6 +14,7 @@ mod problems;
 mod quiet;
 
 pub(crate) use group::{Grouping, group_key, joined};
+pub(crate) use hours::{Period, check as check_hours, is_within};
 pub(crate) use link::{Action, Bound, Link, LinkKeys, Links, SNOOZE};
 pub(crate) use matcher::{Matchers, Traits};
 pub(crate) use preferences::{Limits, Preferences};

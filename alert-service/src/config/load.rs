@@ -88,10 +88,16 @@ fn alerts(reader: &mut Reader) -> AlertsConfig {
     let days = reader.number("alerts.observation_age_max_days", 200, 1..=36_600);
     // Longer than the longest cooldown, which looks at past alerts.
     let retention = reader.number("alerts.retention_days", 730, 32..=36_600);
+    let years = reader.number("alerts.history_years", 5, 1..=100);
+    let expressions = reader.number("alerts.expressions_per_owner_max", 1_000, 1..=1_000_000);
+    let edits = reader.number("alerts.edits_retention_days", 7, 1..=366);
     AlertsConfig {
         event_age_max,
         observation_age_max_days: small(days),
         retention_days: small(retention),
+        history_years: small(years),
+        expressions_per_owner_max: small(expressions),
+        edits_retention_days: small(edits),
     }
 }
 

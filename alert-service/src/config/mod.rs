@@ -66,6 +66,14 @@ pub struct AlertsConfig {
     pub observation_age_max_days: u32,
     /// An alert or a silence that ended longer ago than this many days is removed, with its deliveries and its history.
     pub retention_days: u32,
+    /// Rules with expressions look at so many full years before the one that a series has reached; their windows are to
+    /// be shorter.
+    pub history_years: u32,
+    /// At most so many rules of one owner may evaluate expressions: indicators, composites and changes of prices.
+    pub expressions_per_owner_max: u32,
+    /// An edit of a rule over series is remembered for so many days. An instance that was away for longer loads all rules
+    /// anew.
+    pub edits_retention_days: u32,
 }
 
 /// `[deliveries]`: how messages are sent.

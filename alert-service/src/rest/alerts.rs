@@ -91,15 +91,15 @@ pub(super) struct AlertDetail {
 
 /// A change.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ChangeView {
+pub(crate) struct ChangeView {
     /// Such as `created`, `firing` or `acknowledged`.
-    change: String,
+    pub(crate) change: String,
     /// Name of the token; absent: an event caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<String>,
+    pub(crate) by: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
-    note: String,
-    at: DateTime<Utc>,
+    pub(crate) note: String,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// A page of alerts.

@@ -11,7 +11,7 @@ mod external;
 mod page;
 mod person;
 mod refusal;
-mod rules;
+pub(crate) mod rules;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -32,6 +32,7 @@ use crate::{
     channel::{Seal, Sender},
     context::Context,
     emission::Emissions,
+    series::History,
     telemetry,
 };
 
@@ -53,6 +54,10 @@ pub(crate) struct App {
     pub(crate) wake: Arc<Notify>,
     /// Rules that are tried out at a time.
     pub(crate) evaluations: Arc<Semaphore>,
+    /// How far back expressions look.
+    pub(crate) history: History,
+    /// How many rules of one owner may have expressions.
+    pub(crate) expressions_max: u32,
     /// Places for streams of alerts.
     pub(crate) streams: Arc<Semaphore>,
     /// Cancelled when the service is to end.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::combination::Combination;
 use crate::series::{Composite, Indicator, Price, Silence, Times};
 
 /// What makes an alert.
@@ -62,6 +63,8 @@ pub(crate) enum Condition {
     /// Nothing was received of a series. The alert ends with its next observation.
     #[serde(rename = "no_data")]
     Silence(Silence),
+    /// Other rules of the same owner hold, combined. The alert ends when that does not hold any more.
+    Rules(Combination),
 }
 
 /// What a condition is compared with.
@@ -97,13 +100,16 @@ impl Condition {
             Self::Composite(_) => "composite",
             Self::Time(_) => "time",
             Self::Silence(_) => "no_data",
+            Self::Rules(_) => "rules",
         }
     }
 
     /// Whether it is about series or the clock, and not about what the engine or other programs emit.
     pub(crate) fn is_over_series(&self) -> bool {
         match self {
-            Self::Pattern { .. } | Self::Regime { .. } | Self::External { .. } => false,
+            Self::Pattern { .. } | Self::Regime { .. } | Self::External { .. } | Self::Rules(_) => {
+                false
+            }
             Self::Price(_)
             | Self::Indicator(_)
             | Self::Composite(_)
@@ -120,7 +126,24 @@ impl Condition {
             Self::External { .. } => None,
             Self::Price(price) => Some(&price.series),
             Self::Silence(silence) => Some(&silence.series),
-            Self::Indicator(_) | Self::Composite(_) | Self::Time(_) => None,
+            Self::Indicator(_) | Self::Composite(_) | Self::Time(_) | Self::Rules(_) => None,
+        }
+    }
+
+    /// Ids of the rules that it combines.
+    pub(crate) fn rules_used(&self) -> &[String] {
+        match self {
+            Self::Rules(combination) => &combination.rules,
+            _ => &[],
+        }
+    }
+
+    /// Whether its alerts last for a time.
+    pub(crate) fn has_duration(&self) -> bool {
+        match self {
+            Self::Time(_) => false,
+            Self::Price(price) => !price.is_crossing(),
+            _ => true,
         }
     }
 

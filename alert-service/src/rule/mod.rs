@@ -1,6 +1,10 @@
 //! Rules: what becomes an alert, and where it is sent.
 
+mod combination;
 mod condition;
+mod hours;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,13 +12,18 @@ use utoipa::ToSchema;
 
 use crate::channel::Severity;
 
+pub(crate) use combination::{COMBINATION, Combination};
 pub(crate) use condition::{Condition, Subject};
+pub(crate) use hours::ActiveHours;
 
 const NAME_CHARS_MAX: usize = 100;
 const NOTE_CHARS_MAX: usize = 2_000;
 /// At most this many channels of a rule.
 pub(crate) const CHANNELS_MAX: usize = 20;
 const LABELS_MAX: usize = 50;
+const TAGS_MAX: usize = 20;
+/// What matchers know an alert by beside its labels.
+const RESERVED: [&str; 3] = ["rule", "fingerprint", "severity"];
 /// A month.
 const COOLDOWN_SECONDS_MAX: u64 = 31 * 86_400;
 const DAILY_MAX: u32 = 10_000;
@@ -48,6 +57,12 @@ pub(crate) struct Rule {
     /// Notify one alert only.
     #[serde(default)]
     pub(crate) once: bool,
+    /// Alerts that begin outside of these hours are not notified; any hour if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) active_hours: Option<ActiveHours>,
+    /// Labels that its alerts have beside those of their own, for routes, silences and lists; at most 20.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: BTreeMap<String, String>,
     /// For people; at most 2,000 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) note: String,
@@ -98,6 +113,26 @@ impl Rule {
         {
             refuse("daily_max", format!("is to be from 1 to {DAILY_MAX}"));
         }
+        if self.tags.len() > TAGS_MAX {
+            refuse("tags", format!("has more than {TAGS_MAX} entries"));
+        }
+        for (tag, value) in &self.tags {
+            if !is_text(value, 1, NAME_CHARS_MAX) {
+                let problem = format!("is to have 1 to {NAME_CHARS_MAX} characters");
+                refuse(
+                    &format!("tags.{}", atlas_events::clip(tag, NAME_CHARS_MAX)),
+                    problem,
+                );
+            }
+            if !is_tag(tag) {
+                let tag = atlas_events::clip(tag, NAME_CHARS_MAX);
+                let problem = format!(
+                    "{tag:?} is no name of a tag: letters, digits and _, at most {NAME_CHARS_MAX}, and none of {}",
+                    RESERVED.join(", ")
+                );
+                refuse("tags", problem);
+            }
+        }
         let mut name = |field: &str, value: Option<&String>| {
             if value.is_some_and(|value| !is_text(value, 1, NAME_CHARS_MAX)) {
                 let problem = format!("is to have 1 to {NAME_CHARS_MAX} characters");
@@ -139,13 +174,23 @@ impl Rule {
                     );
                 }
             }
+            Condition::Rules(combination) => problems.extend(combination.problems()),
             over_series => problems.extend(crate::series::problems(over_series)),
         }
+        problems.extend(self.active_hours.iter().flat_map(ActiveHours::problems));
         if let Some(message) = &self.message {
             problems.extend(crate::series::problem_of_message(&self.condition, message));
         }
         problems
     }
+}
+
+fn is_tag(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (1..=NAME_CHARS_MAX).contains(&name.len())
+        && name.chars().all(is_word)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !RESERVED.contains(&name)
 }
 
 fn is_forbidden(c: char) -> bool {

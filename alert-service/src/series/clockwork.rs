@@ -78,7 +78,7 @@ pub(crate) struct Due {
 }
 
 impl SilenceDue {
-    fn after(&self, seen: DateTime<Utc>) -> DateTime<Utc> {
+    pub(crate) fn after(&self, seen: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::After(after) => seen + *after,
             Self::Expected(schedule, grace) => schedule.next_after(seen) + *grace,

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,13 +17,14 @@ use tracing::{error, info};
 
 use super::{
     alerts::{Occasion, end_open, turn},
-    book::{Book, Points, TAIL, TurnKind},
+    book::{Book, History, Points, TAIL, TurnKind},
     clockwork::Clockwork,
     condition,
 };
 use crate::{
     alert::Writer,
     emission::Cause,
+    rule::COMBINATION,
     store::{self, SeriesHead, StoredPoint, StoredSeries, WatchedRule},
 };
 
@@ -37,6 +41,9 @@ pub(crate) struct Memory {
     pub(crate) clockwork: Clockwork,
     /// `None` while it is being changed: what is dropped halfway is not to be trusted.
     position: Option<SeriesHead>,
+    /// Rules were loaded once.
+    is_loaded: Arc<AtomicBool>,
+    history: History,
 }
 
 /// Rows of points, by series.
@@ -54,6 +61,20 @@ pub(super) fn by_series(points: Vec<StoredPoint>) -> BTreeMap<String, Points> {
 }
 
 impl Memory {
+    /// With nothing in it yet.
+    pub(crate) fn new(history: History) -> Self {
+        Self {
+            history,
+            book: Book::new(history),
+            ..Self::default()
+        }
+    }
+
+    /// Whether rules were loaded, to be asked without a lock.
+    pub(crate) fn loaded(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_loaded)
+    }
+
     /// Where it stands; `None` if it is to be made anew.
     pub(crate) fn position(&self) -> Option<SeriesHead> {
         self.position
@@ -77,7 +98,10 @@ impl Memory {
         head: SeriesHead,
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
-        let position = match self.position.take() {
+        let position = self.position.take();
+        // Edits since then may be forgotten.
+        let position = position.filter(|position| position.edit >= head.forgotten_edit);
+        let position = match position {
             // The same transaction, of which a part may have been undone.
             Some(position) if position.changed_by == head.changed_by => {
                 Some(position).filter(|position| position.sequence == head.sequence)
@@ -158,7 +182,10 @@ impl Memory {
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
         let began = Instant::now();
-        *self = Self::default();
+        *self = Self {
+            is_loaded: Arc::clone(&self.is_loaded),
+            ..Self::new(self.history)
+        };
         for series in store::series_after(connection, -1).await? {
             self.clockwork.hear(&series.id, series.seen_at);
         }
@@ -167,6 +194,7 @@ impl Memory {
         let silences = self.clockwork.silences();
         self.note_open(connection, &silences).await?;
         self.position = Some(head);
+        self.is_loaded.store(true, Ordering::Relaxed);
         info!(
             rules = rules.len(),
             seconds = began.elapsed().as_secs_f64(),
@@ -242,10 +270,17 @@ impl Memory {
             .into_iter()
             .map(|stored| (stored.id, stored.reached))
             .collect();
-        let of_each = end.map_or(i64::MAX, |more| {
-            i64::try_from(2 * TAIL + more).unwrap_or(i64::MAX)
-        });
-        let mut points = by_series(store::last_points(connection, series, of_each).await?);
+        let stored = match end {
+            Some(more) => {
+                let of_each = i64::try_from(2 * TAIL + more).unwrap_or(i64::MAX);
+                store::last_points(connection, series, of_each).await?
+            }
+            None => {
+                let years = i32::try_from(self.history.years).unwrap_or(i32::MAX);
+                store::points_of_years(connection, series, years).await?
+            }
+        };
+        let mut points = by_series(stored);
         for id in series {
             let mut points = points.remove(id).unwrap_or_default();
             points.reached = reached.get(id).copied();
@@ -306,7 +341,10 @@ impl Memory {
                 Some(_) => "the rule was changed",
                 None => "the rule was deleted, or is about something else now",
             };
-            let is_other = |of: &str| fingerprint.is_none_or(|fingerprint| of != fingerprint);
+            // What it is as a combination of rules is looked at elsewhere.
+            let is_other = |of: &str| {
+                of != COMBINATION && fingerprint.is_none_or(|fingerprint| of != fingerprint)
+            };
             end_open(writer, rule, note, &occasion, is_other).await?;
         }
         let now = edited.iter().filter_map(|rule| self.book.now(rule));

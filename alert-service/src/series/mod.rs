@@ -8,18 +8,19 @@ mod alerts;
 mod book;
 mod clockwork;
 mod collected;
+mod combine;
 mod condition;
 mod evaluation;
 mod memory;
 mod watch;
 
 pub(crate) use alerts::{Occasion, end_silences, turn};
-pub(crate) use book::{DryRun, DryRunError, dry_run};
+pub(crate) use book::{DryRun, DryRunError, History, dry_run};
 pub(crate) use collected::{Collected, read};
 pub(crate) use condition::{
-    Composite, Indicator, Price, Silence, Times, nearest, problem_of_message, problems,
-    series_read, series_to_be_known,
+    Composite, Indicator, Operator, Price, Silence, Times, is_expression, nearest,
+    problem_of_message, problems, reach_days, series_read, series_to_be_known,
 };
 pub use evaluation::Evaluation;
-pub(crate) use memory::{SharedMemory, heard, stored_points};
+pub(crate) use memory::{Memory, SharedMemory, heard, stored_points};
 pub(crate) use watch::Watch;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use consumer::ConsumerStatus;
 use event_log::{EventLog, LogError};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, PgTransaction};
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -45,7 +45,7 @@ pub(crate) struct Watch {
 
 /// Why nothing could be done now.
 #[derive(Debug, thiserror::Error)]
-enum WatchError {
+pub(super) enum WatchError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
@@ -59,7 +59,9 @@ impl Watch {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let watching = async {
             loop {
-                match self.look().await {
+                let looked =
+                    async { Ok::<_, WatchError>(self.look().await? | self.combine().await?) };
+                match looked.await {
                     Ok(true) => continue,
                     Ok(false) => {}
                     Err(error) => {
@@ -109,6 +111,18 @@ impl Watch {
         memory.settle(&mut writer, head, oldest).await?;
         let has_more = strike(&mut memory, &mut writer, with_silences).await?;
         let moved = store::move_series_head(writer.connection, head.sequence).await?;
+        self.commit(transaction, emissions, &done).await?;
+        memory.changed(moved);
+        Ok(has_more)
+    }
+
+    /// Commits what was changed, together with what is emitted of it.
+    pub(super) async fn commit(
+        &self,
+        mut transaction: PgTransaction<'_>,
+        emissions: Emissions,
+        done: &Done,
+    ) -> Result<(), WatchError> {
         let appended = match emissions.is_empty() {
             true => None,
             false => {
@@ -117,15 +131,14 @@ impl Watch {
             }
         };
         transaction.commit().await?;
-        memory.changed(moved);
         if let Some(appended) = appended {
             appended.committed();
         }
-        telemetry::count(&done);
+        telemetry::count(done);
         if done.pending > 0 {
             self.wake.notify_one();
         }
-        Ok(has_more)
+        Ok(())
     }
 }
 

@@ -1,10 +1,18 @@
 //! Making the parts of a service.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::TimeDelta;
-use consumer::{ConsumerConfig, Source};
-use service::{Listeners, Server, ServerBuilder, stopped_source, telemetry::Metrics};
+use consumer::{ConsumerConfig, ConsumerStatus, Source};
+use service::{
+    Listeners, Server, ServerBuilder, rest::Obstacle, stopped_source, telemetry::Metrics,
+};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Service, StartError};
@@ -16,10 +24,11 @@ use crate::{
     config::Config,
     context::Context,
     delivery::{Policy, Workers},
+    grpc::AlertRulesService,
     intake::{Ages, Intake},
     removal::Removal,
     rest,
-    series::{SharedMemory, Watch},
+    series::{History, Memory, SharedMemory, Watch},
     store,
     telemetry::{self, METRICS_PREFIX},
 };
@@ -63,7 +72,12 @@ impl Service {
         let consumer = builder.open_consumer(consumer_config, sources).await?;
         let wake = Arc::new(Notify::new());
         let patience = delta(config.deliveries.deadline);
-        let operation = builder.operation(stopped_source(consumer.status()));
+        let history = History {
+            years: config.alerts.history_years,
+        };
+        let memory = Memory::new(history);
+        let operation = builder.operation(obstacle(memory.loaded(), consumer.status()));
+        let memory = SharedMemory::new(memory.into());
         let app = rest::App {
             pool: pool.clone(),
             log: log.clone(),
@@ -76,11 +90,14 @@ impl Service {
             streams: rest::stream_places(),
             stopping: operation.stopping.clone(),
             evaluations: Arc::new(Semaphore::new(rest::EVALUATIONS_MAX)),
+            history,
+            expressions_max: config.alerts.expressions_per_owner_max,
         };
         let bots = config
             .channels
             .telegram_polling
             .then(|| Bots::new(app.clone()));
+        let rules = AlertRulesService::server(app.clone());
         let router = rest::router(app, operation, config.common.rest.request_timeout);
         let workers = Workers {
             pool: pool.clone(),
@@ -110,8 +127,8 @@ impl Service {
             pool: pool.clone(),
             context: context.clone(),
             keep: TimeDelta::days(i64::from(config.alerts.retention_days)),
+            keep_edits: TimeDelta::days(i64::from(config.alerts.edits_retention_days)),
         };
-        let memory = SharedMemory::default();
         let watch = Watch {
             pool,
             log: log.clone(),
@@ -125,6 +142,7 @@ impl Service {
         };
         let intake = Intake::new(log, context, ages, patience, memory, wake);
         let mut server = builder.build(router);
+        server.add_grpc(|services| services.with(rules));
         server.consume(consumer, intake, config.consumer.stopped_grace);
         server.add_part("deliveries", workers.run(server.stop()));
         server.add_part("watch", watch.run(server.stop()));
@@ -134,6 +152,24 @@ impl Service {
         }
         Ok(server)
     }
+}
+
+/// Why a service that is up is not ready: its rules are not loaded, or a source is not followed.
+fn obstacle(is_loaded: Arc<AtomicBool>, status: ConsumerStatus) -> Obstacle {
+    let stopped = stopped_source(status.clone());
+    Arc::new(move || {
+        if let Some(reason) = stopped() {
+            return Some(reason);
+        }
+        if !is_loaded.load(Ordering::Relaxed) {
+            return Some("the rules are being loaded from the database".to_owned());
+        }
+        let waited_for = status
+            .sources()
+            .into_iter()
+            .find(|source| source.log_id.is_none());
+        waited_for.map(|source| format!("the log of {} was not reached yet", source.source))
+    })
 }
 
 fn sender_config(config: &Config, context: &Context) -> SenderConfig {

@@ -7,6 +7,7 @@ mod calm;
 mod changes;
 mod channels;
 mod claims;
+mod combinations;
 mod deliveries;
 mod destinations;
 mod external;
@@ -35,6 +36,10 @@ pub(crate) use channels::{
     lock_channel, rules_with_channel, update_channel,
 };
 pub(crate) use claims::{Claimed, Free, claim, give_back_expired};
+pub(crate) use combinations::{
+    has_rule_turns, holding_rules, rules_to_use, set_uses, take_rule_turns, turn_rule, turn_users,
+    users_of, uses_of,
+};
 pub(crate) use deliveries::{
     Delivery, DeliveryFilter, NewDelivery, deliveries, deliveries_of_alert, discard,
     insert_delivery, pending_by_state, retry, supersede, suppress_pending_of_channel,
@@ -47,14 +52,14 @@ pub(crate) use external::{
 pub(crate) use outcomes::{Again, Finished, disable_channel, finish, move_channel, try_again};
 pub(crate) use removal::{forget_requests, remove_ended_alerts, remove_ended_silences};
 pub(crate) use rules::{
-    RuleChange, StoredRule, change_rule, delete_rule, insert_rule, lock_rule, matching_rules, rule,
-    rules, rules_of_ids, set_triggered,
+    RuleChange, RuleFilter, StoredRule, change_rule, count_expressions, delete_rule, insert_rule,
+    lock_rule, matching_rules, rule, rules_of_ids, set_triggered, shown_rules,
 };
 pub(crate) use series::{
     SeriesHead, StoredPoint, StoredSeries, WatchedRule, edit_series_rule, edited_rules,
-    last_points, lock_series_head, move_series_head, points_after, series_after, series_head,
-    series_ids, series_of_ids, store_points, store_series, unknown_series, was_committed,
-    watched_rules,
+    forget_edits, last_points, lock_series_head, move_series_head, points_after, points_of_years,
+    series_after, series_head, series_ids, series_of_ids, store_points, store_series,
+    unknown_series, was_committed, watched_rules,
 };
 
 /// Whose rows a statement may touch.

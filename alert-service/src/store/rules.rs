@@ -120,29 +120,66 @@ pub(crate) async fn lock_rule(
     .await
 }
 
-/// Rules after an id, by id.
-pub(crate) async fn rules(
+/// Which rules are wanted; all conditions hold.
+#[derive(Debug, Default)]
+pub(crate) struct RuleFilter<'a> {
+    pub(crate) id: Option<&'a str>,
+    pub(crate) kind: Option<&'a str>,
+    /// As it is shown.
+    pub(crate) state: Option<&'a str>,
+    /// A tag, with its value or with any.
+    pub(crate) tag: Option<(&'a str, Option<&'a str>)>,
+    /// Those with greater ids.
+    pub(crate) after: Option<&'a str>,
+}
+
+/// Rules by id, with their states as people see them at a time.
+pub(crate) async fn shown_rules(
     database: impl PgExecutor<'_>,
     tenant: Tenant<'_>,
-    (kind, state): (Option<&str>, Option<&str>),
-    after: Option<&str>,
-    limit: i64,
+    filter: &RuleFilter<'_>,
+    (now, limit): (DateTime<Utc>, i64),
 ) -> Result<Vec<StoredRule>, sqlx::Error> {
     sqlx::query_as!(
         StoredRule,
-        r#"select id, tenant, definition as "definition: Json<Rule>", state, snoozed_until, version, created_at,
-               updated_at
+        r#"select id, tenant, definition as "definition: Json<Rule>", rule_state(rules, $8) as "state!",
+               snoozed_until, version, created_at, updated_at
            from rules
-           where ($1::text is null or tenant = $1) and ($2::text is null or kind = $2)
-               and ($3::text is null or state = $3) and ($4::text is null or id > $4)
-           order by id limit $5"#,
+           where ($1::text is null or tenant = $1) and ($2::text is null or id = $2)
+               and ($3::text is null or kind = $3) and ($4::text is null or rule_state(rules, $8) = $4)
+               and ($5::text is null or definition->'tags'->>$5 = coalesce($6, definition->'tags'->>$5))
+               and ($7::text is null or id > $7)
+           order by id limit $9"#,
         tenant.name(),
-        kind,
-        state,
-        after,
+        filter.id,
+        filter.kind,
+        filter.state,
+        filter.tag.map(|(name, _)| name),
+        filter.tag.and_then(|(_, value)| value),
+        filter.after,
+        now,
         limit,
     )
     .fetch_all(database)
+    .await
+}
+
+/// How many rules of a tenant other than this one evaluate expressions.
+pub(crate) async fn count_expressions(
+    connection: &mut PgConnection,
+    tenant: &str,
+    other_than: Option<&str>,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rules
+           where tenant = $1 and ($2::text is null or id <> $2) and (
+               kind in ('indicator', 'composite')
+               or kind = 'price' and definition->'condition'->>'comparison' = 'changes_by'
+           )"#,
+        tenant,
+        other_than,
+    )
+    .fetch_one(connection)
     .await
 }
 

@@ -1,6 +1,6 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
-use sqlx::{PgConnection, PgExecutor, types::Json};
+use sqlx::{PgConnection, PgExecutor, PgPool, types::Json};
 
 use crate::rule::Condition;
 
@@ -15,6 +15,8 @@ pub(crate) struct SeriesHead {
     pub(crate) settled_edit: i64,
     /// The transaction that was the last to move it for points. One that was rolled back never shows.
     pub(crate) changed_by: i64,
+    /// Up to this one edits are not stored any more.
+    pub(crate) forgotten_edit: i64,
 }
 
 /// What is in force for a date of a series.
@@ -49,7 +51,7 @@ pub(crate) struct WatchedRule {
 pub(crate) async fn series_head(database: impl PgExecutor<'_>) -> Result<SeriesHead, sqlx::Error> {
     sqlx::query_as!(
         SeriesHead,
-        "select sequence, edit, settled_edit, changed_by from series_head"
+        "select sequence, edit, settled_edit, changed_by, forgotten_edit from series_head"
     )
     .fetch_one(database)
     .await
@@ -61,7 +63,7 @@ pub(crate) async fn lock_series_head(
 ) -> Result<SeriesHead, sqlx::Error> {
     sqlx::query_as!(
         SeriesHead,
-        "select sequence, edit, settled_edit, changed_by from series_head for update"
+        "select sequence, edit, settled_edit, changed_by, forgotten_edit from series_head for update"
     )
     .fetch_one(connection)
     .await
@@ -76,7 +78,7 @@ pub(crate) async fn move_series_head(
         SeriesHead,
         "update series_head set sequence = $1, settled_edit = edit,
              changed_by = pg_current_xact_id()::text::bigint
-         returning sequence, edit, settled_edit, changed_by",
+         returning sequence, edit, settled_edit, changed_by, forgotten_edit",
         sequence
     )
     .fetch_one(connection)
@@ -105,11 +107,13 @@ pub(crate) async fn was_committed(
 pub(crate) async fn edit_series_rule(
     connection: &mut PgConnection,
     rule_id: &str,
+    now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with moved as (update series_head set edit = edit + 1 returning edit)
-         insert into rule_edits (edit, rule_id) select edit, $1 from moved",
-        rule_id
+         insert into rule_edits (edit, rule_id, edited_at) select edit, $1, $2 from moved",
+        rule_id,
+        now,
     )
     .execute(connection)
     .await?;
@@ -288,4 +292,54 @@ pub(crate) async fn last_points(
     )
     .fetch_all(connection)
     .await
+}
+
+/// Of each of these series the points from the beginning of the year on that is so many before the one that the series
+/// has reached, by date; those that are withdrawn count.
+pub(crate) async fn points_of_years(
+    connection: &mut PgConnection,
+    ids: &[String],
+    years: i32,
+) -> Result<Vec<StoredPoint>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredPoint,
+        r#"select p.series_id, p.date, p.known_from, p.value
+           from watched_series s join watched_points p on p.series_id = s.id
+               and p.date >= make_date(greatest(extract(year from s.reached)::int - $2, 1), 1, 1)
+           where s.id = any ($1)
+           order by 1, 2"#,
+        ids,
+        years,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Forgets edits that were made before a time and have taken effect, at most `limit` of them. An instance that has not
+/// seen them loads everything anew. Gives how many.
+pub(crate) async fn forget_edits(
+    pool: &PgPool,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<usize, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let head = lock_series_head(&mut transaction).await?;
+    let count = sqlx::query_scalar!(
+        r#"with forgotten as (
+             delete from rule_edits where edit in (
+                 select edit from rule_edits where edited_at < $1 and edit <= $2 order by edit limit $3
+             )
+             returning edit
+         ), moved as (
+             update series_head set forgotten_edit = greatest(forgotten_edit, (select max(edit) from forgotten))
+         )
+         select count(*) as "count!" from forgotten"#,
+        before,
+        head.settled_edit,
+        limit,
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }

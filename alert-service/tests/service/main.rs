@@ -7,12 +7,15 @@
 
 mod calm;
 mod configuration;
+mod grpc;
 mod intake;
 mod kills;
 mod notified;
 mod processes;
+mod readiness;
 mod removal;
 mod retries;
+mod rules;
 mod series;
 mod stream;
 mod support;

@@ -11,10 +11,10 @@ use crate::{
     receiver::Receiver,
 };
 
-const OWN: [Scope; 2] = [Scope::AlertsRead, Scope::AlertsWrite];
+pub(crate) const OWN: [Scope; 2] = [Scope::AlertsRead, Scope::AlertsWrite];
 const ALL: [Scope; 3] = [Scope::AlertsRead, Scope::AlertsWrite, Scope::Admin];
 
-fn token(name: &str, scopes: &[Scope]) -> (String, Entry) {
+pub(crate) fn token(name: &str, scopes: &[Scope]) -> (String, Entry) {
     let secret = Secret::generate().unwrap();
     let entry = Entry::new(name, Identity::Token(secret.hash()), scopes.to_vec());
     (secret.expose().to_owned(), entry)

@@ -50,6 +50,8 @@ const NAME_BYTES_MAX: usize = 4 * 1024;
 const IDS_BYTES_MAX: usize = 64 * 1024;
 /// Filters are bounded by their entries; this leaves room to refuse them in words of their own.
 const FILTER_BYTES_MAX: usize = 256 * 1024;
+/// A rule of the alert service.
+const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 
 const fn open(path: &'static str) -> Rule {
     Rule {
@@ -100,7 +102,7 @@ const fn open_stream(path: &'static str) -> Rule {
 
 /// The rules of all calls of the contract. Without a rule nobody may make a call, unless nobody is
 /// asked who they are.
-pub const RULES: [Rule; 18] = [
+pub const RULES: [Rule; 26] = [
     needs(
         Scope::Publish,
         "/atlas.events.EventPublisher/Publish",
@@ -154,6 +156,46 @@ pub const RULES: [Rule; 18] = [
         NAME_BYTES_MAX,
     ),
     audited("/atlas.events.Checkpoints/ResetCheckpoint"),
+    needs(
+        Scope::AlertsWrite,
+        "/atlas.events.AlertRules/CreateAlertRule",
+        DOCUMENT_BYTES_MAX,
+    ),
+    needs(
+        Scope::AlertsRead,
+        "/atlas.events.AlertRules/GetAlertRule",
+        NAME_BYTES_MAX,
+    ),
+    needs(
+        Scope::AlertsRead,
+        "/atlas.events.AlertRules/ListAlertRules",
+        NAME_BYTES_MAX,
+    ),
+    needs(
+        Scope::AlertsWrite,
+        "/atlas.events.AlertRules/UpdateAlertRule",
+        DOCUMENT_BYTES_MAX,
+    ),
+    needs(
+        Scope::AlertsWrite,
+        "/atlas.events.AlertRules/PauseAlertRule",
+        IDS_BYTES_MAX,
+    ),
+    needs(
+        Scope::AlertsWrite,
+        "/atlas.events.AlertRules/ResumeAlertRule",
+        IDS_BYTES_MAX,
+    ),
+    needs(
+        Scope::AlertsWrite,
+        "/atlas.events.AlertRules/DeleteAlertRule",
+        NAME_BYTES_MAX,
+    ),
+    needs(
+        Scope::AlertsWrite,
+        "/atlas.events.AlertRules/TestAlertRule",
+        DOCUMENT_BYTES_MAX,
+    ),
     open("/grpc.health.v1.Health/Check"),
     open("/grpc.health.v1.Health/List"),
     open_stream("/grpc.health.v1.Health/Watch"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::Scope;
+use access::{Access, Scope};
 use axum::extract::State;
 use chrono::{Months, NaiveDate};
 use evaluation::Work;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::{
-    rest::{App, person::Person, rules},
+    rest::{App, person::Person, rules::work},
     rule::Rule,
     series::{DryRun, DryRunError, dry_run, series_read},
     store,
@@ -36,49 +36,49 @@ const TURN_PATIENCE: Duration = Duration::from_secs(2);
 /// A rule to try out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::rest) struct RuleTest {
-    rule: Rule,
+pub(crate) struct RuleTest {
+    pub(crate) rule: Rule,
     /// The first date; absent: the first that is stored, of times today.
     #[serde(default)]
-    from: Option<NaiveDate>,
+    pub(crate) from: Option<NaiveDate>,
     /// The last date; absent: the last that is stored, of times a month later.
     #[serde(default)]
-    to: Option<NaiveDate>,
+    pub(crate) to: Option<NaiveDate>,
 }
 
 /// When a rule would have fired.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::rest) struct RuleTestView {
+pub(crate) struct RuleTestView {
     /// The oldest first, at most 1,000. One that began before `from` and ended after it is among them.
-    firings: Vec<FiringView>,
+    pub(crate) firings: Vec<FiringView>,
     /// There were more.
-    is_cut: bool,
+    pub(crate) is_cut: bool,
     /// So many observations were looked at.
-    points: usize,
+    pub(crate) points: usize,
 }
 
 /// An alert that would have been.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::rest) struct FiringView {
+pub(crate) struct FiringView {
     /// Date of the observation; of times, the time.
-    began: String,
+    pub(crate) began: String,
     /// Absent: it lasts, or has no duration.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ended: Option<String>,
+    pub(crate) ended: Option<String>,
     /// What was compared.
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Decimal>,
+    pub(crate) value: Option<Decimal>,
     /// What it was compared with.
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    threshold: Option<Decimal>,
+    pub(crate) threshold: Option<Decimal>,
 }
 
 /// Try a rule out
 ///
 /// When it would have fired over what is stored, by the values in force today. Nothing is stored or notified. Of times:
-/// when they come.
+/// when they come. Of a series that stays away: between the times at which its values became known.
 #[utoipa::path(
     post, path = "/v1/rules/test", operation_id = "testRule", tag = "rules",
     security(("token" = ["alerts:write", "unlimited"])), request_body = RuleTest,
@@ -89,12 +89,21 @@ pub(in crate::rest) async fn test(
     Caller(access): Caller,
     Json(test): Json<RuleTest>,
 ) -> Result<axum::Json<RuleTestView>, Problem> {
-    let person = Person::of(&access, Scope::AlertsWrite)?;
+    try_out(&app, &access, test).await.map(axum::Json)
+}
+
+/// When a rule would have fired.
+pub(crate) async fn try_out(
+    app: &App,
+    access: &Access,
+    test: RuleTest,
+) -> Result<RuleTestView, Problem> {
+    let person = Person::of(access, Scope::AlertsWrite)?;
     let overloaded = || Problem::new(ProblemKind::Overloaded, "others are tried out at present");
     let turn = timeout(TURN_PATIENCE, app.evaluations.acquire()).await;
     let _turn = turn.map_err(|_| overloaded())?.map_err(|_| overloaded())?;
     let mut transaction = app.pool.begin().await?;
-    rules::check(&mut transaction, &person.name, &test.rule).await?;
+    work::check(app, &mut transaction, (&person.name, None), &test.rule).await?;
     let condition = test.rule.condition;
     let series = series_read(&condition);
     let points = store::last_points(&mut transaction, &series, POINTS_MAX).await?;
@@ -104,12 +113,13 @@ pub(in crate::rest) async fn test(
         true => (today, today + Months::new(1)),
         false => (NaiveDate::MIN, NaiveDate::MAX),
     };
+    let now = app.context.now();
     let bounds = (test.from.unwrap_or(first), test.to.unwrap_or(last));
     let count = points.len();
     let work = Work::bounded(STEPS_MAX, ENTRIES_MAX);
     // Also where the request is given up.
     let _cancel = CancelOnDrop(work.clone());
-    let run = move || dry_run(&condition, points, bounds, (&work, FIRINGS_MAX));
+    let run = move || dry_run(&condition, points, (bounds, now), (&work, FIRINGS_MAX));
     let run = tokio::task::spawn_blocking(run)
         .await
         .map_err(|_| Problem::new(ProblemKind::Internal, "the rule could not be evaluated"))?;
@@ -120,11 +130,11 @@ pub(in crate::rest) async fn test(
         value: firing.value,
         threshold: firing.threshold,
     });
-    Ok(axum::Json(RuleTestView {
+    Ok(RuleTestView {
         firings: firings.collect(),
         is_cut,
         points: count,
-    }))
+    })
 }
 
 fn refused(error: &DryRunError) -> Problem {

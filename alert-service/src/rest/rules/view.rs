@@ -8,52 +8,53 @@ use crate::{rest::alerts::ChangeView, rule::Rule, store::StoredRule};
 
 /// A rule.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::rest) struct RuleView {
-    pub(in crate::rest) id: String,
+pub(crate) struct RuleView {
+    pub(crate) id: String,
     /// Name of the token that made it.
-    pub(in crate::rest) owner: String,
-    pub(in crate::rest) rule: Rule,
-    /// `active`, `paused`, or `triggered`: it was to notify once, and has.
-    pub(in crate::rest) state: String,
+    pub(crate) owner: String,
+    pub(crate) rule: Rule,
+    /// `paused`, `expired` or `snoozed`: nothing is notified. Else `triggered` or `acknowledged` while an alert is open,
+    /// `resolved` once the one alert ended that it was to notify of, or `active`.
+    pub(crate) state: String,
     /// Nothing is notified until then.
-    pub(in crate::rest) snoozed_until: Option<DateTime<Utc>>,
+    pub(crate) snoozed_until: Option<DateTime<Utc>>,
     /// What an update is to name.
-    pub(in crate::rest) version: i64,
-    pub(in crate::rest) created_at: DateTime<Utc>,
-    pub(in crate::rest) updated_at: DateTime<Utc>,
+    pub(crate) version: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
     /// Its newest changes, the oldest of them first; of one rule only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::rest) history: Vec<ChangeView>,
+    pub(crate) history: Vec<ChangeView>,
 }
 
 /// A page of rules.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::rest) struct RulePage {
+pub(crate) struct RulePage {
     /// By id.
-    pub(in crate::rest) rules: Vec<RuleView>,
+    pub(crate) rules: Vec<RuleView>,
     /// What to give as `after` for the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::rest) next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// A rule as it is to be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::rest) struct RuleUpdate {
+pub(crate) struct RuleUpdate {
     /// The version that it is made from.
-    pub(in crate::rest) version: i64,
-    pub(in crate::rest) rule: Rule,
+    pub(crate) version: i64,
+    pub(crate) rule: Rule,
 }
 
 /// Until when a rule is quiet.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::rest) struct SnoozeRequest {
+pub(crate) struct SnoozeRequest {
     /// At most 366 days ahead; a time in the past ends a snooze.
-    pub(in crate::rest) until: DateTime<Utc>,
+    pub(crate) until: DateTime<Utc>,
     /// For those who come after; at most 2,000 characters.
     #[serde(default)]
-    pub(in crate::rest) note: String,
+    pub(crate) note: String,
 }
 
 impl From<StoredRule> for RuleView {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     rule::Condition,
     series::{
-        condition::{Watched, watched},
+        condition::{SilenceDue, Watched, watched},
         memory,
     },
     store::StoredPoint,
@@ -40,9 +40,6 @@ pub(crate) struct DryRun {
 /// Why nothing can be said.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DryRunError {
-    /// Nothing is stored that would tell.
-    #[error("only rules over series and times can be tested")]
-    NotTestable,
     /// It takes more work than is allowed.
     #[error(transparent)]
     Work(#[from] evaluation::WorkSpent),
@@ -58,7 +55,7 @@ pub(crate) enum DryRunError {
 pub(crate) fn dry_run(
     condition: &Condition,
     points: Vec<StoredPoint>,
-    (from, to): (NaiveDate, NaiveDate),
+    ((from, to), now): ((NaiveDate, NaiveDate), DateTime<Utc>),
     (work, most): (&Work, usize),
 ) -> Result<DryRun, DryRunError> {
     let wrong = |error: String| DryRunError::Condition(error);
@@ -67,7 +64,10 @@ pub(crate) fn dry_run(
         wrong(first.map(|(_, problem)| problem).unwrap_or_default())
     })?;
     let mut all = match &watched {
-        Watched::Silence { .. } => return Err(DryRunError::NotTestable),
+        Watched::Silence { due, .. } => {
+            work.spend(points.len());
+            of_silence(due, &points, ((from, to), now), most)
+        }
         Watched::Times(schedule) => {
             let end = to + Days::new(1);
             let mut at = midnight(from) - chrono::TimeDelta::nanoseconds(1);
@@ -78,7 +78,7 @@ pub(crate) fn dry_run(
                     break;
                 }
                 firings.push(Firing {
-                    began: at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+                    began: shown(at),
                     ended: None,
                     value: None,
                     threshold: None,
@@ -113,6 +113,36 @@ pub(crate) fn dry_run(
         firings: all,
         is_cut,
     })
+}
+
+/// Silences between the moments from which on the values were known.
+fn of_silence(
+    due: &SilenceDue,
+    points: &[StoredPoint],
+    ((from, to), now): ((NaiveDate, NaiveDate), DateTime<Utc>),
+    most: usize,
+) -> Vec<Firing> {
+    let mut heard: Vec<_> = points.iter().map(|point| point.known_from).collect();
+    heard.sort_unstable();
+    let next = heard.iter().skip(1).map(Some).chain([None]);
+    let silences = heard.iter().zip(next).filter_map(|(seen, next)| {
+        let began = due.after(*seen);
+        let is_over = next.is_some_and(|next| *next <= began);
+        let is_within = began.date_naive() <= to
+            && next.is_none_or(|next| next.date_naive() >= from)
+            && began <= now;
+        (!is_over && is_within).then(|| Firing {
+            began: shown(began),
+            ended: next.map(|next| shown(*next)),
+            value: None,
+            threshold: None,
+        })
+    });
+    silences.take(most + 1).collect()
+}
+
+fn shown(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 fn midnight(date: NaiveDate) -> DateTime<Utc> {

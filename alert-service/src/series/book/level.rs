@@ -108,6 +108,16 @@ impl Newest {
         }
     }
 
+    /// With those that were dropped because they lie before `first`.
+    pub(super) fn or_forgotten(self, known: Self, first: NaiveDate) -> Self {
+        let forgotten =
+            |observation: Option<Observation>| observation.filter(|known| known.date < first);
+        Self {
+            last: self.last.or(forgotten(known.last)),
+            before: self.before.or(forgotten(known.before)),
+        }
+    }
+
     /// With another observation behind them.
     fn then(self, next: Observation) -> Self {
         Self {

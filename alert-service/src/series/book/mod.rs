@@ -4,6 +4,7 @@
 //! from what is stored is the same. No clock and no database here.
 
 mod dry_run;
+mod history;
 mod level;
 mod run;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use super::condition::{Expression, Watched};
 use level::{Levels, Newest};
 
 pub(crate) use dry_run::{DryRun, DryRunError, dry_run};
+pub(crate) use history::History;
 pub(crate) use level::Level;
 pub(crate) use turn::{Turn, TurnKind};
 
@@ -42,6 +44,7 @@ pub(crate) struct Book {
     rules: HashMap<Arc<str>, Watching>,
     runs: Vec<Option<Run>>,
     by_key: HashMap<String, usize>,
+    history: History,
 }
 
 /// A series, and who reads it.
@@ -49,7 +52,7 @@ pub(crate) struct Book {
 struct Read {
     levels: Levels,
     runs: BTreeSet<usize>,
-    /// All that is stored of it is in the store, and not the last observations only.
+    /// All that expressions look at is in the store, and not the last observations only.
     is_whole: bool,
     /// Observations are here at all.
     is_loaded: bool,
@@ -83,6 +86,14 @@ pub(crate) struct Points {
 }
 
 impl Book {
+    /// Without rules, whose expressions look back so far.
+    pub(crate) fn new(history: History) -> Self {
+        Self {
+            history,
+            ..Self::default()
+        }
+    }
+
     /// Whether a rule reads a series.
     pub(crate) fn reads(&self, series: &str) -> bool {
         self.place(series).is_some_and(|read| {
@@ -128,8 +139,11 @@ impl Book {
     }
 
     /// Takes what is stored of a series, before anything that reads it whole is put.
-    pub(crate) fn load(&mut self, series: &str, points: Points, is_whole: bool) {
+    pub(crate) fn load(&mut self, series: &str, mut points: Points, is_whole: bool) {
         let place = self.keep(series);
+        if is_whole {
+            self.history.bound(&mut points);
+        }
         let (mut observations, mut future) = (Observations::default(), BTreeMap::new());
         for (date, vintage) in points.points {
             if points.reached.is_some_and(|reached| date > reached) {
@@ -149,8 +163,16 @@ impl Book {
     /// # Errors
     /// The condition does not compile any more.
     pub(crate) fn put(&mut self, rule: &str, watched: &Watched) -> Result<(), ConditionError> {
-        self.remove(rule);
-        let rule: Arc<str> = rule.into();
+        let before = self.take_out(rule);
+        let put = self.put_in(rule.into(), watched);
+        // Not before: what was just loaded may be what only this rule has read.
+        for place in before {
+            self.let_go(place);
+        }
+        put
+    }
+
+    fn put_in(&mut self, rule: Arc<str>, watched: &Watched) -> Result<(), ConditionError> {
         let watching = match watched {
             Watched::Level { series, level } => {
                 let place = self.keep(series);
@@ -197,23 +219,36 @@ impl Book {
         Ok(place)
     }
 
-    /// Ends the evaluation of a rule.
+    /// Ends the evaluation of a rule, and lets go of what only it has read.
     pub(crate) fn remove(&mut self, rule: &str) {
+        for place in self.take_out(rule) {
+            self.let_go(place);
+        }
+    }
+
+    /// Ends the evaluation of a rule. Gives the series that it has read.
+    fn take_out(&mut self, rule: &str) -> Vec<SeriesIndex> {
         match self.rules.remove(rule) {
-            None => {}
-            Some(Watching::Level(place, level)) => self.read[place.0].levels.remove(rule, level),
+            None => Vec::new(),
+            Some(Watching::Level(place, level)) => {
+                self.read[place.0].levels.remove(rule, level);
+                vec![place]
+            }
             Some(Watching::Run(place)) => {
                 let Some(run) = &mut self.runs[place] else {
-                    return;
+                    return Vec::new();
                 };
                 run.rules.remove(rule);
-                if run.rules.is_empty() {
-                    for series in run.run.series() {
-                        self.read[series.0].runs.remove(&place);
-                    }
-                    self.by_key.remove(&run.key);
-                    self.runs[place] = None;
+                if !run.rules.is_empty() {
+                    return Vec::new();
                 }
+                let series = run.run.series().to_vec();
+                for series in &series {
+                    self.read[series.0].runs.remove(&place);
+                }
+                self.by_key.remove(&run.key);
+                self.runs[place] = None;
+                series
             }
         }
     }
@@ -265,8 +300,9 @@ impl Book {
         }
         self.turn_levels(place, before, oldest, &mut turns);
         let runs: Vec<usize> = self.read[place.0].runs.iter().copied().collect();
+        let first = self.first_of(place);
         for run in runs {
-            self.turn_run(run, &changes, oldest, &mut turns);
+            self.turn_run(run, &changes, (oldest, first), &mut turns);
         }
         self.cut(place);
         turns
@@ -277,6 +313,10 @@ impl Book {
         let read = &mut self.read[place.0];
         read.reached = read.reached.max(points.reached);
         let reached = read.reached.unwrap_or(NaiveDate::MAX);
+        let mut changes = StepChanges::default();
+        let has_forgotten = self.forget(place, &mut changes);
+        let first = self.first_of(place);
+        let read = &mut self.read[place.0];
         let mut due: Vec<(NaiveDate, Future)> = Vec::new();
         while let Some(first) = read.future.first_entry()
             && *first.key() <= reached
@@ -293,12 +333,13 @@ impl Book {
                 *kept = *vintage;
             }
         }
+        due.retain(|(date, _)| *date >= first);
         let runs = self.read[place.0].runs.iter().copied();
         let (refilled, updated): (Vec<usize>, Vec<usize>) = runs.partition(|run| {
             let run = self.runs[*run].as_ref();
-            run.is_some_and(|run| run.run.graph().steps_of(due.len()) > REFILL_STEPS)
+            let steps = run.map_or(0, |run| run.run.graph().steps_of(due.len()));
+            has_forgotten || steps > REFILL_STEPS
         });
-        let mut changes = StepChanges::default();
         for (date, vintage) in due {
             let observations = self.store.get_mut(place);
             let Some(change) = observations.apply(date, vintage.known_from, vintage.value) else {
@@ -337,7 +378,8 @@ impl Book {
         let last_date = before.last.map(|last| last.date);
         let mut at = before;
         if let Some(date) = last_date {
-            at = Newest::at(observations, date);
+            // What is not looked at any more was not revised.
+            at = Newest::at(observations, date).or_forgotten(before, self.first_of(place));
             levels.revised(before, at, turns);
         }
         let dates = observations.dates();

@@ -35,7 +35,7 @@ impl Book {
         &mut self,
         place: usize,
         changes: &StepChanges,
-        oldest: NaiveDate,
+        (oldest, first): (NaiveDate, NaiveDate),
         turns: &mut Vec<Turn>,
     ) {
         let Some(run) = &mut self.runs[place] else {
@@ -62,7 +62,8 @@ impl Book {
                 let still_entered = step.is_some_and(|step| {
                     step.date == entered && step.turn == Some(MachineTurn::Entered)
                 });
-                kinds.push(match still_entered {
+                // One that lies too far back was not revised.
+                kinds.push(match still_entered || entered < first {
                     true => (
                         TurnKind::Ended,
                         known.map_or(entered, |step| step.date),

@@ -3,23 +3,42 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
 use evaluation::series::Future;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-use super::{Book, Points, TAIL, Turn, TurnKind};
+use super::{Book, History, Points, TAIL, Turn, TurnKind};
 use crate::{
     rule::Condition,
     series::condition::{Watched, watched},
 };
 
 const DATES: u64 = 90;
+/// Of the dates of [`DATES`], which are of two and a quarter years, those of the last full year are looked at.
+const HISTORY: History = History { years: 1 };
 
 type Series = BTreeMap<NaiveDate, Future>;
 
 fn day(day: u64) -> NaiveDate {
-    NaiveDate::from_ymd_opt(2026, 1, 1).unwrap() + Days::new(day)
+    NaiveDate::from_ymd_opt(2024, 1, 1).unwrap() + Days::new(9 * day)
+}
+
+fn first_seen(reached: NaiveDate) -> NaiveDate {
+    NaiveDate::from_ymd_opt(reached.year() - 1, 1, 1).unwrap()
+}
+
+/// What expressions look at of a series that has come to a date.
+fn seen(series: &Series, reached: Option<NaiveDate>) -> Series {
+    let first = reached.map(first_seen);
+    let seen = series
+        .iter()
+        .filter(|(date, _)| first.is_none_or(|first| **date >= first));
+    seen.map(|(date, vintage)| (*date, *vintage)).collect()
+}
+
+fn reached(series: &Series) -> Option<NaiveDate> {
+    series.last_key_value().map(|(date, _)| *date)
 }
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -149,7 +168,7 @@ fn expected(
     rule: Naive,
     (a0, b0): (&Series, &Series),
     (a1, b1): (&Series, &Series),
-    oldest: NaiveDate,
+    (oldest, first): (NaiveDate, NaiveDate),
 ) -> Vec<Expected> {
     if let Naive::Crosses(..) = rule {
         return expected_crossings(rule, a0, a1, oldest);
@@ -168,13 +187,20 @@ fn expected(
             let began_before = match rule.is_level() {
                 // With the observation before the last one, as it was known.
                 true => before.len() >= 2 && before[before.len() - 2].1.is_some(),
-                false => after
-                    .iter()
-                    .any(|(date, since)| *date == entered && *since == Some(entered)),
+                // What began before all that is looked at has not been revised.
+                false => {
+                    let mut after = after.iter();
+                    entered < first
+                        || after.any(|(date, since)| *date == entered && *since == Some(entered))
+                }
             };
             turns.push(match began_before {
                 true if rule.is_level() => (TurnKind::Ended, last.unwrap(), false),
-                true => (TurnKind::Ended, known.unwrap().0, false),
+                true => (
+                    TurnKind::Ended,
+                    known.map_or(entered, |known| known.0),
+                    false,
+                ),
                 false => (
                     TurnKind::Withdrawn,
                     if rule.is_level() {
@@ -341,7 +367,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn made_anew(rules: &[(String, Watched)], a: &Series, b: &Series) -> Book {
-    let mut book = Book::default();
+    let mut book = Book::new(HISTORY);
     for (id, watched) in rules {
         let (whole, ends) = book.lacks(watched);
         for (series, is_whole) in whole
@@ -374,7 +400,7 @@ fn load(book: &mut Book, series: &str, stored: &Series, is_whole: bool) {
         series,
         Points {
             points,
-            reached: None,
+            reached: reached(stored),
         },
         is_whole,
     );
@@ -418,7 +444,7 @@ proptest! {
                 }
             }
             let oldest = day(event.oldest);
-            let points = Points { points: newest.into_iter().collect(), reached: None };
+            let points = Points { reached: reached(&newest), points: newest.into_iter().collect() };
             let turns = book.observe(series, &points, oldest);
             for ((id, _), rule) in watched.iter().zip(&rules) {
                 if rule.is_level() && !event.is_a {
@@ -428,9 +454,19 @@ proptest! {
                     .filter(|turn| *turn.rule == **id)
                     .map(|turn| (turn.kind, turn.date, turn.is_old))
                     .collect();
-                prop_assert_eq!(found, expected(*rule, (&a0, &b0), (&a, &b), oldest), "{:?}", rule);
+                // A comparison of what no expression reads looks at all.
+                let is_bounded = rules.iter().any(|rule| !rule.is_level());
+                let seen = |series: &Series| match is_bounded {
+                    true => seen(series, reached(series)),
+                    false => series.clone(),
+                };
+                let (before, after) = ((&seen(&a0), &seen(&b0)), (&seen(&a), &seen(&b)));
+                let moved = reached(if event.is_a { &a } else { &b });
+                let first = moved.map_or(NaiveDate::MIN, first_seen);
+                prop_assert_eq!(found, expected(*rule, before, after, (oldest, first)), "{:?}", rule);
                 // What a book says that is made anew.
-                let is_active = fold(&rule.truths(&a, &b)).last().is_some_and(|(_, entered)| entered.is_some());
+                let truths = rule.truths(after.0, after.1);
+                let is_active = fold(&truths).last().is_some_and(|(_, entered)| entered.is_some());
                 if !matches!(rule, Naive::Crosses(..)) {
                     let now = book.now(id).map(|turn| turn.kind == TurnKind::Began);
                     prop_assert_eq!(now.unwrap_or(false), is_active);
@@ -455,7 +491,41 @@ fn equal_conditions_share_one_evaluation_and_go_with_the_last_rule() {
     assert!(book.reads("A"));
     book.remove("b");
     assert!(!book.reads("A"));
+    assert_eq!(held(&book, "A"), 0);
     assert!(book.runs.iter().flatten().next().is_none() && book.by_key.is_empty());
+}
+
+fn held(book: &Book, series: &str) -> usize {
+    let place = book.place(series).unwrap();
+    book.store.get(place).dates().len()
+}
+
+#[test]
+fn a_series_is_let_go_with_the_last_rule_and_cut_with_the_last_expression() {
+    let stored: Series = (0..80)
+        .map(|date| {
+            let value = Some(Decimal::from(date % 7));
+            let known_from = at(1);
+            (day(date), Future { known_from, value })
+        })
+        .collect();
+    let of = |rule: Naive| watched(&rule.condition()).unwrap();
+    let rules = [
+        ("falls".to_owned(), of(Naive::Falls(6))),
+        ("level".to_owned(), of(Naive::Gt(5))),
+    ];
+    let mut book = made_anew(&rules, &stored, &Series::new());
+    assert_eq!(held(&book, "A"), seen(&stored, reached(&stored)).len());
+    // What is put again in place of itself keeps what it reads.
+    book.put("falls", &rules[0].1).unwrap();
+    assert!(held(&book, "A") > 2 * TAIL);
+    book.remove("falls");
+    assert_eq!(held(&book, "A"), TAIL);
+    assert!(book.is_cut("A"));
+    assert_eq!(book.lacks(&rules[0].1).0, ["A"]);
+    book.remove("level");
+    assert_eq!(held(&book, "A"), 0);
+    assert_eq!(book.lacks(&rules[1].1).1, ["A"]);
 }
 
 fn turn_ids(turns: &[Turn]) -> Vec<Arc<str>> {

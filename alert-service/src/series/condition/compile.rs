@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use evaluation::{
     expression::{Input, SERIES_ID_CHARS_MAX},
-    machine::{Condition as Machine, ConditionError, ConditionRun, ConditionText, Rule as Turning},
+    machine::{
+        Condition as Machine, ConditionError, ConditionRun, ConditionText, Rule as Turning,
+        RuleError,
+    },
     series::SeriesStore,
 };
 
@@ -72,7 +75,7 @@ impl Expression {
             inputs.join(","),
             self.when,
             self.clear_when,
-            self.turning.hold
+            self.turning
         )
     }
 
@@ -123,10 +126,13 @@ impl Watched {
 pub(crate) fn watched(condition: &Condition) -> Result<Watched, Problems> {
     let mut problems = Problems::new();
     let watched = match condition {
-        Condition::Pattern { .. } | Condition::Regime { .. } | Condition::External { .. } => {
+        Condition::Pattern { .. }
+        | Condition::Regime { .. }
+        | Condition::External { .. }
+        | Condition::Rules(_) => {
             problems.push((
                 "condition.kind".to_owned(),
-                "is about what the engine or another program emits, and not about series"
+                "is about what the engine or another program emits, or about other rules, and not about series"
                     .to_owned(),
             ));
             None
@@ -168,6 +174,23 @@ fn check_cost(compiled: Machine) -> Result<(), Problems> {
         "takes up to {steps} steps of work for one observation, more than {STEPS_MAX}: use shorter windows"
     );
     Err(vec![("condition".to_owned(), problem)])
+}
+
+/// Whether an expression is evaluated for it, which takes more than a comparison.
+pub(crate) fn is_expression(condition: &Condition) -> bool {
+    matches!(watched(condition), Ok(Watched::Expression(_)))
+}
+
+/// How many days its windows look back together.
+pub(crate) fn reach_days(condition: &Condition) -> u32 {
+    let Ok(Watched::Expression(expression)) = watched(condition) else {
+        return 0;
+    };
+    let compiled = expression.compile().ok();
+    let history = compiled.map_or(0, |compiled| compiled.program.history_days());
+    // How long an observation counts is no window.
+    let ages = expression.inputs.iter().map(|input| input.max_age_days);
+    history.saturating_sub(ages.max().unwrap_or(0))
 }
 
 /// Ids of the series that a condition reads.
@@ -240,7 +263,14 @@ fn of_error(
             placed("condition.clear_when", text, error)
         }
         ConditionError::When(error) => placed("condition.conditions", &expression.when, error),
-        ConditionError::Rule(_) => ("condition.for".to_owned(), error.to_string()),
+        ConditionError::Rule(problem) => {
+            let field = match problem {
+                RuleError::NoHold => "for",
+                RuleError::NoKeepFor => "keep_for",
+                RuleError::NOfM(..) => "n_of_m",
+            };
+            (format!("condition.{field}"), error.to_string())
+        }
         ConditionError::Unused(_)
         | ConditionError::ReadsNothing
         | ConditionError::TooManyInputs => ("condition.inputs".to_owned(), error.to_string()),

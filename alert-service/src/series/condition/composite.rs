@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evaluation::expression::Input;
+use evaluation::{calendar::BusinessCalendar, expression::Input, machine::Rule as Turning};
 
 use super::{
     compile::{Expression, Problems, Watched, check_series, problems},
@@ -61,14 +61,16 @@ impl Combining {
                 price_text(price, &name, &given)
             }
             Part::Indicator(indicator) => {
-                if indicator.clear_when.is_some() {
-                    self.refuse(
-                        format!("{place}clear_when"),
-                        "is not for a part of a composite",
-                    );
-                }
-                if indicator.hold.is_some() {
-                    self.refuse(format!("{place}for"), "is not for a part of a composite");
+                let turning = [
+                    ("clear_when", indicator.clear_when.is_some()),
+                    ("for", indicator.hold.is_some()),
+                    ("n_of_m", indicator.n_of_m.is_some()),
+                    ("keep_for", indicator.keep_for.is_some()),
+                    ("cooldown", indicator.cooldown.is_some()),
+                ];
+                for (field, _) in turning.into_iter().filter(|(_, is_given)| *is_given) {
+                    let problem = "is not for a part of a composite";
+                    self.refuse(format!("{place}{field}"), problem);
                 }
                 for input in inputs_of(indicator, place, &mut self.problems) {
                     self.add(input, place);
@@ -152,7 +154,11 @@ fn n_of(n: usize, texts: &[String]) -> String {
 pub(super) fn of_composite(composite: &Composite, problems: &mut Problems) -> Option<Watched> {
     let mut combining = Combining::default();
     let when = combining.composite(composite, "condition.", 1);
-    let turning = hold_of(composite.hold.as_ref(), &mut combining.problems);
+    let turning = Turning {
+        hold: hold_of("for", composite.hold.as_ref(), &mut combining.problems),
+        ..Turning::default()
+    };
+    let turning = turning.with_business(BusinessCalendar::default());
     problems.append(&mut combining.problems);
     Some(Watched::Expression(Expression {
         inputs: combining.inputs.into_values().collect(),

@@ -41,6 +41,16 @@ pub(crate) struct Price {
     pub(crate) series_may_be_unknown: bool,
 }
 
+impl Price {
+    /// Whether it is about two observations, and has no duration.
+    pub(crate) fn is_crossing(&self) -> bool {
+        matches!(
+            self.comparison,
+            Comparison::CrossesAbove | Comparison::CrossesBelow
+        )
+    }
+}
+
 /// How a value is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +101,16 @@ pub(crate) struct Indicator {
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub(crate) hold: Option<HoldDefinition>,
+    /// It begins only once `when` has held at n of the last m observations, as `[n, m]`; m at most 64. In place of `for`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) n_of_m: Option<[u8; 2]>,
+    /// It ends only once this span, or so many observations in a row, have passed since it should have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) keep_for: Option<HoldDefinition>,
+    /// It does not begin again for this span after it has ended, such as `5d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cooldown: Option<String>,
     /// Accept series of which nothing was seen yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) series_may_be_unknown: bool,
@@ -148,7 +168,7 @@ pub(crate) enum Operator {
 pub(crate) enum Part {
     /// A series compared with constants.
     Price(Price),
-    /// An expression; without `clear_when` and `for`.
+    /// An expression; without `clear_when`, `for`, `n_of_m`, `keep_for` and `cooldown`.
     Indicator(Indicator),
     /// Conditions, combined.
     Composite(Composite),

@@ -10,9 +10,10 @@ mod price;
 mod schedule;
 
 pub(crate) use compile::{
-    Expression, SilenceDue, Watched, problems, series_read, series_to_be_known, watched,
+    Expression, SilenceDue, Watched, is_expression, problems, reach_days, series_read,
+    series_to_be_known, watched,
 };
-pub(crate) use definition::{Composite, Indicator, Price, Silence, Times};
+pub(crate) use definition::{Composite, Indicator, Operator, Price, Silence, Times};
 pub(crate) use message::{Said, filled, problem_of_message};
 pub(crate) use nearest::nearest;
 pub(crate) use schedule::Schedule;

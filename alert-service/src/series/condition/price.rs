@@ -11,8 +11,8 @@ use super::{
 };
 use crate::series::book::Level;
 
-/// A price counts until the next one: a century.
-const PRICE_AGE: &str = "36500d";
+/// A price counts until the next one: for longer than any history is kept, which leaves as much for windows.
+const PRICE_AGE: &str = "18300d";
 
 /// Bounds and window of a price, whichever its comparison asks for.
 pub(super) struct PriceParts<'a> {

@@ -52,6 +52,7 @@ pub(crate) struct Running {
     /// Making one reads all certificates of the machine.
     client: Client,
     url: String,
+    grpc_url: String,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -117,6 +118,19 @@ impl Bed {
     }
 
     pub(crate) async fn start_with(&self, more: &[String]) -> Running {
+        let sources = vec![
+            Source::in_process(ENGINE, self.log.clone()),
+            Source::in_process(COLLECTOR, self.collected.clone()),
+        ];
+        self.start_following(more, Some(sources)).await
+    }
+
+    /// Without sources those of the settings are followed.
+    pub(crate) async fn start_following(
+        &self,
+        more: &[String],
+        sources: Option<Vec<Source>>,
+    ) -> Running {
         let mut set = self.settings();
         set.extend(more.iter().cloned());
         let flags = Flags {
@@ -125,20 +139,19 @@ impl Bed {
         };
         let config = load(&flags, &[]).unwrap().config;
         let listeners = Listeners::bind(&config).await.unwrap();
-        let sources = vec![
-            Source::in_process(ENGINE, self.log.clone()),
-            Source::in_process(COLLECTOR, self.collected.clone()),
-        ];
+        let sources = sources.unwrap_or_else(|| config.consumer.sources().unwrap());
         let service = Service::start(config, sources, listeners, metrics(), self.context())
             .await
             .unwrap();
         let url = format!("http://{}", service.rest_address());
+        let grpc_url = format!("http://{}", service.grpc_address());
         let shutdown = CancellationToken::new();
         let ending = shutdown.clone();
         let running = tokio::spawn(async move { service.run(ending).await.unwrap() });
         Running {
             client: Client::new(),
             url,
+            grpc_url,
             shutdown,
             running,
         }
@@ -240,6 +253,11 @@ async fn open_log(database: &TestDatabase, schema: &str) -> EventLog {
 impl Running {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// Where gRPC is served.
+    pub(crate) fn grpc_url(&self) -> &str {
+        &self.grpc_url
     }
 
     /// A request to a path, as it is.

@@ -88,6 +88,11 @@ impl Server {
         self.parts.push((name, part.boxed()));
     }
 
+    /// Serves more over gRPC, which the contract describes.
+    pub fn add_grpc(&mut self, add: impl FnOnce(MoreServices) -> MoreServices) {
+        self.grpc_services = add(std::mem::take(&mut self.grpc_services));
+    }
+
     /// Adds the part that consumes logs, and what operators use over gRPC: checkpoints and parked
     /// events. After a consumer has stopped, the service still answers for `stopped_grace`, not ready,
     /// so that operators can ask why; then it ends with the consumer's error.

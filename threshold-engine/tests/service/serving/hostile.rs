@@ -205,7 +205,10 @@ async fn no_text_of_a_call_reaches_what_cannot_take_it() {
     let channel = channel.connect().await.unwrap();
     let contract = Contract::read();
     let mut count = 0;
-    for (call, method) in contract.calls() {
+    let calls = contract.calls().into_iter();
+    // The engine has no rules of alerts.
+    let served = calls.filter(|(call, _)| !call.starts_with("/atlas.events.AlertRules/"));
+    for (call, method) in served {
         for path in contract.texts(method.input_type()) {
             for (text, own) in texts() {
                 let hostile = around(&path, own.into_bytes());

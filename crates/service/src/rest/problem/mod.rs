@@ -241,6 +241,21 @@ impl Problem {
         Self::fields(kind, vec![FieldError { field, problem }])
     }
 
+    /// What kind it is of.
+    pub fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+
+    /// What happened this time, for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The fields at fault.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
     /// Adds a fact for programs.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.facts.insert(name.to_owned(), value.into());
