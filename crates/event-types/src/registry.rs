@@ -12,7 +12,10 @@ use crate::{Break, DescriptorSet, File, Mode, SetError, compatibility::breaks};
 /// At most this many characters in the name of a subject.
 pub const SUBJECT_CHARS_MAX: usize = 100;
 /// At most this many versions of one subject.
-pub const VERSIONS_MAX: usize = 1_000;
+pub const VERSIONS_MAX: usize = 200;
+/// At most this many bytes in the sets of all versions of all subjects: every process keeps them in
+/// memory, linked, which takes some times as much.
+pub const REGISTRY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What somebody asks to be registered.
 #[derive(Debug, Clone)]
@@ -45,6 +48,9 @@ pub enum Refusal {
         /// The subject.
         subject: String,
     },
+    /// Nothing more can be registered.
+    #[error("the sets of all subjects would take more than {REGISTRY_BYTES_MAX} bytes together")]
+    Full,
     /// The version exists with other content, or is not the next one.
     #[error("version {asked} of \"{subject}\" cannot be registered; the next version is {next}")]
     Version {
@@ -124,6 +130,8 @@ pub struct RegisteredType {
 pub struct Registry {
     subjects: BTreeMap<Arc<str>, Subject>,
     types: HashMap<String, RegisteredType>,
+    /// Of all sets.
+    bytes: usize,
 }
 
 impl Registry {
@@ -131,6 +139,7 @@ impl Registry {
     #[must_use]
     pub fn with(mut self, subject: &str, version: Version) -> Self {
         let subject: Arc<str> = subject.into();
+        self.bytes += version.set.encoded().len();
         for descriptor in version.set.messages() {
             let registered = RegisteredType {
                 subject: Arc::clone(&subject),
@@ -159,6 +168,25 @@ impl Registry {
         self.types.get(full_name)
     }
 
+    /// The file that declares a symbol (a type, or a member of one), encoded, and behind it all that it
+    /// imports.
+    pub fn files_of_symbol(&self, symbol: &str) -> Option<Vec<Vec<u8>>> {
+        self.sets()
+            .find_map(|set| Some(set.with_imports(&set.file_of_symbol(symbol)?)))
+    }
+
+    /// A file by its name, encoded, and behind it all that it imports.
+    pub fn files_of_name(&self, file: &str) -> Option<Vec<Vec<u8>>> {
+        self.sets()
+            .find_map(|set| (set.files().contains_key(file)).then(|| set.with_imports(file)))
+    }
+
+    /// The sets, of each subject the newest first.
+    fn sets(&self) -> impl Iterator<Item = &Arc<DescriptorSet>> {
+        let versions = (self.subjects.values()).flat_map(|subject| subject.versions.iter().rev());
+        versions.map(|version| &version.set)
+    }
+
     /// What registering would come to: a new version, or the newest one where the set declares the
     /// same as that.
     ///
@@ -183,6 +211,9 @@ impl Registry {
         if subject.versions.len() >= VERSIONS_MAX {
             let subject = name.clone();
             return Err(Refusal::Versions { subject });
+        }
+        if self.bytes + proposal.set.encoded().len() > REGISTRY_BYTES_MAX {
+            return Err(Refusal::Full);
         }
         let next = subject.next();
         if let Some(asked) = proposal.version.filter(|asked| *asked != next) {

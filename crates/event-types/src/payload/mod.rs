@@ -13,6 +13,11 @@ pub const NESTING_MAX: usize = 50;
 /// How deep a `google.protobuf.Any` may hold others. Each begins anew to count what is nested in it,
 /// and who prints them goes down all of that.
 pub const ANY_LEVELS_MAX: usize = 3;
+/// At most this many values in a payload, those within messages and lists too: decoded, two bytes can take
+/// more than a hundred.
+pub const VALUES_MAX: usize = 100_000;
+/// What precedes the full name of a type.
+const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
 
 /// Why bytes or JSON are not a payload of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +67,7 @@ impl TypedPayload {
     /// Decodes bytes. Fields that the type does not have are kept.
     ///
     /// Strings are UTF-8 without NUL, required fields are there, messages are nested at most
-    /// [`NESTING_MAX`] deep, every `google.protobuf.Any` has a type of the same set or a well-known
+    /// [`NESTING_MAX`] deep, there are at most [`VALUES_MAX`] values, every `google.protobuf.Any` has a type of the same set or a well-known
     /// one and holds others at most [`ANY_LEVELS_MAX`] deep, and everything has a form in JSON.
     ///
     /// # Errors
@@ -85,6 +90,22 @@ impl TypedPayload {
             .map_err(|error| Misfit::new(error.to_string()))?;
         walk::check(of, &message.encode_to_vec())?;
         Ok(Self { message })
+    }
+
+    /// In the proto3 JSON mapping of a `google.protobuf.Any` that holds it: the fields beside `@type`.
+    ///
+    /// # Errors
+    /// [`Misfit`], as for [`TypedPayload::to_json`].
+    pub fn to_any_json(&self) -> Result<String, Misfit> {
+        let fields = self.to_json()?;
+        let of = self.message.descriptor();
+        let name = of.full_name();
+        Ok(match fields.strip_prefix('{') {
+            Some("}") => format!("{{\"@type\":\"{TYPE_URL_PREFIX}{name}\"}}"),
+            Some(rest) => format!("{{\"@type\":\"{TYPE_URL_PREFIX}{name}\",{rest}"),
+            // A type whose JSON is no object; none is registered.
+            None => format!("{{\"@type\":\"{TYPE_URL_PREFIX}{name}\",\"value\":{fields}}}"),
+        })
     }
 
     /// In the wire format. Not always the bytes that it was decoded from: their order is free.

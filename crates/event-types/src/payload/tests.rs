@@ -122,6 +122,40 @@ fn what_has_no_form_in_json_is_refused() {
 }
 
 #[test]
+fn an_any_of_it_has_its_fields_beside_the_type() {
+    let of = order(&set(ORDER));
+    let any = |json: &str| {
+        TypedPayload::from_json(&of, json)
+            .unwrap()
+            .to_any_json()
+            .unwrap()
+    };
+    assert_eq!(any("{}"), r#"{"@type":"type.googleapis.com/shop.Order"}"#);
+    assert_eq!(
+        any(r#"{"id":"a","cents":"5"}"#),
+        r#"{"@type":"type.googleapis.com/shop.Order","id":"a","cents":"5"}"#
+    );
+}
+
+#[test]
+fn values_have_a_bound() {
+    let of = order(&set(ORDER));
+    // Packed, one by one, empty messages, and fields that are not known.
+    let packed = |count: usize| {
+        let mut encoded = vec![0x1a];
+        prost::encoding::encode_varint(count as u64, &mut encoded);
+        [encoded, vec![1; count]].concat()
+    };
+    TypedPayload::decode(&of, &packed(VALUES_MAX)).unwrap();
+    let refusal = "has more than 100000 values";
+    assert!(refused(&packed(VALUES_MAX + 1)).ends_with(refusal));
+    for one in [&[0x18, 1][..], &[0x22, 0], &[0x98, 0x06, 1]] {
+        TypedPayload::decode(&of, &one.repeat(VALUES_MAX)).unwrap();
+        assert!(refused(&one.repeat(VALUES_MAX + 1)).ends_with(refusal));
+    }
+}
+
+#[test]
 fn json_of_another_type_is_refused() {
     let of = order(&set(ORDER));
     for text in [

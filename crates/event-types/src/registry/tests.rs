@@ -202,3 +202,82 @@ fn subjects_have_names() {
             .unwrap();
     }
 }
+
+#[test]
+fn there_is_a_bound_on_all_that_is_registered() {
+    let mut registry = Registry::default();
+    let sets = [
+        set("message A { string a = 1; }"),
+        set("message A { string a = 1; int32 b = 2; }"),
+    ];
+    for number in 0..VERSIONS_MAX {
+        let none = Proposal {
+            mode: Some(Mode::None),
+            ..proposal("shop", &sets[number % 2])
+        };
+        registry = registered(registry, &none);
+    }
+    let refused = registry.check(&proposal("shop", &sets[0])).unwrap_err();
+    let subject = "shop".to_owned();
+    assert_eq!(refused, Refusal::Versions { subject });
+    registry.bytes = REGISTRY_BYTES_MAX - sets[0].encoded().len();
+    registry.check(&proposal("other", &sets[0])).unwrap();
+    registry.bytes += 1;
+    assert_eq!(
+        registry.check(&proposal("other", &sets[0])).unwrap_err(),
+        Refusal::Full
+    );
+}
+
+#[test]
+fn symbols_and_files_are_found_with_their_imports() {
+    let money = (
+        "shop/money.proto",
+        "syntax = \"proto3\"; package shop; message Money { int64 cents = 1; }",
+    );
+    let order = (
+        "shop/order.proto",
+        "syntax = \"proto3\"; package shop; import \"shop/money.proto\"; import \"google/protobuf/any.proto\";
+         message Order { Money sum = 1; google.protobuf.Any more = 2; enum State { NEW = 0; } }
+         service Orders { rpc Place(Order) returns (Money); }",
+    );
+    let set = DescriptorSet::parse(&compile(&[order, money])).unwrap();
+    let registry = registered(Registry::default(), &proposal("shop", &Arc::new(set)));
+    let names = |files: Option<Vec<Vec<u8>>>| {
+        let decode =
+            |file: Vec<u8>| <prost_types::FileDescriptorProto as prost::Message>::decode(&*file);
+        let names = files
+            .into_iter()
+            .flatten()
+            .map(|file| decode(file).unwrap().name.unwrap());
+        names.collect::<Vec<_>>()
+    };
+    let all = [
+        "shop/order.proto",
+        "shop/money.proto",
+        "google/protobuf/any.proto",
+    ];
+    for symbol in [
+        "shop.Order",
+        "shop.Order.sum",
+        "shop.Order.State",
+        "shop.Order.State.NEW",
+        "shop.Orders",
+        "shop.Orders.Place",
+    ] {
+        assert_eq!(names(registry.files_of_symbol(symbol)), all, "{symbol}");
+    }
+    assert_eq!(
+        names(registry.files_of_symbol("shop.Money.cents")),
+        ["shop/money.proto"]
+    );
+    assert_eq!(names(registry.files_of_name("shop/order.proto")), all);
+    for unknown in ["shop", "shop.Missing", "google.protobuf.Any", ""] {
+        assert!(registry.files_of_symbol(unknown).is_none(), "{unknown}");
+    }
+    assert!(
+        registry
+            .files_of_name("google/protobuf/any.proto")
+            .is_none()
+    );
+}

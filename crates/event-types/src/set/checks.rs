@@ -55,7 +55,9 @@ impl Checks<'_> {
             });
         }
         let package = file.package();
-        if !package.is_empty() {
+        let has_types = !file.message_type.is_empty() || !file.enum_type.is_empty();
+        // Names without a dot are those of the events that the platform knows.
+        if has_types || !package.is_empty() {
             self.name("package", package, |name| {
                 name.split('.').all(is_identifier)
             })?;

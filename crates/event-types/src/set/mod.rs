@@ -103,6 +103,7 @@ pub enum SetError {
 /// A linked set of descriptors, without the files of `google.protobuf` that every pool has.
 #[derive(Debug, Clone)]
 pub struct DescriptorSet {
+    encoded: Arc<[u8]>,
     pool: DescriptorPool,
     files: BTreeMap<String, File>,
 }
@@ -165,9 +166,15 @@ impl DescriptorSet {
             (name, File { encoded, content })
         });
         Ok(Self {
+            encoded: encoded.into(),
             files: files.collect(),
             pool,
         })
+    }
+
+    /// As it was uploaded.
+    pub fn encoded(&self) -> &Arc<[u8]> {
+        &self.encoded
     }
 
     /// The files by name.
@@ -215,6 +222,48 @@ impl DescriptorSet {
             None => declared?.parent_file(),
         };
         (self.files.contains_key(file.name())).then(|| file.name().to_owned())
+    }
+
+    /// The name of the file that declares a message, an enum, a service, an extension, or a member of
+    /// one of these.
+    pub(crate) fn file_of_symbol(&self, symbol: &str) -> Option<String> {
+        let declares = |name: &str| {
+            let service = || {
+                let mut services = self.pool.services();
+                services.find(|service| service.full_name() == name)
+            };
+            let file = self.file_of(name).or_else(|| {
+                let extension = self.pool.get_extension_by_name(name);
+                let file = extension.map(|extension| extension.parent_file());
+                let file = file.or_else(|| service().map(|service| service.parent_file()))?;
+                Some(file.name().to_owned())
+            })?;
+            self.files.contains_key(&file).then_some(file)
+        };
+        declares(symbol).or_else(|| declares(symbol.rsplit_once('.')?.0))
+    }
+
+    /// A file and all that it imports, directly or not, each encoded; the file comes first.
+    pub(crate) fn with_imports(&self, file: &str) -> Vec<Vec<u8>> {
+        let mut names = vec![file.to_owned()];
+        let mut encoded = Vec::new();
+        let mut next = 0;
+        while let Some(name) = names.get(next).cloned() {
+            next += 1;
+            let Some(file) = self.pool.get_file_by_name(&name) else {
+                continue;
+            };
+            encoded.push(match self.files.get(&name) {
+                Some(own) => own.encoded.to_vec(),
+                None => file.encode_to_vec(),
+            });
+            for import in file.dependencies() {
+                if names.iter().all(|name| name != import.name()) {
+                    names.push(import.name().to_owned());
+                }
+            }
+        }
+        encoded
     }
 
     /// Whether both declare the same files with the same content; comments may differ.
