@@ -4,10 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const CONTRACT: [&str; 3] = [
+const CONTRACT: [&str; 4] = [
     "atlas/events/events.proto",
     "atlas/events/consumer.proto",
     "atlas/events/alerts.proto",
+    "atlas/events/event_types.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.binpb"), &encoded)?;
 
     tonic_prost_build::configure()
+        .extern_path(".google.protobuf.Any", "crate::Any")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
         .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")
@@ -27,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds(descriptors)?;
     pbjson_build::Builder::new()
         .register_descriptors(&encoded)?
+        .extern_path(".google.protobuf.Any", "crate::Any")
         .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .extern_path(".google.protobuf.Duration", "::pbjson_types::Duration")
         .extern_path(".google.protobuf.Struct", "::pbjson_types::Struct")

@@ -1,11 +1,14 @@
+use std::{fmt, sync::Arc};
+
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use prost::Message;
 use ulid::Ulid;
 
 use crate::{
-    EVENT_BYTES_MAX, Event, EventType, Timestamp, Violation,
+    Any, EVENT_BYTES_MAX, Event, EventType, Timestamp, Violation,
     event::Payload,
+    event_type::is_registered_name,
     rules::{NAME_CHARS_MAX, check_payload, complete_nulls},
     text::{check_name, check_text},
 };
@@ -19,8 +22,17 @@ pub const ID_TIME_TOLERANCE: TimeDelta = TimeDelta::hours(1);
 /// What field names take in JSON, roughly.
 const JSON_NAMES_BYTES: usize = 64;
 
+/// Knows the types that services registered for their events.
+pub trait RegisteredTypes: fmt::Debug + Send + Sync {
+    /// The payload in the proto3 JSON mapping of [`Any`].
+    ///
+    /// # Errors
+    /// The type is not registered, or the payload is not one of it; the field is within the payload.
+    fn payload_json(&self, payload: &Any) -> Result<String, Violation>;
+}
+
 /// What an event is judged by when it is accepted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Acceptance {
     /// The present; `occurred_at` may be one hour ahead of it.
     pub now: DateTime<Utc>,
@@ -28,6 +40,8 @@ pub struct Acceptance {
     pub earliest: DateTime<Utc>,
     /// Source of the random part of ids that the server makes.
     pub entropy: fn() -> u128,
+    /// The registered types; `None`: there are none.
+    pub types: Option<Arc<dyn RegisteredTypes>>,
 }
 
 impl Acceptance {
@@ -37,6 +51,7 @@ impl Acceptance {
             now,
             earliest,
             entropy: || Ulid::generate().random(),
+            types: None,
         }
     }
 }
@@ -80,6 +95,10 @@ impl Draft {
         let (event_id, occurred_at) = identify(&event.event_id, event.occurred_at, acceptance)?;
         let series_ids = check_payload(payload, occurred_at)?;
         complete_nulls(payload);
+        let typed_json = match payload {
+            Payload::Typed(any) => Some(check_typed(any, acceptance)?),
+            _ => None,
+        };
 
         let mut id_text = [0; ulid::ULID_LEN];
         let id_text = event_id.array_to_str(&mut id_text);
@@ -95,7 +114,10 @@ impl Draft {
             return Err(Violation::new("payload", problem));
         }
         let payload = Box::new(event.payload.ok_or_else(missing_payload)?);
-        let payload_json = payload_json(&payload, encoded.len() + JSON_NAMES_BYTES)?;
+        let payload_json = match typed_json {
+            Some(json) => json,
+            None => payload_json(&payload, encoded.len() + JSON_NAMES_BYTES)?,
+        };
         Ok(Self {
             event_id,
             occurred_at,
@@ -111,11 +133,29 @@ impl Draft {
 
 fn missing_payload() -> Violation {
     let known = "series_collected, collection_failed, threshold_crossed, regime_transition, \
-                 definition_changed, alert_changed, delivery_changed and custom";
+                 definition_changed, alert_changed, delivery_changed, custom and typed";
     Violation::new(
         "payload",
         format!("is missing or of an unknown kind; known are {known}"),
     )
+}
+
+/// The payload in JSON, if it is one of a registered type.
+fn check_typed(any: &mut Any, acceptance: &Acceptance) -> Result<String, Violation> {
+    if !is_registered_name(any.type_name()) {
+        let problem = "does not end with \"/\" and the full name of a message in a package";
+        return Err(Violation::new("typed.type_url", problem));
+    }
+    any.complete_type_url();
+    match &acceptance.types {
+        Some(types) => types
+            .payload_json(any)
+            .map_err(|violation| violation.within("typed")),
+        None => {
+            let problem = "is not registered: no types are registered here";
+            Err(Violation::new("typed.type_url", problem))
+        }
+    }
 }
 
 /// The id and the time of an event, each derived from the other where one is absent.
@@ -214,6 +254,7 @@ fn payload_json(payload: &Payload, bytes: usize) -> Result<String, Violation> {
         Payload::AlertChanged(message) => serde_json::to_writer(&mut json, message),
         Payload::DeliveryChanged(message) => serde_json::to_writer(&mut json, message),
         Payload::Custom(message) => serde_json::to_writer(&mut json, message),
+        Payload::Typed(message) => serde_json::to_writer(&mut json, message),
         Payload::Heartbeat(message) => serde_json::to_writer(&mut json, message),
         Payload::CaughtUp(message) => serde_json::to_writer(&mut json, message),
         Payload::FellBehind(message) => serde_json::to_writer(&mut json, message),

@@ -21,8 +21,21 @@ pub(crate) const CUSTOM_EVENT: &str = "CustomEvent";
 /// Prefix of the names of types that the platform does not know.
 pub(crate) const CUSTOM_PREFIX: &str = "custom:";
 
-/// The name under which an event is stored and filtered: a payload's message name, or
-/// `custom:<type>`.
+/// At most this many characters in the full name of a registered type.
+const TYPE_NAME_CHARS_MAX: usize = 250;
+
+/// Whether a text may be the full name of a registered type: identifiers with dots between, at least one,
+/// which no name of ours has.
+pub(crate) fn is_registered_name(name: &str) -> bool {
+    let is_identifier = |part: &str| {
+        part.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && (part.chars()).all(|char| char.is_ascii_alphanumeric() || char == '_')
+    };
+    name.len() <= TYPE_NAME_CHARS_MAX && name.contains('.') && name.split('.').all(is_identifier)
+}
+
+/// The name under which an event is stored and filtered: a payload's message name, `custom:<type>`, or the
+/// full name of a registered type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventType(Name);
 
@@ -48,6 +61,7 @@ impl EventType {
             Payload::Custom(custom) => {
                 return Some(Self::custom(&custom.r#type));
             }
+            Payload::Typed(any) => return Some(Self(Name::Other(any.type_name().into()))),
             Payload::Heartbeat(_)
             | Payload::CaughtUp(_)
             | Payload::FellBehind(_)

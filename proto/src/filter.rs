@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     Event, KNOWN_EVENT_TYPES, Violation,
-    event_type::{CUSTOM_EVENT, CUSTOM_PREFIX, EventType},
+    event_type::{CUSTOM_EVENT, CUSTOM_PREFIX, EventType, is_registered_name},
     rules::{check_custom_type, series_of},
     text::{check_series_id, clip},
 };
@@ -26,8 +26,8 @@ pub struct WantedEvents {
 
 impl WantedEvents {
     /// Events of one of `event_types` (all if empty) that are about one of `series_ids` (all if
-    /// empty). Types are payload message names, `CustomEvent` for all custom ones, or
-    /// `custom:<type>`.
+    /// empty). Types are payload message names, `CustomEvent` for all custom ones,
+    /// `custom:<type>`, or full names of registered types.
     ///
     /// # Errors
     /// An unknown type (the known ones are listed), a custom type or series id that no event can
@@ -200,11 +200,13 @@ fn check_type(field: &str, name: &str) -> Result<(), Violation> {
     if let Some(custom) = name.strip_prefix(CUSTOM_PREFIX) {
         return check_custom_type(field, custom);
     }
-    if KNOWN_EVENT_TYPES.contains(&name) {
+    if KNOWN_EVENT_TYPES.contains(&name) || is_registered_name(name) {
         return Ok(());
     }
     let (name, known) = (clip(name, QUOTED_CHARS_MAX), KNOWN_EVENT_TYPES.join(", "));
-    let problem = format!("\"{name}\" is not known; known are {known}, and custom:<type>");
+    let problem = format!(
+        "\"{name}\" is not known; known are {known}, custom:<type>, and full names of registered types"
+    );
     Err(Violation::new(field, problem))
 }
 

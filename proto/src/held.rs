@@ -80,6 +80,7 @@ fn payload(payload: &Payload) -> usize {
         Payload::AlertChanged(event) => alert_changed(event),
         Payload::DeliveryChanged(event) => delivery_changed(event),
         Payload::Custom(event) => text(&event.r#type) + event.data.as_ref().map_or(0, fields),
+        Payload::Typed(any) => text(&any.type_url) + allocation(any.value.len()),
         Payload::Heartbeat(_)
         | Payload::CaughtUp(_)
         | Payload::FellBehind(_)

@@ -3,6 +3,7 @@
 //!
 //! This crate knows neither databases nor transports; every other crate may depend on it.
 
+mod any;
 mod clock;
 mod data_point;
 mod decimal;
@@ -16,9 +17,10 @@ mod timestamp;
 mod undeliverable;
 pub mod wire;
 
+pub use any::Any;
 pub use clock::Clock;
 pub use decimal::parse_decimal;
-pub use draft::{Acceptance, Draft, ID_TIME_TOLERANCE, parse_event_id};
+pub use draft::{Acceptance, Draft, ID_TIME_TOLERANCE, RegisteredTypes, parse_event_id};
 pub use event_type::{EventType, KNOWN_EVENT_TYPES};
 pub use filter::{EventFilter, WantedEvents};
 pub use generated::*;

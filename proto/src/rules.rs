@@ -52,6 +52,8 @@ pub(crate) fn check_payload(
             alerts::check_delivery(changed).map_err(|v| v.within("delivery_changed"))
         }
         Payload::Custom(custom) => check_custom(custom).map_err(|v| v.within("custom")),
+        // By who knows its type.
+        Payload::Typed(_) => Ok(()),
         Payload::Heartbeat(_)
         | Payload::CaughtUp(_)
         | Payload::FellBehind(_)
@@ -81,6 +83,7 @@ pub(crate) fn series_of(payload: &Payload) -> Vec<String> {
         | Payload::AlertChanged(_)
         | Payload::DeliveryChanged(_)
         | Payload::Custom(_)
+        | Payload::Typed(_)
         | Payload::Heartbeat(_)
         | Payload::CaughtUp(_)
         | Payload::FellBehind(_)

@@ -80,6 +80,10 @@ pub(super) struct EventDocument {
     /// Anything else: `{"type": "OrderPlaced", "data": {…}}`.
     #[schema(value_type = Option<Object>)]
     custom: Option<()>,
+    /// An event of a registered type: `{"@type": "type.googleapis.com/bank.v1.Deposited", …}` with the fields of the
+    /// message in the proto3 JSON mapping. Of a type that is not registered: `@type`, and `value` in base64.
+    #[schema(value_type = Option<Object>)]
+    typed: Option<()>,
 }
 
 /// Problems of routes that add something.

@@ -1,12 +1,15 @@
 //! Cutting the log into pages.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use access::HeldBytes;
 use atlas_events::{Event, EventFilter, Timestamp, WantedEvents};
 use axum::body::Bytes;
 use chrono::{DateTime, Utc};
-use event_log::{EventLog, Followed, Follower, Head, LogError};
+use event_log::{EventLog, Followed, Follower, Head, LogError, TypesSnapshot};
 use service::rest::{AnswerBytes, Problem, ProblemKind};
 use tokio::{
     task::yield_now,
@@ -42,6 +45,7 @@ pub(super) struct Range {
 #[derive(Debug)]
 pub(super) struct Page {
     text: Vec<u8>,
+    types: Arc<TypesSnapshot>,
     /// Bytes of `text` that counted as written when others were served last.
     yielded_at: usize,
     events: usize,
@@ -52,8 +56,9 @@ pub(super) struct Page {
 }
 
 impl Page {
-    fn new(held: HeldBytes) -> Self {
+    fn new(types: Arc<TypesSnapshot>, held: HeldBytes) -> Self {
         Self {
+            types,
             text: BEGIN.to_vec(),
             yielded_at: 0,
             events: 0,
@@ -72,7 +77,7 @@ impl Page {
         if self.events > 0 {
             self.text.push(b',');
         }
-        serde_json::to_writer(&mut self.text, event).map_err(|error| {
+        self.types.write_json(event, &mut self.text).map_err(|error| {
             error!(position = event.position, %error, "a stored event cannot be written as JSON");
             Problem::new(ProblemKind::Internal, "the answer cannot be encoded")
         })?;
@@ -142,7 +147,7 @@ pub(super) async fn read(
     let cursor = follower.cursor();
     let up_to = || cursor.load(Ordering::Acquire);
     let begun_at = up_to();
-    let mut page = Page::new(held);
+    let mut page = Page::new(log.types(), held);
     let mut considered_bytes = 0;
     let (has_more, up_to) = 'page: loop {
         let followed = tokio::select! {

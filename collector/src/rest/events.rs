@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use atlas_events::{Event, Violation, WantedEvents, parse_event_id};
+use atlas_events::{Violation, WantedEvents, parse_event_id};
 use axum::{
-    Json,
     extract::State,
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response as Answer},
 };
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use tracing::error;
 use utoipa::{
     IntoParams, IntoResponses, ToSchema,
     openapi::{RefOr, Response},
@@ -148,15 +148,25 @@ pub(super) async fn find(
     State(app): State<App>,
     Caller(access): Caller,
     Id(event_id): Id,
-) -> Result<Json<Event>, Problem> {
+) -> Result<Answer, Problem> {
     let id = parse_event_id(&event_id)?;
     // What is not theirs is not there, in the same words.
     let found = app.log.find(id).await?.filter(|event| access.sees(event));
-    found.map(Json).ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         Problem::field(
             ProblemKind::NotFound,
             "event_id",
             "the log holds no such event, or does not any more",
         )
-    })
+    })?;
+    let mut text = Vec::new();
+    app.log
+        .types()
+        .write_json(&found, &mut text)
+        .map_err(|error| {
+            error!(position = found.position, %error, "a stored event cannot be written as JSON");
+            Problem::new(ProblemKind::Internal, "the answer cannot be encoded")
+        })?;
+    let json = [(CONTENT_TYPE, "application/json")];
+    Ok((json, text).into_response())
 }

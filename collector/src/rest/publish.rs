@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use chrono::{DateTime, Utc};
-use event_log::{LogError, Receipt};
+use event_log::{LogError, Receipt, TypesSnapshot};
 use serde::Serialize;
 use serde_json::Value;
 use trace_context::TraceContext;
@@ -116,7 +116,7 @@ pub(super) async fn publish(
 ) -> Result<(StatusCode, axum::Json<Receipts>), Problem> {
     access.check_batch_bytes(text.0.len())?;
     check_bounds(&text)?;
-    let mut batch = Batch::read(text.read()?)?;
+    let mut batch = Batch::read(text.read()?, &app.log.types())?;
     let context = TraceContext::of_headers(&headers).or_else(TraceContext::current);
     let context = context.map(|context| context.to_string());
     let drafts = batch.drafts(&app, context.as_deref().unwrap_or_default())?;
@@ -157,7 +157,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn read(body: Value) -> Result<Self, Problem> {
+    fn read(body: Value, types: &TypesSnapshot) -> Result<Self, Problem> {
         let (values, is_single) = match body {
             Value::Object(mut fields) if fields.contains_key("events") => {
                 let events = fields.remove("events");
@@ -187,7 +187,14 @@ impl Batch {
             is_single,
         };
         let mut errors = Vec::new();
-        for (index, value) in values.into_iter().enumerate() {
+        for (index, mut value) in values.into_iter().enumerate() {
+            if let Err(violation) = types.encode_typed(&mut value) {
+                errors.push(FieldError {
+                    field: batch.path(index, &violation.field),
+                    problem: violation.problem,
+                });
+                continue;
+            }
             match serde_path_to_error::deserialize::<_, Event>(value) {
                 Ok(event) => batch.events.push(event),
                 Err(error) => errors.push(FieldError {

@@ -1,9 +1,11 @@
 //! `POST /v1/events`: what is stored, and what is refused without a trace.
 
+use atlas_events::{RegisterTypesRequest, event_types_client::EventTypesClient};
 use chrono::{TimeDelta, Utc};
+use prost::Message;
 use reqwest::Method;
 use serde_json::{Value, json};
-use test_support::{TestDatabase, custom_event, series_event};
+use test_support::{Folder, TestDatabase, custom_event, series_event};
 use ulid::Ulid;
 
 use crate::harness::Collector;
@@ -281,5 +283,49 @@ async fn other_media_types_and_large_bodies_are_refused() {
     assert!(problem["detail"].as_str().unwrap().contains("4 MiB"));
     let accepted = collector.post("/v1/events", &batch(0..1)).await;
     assert_eq!(accepted.status, 201);
+    collector.stop().await;
+}
+
+/// A typed event has its fields in JSON, in and out; what does not fit its type is refused.
+#[tokio::test]
+async fn an_event_of_a_registered_type_has_its_fields_in_json() {
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database).await;
+    let folder = Folder::create();
+    let source = "syntax = \"proto3\"; package bank.v1;
+        message Deposited { string account = 1; int64 cents = 2; }";
+    folder.write("bank.proto", source);
+    let set = protox::compile(["bank.proto"], [folder.path()]).unwrap();
+    let mut types = EventTypesClient::connect(collector.grpc.clone())
+        .await
+        .unwrap();
+    let request = RegisterTypesRequest {
+        subject: "bank".to_owned(),
+        file_descriptor_set: set.encode_to_vec(),
+        ..RegisterTypesRequest::default()
+    };
+    types.register_types(request).await.unwrap();
+
+    let typed = json!({
+        "@type": "type.googleapis.com/bank.v1.Deposited",
+        "account": "a \"typed\":{ 1",
+        "cents": "9007199254740993",
+    });
+    let event = |typed: &Value| json!({"sourceService": "Bank", "typed": typed});
+    let receipts = collector.post("/v1/events", &event(&typed)).await.ok();
+    let id = receipts["receipts"][0]["event_id"].as_str().unwrap();
+    let found = collector.get(&format!("/v1/events/{id}")).await.ok();
+    assert_eq!(found["typed"], typed);
+    let page = "/v1/events?after_position=0&event_type=bank.v1.Deposited";
+    assert_eq!(collector.get(page).await.ok()["events"][0], found);
+
+    let mut unfit = typed.clone();
+    unfit["cents"] = "much".into();
+    let refused = collector.post("/v1/events", &event(&unfit)).await;
+    refused.field_problem(400, "invalid-request", "typed", "");
+    unfit["@type"] = "type.googleapis.com/bank.v1.Missing".into();
+    let unknown = collector.post("/v1/events", &event(&unfit)).await;
+    assert_eq!(unknown.status, 400, "{}", unknown.text);
+    assert_eq!(collector.last_position().await, 1);
     collector.stop().await;
 }

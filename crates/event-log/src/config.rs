@@ -26,6 +26,8 @@ pub struct LogConfig {
     /// At most this many bytes of memory may be held by what waits to be stored, and as many again by
     /// calls that wait for room. Each open publish stream may hold one batch besides.
     pub queue_bytes_max: usize,
+    /// Whether payloads of types that are not registered are stored, without a look at them.
+    pub keep_unregistered_types: bool,
     /// What to do once the database went back to an earlier state.
     pub on_history_change: OnHistoryChange,
     /// Without contact to the database for this long, streams end.
@@ -45,6 +47,7 @@ impl Default for LogConfig {
             append_timeout: Duration::from_secs(8),
             queue_events_max: 50_000,
             queue_bytes_max: 128 * 1024 * 1024,
+            keep_unregistered_types: false,
             on_history_change: OnHistoryChange::default(),
             contact_age_max: Duration::from_secs(10),
             clock: Clock::system(),

@@ -8,7 +8,8 @@
 //! Where to change what: how events are stored and numbered in `write`, how stored ones are read in
 //! `read`, how new ones reach readers in `live`; the one row that says where the log is in
 //! `head`, and whether it is still the same log in `history`; retention, compression and sizes in
-//! `storage`; sessions, pools and deadlines in `database`. `log` puts them together.
+//! `storage`; sessions, pools and deadlines in `database`; registered types in `types`. `log` puts them
+//! together.
 
 mod columns;
 mod config;
@@ -22,6 +23,7 @@ mod read;
 mod storage;
 mod telemetry;
 mod trace;
+mod types;
 mod write;
 
 pub use config::LogConfig;
@@ -39,6 +41,7 @@ pub use log::{EventLog, appending::APPEND_WAIT_MAX};
 pub use read::range::RangeRead;
 pub use storage::retention::Trimmed;
 pub use telemetry::describe_metrics;
+pub use types::{RegisteredVersion, Snapshot as TypesSnapshot, TypesError};
 pub use write::{
     appended::{Projection, Receipt},
     queue::{PendingAppend, Sequence},

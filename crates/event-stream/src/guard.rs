@@ -48,6 +48,8 @@ pub struct Rule {
 const NAME_BYTES_MAX: usize = 4 * 1024;
 /// A message with as many ids as are allowed.
 const IDS_BYTES_MAX: usize = 64 * 1024;
+/// A set of descriptors, and what is around it.
+pub(crate) const TYPES_BYTES_MAX: usize = event_types::SET_BYTES_MAX + NAME_BYTES_MAX;
 /// Filters are bounded by their entries; this leaves room to refuse them in words of their own.
 const FILTER_BYTES_MAX: usize = 256 * 1024;
 /// A rule of the alert service.
@@ -102,7 +104,7 @@ const fn open_stream(path: &'static str) -> Rule {
 
 /// The rules of all calls of the contract. Without a rule nobody may make a call, unless nobody is
 /// asked who they are.
-pub const RULES: [Rule; 26] = [
+pub const RULES: [Rule; 30] = [
     needs(
         Scope::Publish,
         "/atlas.events.EventPublisher/Publish",
@@ -141,6 +143,25 @@ pub const RULES: [Rule; 26] = [
     needs(
         Scope::Read,
         "/atlas.events.EventLog/FindEvent",
+        NAME_BYTES_MAX,
+    ),
+    Rule {
+        message_bytes_max: TYPES_BYTES_MAX,
+        ..audited("/atlas.events.EventTypes/RegisterTypes")
+    },
+    needs(
+        Scope::Publish,
+        "/atlas.events.EventTypes/CheckTypes",
+        TYPES_BYTES_MAX,
+    ),
+    needs(
+        Scope::Read,
+        "/atlas.events.EventTypes/ListTypes",
+        NAME_BYTES_MAX,
+    ),
+    needs(
+        Scope::Read,
+        "/atlas.events.EventTypes/GetTypes",
         NAME_BYTES_MAX,
     ),
     needs(

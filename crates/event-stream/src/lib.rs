@@ -17,6 +17,7 @@ mod serve;
 mod status;
 mod telemetry;
 mod trace;
+mod types;
 
 pub use config::StreamConfig;
 pub use guard::{RULES, Rule};

@@ -31,6 +31,8 @@ pub(crate) struct Refusal {
     message: String,
     /// Facts for programs, such as `first_position`.
     facts: Vec<(&'static str, String)>,
+    /// What has to be otherwise for the call to succeed: kind, subject, and a sentence.
+    failed_preconditions: Vec<(&'static str, String, String)>,
     /// When to try again, where that is known.
     retry_after: Option<Duration>,
     /// Whether a refused publish is known to have stored nothing.
@@ -45,6 +47,7 @@ impl Refusal {
             field: String::new(),
             message: message.into(),
             facts: Vec::new(),
+            failed_preconditions: Vec::new(),
             retry_after: None,
             definitely_not_stored: true,
         }
@@ -57,6 +60,15 @@ impl Refusal {
 
     pub(crate) fn with(mut self, fact: &'static str, value: impl ToString) -> Self {
         self.facts.push((fact, value.to_string()));
+        self
+    }
+
+    /// With what has to be otherwise, each once.
+    pub(crate) fn with_failed_preconditions(
+        mut self,
+        failed: impl Iterator<Item = (&'static str, String, String)>,
+    ) -> Self {
+        self.failed_preconditions = failed.collect();
         self
     }
 
@@ -292,6 +304,9 @@ impl Refusal {
         details.set_error_info(self.reason, DOMAIN, facts);
         if !self.field.is_empty() {
             details.add_bad_request_violation(self.field, self.message.clone());
+        }
+        for (kind, subject, description) in self.failed_preconditions {
+            details.add_precondition_failure_violation(kind, subject, description);
         }
         if self.retry_after.is_some() {
             details.set_retry_info(self.retry_after);

@@ -113,6 +113,7 @@ pub async fn open_log(
         contact_age_max: config.contact_age_max,
         on_history_change: config.on_history_change,
         queue_events_max: config.queue_events_max,
+        keep_unregistered_types: config.unregistered_types,
         ..LogConfig::default()
     };
     let log = EventLog::open(pool.clone(), log_config, projection)

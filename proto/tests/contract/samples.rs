@@ -20,6 +20,7 @@ pub(crate) fn acceptance() -> Acceptance {
         now: now(),
         earliest: now() - TimeDelta::days(730),
         entropy: || 42,
+        types: None,
     }
 }
 

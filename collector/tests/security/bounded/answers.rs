@@ -47,14 +47,20 @@ async fn answers_that_are_not_taken_hold_a_share() {
     let address = collector.rest.replace("http://localhost", "127.0.0.1");
     let request =
         format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {greedy}\r\n\r\n");
+    let ask = async || {
+        let mut connection = TcpStream::connect(&address).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        connection
+    };
     // A page has an event of 5 MiB, and is cut before it would have two. A page that is being read holds a share too, so a
     // refusal counts only while unread answers hold most of it.
     let mut unread = Vec::new();
+    for _ in 0..9 {
+        unread.push(ask().await);
+    }
     let mut refused = None;
     eventually(DEADLINE, async || {
-        let mut connection = TcpStream::connect(&address).await.unwrap();
-        connection.write_all(request.as_bytes()).await.unwrap();
-        unread.push(connection);
+        unread.push(ask().await);
         assert!(held().await <= SHARE);
         let answer = rest.with_token(&greedy).get(path).await;
         let full = !answer.status.is_success() && held().await > 0.75 * SHARE;

@@ -31,6 +31,7 @@ use crate::{
     read::{latest::LatestTimes, read_ahead},
     storage::{Edition, Storage, retention},
     telemetry::{LogMetrics, Query},
+    types::{KnownTypes, payloads::Judge},
     write::{
         groups::{appender::Appender, group::Acknowledger, thread::StorageThread, writer::Writer},
         queue::AppendQueue,
@@ -66,6 +67,7 @@ struct Inner {
     history: Arc<History>,
     read_ahead: Arc<Semaphore>,
     latest: LatestTimes,
+    types: Arc<KnownTypes>,
     shared_head: SharedHead,
     projection: Option<Arc<dyn Projection>>,
     metrics: Arc<LogMetrics>,
@@ -153,10 +155,13 @@ impl EventLog {
             metrics: Arc::clone(&metrics),
         };
         let readers = Readers::of(pool.clone());
+        let types = Arc::new(KnownTypes::default());
+        types.refresh(&pool).await?;
         let log = Self(Arc::new(Inner {
             read_ahead: read_ahead::places(readers.places_max()),
             readers,
             latest: LatestTimes::default(),
+            types,
             shared_head: SharedHead::default(),
             pool,
             config,
@@ -192,6 +197,11 @@ impl EventLog {
         let until = stop.clone();
         tasks.spawn("contact watch", async move {
             until.run_until_cancelled(contact).await;
+        });
+        let types = Arc::clone(&self.0.types).follow(self.0.pool.clone());
+        let until = stop.clone();
+        tasks.spawn("types", async move {
+            until.run_until_cancelled(types).await;
         });
         if let Some(retention) = self.0.config.retention {
             // The task holds the pool and not the log, which would then never be dropped.
@@ -236,6 +246,14 @@ impl EventLog {
 
     pub(crate) fn readers(&self) -> &Readers {
         &self.0.readers
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    pub(crate) fn known_types(&self) -> &KnownTypes {
+        &self.0.types
     }
 
     pub(crate) fn ring(&self) -> &Ring {
@@ -356,7 +374,14 @@ impl EventLog {
             .config
             .retention
             .map_or(DateTime::UNIX_EPOCH, |retention| now - as_delta(retention));
-        Acceptance::new(now, earliest)
+        let types = Judge {
+            known: self.types(),
+            keeps_unregistered: self.0.config.keep_unregistered_types,
+        };
+        Acceptance {
+            types: Some(Arc::new(types)),
+            ..Acceptance::new(now, earliest)
+        }
     }
 
     /// Applies retention now.

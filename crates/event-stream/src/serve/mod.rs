@@ -6,7 +6,7 @@ mod reflection;
 pub(crate) mod stalled;
 
 use access::Places;
-use atlas_events::event_log_server::EventLogServer;
+use atlas_events::{event_log_server::EventLogServer, event_types_server::EventTypesServer};
 use event_log::EventLog;
 use futures::{Stream, TryStreamExt};
 use tokio::{
@@ -48,6 +48,7 @@ use crate::{
     status::in_our_words,
     telemetry::StreamMetrics,
     trace::Tracing,
+    types::TypesService,
 };
 
 /// What a client may send on one stream before the server has read it. A publish stream is not read
@@ -69,10 +70,11 @@ const STALLED_GRACE: Duration = Duration::from_secs(2);
 const CONCURRENT_STREAMS_MAX: u32 = 1_024;
 
 /// The services of the contract that are served here.
-const SERVED: [&str; 3] = [
+const SERVED: [&str; 4] = [
     EventStreamService::NAME,
     Publisher::NAME,
     <EventLogServer<LogInfoService> as NamedService>::NAME,
+    <EventTypesServer<TypesService> as NamedService>::NAME,
 ];
 
 /// Why the services could not be served.
@@ -115,8 +117,8 @@ impl MoreServices {
     }
 }
 
-/// Serves a log on a listener: `EventStream`, `EventPublisher`, `EventLog`, health, and reflection
-/// (v1 and v1alpha).
+/// Serves a log on a listener: `EventStream`, `EventPublisher`, `EventLog`, `EventTypes`, health, and
+/// reflection (v1 and v1alpha).
 ///
 /// On `shutdown` no new call is accepted, streams end with `UNAVAILABLE` and the position to resume
 /// after, and the future resolves once all connections are closed. A client that does not take its
@@ -216,10 +218,11 @@ where
             let described = Described::read()?;
             let (v1, stop) = (Arc::clone(&described), shutdown.clone());
             (
-                Some(Reflection::version_1(&served, v1, stop)),
+                Some(Reflection::version_1(&served, v1, log.clone(), stop)),
                 Some(Reflection::version_1_alpha(
                     &served,
                     described,
+                    log.clone(),
                     shutdown.clone(),
                 )),
             )
@@ -253,6 +256,7 @@ where
             EventLogServer::new(LogInfoService(log.clone()))
                 .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
+        .add_service(TypesService::server(log.clone()))
         .serve_with_incoming_shutdown(
             incoming.map_ok(move |accepted| {
                 Connection::new(accepted, bytes.of_connection(), preface_timeout)

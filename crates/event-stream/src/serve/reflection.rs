@@ -12,6 +12,8 @@ use std::{
 };
 
 use atlas_events::{FILE_DESCRIPTOR_SET, clip};
+use event_log::EventLog;
+use event_types::{Registry, well_known_file};
 use futures::{Stream, StreamExt};
 use http::{Request as HttpRequest, Response as HttpResponse, Uri, uri::PathAndQuery};
 use prost::Message;
@@ -43,6 +45,8 @@ pub(crate) type ReflectionV1 = ServerReflectionServer<Reflection>;
 pub(crate) struct Reflection {
     services: Vec<String>,
     described: Arc<Described>,
+    /// Its registered types are served, too.
+    log: EventLog,
     stop: CancellationToken,
 }
 
@@ -129,21 +133,24 @@ impl Reflection {
     pub(crate) fn version_1(
         services: &[&'static str],
         described: Arc<Described>,
+        log: EventLog,
         stop: CancellationToken,
     ) -> ReflectionV1 {
-        Self::server(services, ReflectionV1::NAME, described, stop)
+        Self::server(services, ReflectionV1::NAME, described, log, stop)
     }
 
     /// The same in the version before, which differs in nothing but the name.
     pub(crate) fn version_1_alpha(
         services: &[&'static str],
         described: Arc<Described>,
+        log: EventLog,
         stop: CancellationToken,
     ) -> ReflectionV1Alpha {
         ReflectionV1Alpha(Self::server(
             services,
             ReflectionV1Alpha::NAME,
             described,
+            log,
             stop,
         ))
     }
@@ -152,6 +159,7 @@ impl Reflection {
         services: &[&'static str],
         own_name: &'static str,
         described: Arc<Described>,
+        log: EventLog,
         stop: CancellationToken,
     ) -> ReflectionV1 {
         let generic = ["grpc.health.v1.Health", own_name];
@@ -159,27 +167,49 @@ impl Reflection {
         let reflection = Self {
             services: names.map(ToString::to_string).collect(),
             described,
+            log,
             stop,
         };
         ServerReflectionServer::new(reflection).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
 }
 
-fn answer(services: &[String], described: &Described, asked: &MessageRequest) -> MessageResponse {
-    let file = |found: Option<&Arc<[u8]>>, what: &str, name: &str| match found {
-        Some(file) => MessageResponse::FileDescriptorResponse(FileDescriptorResponse {
-            file_descriptor_proto: vec![file.to_vec()],
-        }),
+/// What is described by the contract, or else by the types that services registered.
+struct Known<'a> {
+    described: &'a Described,
+    registered: &'a Registry,
+}
+
+impl Known<'_> {
+    fn file(&self, name: &str) -> Option<Vec<Vec<u8>>> {
+        let of_contract = self.described.files.get(name);
+        (of_contract.map(|file| vec![file.to_vec()]))
+            .or_else(|| self.registered.files_of_name(name))
+            .or_else(|| well_known_file(name).map(|file| vec![file]))
+    }
+
+    fn symbol(&self, name: &str) -> Option<Vec<Vec<u8>>> {
+        let of_contract = self.described.symbols.get(name);
+        (of_contract.map(|file| vec![file.to_vec()]))
+            .or_else(|| self.registered.files_of_symbol(name))
+    }
+}
+
+fn answer(services: &[String], known: &Known<'_>, asked: &MessageRequest) -> MessageResponse {
+    let files = |found: Option<Vec<Vec<u8>>>, what: &str, name: &str| match found {
+        Some(file_descriptor_proto) => {
+            MessageResponse::FileDescriptorResponse(FileDescriptorResponse {
+                file_descriptor_proto,
+            })
+        }
         None => {
             let name = clip(name, NAME_CHARS_MAX);
             error(Code::NotFound, format!("there is no {what} \"{name}\""))
         }
     };
     match asked {
-        MessageRequest::FileByFilename(name) => file(described.files.get(name), "file", name),
-        MessageRequest::FileContainingSymbol(name) => {
-            file(described.symbols.get(name), "symbol", name)
-        }
+        MessageRequest::FileByFilename(name) => files(known.file(name), "file", name),
+        MessageRequest::FileContainingSymbol(name) => files(known.symbol(name), "symbol", name),
         MessageRequest::FileContainingExtension(_) => {
             error(Code::NotFound, "there are no extensions".to_owned())
         }
@@ -216,10 +246,18 @@ impl ServerReflection for Reflection {
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let (services, described) = (self.services.clone(), Arc::clone(&self.described));
+        let log = self.log.clone();
         let answers = request.into_inner().map(move |request| {
             let request = request?;
             let response = match &request.message_request {
-                Some(asked) => answer(&services, &described, asked),
+                Some(asked) => {
+                    let types = log.types();
+                    let known = Known {
+                        described: &described,
+                        registered: types.registry(),
+                    };
+                    answer(&services, &known, asked)
+                }
                 None => error(Code::InvalidArgument, "nothing is asked for".to_owned()),
             };
             Ok(ServerReflectionResponse {

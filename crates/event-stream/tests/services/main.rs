@@ -11,3 +11,4 @@ mod common;
 mod faults;
 mod overload;
 mod streams;
+mod types;

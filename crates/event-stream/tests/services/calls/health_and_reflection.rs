@@ -16,10 +16,11 @@ use tonic_health::{
 
 use crate::common::{Client, DEADLINE, Server, after};
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "atlas.events.EventLog",
     "atlas.events.EventPublisher",
     "atlas.events.EventStream",
+    "atlas.events.EventTypes",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -35,7 +36,7 @@ async fn each_service_is_healthy() {
     let database = TestDatabase::create().await;
     let server = Server::start(&database).await;
     let mut health = HealthClient::new(channel(&server).await);
-    for service in ["", SERVICES[0], SERVICES[1], SERVICES[2]] {
+    for service in ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3]] {
         let service = service.to_owned();
         let answer = health.check(HealthCheckRequest { service }).await.unwrap();
         assert_eq!(answer.into_inner().status, ServingStatus::Serving as i32);

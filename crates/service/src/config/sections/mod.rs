@@ -83,6 +83,9 @@ pub struct EventsConfig {
     /// At most this many events may wait to be stored; who brings more waits for room, and is
     /// refused after some seconds.
     pub queue_events_max: usize,
+    /// What becomes of a published event whose type is not registered (`typed` in the contract): "refuse"
+    /// it, or "keep" its bytes without a look at them.
+    pub unregistered_types: bool,
     /// How often the database is polled for events whose notification was lost.
     pub poll_interval: Duration,
     /// How long readers are served without an answer from the database. After that the end of the log
@@ -197,11 +200,13 @@ impl EventsConfig {
             ("halt", OnHistoryChange::Halt),
             ("new_log_id", OnHistoryChange::NewLogId),
         ];
+        let unregistered = [("refuse", false), ("keep", true)];
         Self {
             retention_days: (days > 0).then_some(days),
             compress_after_days: (compressed > 0).then_some(compressed),
             ring_bytes_max: size(bytes),
             queue_events_max: size(queued),
+            unregistered_types: reader.word("events.unregistered_types", &unregistered, 0),
             poll_interval: reader.milliseconds(key, 1_000, 10..=60_000),
             contact_age_max: reader.seconds("events.contact_age_max_seconds", 10, 2..=3_600),
             on_history_change: reader.word("events.on_history_change", &rules, 0),
