@@ -11,9 +11,11 @@ mod matcher;
 mod preferences;
 mod problems;
 mod quiet;
+mod unsubscribe;
 
 pub(crate) use group::{Grouping, group_key, joined};
 pub(crate) use link::{Action, Bound, Link, LinkKeys, Links, SNOOZE};
 pub(crate) use matcher::{Matchers, Traits};
 pub(crate) use preferences::{Limits, Preferences};
 pub(crate) use quiet::Choice;
+pub(crate) use unsubscribe::Subscription;
