@@ -107,7 +107,7 @@ fn hide_connection(command: &mut clap::Command) {
 
 /// Variables of the environment go to all services, but those of addresses (REST__…, GRPC__…),
 /// schemas and logs (EVENTS__…) to none; COLLECTOR__GRPC__PORT is the collector's GRPC__PORT,
-/// ENGINE__GRPC__PORT the engine's, and ALERTS__GRPC__PORT the alert service's.
+/// ENGINE__GRPC__PORT the engine's, and ALERT_SERVICE__GRPC__PORT the alert service's.
 #[derive(Debug, Args)]
 pub(crate) struct UpOptions {
     /// Configuration file of the collector

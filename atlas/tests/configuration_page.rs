@@ -24,7 +24,7 @@ refuses a secret that is given both ways. It ignores a line break at the end of 
 
 `atlas up` runs collector, engine and alert service in one process. Variables apply to all, except those of `[rest]`, `[grpc]`,
 `[events]` and `DATABASE__SCHEMA`, which need a prefix: `COLLECTOR__GRPC__PORT` is the collector's `GRPC__PORT`, `ENGINE__GRPC__PORT`
-the engine's, `ALERTS__GRPC__PORT` the alert service's.
+the engine's, `ALERT_SERVICE__GRPC__PORT` the alert service's.
 ";
 
 fn references() -> [Reference; 3] {

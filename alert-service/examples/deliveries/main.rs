@@ -19,11 +19,13 @@ use self::{receiver::Arrival, trial::Trial};
 
 /// Alerts a second.
 const RATE: u32 = 100;
-const ALERTS: usize = 3_000;
+const ALERTS: usize = 2_000;
 const PENDING: usize = 10_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    // As the program does.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     latency("one channel", &[]).await?;
     latency("beside one that refuses connections", &["refuses"]).await?;
     let hanging = ["hangs1", "hangs2", "hangs3", "hangs4", "hangs5"];

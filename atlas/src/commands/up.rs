@@ -23,7 +23,7 @@ const ENGINE: &str = "threshold-engine";
 const OF_ONE: [&str; 4] = ["REST__", "GRPC__", "EVENTS__", "DATABASE__SCHEMA"];
 const OF_COLLECTOR: &str = "COLLECTOR__";
 const OF_ENGINE: &str = "ENGINE__";
-const OF_ALERTS: &str = "ALERTS__";
+const OF_ALERTS: &str = "ALERT_SERVICE__";
 /// So that it can be seen at once what is notified.
 const BEGINS_WITH_LOG: &str = "channels.begin_with_log=true";
 
@@ -82,7 +82,8 @@ fn common(config: &Option<PathBuf>, set: &[String]) -> CommonFlags {
 fn environment_of(prefix: &str, all: &[(String, String)]) -> Vec<(String, String)> {
     let common = all.iter().filter(|(name, _)| {
         let upper = name.to_ascii_uppercase();
-        !OF_ONE.iter().any(|of_one| upper.starts_with(of_one))
+        let mut none = OF_ONE.iter().chain(&[OF_COLLECTOR, OF_ENGINE, OF_ALERTS]);
+        !none.any(|prefix| upper.starts_with(prefix))
     });
     let own = all.iter().filter_map(|(name, value)| {
         let upper = name.to_ascii_uppercase();
@@ -177,6 +178,8 @@ mod tests {
             ("Engine__Grpc__Port", "2"),
             ("GRPC__PORT", "3"),
             ("ENGINE__DATABASE_URL", "postgres://other/atlas"),
+            ("ALERT_SERVICE__GRPC__PORT", "4"),
+            ("ALERTS__RETENTION_DAYS", "60"),
             ("DATABASE_URL", "postgres://db/atlas"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -189,6 +192,11 @@ mod tests {
         };
         assert_eq!(find(OF_COLLECTOR, "GRPC__PORT").as_deref(), Some("1"));
         assert_eq!(find(OF_ENGINE, "GRPC__PORT").as_deref(), Some("2"));
+        assert_eq!(find(OF_ALERTS, "GRPC__PORT").as_deref(), Some("4"));
+        // A section of the alert service, and no prefix.
+        let days = find(OF_ALERTS, "ALERTS__RETENTION_DAYS");
+        assert_eq!(days.as_deref(), Some("60"));
+        assert_eq!(find(OF_ENGINE, "ALERT_SERVICE__GRPC__PORT"), None);
         let urls = [OF_COLLECTOR, OF_ENGINE].map(|prefix| find(prefix, "DATABASE_URL"));
         let expected = ["postgres://db/atlas", "postgres://other/atlas"];
         assert_eq!(urls, expected.map(|url| Some(url.to_owned())));

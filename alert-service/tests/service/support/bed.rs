@@ -60,6 +60,8 @@ pub(crate) struct Running {
 
 impl Bed {
     pub(crate) async fn create(settings: &[&str]) -> Self {
+        // As services do; an error says that one of them has.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let database = TestDatabase::create().await;
         let log = open_log(&database, "engine").await;
         let collected = open_log(&database, "collector").await;
