@@ -19,16 +19,16 @@ use crate::{
     teams::{every_delivery_arrived, make_teams, publish},
 };
 
-const KILLS: usize = 200;
+const KILLS: usize = 240;
 /// Instances at a time.
-const LANES: u64 = 3;
+const LANES: u64 = 4;
 /// After so many kills the clock is moved so far that leases of what was killed, and of what lives, are over.
-const KILLS_OF_A_LEASE: usize = 20;
+const KILLS_OF_A_LEASE: usize = 24;
 /// Of each team, while an instance lives.
 const CROSSINGS_MAX: usize = 4;
 const SEED: u64 = 16;
 
-/// Three instances at a time, each of which is dropped at a point of its work, or of its start, that chance decides.
+/// Four instances at a time, each of which is dropped at a point of its work, or of its start, that chance decides.
 /// Nothing of what it was doing goes on, as with a process that is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_delivery_arrives_on_its_own_channel_with_one_id() {
@@ -58,24 +58,21 @@ async fn every_delivery_arrives_on_its_own_channel_with_one_id() {
             if killed % KILLS_OF_A_LEASE == 0 {
                 bed.move_clock(TimeDelta::seconds(30));
             }
-            // One in four is killed while it starts.
-            let starts = random.random_bool(0.25);
-            let lives = Duration::from_millis(random.random_range(0..200));
-            let starting = bed.start_with(std::slice::from_ref(&setting));
-            if starts {
-                let _ = timeout(lives, starting).await;
-                continue;
-            }
-            let service = starting.await;
-            let publishing = async {
+            let lives = match random.random_range(0..4) {
+                0 => random.random_range(0..60),
+                _ => random.random_range(60..400),
+            };
+            let living = async {
+                let service = bed.start_with(std::slice::from_ref(&setting)).await;
                 for _ in 0..CROSSINGS_MAX {
                     // Whether or not this is cut off: no two crossings are of one pattern.
                     publish(&bed, published.fetch_add(1, Ordering::Relaxed)).await;
                 }
                 pending::<()>().await;
+                drop(service);
             };
-            let _ = timeout(lives, publishing).await;
-            service.kill().await;
+            // With this the service is dropped, and so killed.
+            let _ = timeout(Duration::from_millis(lives), living).await;
         }
     };
     join_all((0..LANES).map(lane)).await;
