@@ -5,6 +5,7 @@
 //! over series and the clock, and `external` of what others send; `grpc` serves rules as `rest` does; `delivery` sends what is due; `store` has all SQL.
 
 mod alert;
+mod beginning;
 mod bot;
 mod calm;
 pub mod channel;

@@ -158,6 +158,7 @@ impl Stored {
             url: None,
             actions: Vec::new(),
             chat_actions: Vec::new(),
+            unsubscribe_url: None,
             data: self.data,
         }
     }

@@ -105,9 +105,9 @@ fn hide_connection(command: &mut clap::Command) {
     command.get_subcommands_mut().for_each(hide_connection);
 }
 
-/// Variables of the environment go to both services, but those of addresses (REST__…, GRPC__…),
-/// schemas and logs (EVENTS__…) to neither; COLLECTOR__GRPC__PORT is the collector's GRPC__PORT, and
-/// ENGINE__GRPC__PORT the engine's.
+/// Variables of the environment go to all services, but those of addresses (REST__…, GRPC__…),
+/// schemas and logs (EVENTS__…) to none; COLLECTOR__GRPC__PORT is the collector's GRPC__PORT,
+/// ENGINE__GRPC__PORT the engine's, and ALERT_SERVICE__GRPC__PORT the alert service's.
 #[derive(Debug, Args)]
 pub(crate) struct UpOptions {
     /// Configuration file of the collector
@@ -116,6 +116,9 @@ pub(crate) struct UpOptions {
     /// Configuration file of the threshold engine
     #[arg(long, value_name = "FILE")]
     pub(crate) engine_config: Option<PathBuf>,
+    /// Configuration file of the alert service
+    #[arg(long, value_name = "FILE")]
+    pub(crate) alerts_config: Option<PathBuf>,
     /// Folder with patterns and regimes
     #[arg(long, value_name = "FOLDER")]
     pub(crate) patterns: Option<String>,
@@ -125,6 +128,9 @@ pub(crate) struct UpOptions {
     /// Any setting of the threshold engine by its key
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) engine_set: Vec<String>,
+    /// Any setting of the alert service by its key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) alerts_set: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,12 +8,22 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
     parse_at(text, Utc::now()).map(Timestamp::from)
 }
 
-fn parse_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+/// Reads RFC 3339, or a date (midnight UTC).
+pub(crate) fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
+    written(text).ok_or_else(|| "is neither RFC 3339 (2024-05-01T12:00:00Z) nor a date".into())
+}
+
+fn written(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
+        return Some(time.to_utc());
     }
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Ok(date.and_time(NaiveTime::MIN).and_utc());
+    let date = text.parse::<NaiveDate>().ok()?;
+    Some(date.and_time(NaiveTime::MIN).and_utc())
+}
+
+fn parse_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    if let Some(time) = written(text) {
+        return Ok(time);
     }
     humantime::parse_duration(text)
         .ok()
@@ -38,6 +48,9 @@ mod tests {
         ] {
             assert_eq!(parse_at(text, now), Ok(expected.parse().unwrap()), "{text}");
         }
+        assert!(parse_moment("1h").is_err());
+        let written = parse_moment("2024-05-01").map(|time| time.to_rfc3339());
+        assert_eq!(written.as_deref(), Ok("2024-05-01T00:00:00+00:00"));
         for refused in ["", "yesterday", "2024-13-01", "99999999999999999999y"] {
             assert!(parse_at(refused, now).is_err(), "{refused}");
         }

@@ -160,6 +160,7 @@ async fn alerts_are_listed_shown_acknowledged_and_resolved_and_channels_tested()
         again.1.contains("409: the alert is acknowledged already"),
         "{again:?}"
     );
+    snoozes_and_silences(&atlas, &id).await;
     let resolved = atlas.done(&["resolve", &id]).await;
     assert!(resolved.contains("resolved"), "{resolved}");
     let shown = atlas.done(&["show", &id]).await;
@@ -196,4 +197,55 @@ async fn alerts_are_listed_shown_acknowledged_and_resolved_and_channels_tested()
         unreachable.1.contains("cannot reach 127.0.0.1:9"),
         "{unreachable:?}"
     );
+}
+
+/// A snooze makes a silence; another one is made, listed and ended.
+async fn snoozes_and_silences(atlas: &Atlas, id: &str) {
+    let snooze = ["snooze", id, "--for", "4h", "--note", "later"];
+    let snoozed = atlas.done(&snooze).await;
+    assert!(snoozed.contains("acknowledged"), "{snoozed}");
+    for refused in [
+        &["snooze", id][..],
+        &["snooze", id, "--for", "4h", "--until", "2030-01-01"],
+        &["silence", "add", "a=b", "--for", "4h"],
+        &["silence", "add", "--for", "4h", "--reason", "r"],
+    ] {
+        assert_eq!(atlas.fails(refused).await.0, Some(2), "{refused:?}");
+    }
+    let bad = ["silence", "add", "a~b", "--for", "4h", "--reason", "r"];
+    let bad = atlas.fails(&bad).await;
+    assert_eq!(bad.0, Some(1), "{bad:?}");
+    assert!(bad.1.contains("matchers"), "{bad:?}");
+    let add = [
+        "silence",
+        "add",
+        "host=db1",
+        "severity!=critical",
+        "--for",
+        "2h",
+        "--reason",
+        "maintenance",
+    ];
+    let added = atlas.done(&add).await;
+    let parts = [
+        "active",
+        "host=\"db1\", severity!=\"critical\"",
+        "by ann: maintenance",
+    ];
+    for part in parts {
+        assert!(added.contains(part), "{part}: {added}");
+    }
+    let silence = added.split_once(' ').unwrap().0.to_owned();
+    let listed = atlas.done(&["silence", "list"]).await;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(listed.contains("later"), "{listed}");
+    let ended = atlas
+        .done(&["silence", "end", &silence, "--note", "done"])
+        .await;
+    assert!(ended.contains("expired"), "{ended}");
+    assert_eq!(atlas.fails(&["silence", "end", &silence]).await.0, Some(1));
+    let open = atlas.done(&["silence", "list", "--format", "json"]).await;
+    assert_eq!(open.lines().count(), 1, "{open}");
+    let all = atlas.done(&["silence", "list", "--all"]).await;
+    assert_eq!(all.lines().count(), 2, "{all}");
 }

@@ -22,9 +22,9 @@ values out of bounds, unknown keys (with the nearest known one), and variables t
 A secret can be read from a file: set `database.password_file`, or any of its variables with the suffix `_FILE`. A program
 refuses a secret that is given both ways. It ignores a line break at the end of the file.
 
-`atlas up` runs collector and engine in one process. Variables apply to both, except those of `[rest]`, `[grpc]`, `[events]` and
-`DATABASE__SCHEMA`, which need a prefix: `COLLECTOR__GRPC__PORT` is the collector's `GRPC__PORT`, `ENGINE__GRPC__PORT` the
-engine's.
+`atlas up` runs collector, engine and alert service in one process. Variables apply to all, except those of `[rest]`, `[grpc]`,
+`[events]` and `DATABASE__SCHEMA`, which need a prefix: `COLLECTOR__GRPC__PORT` is the collector's `GRPC__PORT`, `ENGINE__GRPC__PORT`
+the engine's, `ALERT_SERVICE__GRPC__PORT` the alert service's.
 ";
 
 fn references() -> [Reference; 3] {

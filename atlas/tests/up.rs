@@ -1,5 +1,5 @@
-//! `atlas up`: what is published to the collector comes out of the engine as a crossing, all in one
-//! process.
+//! `atlas up`: what is published to the collector comes out of the engine as a crossing, of which the alert service
+//! makes an alert, all in one process.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
@@ -12,7 +12,7 @@ use atlas_events::{
     PublishRequest, SubscriptionRequest, event::Payload,
     event_publisher_client::EventPublisherClient, event_stream_client::EventStreamClient,
 };
-use test_support::{TestDatabase, series_event};
+use test_support::{TestDatabase, eventually, series_event};
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,7 +28,8 @@ impl Drop for Up {
     }
 }
 
-fn start(database: &TestDatabase) -> (Up, String, String) {
+/// The process, gRPC of collector and engine, and REST of the alert service.
+fn start(database: &TestDatabase) -> (Up, String, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_atlas"))
         .args(["up", "--patterns", PATTERNS])
         .env("DATABASE_URL", database.url())
@@ -37,29 +38,32 @@ fn start(database: &TestDatabase) -> (Up, String, String) {
         .env("COLLECTOR__GRPC__ADDRESS", "127.0.0.1:0")
         .env("ENGINE__REST__ADDRESS", "127.0.0.1:0")
         .env("ENGINE__GRPC__ADDRESS", "127.0.0.1:0")
+        .env("ALERT_SERVICE__REST__ADDRESS", "127.0.0.1:0")
+        .env("ALERT_SERVICE__GRPC__ADDRESS", "127.0.0.1:0")
         .env("TELEMETRY__FILTER", "warn")
         .env_remove("FRED_API_KEY")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut grpc = |name: &str| {
+    let mut address = |name: &str, of: &str| {
         let line = lines.next().unwrap().unwrap();
         assert!(line.starts_with(name), "{line}");
-        let (_, after) = line.split_once("gRPC ").unwrap();
-        after.split(';').next().unwrap().to_owned()
+        let (_, after) = line.split_once(of).unwrap();
+        after.split([',', ';']).next().unwrap().to_owned()
     };
-    let (collector, engine) = (
-        grpc("collector is ready"),
-        grpc("threshold engine is ready"),
+    let (collector, engine, alerts) = (
+        address("collector is ready", "gRPC "),
+        address("threshold engine is ready", "gRPC "),
+        address("alert service is ready", "REST "),
     );
-    (Up(child), collector, engine)
+    (Up(child), collector, engine, alerts)
 }
 
 #[tokio::test]
 async fn what_is_published_comes_out_as_a_crossing() {
     let database = TestDatabase::create().await;
-    let (mut up, collector, engine) = start(&database);
+    let (mut up, collector, engine, alerts) = start(&database);
     let mut publisher = EventPublisherClient::connect(collector).await.unwrap();
     let mut follower = EventStreamClient::connect(engine).await.unwrap();
     let request = SubscriptionRequest {
@@ -97,6 +101,18 @@ async fn what_is_published_comes_out_as_a_crossing() {
     assert_eq!(crossed.observation_date, "2024-08-05");
     assert_eq!(crossed.value.as_deref(), Some("38.57"));
     assert_eq!(crossed.cause_position, 2);
+    // Its observation is old, so the alert service, which begins with a rule for every pattern, says why it is silent.
+    let suppressed = format!("{alerts}/v1/deliveries?state=suppressed");
+    eventually(DEADLINE, async || {
+        let deliveries = reqwest::get(&suppressed)
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        deliveries.contains("\"channel_kind\":\"log\"") && deliveries.contains("too_old")
+    })
+    .await;
 
     let id = up.0.id().to_string();
     let asked = Command::new("kill").args(["-TERM", &id]).status().unwrap();

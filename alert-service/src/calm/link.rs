@@ -12,6 +12,7 @@ use crate::channel::Seal;
 
 /// What keeps these keys apart from all others that are derived from the same file.
 const PURPOSE: &[u8] = b"atlas alert-service links 1";
+const UNSUBSCRIBING: &[u8] = b"atlas alert-service unsubscribing 1";
 /// How long a link holds after the deadline of its message.
 const HOLDS: TimeDelta = TimeDelta::days(7);
 /// How long a snooze by a link lasts.
@@ -65,7 +66,10 @@ pub(crate) struct Bound<'a> {
 }
 
 /// Keys of links: the first signs, all verify.
-pub(crate) struct LinkKeys(Vec<hmac::Key>);
+pub(crate) struct LinkKeys {
+    pub(super) acting: Vec<hmac::Key>,
+    pub(super) unsubscribing: Vec<hmac::Key>,
+}
 
 impl fmt::Debug for LinkKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +80,10 @@ impl fmt::Debug for LinkKeys {
 impl LinkKeys {
     /// Derived from the keys that seal, which it says nothing about.
     pub(crate) fn of(seal: &Seal) -> Self {
-        Self(seal.derived(PURPOSE))
+        Self {
+            acting: seal.derived(PURPOSE),
+            unsubscribing: seal.derived(UNSUBSCRIBING),
+        }
     }
 }
 
@@ -84,8 +91,8 @@ impl LinkKeys {
 #[derive(Debug)]
 pub(crate) struct Links {
     /// Where people reach the service, without a trailing slash.
-    base: String,
-    keys: LinkKeys,
+    pub(super) base: String,
+    pub(super) keys: LinkKeys,
 }
 
 impl Links {
@@ -121,7 +128,7 @@ impl Links {
 
     fn token(&self, link: &Link, bound: Bound<'_>) -> Option<String> {
         let mut bytes = payload(link);
-        let tag = hmac::sign(self.keys.0.first()?, &signed(&bytes, bound));
+        let tag = hmac::sign(self.keys.acting.first()?, &signed(&bytes, bound));
         bytes.extend_from_slice(tag.as_ref());
         Some(URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -148,7 +155,7 @@ impl Links {
         };
         let (payload, tag) = bytes.split_at(PAYLOAD_BYTES);
         let signed = signed(payload, bound);
-        let mut keys = self.keys.0.iter();
+        let mut keys = self.keys.acting.iter();
         keys.any(|key| hmac::verify(key, &signed, tag).is_ok())
     }
 }

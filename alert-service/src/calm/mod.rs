@@ -12,6 +12,7 @@ mod matcher;
 mod preferences;
 mod problems;
 mod quiet;
+mod unsubscribe;
 
 pub(crate) use group::{Grouping, group_key, joined};
 pub(crate) use hours::{Period, check as check_hours, is_within};
@@ -19,3 +20,4 @@ pub(crate) use link::{Action, Bound, Link, LinkKeys, Links, SNOOZE};
 pub(crate) use matcher::{Matchers, Traits};
 pub(crate) use preferences::{Limits, Preferences};
 pub(crate) use quiet::Choice;
+pub(crate) use unsubscribe::Subscription;

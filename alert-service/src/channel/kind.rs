@@ -83,7 +83,7 @@ impl Channel {
                 problems.extend(ntfy::check(server, topic, secret));
             }
             Self::Telegram { chat_id, .. } => problems.extend(telegram::check(chat_id, secret)),
-            Self::Mail { to } => problems.extend(mail::check(to, secret)),
+            Self::Mail { to } => problems.extend(mail::check(to)),
             Self::Log {} => {}
         }
         problems
@@ -140,8 +140,7 @@ impl Channel {
             Self::Slack {} => &["url"],
             Self::Ntfy { .. } => &["token", "user", "password"],
             Self::Telegram { .. } => &["token"],
-            Self::Mail { .. } => &["unsubscribe_url"],
-            Self::Log {} => &[],
+            Self::Mail { .. } | Self::Log {} => &[],
         };
         let set = secret.fields().into_iter();
         set.filter(|(name, value)| value.is_some() && !used.contains(name))

@@ -58,6 +58,8 @@ pub struct Message {
     pub actions: Vec<Action>,
     /// What the receiver can do within a chat, where the kind of channel has that.
     pub chat_actions: Vec<ChatAction>,
+    /// Mail: where one click (RFC 8058) ends mail to this channel.
+    pub unsubscribe_url: Option<Url>,
     /// For machines: the alert as REST shows it.
     pub data: serde_json::Value,
 }

@@ -28,8 +28,6 @@ pub struct Secret {
     pub user: Option<SecretString>,
     /// ntfy: the password of the user.
     pub password: Option<SecretString>,
-    /// Mail: the https address that one click unsubscribes by. The service makes it.
-    pub unsubscribe_url: Option<SecretString>,
 }
 
 impl Secret {
@@ -78,7 +76,7 @@ impl Secret {
     }
 
     /// Every field with its name.
-    pub(super) fn fields(&self) -> [(&'static str, Option<&SecretString>); 7] {
+    pub(super) fn fields(&self) -> [(&'static str, Option<&SecretString>); 6] {
         [
             ("key", self.key.as_ref()),
             ("previous_key", self.previous_key.as_ref()),
@@ -86,7 +84,6 @@ impl Secret {
             ("token", self.token.as_ref()),
             ("user", self.user.as_ref()),
             ("password", self.password.as_ref()),
-            ("unsubscribe_url", self.unsubscribe_url.as_ref()),
         ]
     }
 }

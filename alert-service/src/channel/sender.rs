@@ -190,7 +190,7 @@ impl Sender {
                 api.send((chat_id, *message_thread_id), message, now).await
             }
             Channel::Mail { to } => match &inner.mail {
-                Some(mail) => mail.send(deadline, to, secret, message, now).await,
+                Some(mail) => mail.send(deadline, to, message, now).await,
                 None => failed("no mail server is configured"),
             },
             Channel::Log {} => log::write(message),

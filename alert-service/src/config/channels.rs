@@ -52,6 +52,7 @@ pub(super) fn read(reader: &mut Reader) -> ChannelsConfig {
         http_allowed: reader.switch("channels.http_allowed", false),
         telegram_url: telegram_url(reader),
         telegram_polling: reader.switch("channels.telegram_polling", false),
+        begin_with_log: reader.switch("channels.begin_with_log", false),
     }
 }
 

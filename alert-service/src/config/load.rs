@@ -107,7 +107,7 @@ fn deliveries(reader: &mut Reader) -> DeliveriesConfig {
         let number = reader.number(key, default, 1..=1_000);
         usize::try_from(number).unwrap_or(usize::MAX)
     };
-    let concurrency = places("deliveries.concurrency", 64);
+    let concurrency = places("deliveries.concurrency", 256);
     let per_destination_max = places("deliveries.per_destination_max", 16);
     let failures = reader.number("deliveries.failures_max", 5, 1..=1_000);
     DeliveriesConfig {

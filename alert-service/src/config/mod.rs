@@ -115,6 +115,9 @@ pub struct ChannelsConfig {
     /// messages have buttons that acknowledge and snooze, and `/alerts`, `/ack` and `/snooze` work. A bot that is
     /// asked by another program, or has a webhook, cannot be asked.
     pub telegram_polling: bool,
+    /// Whether a service in which nobody has made anything begins with a channel of kind log, and a rule that sends every
+    /// pattern there. Both belong to `anonymous`: use it where tokens are not asked for. `atlas up` does.
+    pub begin_with_log: bool,
 }
 
 impl ConsumptionConfig {

@@ -3,6 +3,7 @@
 //! A claim is stored before its attempt, with a lease that is longer than an attempt takes; what another instance
 //! left behind is claimed again once its lease is over. So every delivery is attempted at least once.
 
+mod disable;
 mod lanes;
 mod policy;
 mod record;
@@ -24,16 +25,21 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::warn;
 use ulid::Ulid;
+use url::Url;
 
+pub(crate) use self::{
+    disable::{Disabling, disable},
+    policy::Policy,
+    record::outcome_name,
+};
 use self::{
     lanes::{Lanes, Place},
     policy::Attempt,
     record::{Ended, Recorder, What},
 };
-pub(crate) use self::{policy::Policy, record::outcome_name};
 use crate::{
     bot::{acknowledge_data, snooze_data},
-    calm::{Bound, Links, joined},
+    calm::{Bound, Links, Subscription, joined},
     channel::{Action, Channel, ChatAction, Message, MessageKind, Outcome, Seal, Secret, Sender},
     context::Context,
     store::{self, Claimed, Free},
@@ -219,7 +225,7 @@ impl Workers {
         let outcome = match self.secret(delivery) {
             Err(reason) => Outcome::Failed { reason },
             Ok((secret, ids)) => {
-                let message = match self.message(delivery, kind, ids).await {
+                let message = match self.message(delivery, &channel, ids).await {
                     Ok(message) => message,
                     Err(error) => {
                         let reason = format!("the messages of the group cannot be read: {error}");
@@ -240,9 +246,10 @@ impl Workers {
     async fn message(
         &self,
         delivery: &Claimed,
-        channel_kind: &str,
+        channel: &Channel,
         ids: (Ulid, Ulid),
     ) -> Result<Message, sqlx::Error> {
+        let channel_kind = channel.kind();
         let others = match &delivery.group_key {
             Some(_) => store::members(&self.pool, &delivery.id).await?,
             None => Vec::new(),
@@ -262,6 +269,7 @@ impl Workers {
             });
             message.actions = actions.collect();
         }
+        message.unsubscribe_url = self.unsubscribe_url(delivery, channel);
         if self.asks_telegram && channel_kind == "telegram" && message.kind == MessageKind::Firing {
             let action = |label: &str, data| ChatAction {
                 label: label.to_owned(),
@@ -273,6 +281,17 @@ impl Workers {
             ];
         }
         Ok(message)
+    }
+
+    fn unsubscribe_url(&self, delivery: &Claimed, channel: &Channel) -> Option<Url> {
+        let (Some(links), Channel::Mail { to }) = (&self.links, channel) else {
+            return None;
+        };
+        links.unsubscribing(Subscription {
+            channel_id: Ulid::from_string(&delivery.channel_id).ok()?,
+            tenant: &delivery.tenant,
+            to,
+        })
     }
 
     fn secret(&self, delivery: &Claimed) -> Result<(Secret, (Ulid, Ulid)), String> {

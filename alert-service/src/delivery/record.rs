@@ -1,6 +1,6 @@
 //! Records outcomes: all that wait in one transaction, with what is emitted of them.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::Utc;
 use event_log::{EventLog, Uncommitted};
@@ -11,6 +11,7 @@ use tokio::{sync::mpsc, time::sleep};
 use tracing::{debug, warn};
 
 use super::{
+    disable::{Disabling, disable},
     lanes::Place,
     policy::{Effect, Next, Policy},
 };
@@ -18,7 +19,7 @@ use crate::{
     channel::Outcome,
     context::Context,
     emission::Emissions,
-    store::{self, Again, Claimed, Finished, NewChange},
+    store::{self, Again, Claimed, Finished},
     suppression::Reason,
 };
 
@@ -62,6 +63,8 @@ struct Recorded {
     finished: Vec<(&'static str, String)>,
     suppressed: Vec<Reason>,
     sent_seconds: Vec<f64>,
+    /// Destinations of which it is recorded already that they work.
+    working: HashSet<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -199,8 +202,13 @@ impl Recorder {
         let (destination, now) = (&*delivery.destination, self.context.now());
         match effect {
             Effect::None => {}
-            Effect::Works => store::note_success(connection, destination).await?,
+            Effect::Works => {
+                if recorded.working.insert(destination.to_owned()) {
+                    store::note_success(connection, destination).await?;
+                }
+            }
             Effect::Fails => {
+                recorded.working.remove(destination);
                 let failures = store::note_failure(connection, destination).await?;
                 if let Some(pause) = self.policy.pause(failures, &self.context) {
                     let reason = format!("the destination failed {failures} times in a row");
@@ -208,6 +216,7 @@ impl Recorder {
                 }
             }
             Effect::Pauses { until, reason } => {
+                recorded.working.remove(destination);
                 store::pause(connection, destination, *until, reason).await?;
             }
             Effect::Moves { .. } => {
@@ -217,31 +226,22 @@ impl Recorder {
                 }
             }
             Effect::Disables { reason } => {
-                let id = &delivery.channel_id;
-                if !store::disable_channel(connection, id, reason, now).await? {
-                    return Ok(());
-                }
-                warn!(
-                    channel = id,
-                    "a channel is disabled: the destination refuses it for good"
-                );
-                let channel = store::channel(&mut *connection, store::Tenant::All, id).await?;
-                let change = NewChange {
-                    tenant: channel.as_ref().map_or("", |channel| &channel.tenant),
-                    object: "channel",
-                    object_id: id,
+                let disabling = Disabling {
+                    channel_id: &delivery.channel_id,
+                    tenant: &delivery.tenant,
                     change: "disabled",
                     by: None,
-                    note: reason,
-                    at: now,
+                    reason,
                 };
-                store::insert_change(connection, &change).await?;
-                let disabled = Reason::ChannelDisabled;
-                for row in store::suppress_pending_of_channel(connection, id, disabled, now).await?
-                {
-                    emissions.delivery(&row);
-                    recorded.suppressed.push(disabled);
+                let suppressed = disable(connection, &disabling, emissions, now).await?;
+                if suppressed.is_some() {
+                    let channel = &delivery.channel_id;
+                    warn!(
+                        channel,
+                        "a channel is disabled: the destination refuses it for good"
+                    );
                 }
+                recorded.suppressed.extend(suppressed.unwrap_or_default());
             }
         }
         Ok(())

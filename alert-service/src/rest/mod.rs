@@ -36,6 +36,7 @@ use crate::{
     telemetry,
 };
 
+pub(crate) use person::ANONYMOUS;
 pub(crate) use rules::test::EVALUATIONS_MAX;
 
 /// What the handlers work on.
@@ -140,6 +141,7 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
         .routes(routes!(calm::silences::end))
         .routes(routes!(calm::preferences::get, calm::preferences::update))
         .routes(routes!(calm::links::show, calm::links::follow))
+        .routes(routes!(calm::unsubscribe::show, calm::unsubscribe::end))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
         .routes(routes!(deliveries::discard))

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::store::{self, NewChange, Tenant};
 
 /// Where nobody is asked who they are.
-const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
 const NAME_CHARS_MAX: usize = 100;
 const NOTE_CHARS_MAX: usize = 2_000;
 

@@ -11,6 +11,9 @@ pub enum StartError {
     /// A key file of channels.key_files cannot be used.
     #[error("channels.key_files: {0}")]
     Seal(#[from] SealError),
+    /// The channel that it is to begin with cannot be made.
+    #[error("channels.begin_with_log: {0}")]
+    Beginning(sqlx::Error),
     /// Messages cannot be sent.
     #[error("messages cannot be sent: {0}")]
     Sender(#[from] SenderError),

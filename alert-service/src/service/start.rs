@@ -18,6 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{Service, StartError};
 use crate::{
     SERVICE,
+    beginning::begin_with_log,
     bot::Bots,
     calm::{LinkKeys, Links},
     channel::{AddressRules, Seal, Sender, SenderConfig},
@@ -65,6 +66,11 @@ impl Service {
         )
         .await?;
         let (pool, log) = (builder.pool(), builder.log());
+        if config.channels.begin_with_log {
+            begin_with_log(&pool, &context)
+                .await
+                .map_err(StartError::Beginning)?;
+        }
         let consumer_config = ConsumerConfig {
             batch_events_max: config.consumer.batch_events_max,
             ..ConsumerConfig::new(SERVICE)

@@ -47,6 +47,13 @@ pub(crate) async fn insert_change(
     Ok(())
 }
 
+/// Whether nobody has ever changed anything.
+pub(crate) async fn is_untouched(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select not exists (select from changes) as "is_untouched!""#)
+        .fetch_one(connection)
+        .await
+}
+
 /// The newest changes of an object, the oldest of them first. The caller has made sure whose it is.
 pub(crate) async fn changes_of(
     database: impl PgExecutor<'_>,

@@ -137,16 +137,20 @@ pub(crate) async fn suppress_pending_of_channel(
     .await
 }
 
-/// All deliveries of an alert, in the order of their channels and of sending.
+/// All deliveries of an alert, in the order of their channels and of sending. Those that wait do so also for their
+/// destination.
 pub(crate) async fn deliveries_of_alert(
     database: impl PgExecutor<'_>,
     alert_id: &str,
 ) -> Result<Vec<Delivery>, sqlx::Error> {
     sqlx::query_as!(
         Delivery,
-        "select id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
-             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at
-         from deliveries where alert_id = $1 order by channel_id, sequence",
+        r#"select d.id, tenant, alert_id, channel_id, channel_kind, d.destination, kind, step, sequence, state, suppressed_by,
+               suppressor, attempts, greatest(not_before, p.paused_until) as "not_before!",
+               case when p.paused_until > not_before then p.pause_reason else wait_reason end as wait_reason,
+               deadline, receipt, last_error, created_at, finished_at, caused_at
+           from deliveries d left join destinations p on p.destination = d.destination and state = 'pending'
+           where alert_id = $1 order by channel_id, sequence"#,
         alert_id,
     )
     .fetch_all(database)
@@ -172,13 +176,15 @@ pub(crate) async fn deliveries(
 ) -> Result<Vec<Delivery>, sqlx::Error> {
     sqlx::query_as!(
         Delivery,
-        "select id, tenant, alert_id, channel_id, channel_kind, destination, kind, step, sequence, state, suppressed_by,
-             suppressor, attempts, not_before, wait_reason, deadline, receipt, last_error, created_at, finished_at, caused_at
-         from deliveries
-         where ($1::text is null or tenant = $1) and ($2::text[] is null or state = any ($2))
-             and ($3::text is null or channel_id = $3) and ($4::text is null or alert_id = $4)
-             and ($5::text is null or id < $5)
-         order by id desc limit $6",
+        r#"select d.id, tenant, alert_id, channel_id, channel_kind, d.destination, kind, step, sequence, state, suppressed_by,
+               suppressor, attempts, greatest(not_before, p.paused_until) as "not_before!",
+               case when p.paused_until > not_before then p.pause_reason else wait_reason end as wait_reason,
+               deadline, receipt, last_error, created_at, finished_at, caused_at
+           from deliveries d left join destinations p on p.destination = d.destination and state = 'pending'
+           where ($1::text is null or tenant = $1) and ($2::text[] is null or state = any ($2))
+               and ($3::text is null or channel_id = $3) and ($4::text is null or alert_id = $4)
+               and ($5::text is null or d.id < $5)
+           order by d.id desc limit $6"#,
         tenant.name(),
         filter.states.as_deref(),
         filter.channel_id.as_deref(),

@@ -31,7 +31,8 @@ pub(crate) async fn note_failure(
     .await
 }
 
-/// Sends nothing to a destination until a time. What waits for it shows why.
+/// Sends nothing to a destination until a time. What waits for it stays as it is, however much that is: who reads it
+/// looks here.
 pub(crate) async fn pause(
     connection: &mut PgConnection,
     destination: &str,
@@ -43,18 +44,6 @@ pub(crate) async fn pause(
          on conflict (destination) do update
          set paused_until = greatest(destinations.paused_until, excluded.paused_until),
              pause_reason = excluded.pause_reason",
-        destination,
-        until,
-        reason,
-    )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query!(
-        "update deliveries set not_before = $2, wait_reason = $3
-         where id in (
-             select id from deliveries
-             where destination = $1 and state = 'pending' and not_before < $2
-             order by id for no key update skip locked)",
         destination,
         until,
         reason,
@@ -78,7 +67,7 @@ pub(crate) async fn paused_count(
 }
 
 /// Since when the delivery is due that has waited longest; `None` if none waits. What waits for a destination that fails
-/// does not count.
+/// or is paused does not count.
 pub(crate) async fn overdue_since(
     database: impl PgExecutor<'_>,
     now: DateTime<Utc>,
@@ -87,7 +76,8 @@ pub(crate) async fn overdue_since(
         "select min(not_before) from deliveries
          where state = 'pending' and not_before < $1 and not exists (
              select from destinations
-             where destinations.destination = deliveries.destination and destinations.failures > 0
+             where destinations.destination = deliveries.destination
+                 and (destinations.failures > 0 or destinations.paused_until > $1)
          )",
         now
     )

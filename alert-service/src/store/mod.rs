@@ -30,7 +30,7 @@ pub(crate) use calm::{
     open_alerts_with, preferences, promote, put_preferences, release_grouped, silence, silences,
     silences_at, take_update,
 };
-pub(crate) use changes::{Change, NewChange, changes_of, insert_change, log_ids};
+pub(crate) use changes::{Change, NewChange, changes_of, insert_change, is_untouched, log_ids};
 pub(crate) use channels::{
     Channel, ChannelDraft, channel, channels, channels_of, delete_channel, insert_channel,
     lock_channel, rules_with_channel, update_channel,

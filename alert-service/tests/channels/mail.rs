@@ -1,14 +1,14 @@
 use std::time::{Duration, Instant};
 
 use alert_service::channel::{
-    Channel, MessageKind, Secret, Sender, SenderConfig, SenderError, SmtpConfig, SmtpCredentials,
-    SmtpTls,
+    Channel, Message, MessageKind, Secret, Sender, SenderConfig, SenderError, SmtpConfig,
+    SmtpCredentials, SmtpTls,
 };
 use mail_parser::{MessageParser, MimeHeaders};
 use ulid::Ulid;
 
 use crate::support::{
-    sample::{config, hostile_messages, message, now, reason, secret},
+    sample::{config, hostile_messages, message, now, reason},
     smtp_server::{Manner, SmtpServer},
 };
 
@@ -126,8 +126,13 @@ async fn attempts_have_one_id_and_an_alert_is_one_thread() {
 async fn one_click_unsubscribes() {
     let server = SmtpServer::start(Manner::Takes).await;
     let long = format!("https://atlas.example.org/u/{}", "token".repeat(30));
-    let unsubscribe = secret(|secret| secret.unsubscribe_url = Some(long.as_str().into()));
-    let outcome = sender(&server).send(&to(), &unsubscribe, &message()).await;
+    let message = Message {
+        unsubscribe_url: Some(long.parse().unwrap()),
+        ..message()
+    };
+    let outcome = sender(&server)
+        .send(&to(), &Secret::default(), &message)
+        .await;
     reason(outcome, "accepted");
     let [received] = server.take().try_into().ok().unwrap();
     let mail = MessageParser::default().parse(&received.data).unwrap();

@@ -1,91 +1,83 @@
 //! Services that are killed at random while crossings arrive and the receiver flaps.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    future::pending,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use atlas_events::CrossingDirection;
 use chrono::TimeDelta;
+use futures::future::join_all;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use test_support::eventually;
 use tokio::time::timeout;
 
 use crate::{
-    bed::{Bed, DEADLINE, crossing, entered},
+    bed::{Bed, DEADLINE, entered},
     receiver::Receiver,
+    teams::{every_delivery_arrived, make_teams, publish},
 };
 
-const KILLS: u64 = 25;
+const KILLS: usize = 240;
+/// Instances at a time.
+const LANES: u64 = 4;
+/// After so many kills the clock is moved so far that leases of what was killed, and of what lives, are over.
+const KILLS_OF_A_LEASE: usize = 24;
+/// Of each team, while an instance lives.
+const CROSSINGS_MAX: usize = 4;
+const SEED: u64 = 16;
 
-/// Waits until nothing is to be sent any more. Each crossing has one delivery, which arrived at the path of its team.
-pub(crate) async fn every_delivery_arrived(bed: &Bed, receiver: &Receiver) {
-    let pool = bed.pool().await;
-    eventually(DEADLINE, async || {
-        let open = "select count(*) from deliveries where state in ('pending', 'sending')";
-        let open: i64 = sqlx::query_scalar(open).fetch_one(&pool).await.unwrap();
-        open == 0
-    })
-    .await;
-    let rows: Vec<(String, String, String)> = sqlx::query_as(
-        "select d.id, d.state, a.labels->>'team' from deliveries d join alerts a on a.id = d.alert_id",
-    )
-    .fetch_all(&pool)
-    .await
-    .unwrap();
-    let last = bed.log.head().await.unwrap().last_position;
-    assert_eq!(rows.len() as u64, last, "one delivery for each crossing");
-    let mut arrived: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for received in receiver.accepted() {
-        arrived.entry(received.id).or_default().push(received.path);
-    }
-    for (id, state, team) in &rows {
-        assert_eq!(state, "sent", "{id}");
-        let paths = arrived.remove(id).unwrap_or_default();
-        assert!(!paths.is_empty(), "{id} did not arrive");
-        assert!(paths.iter().all(|path| path == team), "{id}: {paths:?}");
-    }
-    assert!(arrived.is_empty(), "{arrived:?}");
-}
-
+/// Four instances at a time, each of which is dropped at a point of its work, or of its start, that chance decides.
+/// Nothing of what it was doing goes on, as with a process that is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_delivery_arrives_on_its_own_channel_with_one_id() {
+    println!("seed {SEED}");
     let settings = [
+        "database.connections_max=4",
         "deliveries.retry_base_milliseconds=20",
         "deliveries.retry_max_seconds=1",
         "deliveries.pause_max_seconds=1",
     ];
     let bed = Bed::create(&settings).await;
-    let receiver = Receiver::start(|number| if number % 3 == 0 { 503 } else { 200 }).await;
-    let service = bed.start().await;
-    for path in ["a", "b"] {
-        let channel = service.webhook(&receiver.url(path)).await;
-        let labels = json!({"condition": {"kind": "pattern", "labels": {"team": path}}});
-        service.rule(&channel, labels).await;
-    }
-    service.end().await;
-    let mut random = StdRng::seed_from_u64(16);
-    let mut published = 0;
-    for _ in 0..KILLS {
-        let service = bed.start().await;
-        let until = random.random_range(0..150);
-        let publishing = async {
-            loop {
-                // Whether or not this is cut off: no two crossings are of one pattern.
-                published += 1;
-                for team in ["a", "b"] {
-                    let mut payload =
-                        crossing(&format!("{team}{published}"), CrossingDirection::Entered);
-                    payload.labels = [("team".to_owned(), team.to_owned())].into();
-                    bed.publish(atlas_events::event::Payload::ThresholdCrossed(payload))
-                        .await;
-                }
+    // Away for a while, again and again; and now and then in between.
+    let receiver = Receiver::start(|number| match (number / 50 % 4, number % 5) {
+        (0, _) | (_, 0) => 503,
+        _ => 200,
+    })
+    .await;
+    let setting = make_teams(&bed, &receiver).await;
+    let (kills, published) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let lane = async |number: u64| {
+        let mut random = StdRng::seed_from_u64(SEED + number);
+        loop {
+            let killed = kills.fetch_add(1, Ordering::Relaxed);
+            if killed >= KILLS {
+                break;
             }
-        };
-        let _ = timeout(Duration::from_millis(until), publishing).await;
-        service.kill().await;
-    }
-    // What was under way is leased for half a minute.
+            if killed % KILLS_OF_A_LEASE == 0 {
+                bed.move_clock(TimeDelta::seconds(30));
+            }
+            let lives = match random.random_range(0..4) {
+                0 => random.random_range(0..60),
+                _ => random.random_range(60..400),
+            };
+            let living = async {
+                let service = bed.start_with(std::slice::from_ref(&setting)).await;
+                for _ in 0..CROSSINGS_MAX {
+                    // Whether or not this is cut off: no two crossings are of one pattern.
+                    publish(&bed, published.fetch_add(1, Ordering::Relaxed)).await;
+                }
+                pending::<()>().await;
+                drop(service);
+            };
+            // With this the service is dropped, and so killed.
+            let _ = timeout(Duration::from_millis(lives), living).await;
+        }
+    };
+    join_all((0..LANES).map(lane)).await;
     bed.move_clock(TimeDelta::seconds(30));
-    let service = bed.start().await;
+    let service = bed.start_with(std::slice::from_ref(&setting)).await;
     bed.processed().await;
     every_delivery_arrived(&bed, &receiver).await;
     service.end().await;

@@ -22,4 +22,4 @@ mod support;
 mod suppressed;
 mod tenants;
 
-use support::{bed, receiver};
+use support::{bed, receiver, teams};

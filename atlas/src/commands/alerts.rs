@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 
+use chrono::Utc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::receive;
+use super::{
+    receive,
+    silences::{self, End, SilenceCommand},
+};
 use crate::{
     arguments::Format,
     client::{
@@ -61,6 +65,19 @@ enum AlertsCommand {
     Ack(Act),
     /// Resolve an alert; who was notified of its beginning is notified of its end
     Resolve(Act),
+    /// Acknowledge an alert, and silence for a time what its rule makes of the same
+    Snooze {
+        /// Id of the alert
+        id: String,
+        #[command(flatten)]
+        end: End,
+        /// Why, for those who come after
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Silences: alerts that match them are not notified
+    #[command(subcommand)]
+    Silence(SilenceCommand),
     /// Send a sample to a channel, and print what it answered
     Test {
         /// Id of the channel
@@ -136,6 +153,16 @@ pub(crate) async fn run(
             let alert = change(&rest, act, "resolve").await?;
             output.line(alert_line(&alert))?;
         }
+        AlertsCommand::Snooze { id, end, note } => {
+            let mut body = json!({"until": end.after(Utc::now())?});
+            if let Some(note) = note {
+                body["note"] = note.as_str().into();
+            }
+            let path = ["v1", "alerts", &**id, "snooze"];
+            let alert = rest.ask(Method::POST, &path, &[], Some(&body)).await?;
+            output.line(alert_line(&alert))?;
+        }
+        AlertsCommand::Silence(command) => silences::run(&rest, command, output).await?,
         AlertsCommand::Test { channel } => {
             let path = ["v1", "channels", &**channel, "test"];
             let tested = rest.ask(Method::POST, &path, &[], None).await?;
@@ -157,11 +184,11 @@ async fn change(rest: &Rest, act: &Act, what: &str) -> Result<Value, Failure> {
     rest.ask(Method::POST, &path, &[], body.as_ref()).await
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn text(value: &Value, key: &str) -> String {
+pub(super) fn text(value: &Value, key: &str) -> String {
     clean(value[key].as_str().unwrap_or_default())
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod manual;
 pub(crate) mod publish;
 mod receive;
 pub(crate) mod series;
+mod silences;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod up;

@@ -39,6 +39,8 @@ impl Up {
             .env("COLLECTOR__GRPC__ADDRESS", "127.0.0.1:0")
             .env("ENGINE__REST__ADDRESS", "127.0.0.1:0")
             .env("ENGINE__GRPC__ADDRESS", "127.0.0.1:0")
+            .env("ALERT_SERVICE__REST__ADDRESS", "127.0.0.1:0")
+            .env("ALERT_SERVICE__GRPC__ADDRESS", "127.0.0.1:0")
             .env("TELEMETRY__FILTER", "error")
             .env_remove("FRED_API_KEY")
             .stdout(Stdio::piped())
@@ -56,6 +58,8 @@ impl Up {
         };
         let (collector_rest, collector_grpc) = addresses("collector");
         let (engine_rest, _) = addresses("threshold engine");
+        // Whoever stops reading before ends it.
+        addresses("alert service");
         let endpoint = Endpoint::from_shared(collector_grpc.clone()).unwrap();
         Self {
             child,

@@ -40,6 +40,8 @@ impl Up {
             .env("COLLECTOR__GRPC__ADDRESS", "127.0.0.1:0")
             .env("ENGINE__REST__ADDRESS", "127.0.0.1:0")
             .env("ENGINE__GRPC__ADDRESS", "127.0.0.1:0")
+            .env("ALERT_SERVICE__REST__ADDRESS", "127.0.0.1:0")
+            .env("ALERT_SERVICE__GRPC__ADDRESS", "127.0.0.1:0")
             .env("TELEMETRY__FORMAT", "json")
             .envs(variables.iter().copied())
             .stderr(Stdio::piped())

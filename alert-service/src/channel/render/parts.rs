@@ -108,6 +108,7 @@ mod tests {
             url: None,
             actions: Vec::new(),
             chat_actions: Vec::new(),
+            unsubscribe_url: None,
             data: serde_json::Value::Null,
         }
     }

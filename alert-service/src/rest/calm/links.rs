@@ -3,15 +3,12 @@
 //! Whoever has the link may do this one thing, without a login. Scanners of mail and previews open links, so opening
 //! one changes nothing.
 
-use axum::{
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use service::rest::{Always, Problem, extract::Id};
 use sqlx::PgTransaction;
 
+use super::page::{button, html};
 use crate::{
     alert::{Done, Ending},
     calm::{Action, Bound, Link, SNOOZE},
@@ -20,10 +17,6 @@ use crate::{
     store::{self, Alert},
 };
 
-/// No script, no style, no frame; the button posts to where the page came from.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; sandbox allow-forms",
-);
 /// So many alerts of a message are named on the page.
 const NAMED_MAX: usize = 20;
 
@@ -63,8 +56,7 @@ pub(in crate::rest) async fn show(
         Err(page) => return Ok(page),
     };
     let label = opened.link.action.label();
-    let form = format!("<form method=\"post\"><button>{label}</button></form>");
-    Ok(page(StatusCode::OK, label, &alerts, &form))
+    Ok(page(StatusCode::OK, label, &alerts, &button(label)))
 }
 
 /// Do what a link is for
@@ -217,42 +209,10 @@ impl Refusal {
 fn page(status: StatusCode, heading: &str, alerts: &[Alert], form: &str) -> Response {
     let named = alerts.iter().take(NAMED_MAX);
     let mut items: Vec<_> = named
-        .map(|alert| {
-            format!(
-                "<li>{} ({})</li>",
-                escaped(&alert.title),
-                escaped(&alert.severity)
-            )
-        })
+        .map(|alert| format!("{} ({})", alert.title, alert.severity))
         .collect();
     if alerts.len() > NAMED_MAX {
-        items.push(format!("<li>and {} more</li>", alerts.len() - NAMED_MAX));
+        items.push(format!("and {} more", alerts.len() - NAMED_MAX));
     }
-    let items = items.concat();
-    let text = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><meta name=\"robots\" content=\"noindex\"><title>{heading}</title>\
-         <h1>{heading}</h1><ul>{items}</ul>{form}</html>"
-    );
-    let media_type = HeaderValue::from_static("text/html; charset=utf-8");
-    let headers = [
-        (header::CONTENT_TYPE, media_type),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-    ];
-    (status, headers, text).into_response()
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    html(status, heading, &items, form)
 }

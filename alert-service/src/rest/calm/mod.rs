@@ -1,9 +1,11 @@
 //! What keeps messages back, and what readers of messages do: silences, preferences, links.
 
 pub(super) mod links;
+mod page;
 pub(super) mod preferences;
 pub(super) mod silences;
 pub(super) mod snooze;
+pub(super) mod unsubscribe;
 
 use chrono::{DateTime, Utc};
 

@@ -31,6 +31,7 @@ pub(crate) fn message() -> Message {
                 .unwrap(),
         ),
         chat_actions: Vec::new(),
+        unsubscribe_url: None,
         actions: vec![Action {
             label: "Acknowledge".to_owned(),
             url: "https://atlas.example.org/a/token".parse().unwrap(),

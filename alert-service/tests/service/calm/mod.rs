@@ -3,11 +3,13 @@
 mod escalations;
 mod groups;
 mod inhibitions;
+mod instances;
 mod limits;
 mod links;
 mod quiet_hours;
 mod silences;
 mod telegram;
+mod unsubscribe;
 
 use std::collections::BTreeMap;
 

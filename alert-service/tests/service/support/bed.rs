@@ -23,8 +23,8 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use test_support::{Folder, TestDatabase, draft, eventually};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OnceCell;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use ulid::Ulid;
 
 /// Longer than anything here takes; a test that waits this long has failed.
@@ -45,20 +45,24 @@ pub(crate) struct Bed {
     offset: Arc<Mutex<TimeDelta>>,
     drawn: Arc<AtomicU64>,
     settings: Vec<String>,
+    pool: OnceCell<PgPool>,
+    /// Making one reads all certificates of the machine.
+    client: Client,
 }
 
 /// A service that runs. Dropping it kills it.
 pub(crate) struct Running {
-    /// Making one reads all certificates of the machine.
     client: Client,
     url: String,
     grpc_url: String,
     shutdown: CancellationToken,
-    running: JoinHandle<()>,
+    running: AbortOnDropHandle<()>,
 }
 
 impl Bed {
     pub(crate) async fn create(settings: &[&str]) -> Self {
+        // As services do; an error says that one of them has.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let database = TestDatabase::create().await;
         let log = open_log(&database, "engine").await;
         let collected = open_log(&database, "collector").await;
@@ -72,6 +76,8 @@ impl Bed {
             offset: Arc::default(),
             drawn: Arc::default(),
             settings: settings.iter().map(|text| (*text).to_owned()).collect(),
+            pool: OnceCell::new(),
+            client: Client::new(),
         }
     }
 
@@ -148,8 +154,9 @@ impl Bed {
         let shutdown = CancellationToken::new();
         let ending = shutdown.clone();
         let running = tokio::spawn(async move { service.run(ending).await.unwrap() });
+        let running = AbortOnDropHandle::new(running);
         Running {
-            client: Client::new(),
+            client: self.client.clone(),
             url,
             grpc_url,
             shutdown,
@@ -159,9 +166,12 @@ impl Bed {
 
     /// A pool in the schema of the service.
     pub(crate) async fn pool(&self) -> PgPool {
-        event_log::connect(&self.database.url(), SCHEMA, 2)
-            .await
-            .unwrap()
+        let connecting = async || {
+            event_log::connect(&self.database.url(), SCHEMA, 2)
+                .await
+                .unwrap()
+        };
+        self.pool.get_or_init(connecting).await.clone()
     }
 
     /// Everything that the service has emitted.

@@ -69,7 +69,7 @@ pub(super) struct Model {
 }
 
 impl Settings {
-    /// Those of a sequence. Each of the first six shows something that the others do not.
+    /// Those of a sequence. Each of six shows something that the others do not.
     fn of(seed: u64) -> Self {
         let plain = Self {
             once: false,
@@ -167,6 +167,10 @@ impl Model {
 
     pub(super) fn is_quiet(&self, minute: i64) -> bool {
         self.settings.quiet != Quiet::Never && QUIET.contains(&minute.rem_euclid(DAY))
+    }
+
+    pub(super) fn is_open(&self, pattern: &str) -> bool {
+        self.open.contains_key(pattern)
     }
 
     pub(super) fn begin(&mut self, pattern: &'static str, is_critical: bool) {

@@ -25,7 +25,6 @@ impl Mail {
     pub(super) fn compose(
         &self,
         to: &Address,
-        unsubscribe_url: Option<&Url>,
         message: &Message,
         now: DateTime<Utc>,
     ) -> Result<lettre::Message, lettre::error::Error> {
@@ -41,6 +40,7 @@ impl Mail {
             .references(alert)
             .subject(heading(message))
             .raw_header(header("Auto-Submitted", "auto-generated"));
+        let unsubscribe_url = message.unsubscribe_url.as_ref();
         if let Some(url) = unsubscribe_url {
             builder = builder
                 .raw_header(header("List-Unsubscribe", &format!("<{url}>")))

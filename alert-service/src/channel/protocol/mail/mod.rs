@@ -13,12 +13,10 @@ use lettre::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
-use url::Url;
 
 use crate::channel::{
-    Message, Outcome, Problem, Secret,
+    Message, Outcome, Problem,
     outcome::{failed, refused},
-    secret::exposed,
 };
 use session::Session;
 
@@ -69,29 +67,16 @@ impl fmt::Debug for SmtpCredentials {
 /// The longest address: 64 bytes, an @, and 255 bytes.
 const TO_BYTES_MAX: usize = 320;
 
-/// What is wrong with the address or the secret.
-pub(in crate::channel) fn check(to: &str, secret: &Secret) -> Vec<Problem> {
-    let mut problems = Vec::new();
+/// What is wrong with the address.
+pub(in crate::channel) fn check(to: &str) -> Option<Problem> {
     match to.parse::<Address>() {
         // Others need an extension that not every server on the way has.
-        Ok(_) if to.is_ascii() && to.len() <= TO_BYTES_MAX => {}
-        _ => problems.push(Problem::new(
+        Ok(_) if to.is_ascii() && to.len() <= TO_BYTES_MAX => None,
+        _ => Some(Problem::new(
             "to",
             "must be one address, in ASCII, without a name",
         )),
     }
-    if secret.unsubscribe_url.is_some() && unsubscribe_url(secret).is_none() {
-        problems.push(Problem::new(
-            "secret.unsubscribe_url",
-            "must be a URL of https",
-        ));
-    }
-    problems
-}
-
-fn unsubscribe_url(secret: &Secret) -> Option<Url> {
-    let url = Url::parse(exposed(secret.unsubscribe_url.as_ref())?).ok()?;
-    (url.scheme() == "https").then_some(url)
 }
 
 /// Hands mail to the server.
@@ -151,16 +136,13 @@ impl Mail {
         &self,
         deadline: Instant,
         to: &str,
-        secret: &Secret,
         message: &Message,
         now: DateTime<Utc>,
     ) -> Outcome {
         let Ok(to) = to.parse::<Address>() else {
             return refused("to is no address");
         };
-        let unsubscribe_url = unsubscribe_url(secret);
-        let mail = self.compose(&to, unsubscribe_url.as_ref(), message, now);
-        let mail = match mail {
+        let mail = match self.compose(&to, message, now) {
             Ok(mail) => mail.formatted(),
             Err(error) => return refused(format!("cannot compose the mail: {error}")),
         };
