@@ -4,7 +4,7 @@
 mod lingering;
 mod patient;
 
-use std::{convert::Infallible, future::poll_fn, pin::Pin, time::Duration};
+use std::{convert::Infallible, future::poll_fn, time::Duration};
 
 use axum::{Router, extract::ConnectInfo, http::Request, response::Response};
 use futures::{FutureExt, TryFutureExt};
@@ -86,7 +86,7 @@ async fn serve_one(
     let served = tokio::select! {
         served = poll_fn(|context| serving.poll_without_shutdown(context)) => served,
         () = stop.cancelled() => {
-            Pin::new(&mut serving).graceful_shutdown();
+            std::pin::Pin::new(&mut serving).graceful_shutdown();
             tokio::select! {
                 served = poll_fn(|context| serving.poll_without_shutdown(context)) => served,
                 () = progress.stalled(STALLED_GRACE) => return debug!("closing the connection of a client that still waits"),
