@@ -73,7 +73,8 @@ impl Service {
             links: links.clone(),
             patience,
             wake: Arc::clone(&wake),
-            streams: rest::stream_places(),
+            streams: rest::Streams::default(),
+            turns: rest::Turns::of_connections(config.common.database.connections_max),
             stopping: operation.stopping.clone(),
             evaluations: Arc::new(Semaphore::new(rest::EVALUATIONS_MAX)),
         };

@@ -14,6 +14,7 @@ mod processes;
 mod removal;
 mod retries;
 mod series;
+mod shares;
 mod stream;
 mod support;
 mod suppressed;
