@@ -13,6 +13,7 @@ mod person;
 mod refusal;
 pub(crate) mod rules;
 mod stream;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,6 +39,8 @@ use crate::{
 
 pub(crate) use person::ANONYMOUS;
 pub(crate) use rules::test::EVALUATIONS_MAX;
+pub(crate) use stream::Streams;
+pub(crate) use turns::Turns;
 
 /// What the handlers work on.
 #[derive(Clone, Debug)]
@@ -60,14 +63,11 @@ pub(crate) struct App {
     /// How many rules of one owner may have expressions.
     pub(crate) expressions_max: u32,
     /// Places for streams of alerts.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Streams,
+    /// Places for requests of each caller.
+    pub(crate) turns: Turns,
     /// Cancelled when the service is to end.
     pub(crate) stopping: CancellationToken,
-}
-
-/// Places for as many streams of alerts as there may be.
-pub(crate) fn stream_places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(stream::STREAMS_MAX))
 }
 
 impl App {
@@ -145,6 +145,10 @@ pub(crate) fn router(app: App, operation: Operation, request_timeout: Duration) 
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
         .routes(routes!(deliveries::discard))
+        .layer(middleware::from_fn_with_state(
+            app.turns.clone(),
+            turns::in_turn,
+        ))
         .layer(middleware::from_fn_with_state(request_timeout, limit_time))
         .with_state(app);
     service::rest::finish(routes, operation, request_timeout)

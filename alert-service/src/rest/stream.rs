@@ -1,6 +1,14 @@
 //! The changes of alerts as they happen, as server-sent events.
 
-use std::{convert::Infallible, pin::Pin, sync::atomic::Ordering, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use access::{Access, Scope, StreamPlace};
 use atlas_events::{Event, EventFilter, WantedEvents, event::Payload};
@@ -18,22 +26,63 @@ use service::rest::{
     extract::{Caller, Query, parsed},
 };
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use utoipa::IntoParams;
 
-use super::{App, person::Person};
+use super::{App, Turns, person::Person};
 
 /// Streams at a time, of all callers.
-pub(super) const STREAMS_MAX: usize = 128;
+const STREAMS_MAX: usize = 128;
+/// Of one.
+const STREAMS_OF_ONE_MAX: usize = STREAMS_MAX / 4;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const NOT_BUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 const ALERT: &str = "AlertChangedEvent";
 const DELIVERY: &str = "DeliveryChangedEvent";
+
+/// Places for streams. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Streams {
+    all: Arc<Semaphore>,
+    of_one: Turns,
+}
+
+/// The place of a stream.
+#[derive(Debug)]
+struct Slot {
+    _of_all: OwnedSemaphorePermit,
+    _of_one: OwnedSemaphorePermit,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(STREAMS_MAX)),
+            of_one: Turns::new(STREAMS_OF_ONE_MAX),
+        }
+    }
+}
+
+impl Streams {
+    fn begin(self, caller: &str) -> Result<Slot, Problem> {
+        let full = |count: usize, whose: &str| {
+            let detail = format!("{count} streams{whose} are open; close some, or try again later");
+            Problem::new(ProblemKind::Overloaded, detail)
+        };
+        let of_one = self.of_one.try_take(caller);
+        let of_one = of_one.ok_or_else(|| full(self.of_one.each_max(), " of the same token"))?;
+        let of_all = self.all.try_acquire_owned();
+        Ok(Slot {
+            _of_all: of_all.map_err(|_| full(STREAMS_MAX, ""))?,
+            _of_one: of_one,
+        })
+    }
+}
 
 /// Where the stream begins, and what it has.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -73,10 +122,7 @@ pub(super) async fn follow(
     let person = Person::of(&access, Scope::AlertsRead)?;
     let after = last_event_id(&headers)?.or(query.after);
     let place = access.open_stream()?;
-    let slot = app.streams.try_acquire_owned().map_err(|_| {
-        let detail = format!("{STREAMS_MAX} streams are open; close some, or try again later");
-        Problem::new(ProblemKind::Overloaded, detail)
-    })?;
+    let slot = app.streams.begin(&person.name)?;
     let mut types = vec![ALERT.to_owned()];
     if query.deliveries == Some(true) {
         types.push(DELIVERY.to_owned());
@@ -144,7 +190,7 @@ type Events = Box<dyn Iterator<Item = Event> + Send>;
 
 /// A stream that is open. It holds one batch of events at most, and makes text of one at a time.
 struct Following {
-    cursor: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    cursor: Arc<AtomicU64>,
     next: Next,
     /// Of the batch that was read last, those that the client has not got yet.
     events: Option<Events>,
@@ -153,7 +199,7 @@ struct Following {
     owner: Option<String>,
     stop: CancellationToken,
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _places: (StreamPlace, OwnedSemaphorePermit),
+    _places: (StreamPlace, Slot),
 }
 
 impl Following {

@@ -17,6 +17,7 @@ mod removal;
 mod retries;
 mod rules;
 mod series;
+mod shares;
 mod stream;
 mod support;
 mod suppressed;

@@ -48,6 +48,12 @@ pub(super) fn attacks() -> Vec<Attack> {
         )
         .memory_mib(160),
         Attack::new(
+            "bodies-of-one-caller",
+            "96 unfinished publishes of 3.9 MB on 12 connections with one token, while another publishes",
+            |target| Box::pin(of_one_caller(target)),
+        )
+        .memory_mib(448),
+        Attack::new(
             "bodies-trickle",
             "50 bodies of REST and 50 of gRPC that come a byte a second",
             |target| Box::pin(trickle(target)),
@@ -122,6 +128,30 @@ async fn with_token(target: &Target) -> Result<String> {
     );
     Ok(format!(
         "{exhausted} refused, {late} ended by the deadline, all within {took:.1?}"
+    ))
+}
+
+/// All connections together would hold more than there is; whoever publishes beside them must not notice.
+async fn of_one_caller(target: &Target) -> Result<String> {
+    const CONNECTIONS: usize = 12;
+    const EACH: usize = 8;
+    let call = Call::new("EventPublisher/Publish", target.tokens.full.expose());
+    let began = Instant::now();
+    let opening = (0..CONNECTIONS).map(|_| Connection::open(target.collector.grpc));
+    let connections = join_all(opening).await;
+    let connections = connections.into_iter().collect::<Result<Vec<_>>>()?;
+    let calls = connections
+        .iter()
+        .flat_map(|connection| vec![connection; EACH]);
+    let codes = join_all(calls.map(|connection| unfinished(connection, call))).await;
+    let codes = codes.into_iter().collect::<Result<Vec<_>>>()?;
+    let of = |code| codes.iter().filter(|c| **c == code).count();
+    let (refused, held) = (of(Code::ResourceExhausted), of(Code::DeadlineExceeded));
+    ensure!(refused > 0, "none was refused: {codes:?}");
+    ensure!(held > 0, "none was held: {codes:?}");
+    Ok(format!(
+        "{held} held, {refused} refused, all within {:.1?}",
+        began.elapsed()
     ))
 }
 

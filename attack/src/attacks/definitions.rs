@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use atlas_events::{DataPoint, SeriesCollectedEvent, event::Payload};
 use chrono::{Days, NaiveDate};
 use futures::future::join_all;
@@ -23,6 +23,8 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 /// The engine ends within this of SIGTERM, whatever was asked of it.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 const IDLE_WITHIN: Duration = Duration::from_secs(15);
+/// What is given up is given up after this: two are worked on at a time, and six take longer.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(20);
 
 pub(super) fn attacks() -> Vec<Attack> {
     vec![
@@ -105,6 +107,7 @@ async fn refused(target: &Target) -> Result<String> {
             "a window of a millennium",
             when(format!("{SERIES}.mean(\"1000y\") > 1")),
         ),
+        ("windows of 15,000 values over each other", wide(0, "daily")),
         (
             "a number of a thousand digits",
             when(format!("{SERIES} > {}", "9".repeat(1_000))),
@@ -193,14 +196,20 @@ fn chain(bytes: usize) -> String {
     format!("{}{SERIES} > 3", part.repeat(bytes / part.len()))
 }
 
-/// The costliest that an expression may be: each window has a place of its own.
+/// The costliest of those that are let through: each window has a place of its own, and the series is said to have a
+/// value a year, by which a window would hold few of them. It has one a day.
 fn costliest(seed: usize) -> String {
+    wide(seed, "annual")
+}
+
+/// Windows that look back a century, two by two, of a series that is as frequent as is said.
+fn wide(seed: usize, frequency: &str) -> String {
     let terms = (0..20).map(|n| {
-        // Both together look back a century at the most.
         let window = 15_000 + 100 * seed + n;
         format!("{SERIES}.percentile(\"{window}d\").stddev(\"{window}d\") > {n}")
     });
-    definition(&terms.collect::<Vec<_>>().join(" || "), "")
+    let definition = definition(&terms.collect::<Vec<_>>().join(" || "), "");
+    definition.replace("daily", frequency)
 }
 
 /// Gives the engine 20,000 points.
@@ -232,20 +241,24 @@ async fn fill(target: &Target) -> Result<()> {
 
 async fn costly(target: &Target) -> Result<String> {
     fill(target).await?;
+    // Whether that is work, and not refused for its text.
+    let (status, reply) = evaluate(target, costliest(0)).await?;
+    let is_work = status == 200 || problem(&reply).contains("takes more work than is allowed");
+    ensure!(is_work, "none of them costs anything: {status} {reply}");
     // Given up while they are worked on, and while they wait for their turn.
     let abandoned = (0..6).map(|seed| {
         let asked = evaluate(target, costliest(seed));
-        timeout(Duration::from_millis(300), asked)
+        timeout(GIVEN_UP_AFTER, asked)
     });
     let given_up = join_all(abandoned)
         .await
         .iter()
         .filter(|r| r.is_err())
         .count();
-    if given_up == 0 {
-        let (status, reply) = evaluate(target, costliest(0)).await?;
-        bail!("none of them costs anything: {status} {reply}");
-    }
+    ensure!(
+        given_up > 0,
+        "all of them are answered within {GIVEN_UP_AFTER:?}"
+    );
     let idle = idle(target).await?;
     let began = Instant::now();
     let waited = join_all((0..6).map(|seed| evaluate(target, costliest(seed)))).await;
@@ -253,14 +266,18 @@ async fn costly(target: &Target) -> Result<String> {
     for answer in waited {
         let (status, reply) = answer?;
         ensure!([200, 400, 503, 504].contains(&status), "{status} {reply}");
-        let why = reply["errors"][0]["problem"].as_str().unwrap_or_default();
-        statuses.push(format!("{status} {why}"));
+        statuses.push(format!("{status} {}", problem(&reply)));
     }
     Ok(format!(
         "{given_up} of six given up, idle {idle:.1?} later; six waited for: {} within {:.1?}",
         statuses.join(", "),
         began.elapsed()
     ))
+}
+
+/// What a definition is refused for.
+fn problem(reply: &Value) -> &str {
+    reply["errors"][0]["problem"].as_str().unwrap_or_default()
 }
 
 /// Waits until the engine does nothing more for those that gave up.

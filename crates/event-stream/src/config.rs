@@ -31,8 +31,8 @@ pub struct StreamConfig {
     /// How long a client may take over a message: a call over all that it sends, a stream of
     /// messages over each.
     pub message_timeout: Duration,
-    /// What the messages that are being received may hold in memory together.
-    pub request_bytes: ByteBudget,
+    /// What the messages that are being received may hold in memory, of each caller and together.
+    pub request_bytes: Shares,
     /// What streams may hold in memory that their readers do not take, for each of these and together.
     pub answers: Shares,
     /// At most this many bytes of `request_bytes` are for one connection.
@@ -63,7 +63,7 @@ impl Default for StreamConfig {
             keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
             preface_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(30),
-            request_bytes: ByteBudget::new("server", 256 * MEBIBYTE),
+            request_bytes: Shares::new(ByteBudget::new("server", 256 * MEBIBYTE), 128 * MEBIBYTE),
             answers: Shares::new(ByteBudget::of_answers(256 * MEBIBYTE), 64 * MEBIBYTE),
             connection_bytes_max: 64 * MEBIBYTE,
             open_streams: PlaceLimits {

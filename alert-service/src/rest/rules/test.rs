@@ -29,7 +29,9 @@ const STEPS_MAX: u64 = 100_000_000;
 /// At most so many values kept for windows: some 150 MB.
 const ENTRIES_MAX: u64 = 4_000_000;
 /// At most so many points of each series.
-const POINTS_MAX: i64 = 100_000;
+const POINTS_OF_ONE_MAX: usize = 100_000;
+/// At most so many of all series: some 100 MB.
+const POINTS_MAX: usize = 500_000;
 const FIRINGS_MAX: usize = 1_000;
 const TURN_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -77,8 +79,9 @@ pub(crate) struct FiringView {
 
 /// Try a rule out
 ///
-/// When it would have fired over what is stored, by the values in force today. Nothing is stored or notified. Of times:
-/// when they come. Of a series that stays away: between the times at which its values became known.
+/// When it would have fired over what is stored, by the values in force today: over the last 100,000 points of each
+/// series, and of several the last 500,000 in equal parts. Nothing is stored or notified. Of times: when they come. Of a
+/// series that stays away: between the times at which its values became known.
 #[utoipa::path(
     post, path = "/v1/rules/test", operation_id = "testRule", tag = "rules",
     security(("token" = ["alerts:write", "unlimited"])), request_body = RuleTest,
@@ -106,7 +109,8 @@ pub(crate) async fn try_out(
     work::check(app, &mut transaction, (&person.name, None), &test.rule).await?;
     let condition = test.rule.condition;
     let series = series_read(&condition);
-    let points = store::last_points(&mut transaction, &series, POINTS_MAX).await?;
+    let of_each = points_of_each(series.len());
+    let points = store::last_points(&mut transaction, &series, of_each).await?;
     transaction.rollback().await?;
     let today = app.context.now().date_naive();
     let (first, last) = match series.is_empty() {
@@ -137,6 +141,12 @@ pub(crate) async fn try_out(
     })
 }
 
+/// How many points of each of so many series are looked at.
+fn points_of_each(series: usize) -> i64 {
+    let of_each = (POINTS_MAX / series.max(1)).min(POINTS_OF_ONE_MAX);
+    i64::try_from(of_each).unwrap_or_default()
+}
+
 fn refused(error: &DryRunError) -> Problem {
     Problem::field(
         ProblemKind::InvalidRequest,
@@ -151,5 +161,21 @@ struct CancelOnDrop(Work);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_series_a_rule_reads_their_points_are_bounded() {
+        assert_eq!(points_of_each(0), 100_000);
+        assert_eq!(points_of_each(1), 100_000);
+        // Twenty parts with as many inputs as there may be.
+        for series in [5, 6, 640] {
+            assert!(points_of_each(series) * i64::try_from(series).unwrap() <= 500_000);
+        }
+        assert_eq!(points_of_each(640), 781);
     }
 }

@@ -123,6 +123,66 @@ async fn a_refused_request_is_answered_without_its_body() {
     collector.stop().await;
 }
 
+/// Who still sends what is not wanted any more is not cut off: its system would drop the answer.
+#[tokio::test]
+async fn who_sends_twice_a_bound_gets_the_answer() {
+    let folder = Folder::create();
+    let (publisher, entry) = token("publisher", &[Scope::Publish]);
+    let file = write_tokens(&folder, &[&entry]);
+    let database = TestDatabase::create().await;
+    let settings = [("auth.tokens_file", &*file), LONG];
+    let collector = Collector::start(&database, &settings).await;
+    let length = 2 * 4_194_304;
+    let plain = format!("content-length: {length}\r\n");
+    let known = format!("authorization: Bearer {publisher}\r\n");
+    let chunked = format!("{known}transfer-encoding: chunked\r\n");
+    let body = vec![b'x'; length];
+    let chunk = [format!("{length:x}\r\n").as_bytes(), &body].concat();
+    let large_head = [b"GET / HTTP/1.1\r\nx-large: ", &body[..]].concat();
+    let with_body = |headers: &str, body: &[u8]| [publish(headers).as_bytes(), body].concat();
+    for (sent, status) in [
+        (with_body(&plain, &body), "401"),
+        (with_body(&(known + &plain), &body), "413"),
+        (with_body(&chunked, &chunk), "413"),
+        (large_head, "431"),
+    ] {
+        // All is sent before anything is read.
+        let mut sender = connection(&collector.rest, &sent).await;
+        sender.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let read = timeout(DEADLINE, sender.read_to_end(&mut answer)).await;
+        read.unwrap().unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    collector.stop().await;
+}
+
+/// What is read of a body that is not wanted has an end.
+#[tokio::test]
+async fn who_sends_without_end_is_cut_off() {
+    let database = TestDatabase::create().await;
+    let collector = Collector::start(&database, &[LONG]).await;
+    let head = publish("content-length: 1000000000000\r\n");
+    let mut sender = connection(&collector.rest, head.as_bytes()).await;
+    let part = vec![b'x'; 1024 * 1024];
+    let sending = async {
+        let mut sent = 0_usize;
+        while sender.write_all(&part).await.is_ok() {
+            sent += part.len();
+        }
+        sent
+    };
+    let sent = timeout(DEADLINE, sending).await.unwrap();
+    // What is read, and what the buffers of two sockets take.
+    assert!(sent < 64 * 1024 * 1024, "{sent}");
+    collector.stop().await;
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_come_ends_the_request() {
     let folder = Folder::create();

@@ -15,7 +15,7 @@ const ANSWERS: &str = "answers that are not taken yet";
 const SWEEP_MIN: usize = 1_024;
 
 /// A number of bytes that are held at most. A part of it ([`ByteBudget::part`]) is bounded by itself
-/// and by the whole. Clones are the same budget.
+/// and by the whole, and what counts for two budgets ([`ByteBudget::and`]) by both. Clones are the same budget.
 ///
 /// Nothing waits in a queue for bytes: requests that find too few are refused, so that those which hold some
 /// of them cannot block each other.
@@ -28,7 +28,8 @@ struct Inner {
     name: &'static str,
     bytes_max: u64,
     held: AtomicU64,
-    whole: Option<ByteBudget>,
+    /// What is held here is held there, too.
+    wholes: Vec<ByteBudget>,
 }
 
 /// A budget has too few bytes left.
@@ -46,26 +47,32 @@ pub struct BytesSpent {
 impl ByteBudget {
     /// A budget of `bytes_max` bytes for requests. `name` says whose it is, such as `server`.
     pub fn new(name: &'static str, bytes_max: u64) -> Self {
-        Self::with(REQUESTS, name, bytes_max, None)
+        Self::with(REQUESTS, name, bytes_max, Vec::new())
     }
 
     /// A budget of `bytes_max` bytes for the answers of a server.
     pub fn of_answers(bytes_max: u64) -> Self {
-        Self::with(ANSWERS, "server", bytes_max, None)
+        Self::with(ANSWERS, "server", bytes_max, Vec::new())
     }
 
     /// A budget whose bytes count for this one too.
     pub fn part(&self, name: &'static str, bytes_max: u64) -> Self {
-        Self::with(self.0.what, name, bytes_max, Some(self.clone()))
+        Self::with(self.0.what, name, bytes_max, vec![self.clone()])
     }
 
-    fn with(what: &'static str, name: &'static str, bytes_max: u64, whole: Option<Self>) -> Self {
+    /// A budget whose bytes count for this one and for another.
+    pub fn and(&self, other: &Self) -> Self {
+        let wholes = vec![self.clone(), other.clone()];
+        Self::with(self.0.what, self.0.name, u64::MAX, wholes)
+    }
+
+    fn with(what: &'static str, name: &'static str, bytes_max: u64, wholes: Vec<Self>) -> Self {
         Self(Arc::new(Inner {
             what,
             name,
             bytes_max,
             held: AtomicU64::new(0),
-            whole,
+            wholes,
         }))
     }
 
@@ -98,7 +105,7 @@ impl ByteBudget {
             name,
             bytes_max,
             held,
-            whole,
+            wholes,
         } = &*self.0;
         let add = |held: u64| held.checked_add(bytes).filter(|sum| sum <= bytes_max);
         held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
@@ -107,17 +114,22 @@ impl ByteBudget {
                 name,
                 bytes_max: *bytes_max,
             })?;
-        let taken = whole.as_ref().map_or(Ok(()), |whole| whole.take(bytes));
-        taken.inspect_err(|_| {
-            held.fetch_sub(bytes, Ordering::Relaxed);
-        })
+        for (index, whole) in wholes.iter().enumerate() {
+            if let Err(spent) = whole.take(bytes) {
+                held.fetch_sub(bytes, Ordering::Relaxed);
+                wholes[..index]
+                    .iter()
+                    .for_each(|whole| whole.give_back(bytes));
+                return Err(spent);
+            }
+        }
+        Ok(())
     }
 
     fn give_back(&self, bytes: u64) {
         self.0.held.fetch_sub(bytes, Ordering::Relaxed);
-        if let Some(whole) = &self.0.whole {
-            whole.give_back(bytes);
-        }
+        let wholes = self.0.wholes.iter();
+        wholes.for_each(|whole| whole.give_back(bytes));
     }
 }
 
@@ -228,6 +240,32 @@ mod tests {
         drop((held, rest));
         assert_eq!((one.held(), other.held(), whole.held()), (0, 0, 0));
         assert!(whole.hold(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn what_counts_for_two_is_bounded_by_both() {
+        let (whole, connection) = (
+            ByteBudget::new("server", 100),
+            ByteBudget::new("connection", 50),
+        );
+        let caller = whole.part("caller", 60);
+        let both = connection.and(&caller);
+        let held = both.hold(40).unwrap();
+        assert_eq!(both.hold(11).unwrap_err().name, "connection");
+        let elsewhere = caller.hold(15).unwrap();
+        assert_eq!(held.add(6).unwrap_err().name, "caller");
+        // What is refused is held nowhere.
+        assert_eq!(
+            (connection.held(), caller.held(), whole.held()),
+            (40, 55, 55)
+        );
+        held.shrink_to(10);
+        assert_eq!(
+            (connection.held(), caller.held(), whole.held()),
+            (10, 25, 25)
+        );
+        drop((held, elsewhere));
+        assert_eq!((connection.held(), caller.held(), whole.held()), (0, 0, 0));
     }
 
     #[test]

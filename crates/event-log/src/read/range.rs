@@ -45,13 +45,18 @@ impl RangeRead {
         }
     }
 
+    /// Whether nothing is left to be read.
+    pub fn is_over(&self) -> bool {
+        self.cursor >= self.up_to
+    }
+
     /// The next events; `None` at the end.
     ///
     /// # Errors
     /// [`LogError::Trimmed`] if retention has overtaken the reader, or [`LogError::Database`].
     pub async fn next(&mut self) -> Result<Option<Delivery>, LogError> {
         let segments = self.log.segments();
-        while self.cursor < self.up_to {
+        while !self.is_over() {
             let positions = SCAN_POSITIONS_MAX.min(self.up_to - self.cursor);
             let readers = self.log.readers();
             let mut reader = match self.searches {

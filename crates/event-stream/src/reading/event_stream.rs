@@ -14,7 +14,7 @@ use access::{Access, Denied, Shares};
 use atlas_events::{
     Clock, EventFilter, SubscriptionRequest, TimeRangeRequest, Timestamp, Violation, WantedEvents,
 };
-use event_log::{EventLog, Follower, RangeRead};
+use event_log::{Delivery, EventLog, Follower, RangeRead};
 use futures::{Stream, StreamExt, future::BoxFuture, stream};
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
@@ -246,7 +246,7 @@ fn range_frames(
                     biased;
                     () = stop.cancelled() => Some(stopping()),
                     () = &mut permit.ended => Some(Refusal::denied(Denied::Ended)),
-                    next = read.next() => match next {
+                    next = next_page(&mut read, &mut untaken, &stop) => match next {
                         Ok(Some(mut delivery)) => {
                             match untaken.count(std::mem::take(&mut delivery.frames)) {
                                 Ok(frames) => {
@@ -264,7 +264,7 @@ fn range_frames(
                             }
                         }
                         Ok(None) => None,
-                        Err(failure) => Some(Refusal::from_read(failure, "reading a range")),
+                        Err(refusal) => Some(refusal),
                     },
                 };
             };
@@ -272,6 +272,18 @@ fn range_frames(
             Some((frames::trailers(&status), None))
         }
     })
+}
+
+async fn next_page(
+    read: &mut RangeRead,
+    untaken: &mut Untaken,
+    stop: &CancellationToken,
+) -> Result<Option<Delivery>, Refusal> {
+    if !read.is_over() {
+        untaken.room_for_page(stop).await?;
+    }
+    let next = read.next().await;
+    next.map_err(|failure| Refusal::from_read(failure, "reading a range"))
 }
 
 async fn latest_event_time(server: &Server, access: &Access) -> Result<Timestamp, Status> {

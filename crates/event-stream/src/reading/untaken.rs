@@ -17,6 +17,9 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often it looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// What a page has at the most, unless its last event is larger than what is left of it.
+const PAGE_BYTES: u64 = 256 * 1024;
+
 /// What a reader may hold of answers.
 #[derive(Debug)]
 pub(crate) struct Untaken {
@@ -67,6 +70,19 @@ impl Untaken {
             frames,
             _held: held,
         }))
+    }
+
+    /// Waits for room for a page, and keeps it for what is counted next. A reader that will not find any then reads
+    /// nothing: what it reads in vain costs as much as what it is given.
+    ///
+    /// # Errors
+    /// As [`Untaken::room`].
+    pub(crate) async fn room_for_page(&mut self, stop: &CancellationToken) -> Result<(), Refusal> {
+        if self.room.is_some() {
+            return Ok(());
+        }
+        let bytes = PAGE_BYTES.min(self.share.bytes_max());
+        self.room(NoRoom { bytes }, stop).await
     }
 
     /// Waits for room, and keeps it for what is counted next.

@@ -1,5 +1,5 @@
 //! What clients send is bounded: each message in size and time, and the bytes of all that are being
-//! received, of a connection and of the server.
+//! received, of a connection, of a caller and of the server.
 //!
 //! This stands behind the guard, so that nothing is held for those who are refused.
 
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use access::ByteBudget;
+use access::{ByteBudget, Shares};
 use futures::future::BoxFuture;
 use http::{Extensions, Request, Response};
 use http_body::Body as _;
@@ -22,7 +22,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
-    guard::{Rule, rule},
+    guard::{self, Rule, rule},
     status::Refusal,
     telemetry::StreamMetrics,
 };
@@ -45,29 +45,39 @@ const OTHER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionBytes {
     of_known: ByteBudget,
+    of_callers: Shares,
     of_anybody: ByteBudget,
 }
 
 impl ConnectionBytes {
-    /// What those who are known may hold on the connection that a request came by.
+    /// What whoever is known to have made a request may hold, on the connection that it came by.
     pub(crate) fn of_known(extensions: &Extensions) -> Option<ByteBudget> {
-        extensions.get::<Self>().map(|bytes| bytes.of_known.clone())
+        let bytes = extensions.get::<Self>()?;
+        let of_caller = bytes.of_callers.of(guard::share(extensions));
+        Some(bytes.of_known.and(&of_caller))
+    }
+
+    /// What those who need no token may.
+    fn of_anybody(extensions: &Extensions) -> Option<ByteBudget> {
+        let bytes = extensions.get::<Self>();
+        bytes.map(|bytes| bytes.of_anybody.clone())
     }
 }
 
 /// The bytes that the connections of a server may hold.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerBytes {
-    of_known: ByteBudget,
+    of_callers: Shares,
     of_anybody: ByteBudget,
     connection_bytes_max: u64,
 }
 
 impl ServerBytes {
-    pub(crate) fn new(server: ByteBudget, connection_bytes_max: u64) -> Self {
+    pub(crate) fn new(of_callers: Shares, connection_bytes_max: u64) -> Self {
+        let server = of_callers.whole();
         let of_anybody = server.part("server", server.bytes_max() / OPEN_PART);
         Self {
-            of_known: server,
+            of_callers,
             of_anybody,
             connection_bytes_max,
         }
@@ -76,7 +86,8 @@ impl ServerBytes {
     pub(crate) fn of_connection(&self) -> ConnectionBytes {
         let bytes_max = self.connection_bytes_max;
         ConnectionBytes {
-            of_known: self.of_known.part("connection", bytes_max),
+            of_known: ByteBudget::new("connection", bytes_max),
+            of_callers: self.of_callers.clone(),
             of_anybody: self.of_anybody.part("connection", bytes_max / OPEN_PART),
         }
     }
@@ -174,11 +185,10 @@ where
             return Box::pin(self.inner.call(request));
         }
         let terms = Terms::of(request.uri().path());
-        let connection = request.extensions().get::<ConnectionBytes>();
-        let budget = connection.map(|bytes| match terms.is_open {
-            true => &bytes.of_anybody,
-            false => &bytes.of_known,
-        });
+        let budget = match terms.is_open {
+            true => ConnectionBytes::of_anybody(request.extensions()),
+            false => ConnectionBytes::of_known(request.extensions()),
+        };
         let held = budget.map(|budget| budget.hold(CALL_BYTES)).transpose();
         let held = held.map_err(Refusal::bytes_spent);
         let admitted = held.and_then(|held| {

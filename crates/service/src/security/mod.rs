@@ -39,6 +39,8 @@ use tokens::TokensFile;
 
 /// One caller may hold this part of what all answers may.
 const ANSWER_SHARES: u64 = 4;
+/// And this part of what all requests may: a few large bodies take much of it.
+const REQUEST_SHARES: u64 = 2;
 
 /// What a service needs to know about its clients.
 #[derive(Debug, Clone)]
@@ -50,7 +52,7 @@ pub struct Security {
     /// Whether everybody may read the metrics.
     pub metrics_open: bool,
     /// Memory of requests that are being received.
-    pub request_bytes: ByteBudget,
+    pub request_bytes: Shares,
     /// What answers hold in memory that clients have not taken.
     pub answers: Shares,
     pub(crate) bodies: Bodies,
@@ -120,11 +122,12 @@ impl Security {
         let limits = Limits::new(config, listens_rest, listens_grpc);
         incoming::descriptors::raise(limits.rest.places_max + limits.grpc.places_max);
         let request_bytes = ByteBudget::new("server", config.request_bytes_max);
+        let request_bytes = Shares::new(request_bytes, config.request_bytes_max / REQUEST_SHARES);
         let answer_bytes = ByteBudget::of_answers(config.answer_bytes_max);
         let answers = Shares::new(answer_bytes, config.answer_bytes_max / ANSWER_SHARES);
         let bodies = Bodies {
             timeout: listens_rest.body_timeout,
-            budget: request_bytes.clone(),
+            shares: request_bytes.clone(),
         };
         let asks_certificates = [&config.rest_tls, &config.grpc_tls]
             .into_iter()
@@ -197,7 +200,7 @@ impl Security {
 
     /// Updates the metrics that are read rather than counted.
     pub(crate) fn sample(&self) {
-        let held = self.request_bytes.held();
+        let held = self.request_bytes.whole().held();
         gauge!(format!("{}_request_bytes", self.prefix)).set(held as f64);
         let untaken = self.answers.whole().held();
         gauge!(format!("{}_answer_bytes", self.prefix)).set(untaken as f64);

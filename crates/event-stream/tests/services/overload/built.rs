@@ -19,7 +19,7 @@ use tonic::Code;
 
 use crate::{
     common::{DEADLINE, Server, error_of},
-    overload::unfinished::{PUBLISH, channel, unfinished},
+    overload::unfinished::{PUBLISH, all_of, channel, unfinished},
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -51,7 +51,7 @@ fn nulls() -> Event {
 
 fn config(budget: &ByteBudget) -> StreamConfig {
     StreamConfig {
-        request_bytes: budget.clone(),
+        request_bytes: all_of(budget),
         message_timeout: Duration::from_secs(5),
         ..StreamConfig::default()
     }

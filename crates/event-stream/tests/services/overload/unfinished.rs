@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::{ByteBudget, Gate, Tokens};
+use access::{ByteBudget, Gate, Shares, Tokens};
 use atlas_events::{Clock, PublishRequest};
 use bytes::Bytes;
 use event_log::LogConfig;
@@ -27,6 +27,7 @@ use tower::ServiceExt;
 
 use crate::{
     common::{Client, DEADLINE, Server, custom_events, error_of, execute, fact, receipts_of},
+    overload::open_streams::from,
     streams::slow_reader::metrics,
 };
 
@@ -35,6 +36,11 @@ pub(crate) const PUBLISH: &str = "/atlas.events.EventPublisher/Publish";
 const PUBLISH_STREAM: &str = "/atlas.events.EventPublisher/PublishStream";
 /// Of a message that is not sent to its end.
 const LENGTH: u64 = 3_900_000;
+
+/// A budget that one caller may use up.
+pub(crate) fn all_of(budget: &ByteBudget) -> Shares {
+    Shares::new(budget.clone(), u64::MAX)
+}
 
 /// The prefix of a message and so many bytes of it.
 pub(crate) fn beginning(length: u64, sent: u64) -> Bytes {
@@ -77,7 +83,7 @@ async fn unfinished_publishes_hold_what_they_may_and_end_in_time() {
     let budget = ByteBudget::new("server", 40 * MEBIBYTE);
     let config = StreamConfig {
         metrics_prefix: "unfinished".to_owned(),
-        request_bytes: budget.clone(),
+        request_bytes: all_of(&budget),
         connection_bytes_max: 24 * MEBIBYTE,
         message_timeout: Duration::from_secs(10),
         ..StreamConfig::default()
@@ -129,13 +135,48 @@ async fn unfinished_publishes_hold_what_they_may_and_end_in_time() {
     server.stop().await;
 }
 
+/// However many connections one caller has, others find room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unfinished_publishes_of_one_caller_leave_room_to_others() {
+    let database = TestDatabase::create().await;
+    let budget = ByteBudget::new("server", 40 * MEBIBYTE);
+    let config = StreamConfig {
+        request_bytes: Shares::new(budget.clone(), 20 * MEBIBYTE),
+        // What is not refused at once is held until the end of this test.
+        message_timeout: DEADLINE * 2,
+        ..StreamConfig::default()
+    };
+    let server = Server::start_with(&database, LogConfig::default(), config).await;
+    let held = 5 * LENGTH;
+    let mut calls = Vec::new();
+    for _ in 0..5 {
+        let connection = from(&server, "127.0.0.1").await;
+        let sent = beginning(LENGTH, LENGTH - 1);
+        calls.push(tokio::spawn(unfinished(connection, PUBLISH, sent)));
+    }
+    eventually(DEADLINE, async || budget.held() == held).await;
+    let another = from(&server, "127.0.0.1").await;
+    let call = unfinished(another, PUBLISH, beginning(LENGTH, LENGTH - 1));
+    let refused = timeout(DEADLINE, call).await.unwrap();
+    assert_eq!(reason(&refused), "TOO_MANY_BYTES");
+    assert_eq!(fact(&refused, "limited"), "caller");
+    // Whoever is somebody else publishes as much.
+    let other = from(&server, "127.0.0.2").await;
+    let sent = beginning(LENGTH, LENGTH - 1);
+    calls.push(tokio::spawn(unfinished(other, PUBLISH, sent)));
+    eventually(DEADLINE, async || budget.held() == held + LENGTH).await;
+    calls.iter().for_each(|call| call.abort());
+    eventually(DEADLINE, async || budget.held() == 0).await;
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn calls_that_are_not_admitted_hold_nothing() {
     let database = TestDatabase::create().await;
     let budget = ByteBudget::new("server", 40 * MEBIBYTE);
     let config = StreamConfig {
         gate: Gate::Tokens(Tokens::new(Vec::new(), Clock::system())),
-        request_bytes: budget.clone(),
+        request_bytes: all_of(&budget),
         // What is not refused at once would be so after the end of this test.
         message_timeout: DEADLINE * 2,
         ..StreamConfig::default()
@@ -159,7 +200,7 @@ async fn calls_that_need_no_token_hold_a_small_part() {
     let database = TestDatabase::create().await;
     let budget = ByteBudget::new("server", 16 * MEBIBYTE);
     let config = StreamConfig {
-        request_bytes: budget.clone(),
+        request_bytes: all_of(&budget),
         message_timeout: Duration::from_secs(2),
         ..StreamConfig::default()
     };

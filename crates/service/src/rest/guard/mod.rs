@@ -159,7 +159,11 @@ impl Guard {
         let action = format!("{} {}", request.method(), request.uri().path());
         let response = match allowed {
             Err(denied) => self.refuse(denied),
-            Ok(()) => match self.bodies.take_in(request, SMALL_BODY_BYTES_MAX).await {
+            Ok(()) => match self
+                .bodies
+                .take_in(&caller, request, SMALL_BODY_BYTES_MAX)
+                .await
+            {
                 Ok((request, taken)) => {
                     caller.note(String::from_utf8_lossy(&taken.bytes));
                     next.run(request).await
@@ -273,7 +277,7 @@ pub(crate) async fn guard(
             Ok(()) if only_reads => next.run(request).await,
             Ok(()) => match guard
                 .bodies
-                .take_in(request, operation.body_bytes_max)
+                .take_in(&caller, request, operation.body_bytes_max)
                 .await
             {
                 Ok((request, _taken)) => next.run(request).await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::{ByteBudget, HeldBytes};
+use access::{Caller, HeldBytes, Shares};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::Request,
@@ -26,8 +26,8 @@ const MEBIBYTE: usize = 1024 * 1024;
 pub(crate) struct Bodies {
     /// How long a client may take to send one.
     pub(crate) timeout: Duration,
-    /// What those of all requests may hold until these are answered.
-    pub(crate) budget: ByteBudget,
+    /// What those of all requests may hold until these are answered, of each caller and together.
+    pub(crate) shares: Shares,
 }
 
 /// A body that is there as a whole.
@@ -41,6 +41,7 @@ impl Bodies {
     /// Waits for the body of a request. `Taken` is to be kept until that is answered.
     pub(crate) async fn take_in(
         &self,
+        caller: &Caller,
         request: Request,
         bytes_max: usize,
     ) -> Result<(Request, Taken), Problem> {
@@ -48,7 +49,7 @@ impl Bodies {
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(too_large(bytes_max));
         }
-        let held = self.budget.hold(0)?;
+        let held = self.shares.of(caller.share()).hold(0)?;
         let stopping = parts.extensions.get::<Stopping>().cloned();
         let stopping = stopping.unwrap_or_default();
         let collecting = collect(body, declared_size(&parts.headers), bytes_max, &held);

@@ -1,12 +1,13 @@
 //! Connections of REST, each with a bound on how long its client may take to ask for something and
 //! to take the answer.
 
+mod lingering;
 mod patient;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::poll_fn, time::Duration};
 
-use axum::{Router, extract::ConnectInfo, http::Request};
-use futures::FutureExt;
+use axum::{Router, extract::ConnectInfo, http::Request, response::Response};
+use futures::{FutureExt, TryFutureExt};
 use hyper::{body::Incoming as Body, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{task::JoinSet, time::sleep};
@@ -15,6 +16,7 @@ use tower::Service;
 use tracing::debug;
 
 use crate::security::{Connection, Incoming, Patience, RestPeer};
+use lingering::Unread;
 use patient::{Patient, Progress};
 
 /// At most this many bytes of a request's head, and of what is read ahead of a body.
@@ -60,17 +62,19 @@ async fn serve_one(
     stop: CancellationToken,
 ) {
     let peer = RestPeer(connection.peer().clone());
-    let progress = Progress::default();
+    let (progress, unread) = (Progress::default(), Unread::default());
     let stopping = Stopping(stop.clone());
-    let answering = progress.clone();
-    let service = service_fn(move |mut request: Request<Body>| {
+    let (answering, watching) = (progress.clone(), unread.clone());
+    let service = service_fn(|request: Request<Body>| {
+        let mut request = request.map(|body| watching.watch(body));
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(peer.clone()));
         extensions.insert(stopping.clone());
         // A router is always ready.
         answering.ask();
-        let (answered, answering) = (router.clone().call(request), answering.clone());
-        answered.inspect(move |_: &Result<_, Infallible>| answering.begin())
+        let answered = router.clone().call(request);
+        let answered = answered.map_ok(|answer| watching.announce(answer));
+        answered.inspect(|_: &Result<Response, Infallible>| answering.begin())
     });
     let mut builder = http1::Builder::new();
     builder
@@ -78,19 +82,31 @@ async fn serve_one(
         .header_read_timeout(patience.head)
         .max_buf_size(BUFFER_BYTES_MAX);
     let stream = Patient::new(connection, patience.answer, progress.clone());
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
+    let mut serving = builder.serve_connection(TokioIo::new(stream), service);
     let served = tokio::select! {
-        served = &mut serving => served,
+        served = poll_fn(|context| serving.poll_without_shutdown(context)) => served,
         () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
+            std::pin::Pin::new(&mut serving).graceful_shutdown();
             tokio::select! {
-                served = serving => served,
+                served = poll_fn(|context| serving.poll_without_shutdown(context)) => served,
                 () = progress.stalled(STALLED_GRACE) => return debug!("closing the connection of a client that still waits"),
             }
         }
     };
     if let Err(error) = served {
         debug!(%error, "a connection ended early");
+        // One that is malformed was answered, and there may be more of it.
+        match error.is_parse() {
+            true => unread.leave(),
+            false => return,
+        }
+    }
+    let stream = serving.into_parts().io.into_inner();
+    let closed = tokio::select! {
+        closed = unread.close(stream) => closed,
+        () = stopping.grace_over() => return debug!("closing the connection of a client that still sends"),
+    };
+    if let Err(error) = closed {
+        debug!(%error, "a connection was not closed in order");
     }
 }
