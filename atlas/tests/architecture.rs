@@ -12,10 +12,11 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("atlas-events", &[]),
     ("trace-context", &[]),
     ("evaluation", &[]),
+    ("schedule", &[]),
     ("event-log", &["trace-context", "atlas-events"]),
     ("access", &["atlas-events"]),
     (
@@ -44,6 +45,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         &[
             "service",
             "event-log",
+            "schedule",
             "trace-context",
             "access",
             "atlas-events",
@@ -68,6 +70,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "consumer",
             "evaluation",
             "event-log",
+            "schedule",
             "trace-context",
             "access",
             "atlas-events",
@@ -98,12 +101,13 @@ const ALLOWED: [(&str, &[&str]); 16] = [
 ];
 
 /// Libraries that a crate must not see: it would know what it must never know.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("atlas-events", &["sqlx", "axum", "tokio"]),
     (
         "evaluation",
         &["sqlx", "axum", "tokio", "tonic", "reqwest", "hyper"],
     ),
+    ("schedule", &["sqlx", "tokio"]),
     ("access", &["sqlx", "axum", "tonic", "hyper"]),
     ("event-log", &["tonic", "axum", "reqwest", "hyper"]),
     ("event-stream", &["sqlx"]),

@@ -17,8 +17,8 @@ pub(crate) use alerts::{Occasion, end_silences, turn};
 pub(crate) use book::{DryRun, DryRunError, dry_run};
 pub(crate) use collected::{Collected, read};
 pub(crate) use condition::{
-    Composite, Indicator, Price, Silence, Times, nearest, problem_of_message, problems,
-    series_read, series_to_be_known,
+    Composite, Indicator, Price, Silence, Times, problem_of_message, problems, series_read,
+    series_to_be_known,
 };
 pub use evaluation::Evaluation;
 pub(crate) use memory::{SharedMemory, heard, stored_points};

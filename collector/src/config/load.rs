@@ -1,12 +1,12 @@
 //! Which settings there are, their defaults and bounds.
 
 use config::{Value, ValueKind};
+use schedule::Schedule;
 use service::config::{
     CommonConfig, CommonDefaults, ConfigError, Loaded, Reader, Settings, Toml, small,
 };
 
 use super::{Backfill, Config, Flags, FredConfig, SeriesSeed};
-use crate::series::Schedule;
 
 const HOUR_SECONDS: u64 = 3_600;
 const FRED_BASE_URL: &str = "https://api.stlouisfed.org/fred";
