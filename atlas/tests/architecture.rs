@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 /// What a crate may depend on among ours (development dependencies aside).
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
     ("atlas-events", &[]),
     ("trace-context", &[]),
     ("evaluation", &[]),
@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
         "event-log",
         &["event-types", "trace-context", "atlas-events"],
     ),
+    ("schedule", &[]),
     ("access", &["atlas-events"]),
     (
         "event-stream",
@@ -54,6 +55,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
         &[
             "service",
             "event-log",
+            "schedule",
             "trace-context",
             "access",
             "atlas-events",
@@ -78,6 +80,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
             "consumer",
             "evaluation",
             "event-log",
+            "schedule",
             "trace-context",
             "access",
             "atlas-events",
@@ -108,13 +111,14 @@ const ALLOWED: [(&str, &[&str]); 17] = [
 ];
 
 /// Libraries that a crate must not see: it would know what it must never know.
-const FORBIDDEN: [(&str, &[&str]); 7] = [
+const FORBIDDEN: [(&str, &[&str]); 8] = [
     ("atlas-events", &["sqlx", "axum", "tokio"]),
     (
         "evaluation",
         &["sqlx", "axum", "tokio", "tonic", "reqwest", "hyper"],
     ),
     ("event-types", &["sqlx", "axum", "tokio", "tonic"]),
+    ("schedule", &["sqlx", "tokio"]),
     ("access", &["sqlx", "axum", "tonic", "hyper"]),
     ("event-log", &["tonic", "axum", "reqwest", "hyper"]),
     ("event-stream", &["sqlx"]),

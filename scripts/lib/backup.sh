@@ -59,10 +59,10 @@ backup_without_noise() {
     grep -vE 'circular foreign-key|detail: (hypertable|chunk|continuous_agg)|hint: You might not be able|hint: Consider using a full' || true
 }
 
-# restore_base NAME [TIME]: the server as it was at a time (default: as far as its WAL reaches). The data that was there
-# is kept beside it.
+# restore_base NAME [TIME [TIMELINE]]: the server as it was at a time (default: as far as its WAL reaches) of a timeline
+# (default: the latest). The data that was there is kept beside it.
 restore_base() {
-    local name=$1 time=${2:-} home owner old
+    local name=$1 time=${2:-} timeline=${3:-latest} home owner old
     home=$(cluster_home)
     owner=$(cluster_owner)
     [[ -d $home/backups/$name ]] || die "there is no base backup $name in $home/backups"
@@ -73,18 +73,30 @@ restore_base() {
     chown "$owner" "$home/data"
     {
         printf '\n# Recovery to where it is wanted; of no effect after it.\nrecovery_target_action = promote\n'
+        printf "recovery_target_timeline = '%s'\n" "$timeline"
         [[ -z $time ]] || printf "recovery_target_time = '%s'\n" "$time"
     } >>"$home/data/postgresql.conf"
     install -m 600 -o "${owner%%:*}" /dev/null "$home/data/recovery.signal"
-    cluster_start
+    : >"$home/log"
+    cluster_start restore_check
     restore_wait
     say "restored $name${time:+ to $time}; the data that was there: $old"
+}
+
+# Ends a recovery that failed, as it would at each start. Reads restore_base's variables.
+restore_check() {
+    local reason
+    reason=$(grep -oE 'FATAL: .*(recovery|timeline).*' "$home/log" | head -n 1) || return 0
+    die "$name cannot be restored${time:+ to $time}: $reason
+The time has to lie between the end of the base backup (its name has the beginning) and the end of the archived WAL of the
+timeline ($timeline), and each restore begins a timeline. Restore again, with another time, backup or timeline. The data that was there is kept: $old"
 }
 
 # Until the server takes writes again.
 restore_wait() {
     local deadline=$((SECONDS + PG_START_SECONDS))
     until [[ $(cluster_psql --tuples-only --no-align --command='select pg_is_in_recovery()' 2>/dev/null) == f ]]; do
+        cluster_pid >/dev/null || restore_check
         ((SECONDS < deadline)) || die "the server does not end its recovery: $(tail -n 5 "$(cluster_home)/log")"
         sleep 0.1
     done

@@ -47,6 +47,7 @@ cluster_up() {
 }
 
 # Again and again, for processes of a killed server may still hold its shared memory, and the port may be taken meanwhile.
+# cluster_start [CHECK]: CHECK is called before each attempt, and ends what cannot succeed.
 cluster_start() {
     local home deadline=$((SECONDS + PG_START_SECONDS))
     home=$(cluster_home)
@@ -55,6 +56,7 @@ cluster_start() {
         if cluster_pid >/dev/null; then
             sleep 0.1 # starting or stopping
         else
+            "${1:-true}"
             cluster_start_once || sleep 0.3
         fi
     done

@@ -72,6 +72,16 @@ const MISTAKES: &[(&str, &str, usize)] = &[
         10,
     ),
     (
+        r#"RATE.change("7bd") > 5"#,
+        "windows do not count business days: write 7 for so many observations, or a span such as \"2w\"",
+        12,
+    ),
+    (
+        "RATE.mean(20bd) > 5",
+        "windows do not count business days: write 20 for so many observations, or a span such as \"4w\"",
+        10,
+    ),
+    (
         "RATE.mean() > 5",
         r#".mean(…) takes a window such as "3mo" or 5"#,
         5,

@@ -6,8 +6,9 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use schedule::Schedule;
 
-use super::condition::{Schedule, SilenceDue, Watched};
+use super::condition::{SilenceDue, Watched};
 
 /// A time that was missed by more than this is left out.
 const CATCH_UP: TimeDelta = TimeDelta::hours(1);
@@ -241,12 +242,7 @@ mod tests {
 
     #[test]
     fn of_missed_times_the_last_is_given_and_none_from_before_the_rule() {
-        let times = super::super::condition::Times {
-            cron: "*/10 * * * *".to_owned(),
-            zone: None,
-        };
-        let schedule = Schedule::of(&times, "", &mut Vec::new()).unwrap();
-        let watched = Watched::Times(schedule);
+        let watched = Watched::Times("*/10 * * * *".parse().unwrap());
         let mut clock = Clockwork::default();
         clock.put("r", &watched, at("10:05:00"), at("10:06:00"));
         assert_eq!(clock.take_time(at("10:09:00")), None);

@@ -18,8 +18,8 @@ pub(crate) use alerts::{Occasion, end_silences, turn};
 pub(crate) use book::{DryRun, DryRunError, History, dry_run};
 pub(crate) use collected::{Collected, read};
 pub(crate) use condition::{
-    Composite, Indicator, Operator, Price, Silence, Times, is_expression, nearest,
-    problem_of_message, problems, reach_days, series_read, series_to_be_known,
+    Composite, Indicator, Operator, Price, Silence, Times, is_expression, problem_of_message,
+    problems, reach_days, series_read, series_to_be_known,
 };
 pub use evaluation::Evaluation;
 pub(crate) use memory::{Memory, SharedMemory, heard, stored_points};

@@ -1,7 +1,7 @@
 use std::panic::AssertUnwindSafe;
 
 use atlas_events::Clock;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use event_log::{EventLog, LogError, within};
 use futures::FutureExt;
 use metrics::counter;
@@ -26,6 +26,7 @@ pub struct SeriesCollector {
     pub(super) log: EventLog,
     pub(super) fred: FredClient,
     clock: Clock,
+    pub(super) news_wait: TimeDelta,
 }
 
 /// What a collection brought.
@@ -76,7 +77,13 @@ impl SeriesCollector {
             log,
             fred,
             clock,
+            news_wait: TimeDelta::zero(),
         }
+    }
+
+    /// Asks a series with a schedule of its own again until it has news, for so long after each time of the schedule.
+    pub fn with_news_wait(self, news_wait: TimeDelta) -> Self {
+        Self { news_wait, ..self }
     }
 
     /// Asks the source for what is new or revised, stores it, and schedules the next collection. May

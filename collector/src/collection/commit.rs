@@ -16,6 +16,7 @@ use super::{
     fetch::Fetched,
     known::Known,
     news::{News, midnight, news},
+    next,
     release::{COMMIT_POINTS_MAX, events, transaction_points},
 };
 use crate::{
@@ -72,8 +73,9 @@ impl SeriesCollector {
                 self.keep_metadata(&mut transaction, &row, metadata.as_ref(), asked_at)
                     .await?;
             }
-            let schedule = with_frequency(row, metadata.as_ref()).schedule();
-            let next_collection_at = schedule.next_after(self.now());
+            let is_news = !news.is_empty();
+            let row = with_frequency(row, metadata.as_ref());
+            let next_collection_at = self.next_collection(&row, is_news);
             if is_last {
                 let success = store::Success {
                     series_id,
@@ -112,6 +114,19 @@ impl SeriesCollector {
             }
             info!(series_id, stored, of = news.len(), "storing data points");
         }
+    }
+
+    /// A schedule that was set names releases, which may be late. One by frequency asks now and then.
+    fn next_collection(&self, row: &SeriesRow, is_news: bool) -> DateTime<Utc> {
+        let (schedule, now) = (row.schedule(), self.now());
+        if is_news || row.schedule.is_none() {
+            return schedule.next_after(now);
+        }
+        if row.next_collection_at > now {
+            // Asked by hand; its next time stays.
+            return row.next_collection_at.min(schedule.next_after(now));
+        }
+        next::without_news(&schedule, now, self.news_wait)
     }
 
     /// Records that the source describes a series otherwise than before, if it does.

@@ -6,6 +6,7 @@ use atlas_events::{CollectionFailedEvent, event::Payload};
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{LogError, within};
 use metrics::counter;
+use schedule::Schedule;
 use tokio::time::timeout;
 use tracing::{Instrument, warn};
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     fred::{FredError, FredFailure},
-    series::{Schedule, store},
+    series::store,
 };
 
 /// How long a failure of the database may keep itself from being recorded.

@@ -11,6 +11,7 @@ mod failure;
 mod fetch;
 mod known;
 mod news;
+mod next;
 mod release;
 mod worker;
 

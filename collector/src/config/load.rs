@@ -1,12 +1,12 @@
 //! Which settings there are, their defaults and bounds.
 
 use config::{Value, ValueKind};
+use schedule::Schedule;
 use service::config::{
     CommonConfig, CommonDefaults, ConfigError, Loaded, Reader, Settings, Toml, small,
 };
 
 use super::{Backfill, Config, Flags, FredConfig, SeriesSeed};
-use crate::series::Schedule;
 
 const HOUR_SECONDS: u64 = 3_600;
 const FRED_BASE_URL: &str = "https://api.stlouisfed.org/fred";
@@ -58,6 +58,11 @@ fn fred(reader: &mut Reader) -> FredConfig {
     let timeout = "fred.request_timeout_seconds";
     let request_timeout = reader.seconds(timeout, 30, 1..=HOUR_SECONDS);
     let attempts_max = small(reader.number("fred.attempts_max", 5, 1..=100));
+    let news_wait = reader.seconds(
+        "fred.news_wait_seconds",
+        HOUR_SECONDS,
+        0..=12 * HOUR_SECONDS,
+    );
     let backfill = reader.parsed("fred.backfill", Backfill::default());
     reader.describe(
         "fred.backfill",
@@ -69,6 +74,7 @@ fn fred(reader: &mut Reader) -> FredConfig {
         request_interval,
         request_timeout,
         attempts_max,
+        news_wait,
         series: series(reader, backfill),
     }
 }

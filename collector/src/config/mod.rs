@@ -49,6 +49,9 @@ pub struct FredConfig {
     pub request_timeout: Duration,
     /// A collection is given up after this many requests in vain.
     pub attempts_max: u32,
+    /// For so long after a time of its schedule a series is asked again until it has news, with pauses of 1, 2, 4, 8, …
+    /// minutes. This is for schedules that are set, and that do not come again within that time. 0: each time once.
+    pub news_wait: Duration,
     /// The series to have in the registry; those that it has already stay as they are. In the
     /// environment: ids with commas between them.
     pub series: Vec<SeriesSeed>,

@@ -1,6 +1,6 @@
-use crate::{collection::CollectError, fred::FredFailure};
+use schedule::ScheduleError;
 
-use super::ScheduleError;
+use crate::{collection::CollectError, fred::FredFailure};
 
 /// Why the registry could not do what was asked.
 #[derive(Debug, thiserror::Error)]

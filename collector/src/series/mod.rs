@@ -14,6 +14,6 @@ pub use error::SeriesError;
 pub use registry::{Backfill, NewSeries, SeriesRegistry};
 pub(crate) use row::SeriesRow;
 pub use row::{LastError, Series};
-pub use schedule::{Schedule, ScheduleError};
+pub use schedule::default_schedule;
 pub(crate) use schema::MIGRATOR;
 pub use schema::migrate;

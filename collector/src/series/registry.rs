@@ -2,12 +2,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use atlas_events::{Clock, SERIES_ID_CHARS_MAX};
 use chrono::{DateTime, Months, NaiveDate, Utc};
+use schedule::Schedule;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tracing::info;
 
 use super::{
-    Schedule, Series, SeriesError,
+    Series, SeriesError, default_schedule,
     store::{self, Addition},
 };
 use crate::{
@@ -200,7 +201,7 @@ impl SeriesRegistry {
     ) -> Result<Series, SeriesError> {
         let parsed = schedule.map(str::parse::<Schedule>).transpose()?;
         let series = self.get(series_id).await?;
-        let parsed = parsed.unwrap_or_else(|| Schedule::for_frequency(&series.frequency));
+        let parsed = parsed.unwrap_or_else(|| default_schedule(&series.frequency));
         // A collection that is due, or to be tried again soon, is not put off.
         let next = parsed.next_after(self.clock.now());
         let set = store::set_schedule(&self.pool, series_id, schedule, next).await?;

@@ -1,6 +1,8 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::Schedule;
+use schedule::Schedule;
+
+use super::default_schedule;
 use crate::fred::FredSeries;
 
 /// A source is asked what it says about a series once it is so old: with each day's first
@@ -106,7 +108,7 @@ impl SeriesRow {
     pub(crate) fn schedule(&self) -> Schedule {
         let set = self.schedule.as_deref().and_then(|text| text.parse().ok());
         let frequency = self.frequency.as_deref().unwrap_or_default();
-        set.unwrap_or_else(|| Schedule::for_frequency(frequency))
+        set.unwrap_or_else(|| default_schedule(frequency))
     }
 }
 

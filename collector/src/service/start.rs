@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use atlas_events::Clock;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use event_log::EventLog;
 use secrecy::SecretString;
 use service::{Listeners, Server, ServerBuilder, telemetry::Metrics};
@@ -98,7 +98,8 @@ fn registry(
     };
     let fred = FredClient::new(fred, pool.clone(), Clock::system())?;
     let (pool, clock) = (pool.clone(), Clock::system());
-    let collector = SeriesCollector::new(pool.clone(), log.clone(), fred.clone(), clock.clone());
+    let collector = SeriesCollector::new(pool.clone(), log.clone(), fred.clone(), clock.clone())
+        .with_news_wait(TimeDelta::from_std(config.news_wait).unwrap_or_default());
     Ok(SeriesRegistry::new(pool, fred, collector, clock))
 }
 

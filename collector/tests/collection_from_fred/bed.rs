@@ -120,7 +120,8 @@ impl Bed {
         let clock = self.clock.clock();
         let client = FredClient::new(config, pool.clone(), clock.clone()).unwrap();
         let collector =
-            SeriesCollector::new(pool.clone(), log.clone(), client.clone(), clock.clone());
+            SeriesCollector::new(pool.clone(), log.clone(), client.clone(), clock.clone())
+                .with_news_wait(TimeDelta::hours(1));
         Process {
             registry: SeriesRegistry::new(pool.clone(), client.clone(), collector, clock),
             observations: Observations::new(pool.clone()),

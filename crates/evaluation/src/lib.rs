@@ -94,6 +94,8 @@ pub mod calendar;
 pub mod expression;
 pub mod machine;
 pub mod series;
+mod suggestion;
 mod work;
 
+pub use suggestion::did_you_mean;
 pub use work::{Work, WorkSpent};

@@ -351,7 +351,7 @@ async fn unknown_series(
     }
     let known = store::series_ids(transaction, NEAREST_AMONG_MAX).await?;
     let problems = unknown.iter().map(|id| {
-        let meant = series::nearest(id, known.iter().map(String::as_str));
+        let meant = evaluation::did_you_mean(id, known.iter().map(String::as_str));
         let problem = format!(
             "nothing was seen of {} yet{meant}; set series_may_be_unknown to accept it",
             atlas_events::clip(id, 100)

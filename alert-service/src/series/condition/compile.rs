@@ -11,13 +11,14 @@ use evaluation::{
     },
     series::SeriesStore,
 };
+use schedule::Schedule;
 
 use super::{
     composite::of_composite,
     definition::{Part, Silence},
     indicator::of_indicator,
     price::of_price,
-    schedule::Schedule,
+    schedule::read_times,
 };
 use crate::rule::Condition;
 use crate::series::book::Level;
@@ -141,7 +142,7 @@ pub(crate) fn watched(condition: &Condition) -> Result<Watched, Problems> {
         Condition::Indicator(indicator) => of_indicator(indicator, &mut problems),
         Condition::Composite(composite) => of_composite(composite, &mut problems),
         Condition::Time(times) => {
-            Schedule::of(times, "condition.", &mut problems).map(Watched::Times)
+            read_times(times, "condition.", &mut problems).map(Watched::Times)
         }
         Condition::Silence(silence) => of_silence(silence, &mut problems),
     };
@@ -307,7 +308,7 @@ fn of_silence(silence: &Silence, problems: &mut Problems) -> Option<Watched> {
                 let problem = format!("is to be at most {GRACE_SECONDS_MAX}");
                 problems.push(("condition.grace_seconds".to_owned(), problem));
             }
-            let schedule = Schedule::of(times, "condition.expected.", problems)?;
+            let schedule = read_times(times, "condition.expected.", problems)?;
             SilenceDue::Expected(Box::new(schedule), seconds(grace))
         }
         _ => {

@@ -1,6 +1,8 @@
 //! What alerts of rules over series say.
 
-use super::{compile::Problems, nearest::nearest};
+use evaluation::did_you_mean;
+
+use super::compile::Problems;
 use crate::rule::Condition;
 
 const CHARS_MAX: usize = 2_000;
@@ -42,7 +44,7 @@ fn pieces(template: &str) -> Result<Vec<Piece<'_>>, String> {
             return Err("has a { without a }; write {{ for the character".to_owned());
         };
         if !NAMES.contains(&name) {
-            let meant = nearest(name, NAMES.into_iter());
+            let meant = did_you_mean(name, NAMES.into_iter());
             let name = atlas_events::clip(name, 50);
             return Err(format!("has no value named {{{name}}}{meant}"));
         }

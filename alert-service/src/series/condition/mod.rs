@@ -5,7 +5,6 @@ mod composite;
 mod definition;
 mod indicator;
 mod message;
-mod nearest;
 mod price;
 mod schedule;
 
@@ -15,5 +14,3 @@ pub(crate) use compile::{
 };
 pub(crate) use definition::{Composite, Indicator, Operator, Price, Silence, Times};
 pub(crate) use message::{Said, filled, problem_of_message};
-pub(crate) use nearest::nearest;
-pub(crate) use schedule::Schedule;

@@ -1,6 +1,7 @@
 //! The functions that expressions may call.
 
 use super::node::{Relation, Statistic};
+use crate::did_you_mean;
 
 /// What a method of a series is.
 #[derive(Clone, Copy, Debug)]
@@ -74,30 +75,11 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("rank", "percentile"),
 ];
 
-/// As [`suggestion`], of the functions of a series.
+/// As [`did_you_mean`], of the functions of a series.
 pub(crate) fn method_suggestion(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     match CALLED_ELSEWHERE.iter().find(|(other, _)| *other == lower) {
         Some((_, known)) => format!(", did you mean {known}?"),
-        None => suggestion(name, METHODS.iter().map(|(known, _)| *known)),
+        None => did_you_mean(name, METHODS.iter().map(|(known, _)| *known)),
     }
-}
-
-/// What was probably meant, as an end of a sentence: ", did you mean …?". Empty if nothing is near.
-pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    known
-        .map(|known| (likeness(name, known), known))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| format!(", did you mean {known}?"))
-        .unwrap_or_default()
-}
-
-/// 0 to 1, whatever the case of letters. A single slip in a word of three letters and more is near.
-fn likeness(name: &str, known: &str) -> f64 {
-    const OF_ONE_SLIP: f64 = 0.9;
-    let (name, known) = (name.to_ascii_lowercase(), known.to_ascii_lowercase());
-    let likeness = strsim::jaro_winkler(&name, &known);
-    let is_one_slip = known.len() >= 3 && strsim::osa_distance(&name, &known) == 1;
-    likeness.max(if is_one_slip { OF_ONE_SLIP } else { 0.0 })
 }

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use super::check::{CompileError, refuse};
 use super::node::{Arithmetic, Comparison, Statistic};
-use super::parse::{Syntax, Term, meant_span};
+use super::parse::{Syntax, Term, instead_of_business_days, meant_span};
 use super::value::{Value, divide};
 use crate::calendar::{Span, Window};
 
@@ -21,6 +21,9 @@ pub(super) fn window_of(at: &Syntax, function: &str) -> Result<Window, CompileEr
         Term::Text(text) => match Span::parse(text) {
             Some(span) if !span.is_zero() => Ok(Window::Span(span)),
             _ => {
+                if let Some(instead) = instead_of_business_days(text) {
+                    return refuse(at, instead);
+                }
                 let meant = meant_span(text);
                 let meant = meant
                     .as_deref()

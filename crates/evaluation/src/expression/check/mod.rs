@@ -6,9 +6,10 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
+use crate::did_you_mean;
 use crate::expression::cost::{STEPS_MAX, cost};
 use crate::expression::excerpt::excerpt;
-use crate::expression::function::{FUNCTIONS, method, suggestion};
+use crate::expression::function::{FUNCTIONS, method};
 use crate::expression::input::Input;
 use crate::expression::node::{Arithmetic, Comparison, NodeIndex, Op, Program, describe};
 use crate::expression::parse::{Syntax, SyntaxError, Term, parse};
@@ -204,7 +205,7 @@ impl Compiler {
             None => {
                 let names = inputs.iter().flat_map(|i| [i.name.as_str(), &i.series]);
                 let names = names.chain(["true", "false"]);
-                let hint = suggestion(name, names);
+                let hint = did_you_mean(name, names);
                 refuse(at, format!("{name} is not among the inputs{hint}"))
             }
         }
@@ -251,7 +252,7 @@ impl Compiler {
             _ => {
                 let hint = match method(function) {
                     Some(_) => format!(", write series.{function}(…)"),
-                    None => suggestion(function, FUNCTIONS.iter().copied()),
+                    None => did_you_mean(function, FUNCTIONS.iter().copied()),
                 };
                 refuse(at, format!("there is no function {function}{hint}"))
             }

@@ -3,6 +3,7 @@
 
 use super::tokens::{Kind, Token, tokens};
 use super::{SyntaxError, refuse};
+use crate::expression::value::parse_decimal;
 
 type Checked = Result<(), SyntaxError>;
 
@@ -131,7 +132,14 @@ impl<'a> Reader<'a> {
         let digits = token.text.trim_end_matches(|c: char| !is_digit(c));
         let unit = &token.text[digits.len()..];
         let many = match unit {
-            "" => return self.separators(),
+            "" => {
+                self.large_integer()?;
+                return self.separators();
+            }
+            "bd" => match super::instead_of_business_days(token.text) {
+                Some(instead) => return refuse(token.offset, instead),
+                None => return Ok(()),
+            },
             "d" | "w" | "mo" | "y" => {
                 let reason = format!("a span stands in quotes: \"{}\"", token.text);
                 return refuse(token.offset, reason);
@@ -149,6 +157,21 @@ impl<'a> Reader<'a> {
             return refuse(token.offset, format!("a span stands in quotes: {span}"));
         }
         let reason = format!("{many} are not known: write the number out, in the series' unit");
+        refuse(token.offset, reason)
+    }
+
+    /// The parser reads numbers without a point as integers of 64 bits.
+    fn large_integer(&self) -> Checked {
+        let token = self.token();
+        let is_integer = token.text.bytes().all(|b| b.is_ascii_digit());
+        if !is_integer || token.text.parse::<i64>().is_ok() {
+            return Ok(());
+        }
+        let with_point = format!("{}.0", token.text);
+        let reason = match parse_decimal(&with_point) {
+            Some(_) => format!("an integer is at most {}: write {with_point}", i64::MAX),
+            None => super::no_decimal(token.text),
+        };
         refuse(token.offset, reason)
     }
 

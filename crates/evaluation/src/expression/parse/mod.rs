@@ -110,6 +110,15 @@ fn not_ascii(other: char) -> String {
     format!("only ASCII characters may stand in an expression: write {meant} for {other}")
 }
 
+/// What to write for a window of business days such as "20bd", if that is what a text is.
+pub(super) fn instead_of_business_days(text: &str) -> Option<String> {
+    let days: u32 = text.strip_suffix("bd")?.parse().ok()?;
+    let weeks = days.div_ceil(5);
+    Some(format!(
+        "windows do not count business days: write {days} for so many observations, or a span such as \"{weeks}w\""
+    ))
+}
+
 /// The span that a text such as "3 months" or "3m" was probably meant to be, in quotes.
 pub(super) fn meant_span(text: &str) -> Option<String> {
     let text = text.trim();
@@ -229,11 +238,12 @@ fn literal_term(literal: &LiteralValue, written: &str, offset: usize) -> Result<
     match parse_decimal(digits) {
         Some(number) if negative => Ok(Term::Number(-number)),
         Some(number) => Ok(Term::Number(number)),
-        None => refuse(
-            offset,
-            format!("{written} is no plain decimal of at most 28 digits such as 0.5"),
-        ),
+        None => refuse(offset, no_decimal(written)),
     }
+}
+
+fn no_decimal(written: &str) -> String {
+    format!("{written} is no plain decimal of at most 28 digits such as 0.5")
 }
 
 fn call_term(call: &CallExpr, offset: usize, info: &SourceInfo) -> Result<Term, SyntaxError> {
@@ -305,7 +315,20 @@ mod tests {
         refused("1e3", "plain decimal");
         refused("1u", "no meaning");
         refused("0x10", "plain decimal");
-        refused("12345678901234567890", "");
+    }
+
+    #[test]
+    fn an_integer_beyond_64_bits_wants_a_point() {
+        let largest = "9223372036854775807";
+        let exact = Decimal::from(i64::MAX);
+        assert_eq!(parse(largest).unwrap().term, Term::Number(exact));
+        let error = "an integer is at most 9223372036854775807: write 9223372036854775808.0";
+        assert_eq!(refused("A > 9223372036854775808", error), 4);
+        let digits_27 = "123456789012345678901234567";
+        refused(digits_27, &format!("write {digits_27}.0"));
+        let pointed = parse(&format!("{digits_27}.0")).unwrap().term;
+        assert_eq!(pointed, Term::Number(digits_27.parse().unwrap()));
+        refused(&"9".repeat(29), "plain decimal of at most 28 digits");
     }
 
     #[test]
