@@ -91,6 +91,10 @@ impl Renderer {
                 ("DeliveryChangedEvent", changed.owner.clone(), what)
             }
             Some(Payload::Custom(custom)) => return custom_line(event, &at, custom),
+            Some(Payload::Typed(any)) => {
+                let (source, bytes) = (event.source_service.clone(), any.value.len());
+                (any.type_name(), source, format!("{bytes} bytes"))
+            }
             Some(Payload::Heartbeat(marker)) => {
                 let behind = marker.head_position.saturating_sub(marker.position);
                 return format!("-- heartbeat at {}, {behind} behind", marker.position);
@@ -112,6 +116,7 @@ impl Renderer {
             None => ("unknown", String::new(), "of a newer version".to_owned()),
         };
         let (position, about) = (event.position, clean(&about));
+        let event_type = clean(event_type);
         format!("{position:>8}  {at}  {event_type:<21}  {about:<12}  {what}")
     }
 

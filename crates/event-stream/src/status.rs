@@ -31,8 +31,6 @@ pub(crate) struct Refusal {
     message: String,
     /// Facts for programs, such as `first_position`.
     facts: Vec<(&'static str, String)>,
-    /// What has to be otherwise for the call to succeed: kind, subject, and a sentence.
-    failed_preconditions: Vec<(&'static str, String, String)>,
     /// When to try again, where that is known.
     retry_after: Option<Duration>,
     /// Whether a refused publish is known to have stored nothing.
@@ -47,7 +45,6 @@ impl Refusal {
             field: String::new(),
             message: message.into(),
             facts: Vec::new(),
-            failed_preconditions: Vec::new(),
             retry_after: None,
             definitely_not_stored: true,
         }
@@ -60,15 +57,6 @@ impl Refusal {
 
     pub(crate) fn with(mut self, fact: &'static str, value: impl ToString) -> Self {
         self.facts.push((fact, value.to_string()));
-        self
-    }
-
-    /// With what has to be otherwise, each once.
-    pub(crate) fn with_failed_preconditions(
-        mut self,
-        failed: impl Iterator<Item = (&'static str, String, String)>,
-    ) -> Self {
-        self.failed_preconditions = failed.collect();
         self
     }
 
@@ -294,10 +282,18 @@ impl Refusal {
     }
 
     pub(crate) fn into_status(self) -> Status {
-        self.bounded().status()
+        self.into_status_with(std::iter::empty())
     }
 
-    fn status(self) -> Status {
+    /// With what has to be otherwise for the call to succeed: kind, subject, and a sentence.
+    pub(crate) fn into_status_with(
+        self,
+        failed: impl Iterator<Item = (&'static str, String, String)>,
+    ) -> Status {
+        self.bounded().status(failed)
+    }
+
+    fn status(self, failed: impl Iterator<Item = (&'static str, String, String)>) -> Status {
         let mut details = ErrorDetails::new();
         let named = |(fact, value): (&str, String)| (fact.to_owned(), value);
         let facts: HashMap<_, _> = self.facts.into_iter().map(named).collect();
@@ -305,7 +301,7 @@ impl Refusal {
         if !self.field.is_empty() {
             details.add_bad_request_violation(self.field, self.message.clone());
         }
-        for (kind, subject, description) in self.failed_preconditions {
+        for (kind, subject, description) in failed {
             details.add_precondition_failure_violation(kind, subject, description);
         }
         if self.retry_after.is_some() {

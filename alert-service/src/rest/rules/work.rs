@@ -122,7 +122,7 @@ pub(crate) async fn update(
     }
     combine(
         &mut transaction,
-        &id,
+        id,
         [&update.rule.condition, conditions[0]],
     )
     .await?;

@@ -64,7 +64,7 @@ impl Two {
 
     /// An alert begins or ends: one in three as a crossing, the others over the one instance or the other.
     async fn happens(&self, number: usize, name: &str, (labels, ends): (Value, bool)) {
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             let direction = match ends {
                 true => CrossingDirection::Cleared,
                 false => CrossingDirection::Entered,

@@ -147,10 +147,7 @@ impl EventTypes for TypesService {
                 .collect(),
         };
         versions.sort_by_key(|version| (&version.subject, version.version.number));
-        let versions = versions
-            .into_iter()
-            .map(|version| message(version))
-            .collect();
+        let versions = versions.into_iter().map(message).collect();
         Ok(Response::new(ListTypesResponse { versions }))
     }
 

@@ -38,12 +38,14 @@ pub(super) fn status(error: TypesError) -> Status {
         Types::Taken { owner, .. } => {
             Refusal::new(Code::AlreadyExists, "TYPE_TAKEN", message).with("subject", owner)
         }
-        Types::Incompatible { version, breaks } => incompatible(message, version, &breaks),
+        Types::Incompatible { version, breaks } => {
+            return incompatible(message, version, &breaks);
+        }
     }
     .into_status()
 }
 
-fn incompatible(message: String, version: u32, breaks: &[Break]) -> Refusal {
+fn incompatible(message: String, version: u32, breaks: &[Break]) -> Status {
     let first = breaks.first().map(described);
     let message = match first {
         Some(first) => format!("{message}, the first: {first}"),
@@ -60,7 +62,7 @@ fn incompatible(message: String, version: u32, breaks: &[Break]) -> Refusal {
             clipped(&broken.message),
         )
     });
-    refusal.with_failed_preconditions(named)
+    refusal.into_status_with(named)
 }
 
 fn described(broken: &Break) -> String {

@@ -5,7 +5,7 @@ mod walk;
 use std::fmt;
 
 use prost::Message;
-use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, SerializeOptions};
 
 /// How deep messages in a payload may be nested; decoders of other languages stop at 100, which
 /// includes what is around the payload.

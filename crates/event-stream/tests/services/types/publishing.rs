@@ -62,7 +62,7 @@ async fn a_typed_event_is_delivered_as_it_was_published_and_stored_in_json() {
         .into_inner();
     assert!(read_all(none).await.unwrap().is_empty());
 
-    let mut connection = database.connect().await;
+    let mut connection = database.connection().await;
     let payload: Value = sqlx::query_scalar("select payload from log.events where position = 1")
         .fetch_one(&mut connection)
         .await
@@ -157,7 +157,7 @@ async fn an_operator_may_keep_what_is_not_registered() {
     let published = client.publish(vec![placed(1, vec![0xff])]).await;
     let mut stored = client.subscribe(after(0)).await;
     assert_eq!(read(&mut stored, 1).await, published);
-    let mut connection = database.connect().await;
+    let mut connection = database.connection().await;
     let payload: Value = sqlx::query_scalar("select payload from log.events where position = 1")
         .fetch_one(&mut connection)
         .await

@@ -236,9 +236,8 @@ async fn reflection_serves_registered_types_with_what_they_import() {
             host: String::new(),
             message_request: Some(asked),
         };
-        let mut client = ServerReflectionClient::connect(server.url.clone())
-            .await
-            .unwrap();
+        let endpoint = Channel::from_shared(server.url.clone()).unwrap();
+        let mut client = ServerReflectionClient::new(endpoint.connect().await.unwrap());
         let answers = client
             .server_reflection_info(futures::stream::iter([request]))
             .await;
