@@ -91,6 +91,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
         &[
             "collector",
             "threshold-engine",
+            "alert-service",
             "service",
             "access",
             "atlas-events",

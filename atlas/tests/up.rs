@@ -62,6 +62,7 @@ fn start(database: &TestDatabase) -> (Up, String, String, String) {
 
 #[tokio::test]
 async fn what_is_published_comes_out_as_a_crossing() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let database = TestDatabase::create().await;
     let (mut up, collector, engine, alerts) = start(&database);
     let mut publisher = EventPublisherClient::connect(collector).await.unwrap();

@@ -78,10 +78,12 @@ impl Writer<'_> {
         self.done.alerts.push(state);
         self.record(&alert, state, ending.cause).await?;
         store::turn_users(self.connection, &alert.rule_id).await?;
+        // Whoever decides about messages of this owner waits for it: else a message could be given the place of another
+        // while its own alert ends elsewhere, and stand for others that are then never sent.
+        let preferences = store::lock_preferences(self.connection, &alert.tenant).await?;
         let notified = self.supersede(&alert).await?;
         let rule = store::rule(&mut *self.connection, store::Tenant::All, &alert.rule_id).await?;
         let rule_name = rule.map(|rule| rule.definition.0.name).unwrap_or_default();
-        let preferences = store::lock_preferences(self.connection, &alert.tenant).await?;
         let deliveries = store::deliveries_of_alert(&mut *self.connection, &alert.id).await?;
         for head in notified.heads(deliveries) {
             self.deliver_end(&alert, (&rule_name, &preferences), &head, &notified, ending)

@@ -98,8 +98,9 @@ async fn a_process_that_is_killed_again_and_again_loses_nothing_and_mixes_nothin
         let until = random.random_range(0..400);
         let publishing = async {
             loop {
-                publish(&bed, published).await;
+                // What is given up may be stored all the same.
                 published += 1;
+                publish(&bed, published).await;
             }
         };
         let _ = timeout(Duration::from_millis(until), publishing).await;

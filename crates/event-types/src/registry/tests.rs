@@ -220,13 +220,15 @@ fn there_is_a_bound_on_all_that_is_registered() {
     let refused = registry.check(&proposal("shop", &sets[0])).unwrap_err();
     let subject = "shop".to_owned();
     assert_eq!(refused, Refusal::Versions { subject });
-    registry.bytes = REGISTRY_BYTES_MAX - sets[0].encoded().len();
-    registry.check(&proposal("other", &sets[0])).unwrap();
+    let other = file("proto3", "other", "message A {}");
+    let mut registry = Registry {
+        bytes: REGISTRY_BYTES_MAX - other.encoded().len(),
+        ..Registry::default()
+    };
+    registry.check(&proposal("other", &other)).unwrap();
     registry.bytes += 1;
-    assert_eq!(
-        registry.check(&proposal("other", &sets[0])).unwrap_err(),
-        Refusal::Full
-    );
+    let refused = registry.check(&proposal("other", &other)).unwrap_err();
+    assert_eq!(refused, Refusal::Full);
 }
 
 #[test]
