@@ -43,11 +43,11 @@ cluster_running() {
 cluster_up() {
     cluster_running && return
     [[ -f $(cluster_home)/complete ]] || cluster_create
-    cluster_start
+    cluster_start true
 }
 
 # Again and again, for processes of a killed server may still hold its shared memory, and the port may be taken meanwhile.
-# cluster_start [CHECK]: CHECK is called before each attempt, and ends what cannot succeed.
+# cluster_start CHECK: CHECK is called before each attempt, and ends what cannot succeed; `true` ends nothing.
 cluster_start() {
     local home deadline=$((SECONDS + PG_START_SECONDS))
     home=$(cluster_home)
@@ -56,7 +56,7 @@ cluster_start() {
         if cluster_pid >/dev/null; then
             sleep 0.1 # starting or stopping
         else
-            "${1:-true}"
+            "$1"
             cluster_start_once || sleep 0.3
         fi
     done
@@ -80,7 +80,7 @@ cluster_stop() {
 
 cluster_restart() {
     cluster_stop "$1"
-    cluster_start
+    cluster_start true
 }
 
 cluster_kill() {

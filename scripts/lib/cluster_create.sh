@@ -17,7 +17,7 @@ cluster_create() {
         die "initdb failed: $(tail -n 5 "$INSTANCE_DIR/initdb.log")"
     rm -f "$home/initial-password"
     cluster_settings >>"$home/data/postgresql.conf"
-    cluster_start
+    cluster_start true
     pg createdb "--maintenance-db=$(instance_url postgres)" atlas
     cluster_psql --quiet --command='CREATE EXTENSION IF NOT EXISTS timescaledb' 2>/dev/null
     touch "$home/complete"
