@@ -236,7 +236,7 @@ fn numbers() -> [&'static str; 18] {
 }
 
 /// One of each kind of character that some encoder or decoder treats apart, and lengths at the bounds.
-fn texts() -> Vec<String> {
+pub(crate) fn texts() -> Vec<String> {
     let characters = [
         "\u{0}",
         "\u{1}",

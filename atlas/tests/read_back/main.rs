@@ -6,6 +6,7 @@ mod candidates;
 mod coverage;
 mod publish;
 mod readers;
+mod typed;
 mod up;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -13,6 +14,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::Value;
 use test_support::{TestDatabase, eventually};
 
+use typed::Typed;
 use up::Up;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -22,11 +24,13 @@ async fn what_is_accepted_is_read_by_every_reader() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let database = TestDatabase::create().await;
     let up = Up::start(&database);
-    let candidates = candidates::all();
+    let typed = Typed::register(&up).await;
+    let mut candidates = candidates::all();
+    candidates.extend(typed::candidates(candidates::texts()));
     let mut accepted = 0;
     for candidate in &candidates {
         let by_rest = publish::over_rest(&up, candidate).await;
-        let by_grpc = publish::over_grpc(&up, candidate).await;
+        let by_grpc = publish::over_grpc(&up, &typed, candidate).await;
         assert_eq!(by_rest, by_grpc, "REST and gRPC on {candidate}");
         accepted += u64::from(by_rest) * 2;
     }
@@ -34,14 +38,15 @@ async fn what_is_accepted_is_read_by_every_reader() {
     assert!(accepted > candidates.len() as u64, "{accepted}");
     assert!(accepted < candidates.len() as u64 * 2, "{accepted}");
 
-    let expected = readers::by_prost(&up).await;
+    let expected = readers::by_prost(&up, &typed).await;
     assert_eq!(expected.len() as u64, accepted);
     // Every field and variant of every event that can be stored was among them.
     assert_eq!(coverage::missing(&expected), BTreeSet::new());
     assert_same(&expected, &readers::by_go(&up).await, "Go");
     assert_same(&expected, &readers::by_rest(&up).await, "REST");
     let stored = readers::stored(&database).await;
-    let by_python = readers::by_python(stored.iter().map(|event| &event.encoded)).await;
+    let encoded = stored.iter().map(|event| &event.encoded);
+    let by_python = readers::by_python(encoded, &typed).await;
     for ((expected, stored), by_python) in expected.iter().zip(&stored).zip(&by_python) {
         // What is stored lacks what the server adds.
         let mut published = expected.clone();
@@ -78,6 +83,7 @@ fn payload_of(event: &Value) -> &'static str {
         "definitionChanged",
         "alertChanged",
         "deliveryChanged",
+        "typed",
     ];
     known
         .into_iter()

@@ -3,7 +3,7 @@
 use atlas_events::{Event, PublishRequest, event_publisher_client::EventPublisherClient};
 use tonic::Code;
 
-use crate::up::Up;
+use crate::{typed::Typed, up::Up};
 
 /// Whether it is accepted; refused is it as the client's fault only.
 pub(crate) async fn over_rest(up: &Up, event: &str) -> bool {
@@ -22,8 +22,11 @@ pub(crate) async fn over_rest(up: &Up, event: &str) -> bool {
 }
 
 /// As [`over_rest`]. What cannot even be put into the message is refused by the client itself.
-pub(crate) async fn over_grpc(up: &Up, event: &str) -> bool {
-    let Ok(event) = serde_json::from_str::<Event>(event) else {
+pub(crate) async fn over_grpc(up: &Up, typed: &Typed, event: &str) -> bool {
+    let Some(event) = typed.encoded(event) else {
+        return false;
+    };
+    let Ok(event) = serde_json::from_str::<Event>(&event) else {
         return false;
     };
     let request = PublishRequest {

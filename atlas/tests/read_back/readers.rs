@@ -8,20 +8,21 @@ use sqlx::Connection;
 use test_support::{Folder, TestDatabase};
 use tokio::{process::Command, time::timeout};
 
-use crate::{DEADLINE, up::Up};
+use crate::{DEADLINE, typed::Typed, up::Up};
 
 /// Reads length-delimited events by the contract's descriptors alone, and prints a JSON line for each.
 const PYTHON: &str = r#"
 import sys
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
-from google.protobuf import empty_pb2, struct_pb2, timestamp_pb2, duration_pb2
+from google.protobuf import any_pb2, empty_pb2, struct_pb2, timestamp_pb2, duration_pb2
 pool = descriptor_pool.Default()
-files = descriptor_pb2.FileDescriptorSet.FromString(open(sys.argv[1], "rb").read())
-for file in files.file:
-    if not file.name.startswith("google/"):
-        pool.Add(file)
+for name in sys.argv[1:3]:
+    files = descriptor_pb2.FileDescriptorSet.FromString(open(name, "rb").read())
+    for file in files.file:
+        if not file.name.startswith("google/"):
+            pool.Add(file)
 event = message_factory.GetMessageClass(pool.FindMessageTypeByName("atlas.events.Event"))
-with open(sys.argv[2], "rb") as events:
+with open(sys.argv[3], "rb") as events:
     while length := events.read(8):
         read = event.FromString(events.read(int.from_bytes(length, "big")))
         print(json_format.MessageToJson(read, indent=None))
@@ -47,12 +48,12 @@ fn values(text: &[u8]) -> Vec<Value> {
 }
 
 /// All events, as this crate's own clients decode them.
-pub(crate) async fn by_prost(up: &Up) -> Vec<Value> {
+pub(crate) async fn by_prost(up: &Up, typed: &Typed) -> Vec<Value> {
     let mut client = EventStreamClient::new(up.channel.clone());
     let stream = client.get_events_since(TimeRangeRequest::default()).await;
     let (mut stream, mut events) = (stream.unwrap().into_inner(), Vec::new());
     while let Some(event) = stream.message().await.unwrap() {
-        events.push(serde_json::to_value(event).unwrap());
+        events.push(typed.shown(&event));
     }
     events
 }
@@ -70,7 +71,10 @@ pub(crate) async fn by_go(up: &Up) -> Vec<Value> {
 }
 
 /// By Python's protobuf.
-pub(crate) async fn by_python(encoded: impl Iterator<Item = &Vec<u8>>) -> Vec<Value> {
+pub(crate) async fn by_python<'a>(
+    encoded: impl Iterator<Item = &'a Vec<u8>>,
+    typed: &Typed,
+) -> Vec<Value> {
     let folder = Folder::create();
     let mut file = std::fs::File::create(folder.path().join("events")).unwrap();
     for event in encoded {
@@ -78,10 +82,12 @@ pub(crate) async fn by_python(encoded: impl Iterator<Item = &Vec<u8>>) -> Vec<Va
         file.write_all(event).unwrap();
     }
     std::fs::write(folder.path().join("contract"), FILE_DESCRIPTOR_SET).unwrap();
+    std::fs::write(folder.path().join("types"), &typed.descriptors).unwrap();
     let mut command = script("python-protobuf");
     command
         .args(["-c", PYTHON])
         .arg(folder.path().join("contract"));
+    command.arg(folder.path().join("types"));
     command.arg(folder.path().join("events"));
     values(&output(command).await)
 }
