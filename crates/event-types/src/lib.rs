@@ -12,7 +12,7 @@ pub use compatibility::{Break, Mode, Rule};
 pub use payload::{ANY_LEVELS_MAX, Misfit, NESTING_MAX, TypedPayload, VALUES_MAX};
 pub use registry::{
     Proposal, REGISTRY_BYTES_MAX, Refusal, RegisteredType, Registry, SUBJECT_CHARS_MAX, Subject,
-    VERSIONS_MAX, Version,
+    VERSIONS_MAX, Version, is_subject,
 };
 pub use set::{DescriptorSet, FILES_MAX, File, SET_BYTES_MAX, SetError, TYPES_MAX};
 

@@ -274,7 +274,8 @@ fn taken(what: &'static str, name: &str, owner: &str) -> Refusal {
     }
 }
 
-fn is_subject(name: &str) -> bool {
+/// Whether a subject may have this name.
+pub fn is_subject(name: &str) -> bool {
     (1..=SUBJECT_CHARS_MAX).contains(&name.len())
         && (name.chars()).all(|char| char.is_ascii_alphanumeric() || "._-".contains(char))
 }

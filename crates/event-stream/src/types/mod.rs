@@ -12,7 +12,7 @@ use atlas_events::{
     event_types_server::{EventTypes, EventTypesServer},
 };
 use event_log::{EventLog, RegisteredVersion, TypesError};
-use event_types::{Break, Mode, Proposal};
+use event_types::{Break, Mode, Proposal, is_subject};
 use tokio::sync::Semaphore;
 use tonic::{Code, Request, Response, Status};
 
@@ -137,6 +137,9 @@ impl EventTypes for TypesService {
         request: Request<ListTypesRequest>,
     ) -> Result<Response<ListTypesResponse>, Status> {
         let subject = request.into_inner().subject;
+        if !subject.is_empty() {
+            check_subject(&subject)?;
+        }
         let known = self.log.types();
         let mut versions: Vec<_> = match &*subject {
             "" => (known.registry().subjects().keys())
@@ -156,6 +159,7 @@ impl EventTypes for TypesService {
         request: Request<GetTypesRequest>,
     ) -> Result<Response<GetTypesResponse>, Status> {
         let GetTypesRequest { subject, version } = request.into_inner();
+        check_subject(&subject)?;
         let known = self.log.types();
         match known.version(&subject, (version != 0).then_some(version)) {
             Some(found) => Ok(Response::new(GetTypesResponse {
@@ -170,6 +174,13 @@ impl EventTypes for TypesService {
                 Err(Refusal::new(Code::NotFound, "NO_SUCH_TYPES", message).into_status())
             }
         }
+    }
+}
+
+fn check_subject(name: &str) -> Result<(), Status> {
+    match is_subject(name) {
+        true => Ok(()),
+        false => Err(status(event_types::Refusal::Subject.into())),
     }
 }
 
