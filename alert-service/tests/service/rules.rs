@@ -76,14 +76,7 @@ async fn edits_are_forgotten_once_they_have_taken_effect_and_who_missed_some_loa
             .unwrap();
         left
     };
-    eventually(DEADLINE, async || {
-        let open: i64 = sqlx::query_scalar("select edit - settled_edit from series_head")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
-        open == 0
-    })
-    .await;
+    crate::series::settled(&bed).await;
     assert_eq!(edits().await, 1);
     bed.move_clock(TimeDelta::days(2));
     // It removes what is old when it starts.

@@ -57,7 +57,7 @@ async fn eventually_alerts(service: &Running, expected: &[(&str, &str)]) {
 }
 
 /// Waits until every edit of a rule has taken effect.
-async fn settled(bed: &Bed) {
+pub(crate) async fn settled(bed: &Bed) {
     let pool = bed.pool().await;
     eventually(DEADLINE, async || {
         let open: i64 = sqlx::query_scalar("select edit - settled_edit from series_head")

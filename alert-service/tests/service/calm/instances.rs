@@ -285,7 +285,7 @@ async fn a_silence_that_one_instance_made_holds_for_the_other() {
 }
 
 /// Alerts of a group begin and end through both instances at once, in an order that chance decides. A message stands
-/// for each that is open, and whoever was told of a beginning is told of the end.
+/// for each that is open, and whoever was notified of a beginning is notified of the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_instances_leave_no_alert_without_a_message_that_stands_for_it() {
     let two = two(json!({})).await;
@@ -325,22 +325,25 @@ async fn two_instances_leave_no_alert_without_a_message_that_stands_for_it() {
         .iter()
         .map(|one| (text(&one["id"]), one))
         .collect();
-    let is_told = |delivery: &Value| match delivery["suppressed_by"].as_str() {
+    let is_notified = |delivery: &Value| match delivery["suppressed_by"].as_str() {
         None => delivery["state"] == "sent",
         Some("grouped") => by_id[&text(&delivery["suppressor"])]["state"] == "sent",
         Some(_) => false,
     };
-    let mut told: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    for delivery in deliveries.iter().filter(|delivery| is_told(delivery)) {
+    let mut notified: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for delivery in deliveries.iter().filter(|delivery| is_notified(delivery)) {
         let key = (text(&delivery["alert_id"]), text(&delivery["channel_id"]));
-        told.entry(key).or_default().insert(text(&delivery["kind"]));
+        notified
+            .entry(key)
+            .or_default()
+            .insert(text(&delivery["kind"]));
     }
     let alerts = two.instances[0].get("/v1/alerts?limit=1000").await;
     for alert in alerts["alerts"].as_array().unwrap() {
         assert_eq!(alert["state"], "resolved", "{alert}");
         for channel in &two.channels {
-            // Of all the end is told: where the beginning was not sent before, it is the news.
-            let kinds = &told[&(text(&alert["id"]), channel.clone())];
+            // Of all the end is notified: where the beginning was not sent before, it is the news.
+            let kinds = &notified[&(text(&alert["id"]), channel.clone())];
             assert!(kinds.contains("resolved"), "{alert}: {kinds:?}");
         }
     }
